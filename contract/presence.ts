@@ -1,0 +1,10 @@
+import * as z from "zod";
+
+/** Retained, and the car's will when it goes without a word. An older `connection` than one seen has no effect. */
+export const presenceSchema = z.strictObject({
+  state: z.enum(["online", "offline"]),
+  /** Counts the car's connections; persisted, so it rises across reboots. */
+  connection: z.int().min(1),
+});
+
+export type Presence = z.infer<typeof presenceSchema>;

@@ -1,0 +1,91 @@
+import * as z from "zod";
+import { type JwsRefusal, type SigningKey, signJws, type VerifyingKey, verifyJws } from "./jws.ts";
+import { type Vin, vinSchema } from "./vin.ts";
+
+// The report is the car's signed answer: what it holds now and what became of the last version it processed.
+
+/** Where applying stopped. `staged` covers writing beside the active slot, `health` reading back and the probe. */
+export const failureReasons = [
+  "adapterRejected",
+  "stagingFailed",
+  "switchFailed",
+  "healthCheckFailed",
+  "probeFailed",
+  "interrupted",
+  "applyBeforePassed",
+] as const;
+export type FailureReason = (typeof failureReasons)[number];
+
+/** `permanent`: the same change will fail again in this car; `transient`: another attempt may succeed. */
+export const failureClasses = ["transient", "permanent"] as const;
+
+export const timingsSchema = z.strictObject({
+  verifiedMs: z.number().min(0),
+  stagedMs: z.number().min(0).optional(),
+  switchedMs: z.number().min(0).optional(),
+  checkedMs: z.number().min(0).optional(),
+});
+
+/** Final for its version: a car processes each version at most once and repeats this when asked again. */
+export const outcomeSchema = z.discriminatedUnion("result", [
+  z.strictObject({
+    result: z.literal("applied"),
+    version: z.int().min(1),
+    hash: z.string().length(43),
+    appliedAt: z.iso.datetime(),
+    timings: timingsSchema,
+  }),
+  z.strictObject({
+    result: z.literal("failed"),
+    version: z.int().min(1),
+    hash: z.string().length(43),
+    reason: z.enum(failureReasons),
+    failureClass: z.enum(failureClasses),
+    detail: z.string().max(500),
+    rolledBack: z.boolean(),
+    timings: timingsSchema,
+  }),
+]);
+
+export type Outcome = z.infer<typeof outcomeSchema>;
+
+export const reportSchema = z.strictObject({
+  vin: vinSchema,
+  /** Persisted and strictly increasing; an older one has no effect. */
+  seq: z.int().min(1),
+  /** What is active in the car: version 0 and the empty hash before the first manifest. */
+  active: z.strictObject({ version: z.int().min(0), hash: z.string().length(43) }),
+  /** Of the newest version the car has processed; `null` before the first. */
+  outcome: outcomeSchema.nullable(),
+  /** A staged version that waits for a condition in the car; no attempt. */
+  deferred: z
+    .strictObject({ version: z.int().min(1), reason: z.enum(["driving", "lowBattery", "locked"]) })
+    .nullable(),
+  /** Messages refused since the last report, by reason: security events. */
+  refused: z.record(z.string(), z.int().min(1)),
+  keySetVersion: z.int().min(0),
+  sentAt: z.iso.datetime(),
+});
+
+export type Report = z.infer<typeof reportSchema>;
+
+export function signReport(report: Report, key: SigningKey): string {
+  return signJws("caas-report+jws", report, key);
+}
+
+export type ReportRefusal = JwsRefusal | "invalid" | "otherVehicle";
+
+/** Verifies that `token` was signed by the proof key of `vin` and has a report's shape. */
+export function verifyReport(
+  token: string,
+  expected: { vin: Vin; key: VerifyingKey },
+): { kind: "accepted"; report: Report } | { kind: "refused"; reason: ReportRefusal } {
+  const result = verifyJws("caas-report+jws", token, (kid) =>
+    kid === expected.key.kid ? expected.key : undefined,
+  );
+  if (result.kind === "refused") return result;
+  const parsed = reportSchema.safeParse(result.payload);
+  if (!parsed.success) return { kind: "refused", reason: "invalid" };
+  if (parsed.data.vin !== expected.vin) return { kind: "refused", reason: "otherVehicle" };
+  return { kind: "accepted", report: parsed.data };
+}

@@ -1,0 +1,57 @@
+import * as z from "zod";
+
+// Vehicle identification numbers after ISO 3779, with the check digit of 49 CFR 565.15(c).
+
+const weights = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2] as const;
+
+// I, O and Q are absent because ISO 3779 forbids them: they are mistaken for 1 and 0.
+const transliteration: Readonly<Record<string, number>> = {
+  ...Object.fromEntries([..."0123456789"].map((digit) => [digit, Number(digit)])),
+  ...Object.fromEntries([..."ABCDEFGH"].map((letter, index) => [letter, index + 1])),
+  ...Object.fromEntries([..."JKLMN"].map((letter, index) => [letter, index + 1])),
+  P: 7,
+  R: 9,
+  ...Object.fromEntries([..."STUVWXYZ"].map((letter, index) => [letter, index + 2])),
+};
+
+/**
+ * The check digit (`0`–`9` or `X`) that belongs at position 9 of `vin`, whatever stands there now.
+ * `vin` is 17 characters of A–Z (without I, O, Q) and 0–9; another character gives `null`.
+ */
+export function checkDigit(vin: string): string | null {
+  if (vin.length !== weights.length) return null;
+  let sum = 0;
+  for (const [position, weight] of weights.entries()) {
+    const value = transliteration[vin.charAt(position)];
+    if (value === undefined) return null;
+    sum += value * weight;
+  }
+  const remainder = sum % 11;
+  return remainder === 10 ? "X" : String(remainder);
+}
+
+/** Why `text` is no VIN, in one sentence, or `null` when it is one. */
+export function explainVin(text: string): string | null {
+  if (text.length !== 17) return `a VIN has 17 characters, this has ${text.length}`;
+  const expected = checkDigit(text);
+  if (expected === null) return "a VIN holds only the digits and the capital letters without I, O and Q";
+  if (text.charAt(8) !== expected)
+    return `the check digit (9th character) should be ${expected}, not ${text.charAt(8)}`;
+  return null;
+}
+
+/** A valid VIN, branded: once parsed at the edge it is trusted inside. */
+export const vinSchema = z
+  .string()
+  .superRefine((text, context) => {
+    const reason = explainVin(text);
+    if (reason !== null) context.addIssue({ code: "custom", message: reason });
+  })
+  .brand<"Vin">();
+
+export type Vin = z.infer<typeof vinSchema>;
+
+/** @throws ZodError with the reason when `text` is no VIN. */
+export function parseVin(text: string): Vin {
+  return vinSchema.parse(text);
+}
