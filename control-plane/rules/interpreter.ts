@@ -1,0 +1,91 @@
+import { isAutomatic } from "./automation-table.ts";
+import type { Arrow, Decision, Machine, Refused } from "./types.ts";
+
+/**
+ * Decides what an event does to a process in `state`. Pure: it changes nothing and asks no one.
+ * The first guard that does not hold is the refusal's rule; a pair without an arrow is refused too.
+ */
+export function decide<S extends string, E extends string, F, G extends string>(
+  machine: Machine<S, E, F, G>,
+  state: S | "start" | "end",
+  event: E,
+  facts: F,
+): Decision<S> {
+  const arrow = machine.arrows.find((row) => row.from === state && row.event === event);
+  if (!arrow) return refuseAbsentArrow(machine, state, event);
+  for (const id of arrow.guards) {
+    const guard = machine.guards[id];
+    if (!guard.holds(facts)) {
+      return {
+        kind: "refused",
+        code: "guard",
+        rule: id,
+        section: guard.section,
+        message: `${machine.name}: ${event} in ${state} is refused by ${id}. ${guard.refusal} (${guard.section}).`,
+        possible: listPossibleEvents(machine, state),
+      };
+    }
+  }
+  return {
+    kind: "moved",
+    arrowId: arrow.id,
+    from: arrow.from,
+    to: arrow.to,
+    automation: arrow.automation,
+    automatic: arrow.automation !== null && isAutomatic(arrow.automation),
+    notifies: arrow.notifies,
+  };
+}
+
+/** Whether the process is over in this state: no event will move it again. */
+export function isFinal<S extends string, E extends string, F, G extends string>(
+  machine: Machine<S, E, F, G>,
+  state: S | "start" | "end",
+): boolean {
+  return state === "end" || machine.endings.some((ending) => ending.from === state);
+}
+
+/** The events `state` has an arrow for, in the table's order; whether their guards hold is another question. */
+export function listPossibleEvents<S extends string, E extends string, F, G extends string>(
+  machine: Machine<S, E, F, G>,
+  state: S | "start" | "end",
+): readonly E[] {
+  return machine.arrows.filter((row) => row.from === state).map((row) => row.event);
+}
+
+/** Every state an arrow touches, in order of first appearance: the table is the only list of states there is. */
+export function listStates<S extends string, E extends string, G extends string>(
+  arrows: readonly Arrow<S, E, G>[],
+): readonly S[] {
+  const states = new Set<S>();
+  for (const { from, to } of arrows) {
+    if (from !== "start") states.add(from);
+    if (to !== "end") states.add(to);
+  }
+  return [...states];
+}
+
+/** Every event an arrow waits for, in order of first appearance. */
+export function listEvents<S extends string, E extends string, G extends string>(
+  arrows: readonly Arrow<S, E, G>[],
+): readonly E[] {
+  return [...new Set(arrows.map((row) => row.event))];
+}
+
+function refuseAbsentArrow<S extends string, E extends string, F, G extends string>(
+  machine: Machine<S, E, F, G>,
+  state: S | "start" | "end",
+  event: E,
+): Refused {
+  const possible = listPossibleEvents(machine, state);
+  const choice =
+    possible.length > 0 ? `possible now: ${possible.join(", ")}` : "nothing is possible any more";
+  return {
+    kind: "refused",
+    code: "noArrow",
+    rule: machine.name,
+    section: machine.section,
+    message: `${machine.name}: ${state} does not take ${event}; ${choice} (${machine.section}).`,
+    possible,
+  };
+}
