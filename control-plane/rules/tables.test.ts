@@ -1,0 +1,222 @@
+import { describe, expect, it } from "vitest";
+import { activationMachine } from "./activation-machine.ts";
+import {
+  activationAddedGuards,
+  activationAdditions,
+  vehicleAddedGuards,
+  vehicleAdditions,
+} from "./additions.ts";
+import { automationTable, isAutomaticLevel } from "./automation-table.ts";
+import {
+  activationDependencies,
+  activationEdges,
+  vehicleDependencies,
+  vehicleEdges,
+} from "./dependency-rules.ts";
+import { type NotificationId, notificationTable, notificationTriggers } from "./notification-table.ts";
+import type { ActivationFacts, VehicleFacts } from "./types.ts";
+import { vehicleMachine } from "./vehicle-machine.ts";
+
+const arrows = [...vehicleMachine.arrows, ...activationMachine.arrows];
+
+describe("the tables hold together", () => {
+  it("every row id is used once", () => {
+    const ids = [
+      ...arrows.map((row) => row.id),
+      ...activationMachine.endings.map((row) => row.id),
+      ...Object.keys(vehicleMachine.guards),
+      ...Object.keys(activationMachine.guards),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it("VA1–VA16, SA1–SA17: the specification's arrows are complete and numbered as it draws them", () => {
+    const own = [...arrows, ...activationMachine.endings].map((row) => row.id);
+    const expected = [
+      ...Array.from({ length: 16 }, (_, index) => `VA${index + 1}`),
+      ...Array.from({ length: 17 }, (_, index) => `SA${index + 1}`),
+    ];
+    expect(own.filter((id) => /^[VS]A/.test(id)).sort()).toEqual(expected.sort());
+  });
+
+  it("no state takes the same event in two ways", () => {
+    for (const machine of [vehicleMachine, activationMachine]) {
+      const pairs = machine.arrows.map((row) => `${row.from} ${row.event}`);
+      expect(new Set(pairs).size).toBe(pairs.length);
+    }
+  });
+
+  it("DE1–DE12: every rule and every edge of the diagram is a guard of at least one arrow", () => {
+    const used = new Set<string>(arrows.flatMap((row) => row.guards));
+    const known = [...Object.keys(vehicleMachine.guards), ...Object.keys(activationMachine.guards)];
+    expect([...used].sort()).toEqual(known.sort());
+    const rules = { ...vehicleDependencies, ...activationDependencies };
+    expect(Object.keys(rules)).toHaveLength(12);
+    expect(Object.keys({ ...vehicleEdges, ...activationEdges })).toHaveLength(9);
+  });
+
+  it("DE2, DE5, DE7: a rule's exception is an arrow that exists and leads where the rule says", () => {
+    const rules = Object.entries({ ...vehicleDependencies, ...activationDependencies });
+    const exceptions = rules.flatMap(([id, { exception }]) => {
+      if (exception.kind === "none") return [];
+      const arrow = arrows.find((row) => row.id === exception.arrow);
+      return [[id, arrow?.event, arrow?.to]];
+    });
+    expect(exceptions).toEqual([
+      ["DE2", "finalPaymentFailed", "SinAsignar"],
+      ["DE5", "maintenanceOverdue", "ServiceDenied"],
+      ["DE7", "maintenanceNotRequired", "PaymentInitiated"],
+    ]);
+  });
+
+  it("every addition says why it exists", () => {
+    const additions = [
+      ...vehicleAdditions,
+      ...activationAdditions,
+      ...Object.values(vehicleAddedGuards),
+      ...Object.values(activationAddedGuards),
+    ];
+    for (const { reason } of additions) expect(reason.length).toBeGreaterThan(30);
+  });
+});
+
+describe("each dependency, both ways", () => {
+  const nothing: VehicleFacts = {
+    reservationPaid: false,
+    factoryOrderPlaced: false,
+    manufacturingComplete: false,
+    finalPaymentReceived: false,
+    registrationDocumentRecorded: false,
+    transportArranged: false,
+    physicallyDelivered: false,
+    linkCodeProved: false,
+    orderCancelled: false,
+  };
+  const vehicleNeeds: [keyof typeof vehicleMachine.guards, (keyof VehicleFacts)[]][] = [
+    ["DE1", ["reservationPaid"]],
+    ["DE2", ["finalPaymentReceived"]],
+    ["DE3", ["registrationDocumentRecorded"]],
+    ["DE4", ["physicallyDelivered"]],
+    ["DE8", ["factoryOrderPlaced"]],
+    ["DE9", ["manufacturingComplete"]],
+    ["DE10", ["finalPaymentReceived", "registrationDocumentRecorded", "transportArranged"]],
+    ["CE1", ["reservationPaid"]],
+    ["CE2", ["factoryOrderPlaced"]],
+    ["CE3", ["manufacturingComplete"]],
+    ["CE4", ["finalPaymentReceived"]],
+    ["CE5", ["registrationDocumentRecorded"]],
+    ["CE6", ["transportArranged"]],
+    ["AG1", ["registrationDocumentRecorded"]],
+    ["AG3", ["linkCodeProved"]],
+  ];
+
+  it.each(vehicleNeeds)("%s holds exactly when %j are true", (id, needs) => {
+    const { holds } = vehicleMachine.guards[id];
+    const enough = { ...nothing, ...Object.fromEntries(needs.map((need) => [need, true])) };
+    expect(holds(enough)).toBe(true);
+    for (const need of needs) expect(holds({ ...enough, [need]: false })).toBe(false);
+  });
+
+  const unserved: ActivationFacts = {
+    vehicleOperational: false,
+    appLinked: false,
+    requesterIsCurrentOwner: false,
+    serviceDependsOnMaintenance: true,
+    maintenanceValidated: false,
+    paymentConfirmed: false,
+    attemptsUsed: 0,
+    attemptsAllowed: 5,
+  };
+  const activationNeeds: [keyof typeof activationMachine.guards, (keyof ActivationFacts)[]][] = [
+    ["DE5", ["maintenanceValidated"]],
+    ["DE6", ["paymentConfirmed"]],
+    ["DE7", ["maintenanceValidated"]],
+    ["DE11", ["vehicleOperational", "appLinked", "maintenanceValidated"]],
+    ["DE12", ["vehicleOperational", "appLinked"]],
+    ["CE7", ["vehicleOperational", "appLinked", "requesterIsCurrentOwner"]],
+    ["CE8", ["maintenanceValidated"]],
+    ["CE9", ["paymentConfirmed"]],
+    ["AG5", ["requesterIsCurrentOwner"]],
+  ];
+
+  it.each(activationNeeds)("%s holds exactly when %j are true", (id, needs) => {
+    const { holds } = activationMachine.guards[id];
+    const enough = { ...unserved, ...Object.fromEntries(needs.map((need) => [need, true])) };
+    expect(holds(enough)).toBe(true);
+    for (const need of needs) expect(holds({ ...enough, [need]: false })).toBe(false);
+  });
+});
+
+describe("AU1–AU18: the automation table", () => {
+  it("tells the automatic steps from the manual ones", () => {
+    const automatic = Object.entries(automationTable).filter(([, row]) => isAutomaticLevel(row.level));
+    expect(automatic.map(([id]) => id).join(" ")).toBe("AU2 AU3 AU4 AU5 AU6 AU8 AU13 AU14 AU15 AU16 AU17");
+    expect(Object.keys(automationTable)).toHaveLength(18);
+  });
+
+  it("AU1, AU2, AU3, AU18: sale, credentials and workshop records are the only steps outside both machines", () => {
+    const inMachines = new Set<string | null>(arrows.map((row) => row.automation));
+    const outside = Object.keys(automationTable).filter((id) => !inMachines.has(id));
+    expect(outside).toEqual(["AU1", "AU2", "AU3", "AU18"]);
+  });
+
+  it("AU7, AU9, AU10, AU11, AU17, AU18: names who acts and what sets the step off", () => {
+    expect(automationTable.AU7).toMatchObject({ actor: "Customer", trigger: "Vehicle ready notification" });
+    expect(automationTable.AU9).toMatchObject({ level: "semiAutomated", trigger: "Vehicle registered" });
+    expect(automationTable.AU10).toMatchObject({ actor: "Transport driver", trigger: "Transport scheduled" });
+    expect(automationTable.AU11).toMatchObject({
+      actor: "Customer and support",
+      trigger: "Vehicle delivered",
+    });
+    expect(automationTable.AU17).toMatchObject({ level: "automatedAlert", trigger: "All retries failed" });
+    expect(automationTable.AU18).toMatchObject({
+      actor: "Workshop technician",
+      trigger: "Service completed",
+    });
+  });
+});
+
+describe("NT1–NT15: the notification table", () => {
+  const c = "customer";
+  const expected: [NotificationId, string, string, string, string][] = [
+    ["NT1", c, "email", "immediate", "high"],
+    ["NT2", c, "email push", "immediate", "medium"],
+    ["NT3", c, "email push", "asReceivedFromFactory", "low"],
+    ["NT4", c, "email sms push", "immediate", "high"],
+    ["NT5", c, "email", "immediate", "medium"],
+    ["NT6", c, "email", "immediate", "medium"],
+    ["NT7", c, "email sms push", "whenTransportStarts", "high"],
+    ["NT8", c, "sms push", "immediate", "high"],
+    ["NT9", c, "push inApp", "immediate", "medium"],
+    ["NT10", c, "push inApp email", "immediate", "medium"],
+    ["NT11", c, "email", "afterAllRetries", "high"],
+    ["NT12", "support", "email", "afterAllRetries", "critical"],
+    ["NT13", c, "email push", "bySchedule", "low"],
+    ["NT14", c, "email sms push", "whenOverdue", "high"],
+    ["NT15", c, "push inApp", "immediate", "high"],
+  ];
+
+  it.each(expected)(
+    "%s goes to the %s by %s, %s, with priority %s",
+    (id, recipient, channels, timing, priority) => {
+      const row = notificationTable[id];
+      expect(row).toMatchObject({ recipient, timing, priority });
+      expect(row.channels.join(" ")).toBe(channels);
+      expect(Object.keys(notificationTable)).toHaveLength(expected.length);
+    },
+  );
+
+  it("ND1–ND9: every trigger of the diagram leads to a message", () => {
+    const used = new Set(Object.values(notificationTable).map((row) => row.trigger));
+    expect(
+      Object.keys(notificationTriggers).filter((id) => ![...used].some((trigger) => trigger === id)),
+    ).toEqual([]);
+    expect(Object.keys(notificationTriggers)).toHaveLength(9);
+  });
+
+  it("NT1, NT13, NT14: credentials and maintenance reminders are the only messages without an arrow", () => {
+    const sent = new Set(arrows.flatMap((row) => row.notifies));
+    const silent = expected.map(([id]) => id).filter((id) => !sent.has(id));
+    expect(silent).toEqual(["NT1", "NT13", "NT14"]);
+  });
+});
