@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["**/*.test.ts"],
+    exclude: ["**/node_modules/**", "data/**"],
+    // One PostgreSQL for the whole run; each test that needs one makes its own database in it.
+    globalSetup: ["test/servers/postgres.ts"],
+    pool: "forks",
+    // The servers under test need processor time too; the reference machine has two cores.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 30_000,
+  },
+});
