@@ -1,0 +1,39 @@
+import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+
+// People choose weak passwords, so those are hashed with scrypt. The one-time password of a sale is 192 random
+// bits: nothing can be gained by guessing it, and a plain SHA-256 spares the sales desk 70 ms a customer.
+
+const generated = /^caas-[A-Za-z0-9_-]{32}$/;
+
+export function generatePassword(): string {
+  return `caas-${randomBytes(24).toString("base64url")}`;
+}
+
+const scryptCost = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 };
+
+function deriveScrypt(password: string, salt: Buffer): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    scrypt(password.normalize("NFKC"), salt, 32, scryptCost, (error, key) =>
+      error ? reject(error) : resolve(key),
+    );
+  });
+}
+
+export async function hashPassword(password: string): Promise<string> {
+  if (generated.test(password)) return `sha256$${createHash("sha256").update(password).digest("base64url")}`;
+  const salt = randomBytes(16);
+  return `scrypt$${salt.toString("base64url")}$${(await deriveScrypt(password, salt)).toString("base64url")}`;
+}
+
+export async function verifyPassword(hash: string, password: string): Promise<boolean> {
+  const [scheme, first, second] = hash.split("$");
+  if (first === undefined) return false;
+  if (scheme === "sha256") {
+    const expected = Buffer.from(first, "base64url");
+    return timingSafeEqual(expected, createHash("sha256").update(password).digest());
+  }
+  if (scheme !== "scrypt" || second === undefined) return false;
+  const expected = Buffer.from(second, "base64url");
+  const given = await deriveScrypt(password, Buffer.from(first, "base64url"));
+  return expected.length === given.length && timingSafeEqual(expected, given);
+}

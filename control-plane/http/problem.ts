@@ -1,0 +1,41 @@
+import type { FastifyReply } from "fastify";
+import * as z from "zod";
+import { type ErrorCode, errorTable } from "./error-table.ts";
+import type { Refusal } from "./refusal.ts";
+
+/** RFC 9457 problem details, with the rule that refused and the fields that are wrong. */
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    rule: z.string().optional(),
+    section: z.string().optional(),
+    errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: "Problem" });
+
+export type Problem = z.infer<typeof problemSchema>;
+
+export function problemOf(
+  code: ErrorCode,
+  detail: string,
+  more: Partial<Pick<Problem, "rule" | "section" | "errors">> = {},
+): Problem {
+  const { status, title } = errorTable[code];
+  return { type: `urn:caas:error:${code}`, title, status, detail, code, ...more };
+}
+
+export function problemOfRefusal(refusal: Refusal): Problem {
+  return problemOf(refusal.code, refusal.detail, {
+    ...(refusal.rule === undefined ? {} : { rule: refusal.rule }),
+    ...(refusal.section === undefined ? {} : { section: refusal.section }),
+    ...(refusal.field === undefined ? {} : { errors: [{ field: refusal.field, message: refusal.detail }] }),
+  });
+}
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  return reply.code(problem.status).type("application/problem+json").send(JSON.stringify(problem));
+}

@@ -1,0 +1,112 @@
+import type { Db } from "../store/database.ts";
+import type { Relation } from "./access-table.ts";
+import type { Principal } from "./principal.ts";
+
+/** To whom the thing in a path belongs. */
+type Belonging = { customerId: string | null; dealershipId: string | null };
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+async function ofExpediente(db: Db, id: string): Promise<Belonging | undefined> {
+  return db
+    .selectFrom("expedientes")
+    .where("id", "=", id)
+    .select(["customer_id as customerId", "dealership_id as dealershipId"])
+    .executeTakeFirst();
+}
+
+/** Before delivery a car belongs to whoever bought it; afterwards to its current owner. */
+async function ofVehicle(db: Db, id: string): Promise<Belonging | undefined> {
+  const row = await db
+    .selectFrom("vehicles")
+    .leftJoin("expedientes", (join) =>
+      join
+        .onRef("expedientes.vehicle_id", "=", "vehicles.id")
+        .on("expedientes.status", "in", ["open", "completed"]),
+    )
+    .where("vehicles.id", "=", id)
+    .orderBy("expedientes.created_at", "desc")
+    .select(["vehicles.owner_customer_id", "expedientes.customer_id", "expedientes.dealership_id"])
+    .executeTakeFirst();
+  return row && { customerId: row.owner_customer_id ?? row.customer_id, dealershipId: row.dealership_id };
+}
+
+/** A person keeps seeing what they bought themselves, also after the car has changed hands. */
+async function ofActivation(db: Db, id: string): Promise<Belonging | undefined> {
+  const row = await db
+    .selectFrom("activations")
+    .where("id", "=", id)
+    .select(["customer_id", "vehicle_id"])
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const vehicle = await ofVehicle(db, row.vehicle_id);
+  return { customerId: row.customer_id, dealershipId: vehicle?.dealershipId ?? null };
+}
+
+async function ofPayment(db: Db, id: string): Promise<Belonging | undefined> {
+  const row = await db
+    .selectFrom("payments")
+    .where("id", "=", id)
+    .select(["customer_id", "expediente_id", "activation_id"])
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const about =
+    row.expediente_id !== null
+      ? await ofExpediente(db, row.expediente_id)
+      : row.activation_id !== null
+        ? await ofActivation(db, row.activation_id)
+        : undefined;
+  return { customerId: row.customer_id, dealershipId: about?.dealershipId ?? null };
+}
+
+async function ofOrder(db: Db, id: string): Promise<Belonging | undefined> {
+  return db
+    .selectFrom("orders")
+    .innerJoin("expedientes", "expedientes.id", "orders.expediente_id")
+    .where("orders.id", "=", id)
+    .select(["expedientes.customer_id as customerId", "expedientes.dealership_id as dealershipId"])
+    .executeTakeFirst();
+}
+
+async function ofTask(db: Db, id: string): Promise<Belonging | undefined> {
+  const row = await db.selectFrom("tasks").where("id", "=", id).select("dealership_id").executeTakeFirst();
+  return row && { customerId: null, dealershipId: row.dealership_id };
+}
+
+const belongingOf: Readonly<Record<string, (db: Db, id: string) => Promise<Belonging | undefined>>> = {
+  expedienteId: ofExpediente,
+  vehicleId: ofVehicle,
+  activationId: ofActivation,
+  paymentId: ofPayment,
+  orderId: ofOrder,
+  taskId: ofTask,
+};
+
+/** The names a path parameter may have: each with a way to find out whose it is. */
+export const relatedParameters: ReadonlySet<string> = new Set(Object.keys(belongingOf));
+
+/** Whether every thing the path names exists and stands in `relation` to the principal. */
+export async function isRelated(
+  db: Db,
+  principal: Principal,
+  relation: Relation,
+  parameters: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  for (const [name, id] of Object.entries(parameters)) {
+    const find = belongingOf[name];
+    if (find === undefined) throw new Error(`no relation is known for the path parameter ${name}`);
+    const belonging = uuid.test(id) ? await find(db, id) : undefined;
+    if (belonging === undefined) return false;
+    switch (relation) {
+      case "any":
+        break;
+      case "own":
+        if (principal.kind !== "customer" || belonging.customerId !== principal.customerId) return false;
+        break;
+      case "dealership":
+        if (principal.role !== "sales" || belonging.dealershipId !== principal.dealershipId) return false;
+        break;
+    }
+  }
+  return true;
+}

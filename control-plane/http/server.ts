@@ -1,0 +1,139 @@
+import helmet from "@fastify/helmet";
+import rateLimit from "@fastify/rate-limit";
+import swagger from "@fastify/swagger";
+import scalar from "@scalar/fastify-api-reference";
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyRequest,
+} from "fastify";
+import {
+  createJsonSchemaTransform,
+  hasZodFastifySchemaValidationErrors,
+  serializerCompiler,
+  validatorCompiler,
+} from "fastify-type-provider-zod";
+import type { Logger } from "pino";
+import { accessTable } from "./access-table.ts";
+import { isDatabaseUnavailable } from "./database-errors.ts";
+import type { ErrorCode } from "./error-table.ts";
+import { problemOf, sendProblem } from "./problem.ts";
+
+export type Http = FastifyInstance;
+
+/** Bodies are small documents; the largest is a car's enrolment. */
+const bodyLimitBytes = 64 * 1024;
+
+/**
+ * The bare server: error form, security headers, documentation, and the refusal to register a route that the
+ * access table does not name. Capabilities add their routes with `addCommand` and `addQuery`.
+ */
+export async function createServer(options: { logger: Logger; version: string }): Promise<Http> {
+  const loggerInstance: FastifyBaseLogger = options.logger;
+  const server: Http = Fastify({
+    loggerInstance,
+    disableRequestLogging: true,
+    bodyLimit: bodyLimitBytes,
+    // Only what the host in front of us says about itself; a client cannot choose its own address.
+    trustProxy: "loopback",
+  });
+  server.setValidatorCompiler(validatorCompiler);
+  server.setSerializerCompiler(serializerCompiler);
+  server.setErrorHandler<FastifyError>((error, request, reply) => {
+    sendProblem(reply, describeError(error, request));
+  });
+  server.setNotFoundHandler((request, reply) => {
+    sendProblem(
+      reply,
+      problemOf("notFound", `${request.method} ${request.url.split("?")[0]} does not exist`),
+    );
+  });
+  server.addHook("onRoute", (route) => {
+    if (route.url.startsWith("/docs")) return;
+    for (const method of [route.method].flat()) {
+      if (method === "HEAD" || method === "OPTIONS") continue;
+      const name = `${method} ${route.url}`;
+      if (accessTable[name] === undefined) throw new Error(`no row for "${name}" in http/access-table.ts`);
+    }
+  });
+
+  await server.register(helmet, {
+    contentSecurityPolicy: {
+      directives: {
+        defaultSrc: ["'self'"],
+        // The documentation page carries its script and style inside itself.
+        scriptSrc: ["'self'", "'unsafe-inline'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        fontSrc: ["'self'", "data:"],
+        imgSrc: ["'self'", "data:"],
+        // Plain HTTP on loopback is the default; a proxy in front adds TLS.
+        upgradeInsecureRequests: null,
+      },
+    },
+  });
+  await server.register(rateLimit, {
+    global: false,
+    errorResponseBuilder: (_request, context) => {
+      const error: FastifyError = Object.assign(
+        new Error(`at most ${context.max} tries in ${context.after}; try again then`),
+        { code: "CAAS_TOO_MANY_REQUESTS", name: "TooManyRequests", statusCode: 429 },
+      );
+      return error;
+    },
+  });
+  await server.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Car-as-a-Service control plane",
+        version: options.version,
+        description:
+          "Sells a car, has it built, paid, registered and delivered, and switches paid services on in it over the air. " +
+          "Money is in minor units (cents). Every POST takes an Idempotency-Key header unless its description says otherwise. " +
+          "Errors are RFC 9457 problem documents that name the field or the rule and its section of the specification.",
+      },
+      components: {
+        securitySchemes: {
+          session: { type: "http", scheme: "bearer", description: "The token from POST /api/sign-in" },
+        },
+      },
+    },
+    transform: createJsonSchemaTransform({
+      skipList: ["/docs", "/docs/*", "/openapi.json", "/docs/openapi.json", "/docs/openapi.yaml"],
+    }),
+  });
+  await server.register(scalar, {
+    routePrefix: "/docs",
+    configuration: { title: "Car-as-a-Service", telemetry: false },
+  });
+  server.get("/openapi.json", { schema: { hide: true } }, () => server.swagger());
+  return server;
+}
+
+const codeOfFastify: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: "payloadTooLarge",
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "unsupportedMediaType",
+  CAAS_TOO_MANY_REQUESTS: "tooManyRequests",
+};
+
+function describeError(error: FastifyError, request: FastifyRequest) {
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const errors = error.validation.map((issue) => ({
+      field: `${error.validationContext ?? "body"}${issue.instancePath.replaceAll("/", ".")}`,
+      message: issue.message ?? "is not valid",
+    }));
+    return problemOf("badRequest", errors.map(({ field, message }) => `${field}: ${message}`).join("; "), {
+      errors,
+    });
+  }
+  const known = codeOfFastify[error.code];
+  if (known !== undefined) return problemOf(known, error.message);
+  if (error.statusCode !== undefined && error.statusCode < 500) return problemOf("badRequest", error.message);
+  if (isDatabaseUnavailable(error)) {
+    request.log.warn({ err: error }, "the database cannot be reached");
+    return problemOf("databaseUnavailable", "nothing was changed; try again with the same Idempotency-Key");
+  }
+  request.log.error({ err: error, method: request.method, url: request.url }, "a request failed");
+  return problemOf("internal", `the request failed; our log has it under ${request.id}`);
+}

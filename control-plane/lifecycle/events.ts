@@ -1,0 +1,112 @@
+import type { Display } from "@caas/contract/display.ts";
+import type { NotificationId } from "../rules/notification-table.ts";
+import type { Transaction } from "../store/database.ts";
+import type { Actor } from "./actor.ts";
+
+// Domain events: what capabilities tell each other. Handlers run inside the publisher's transaction and are
+// listed in one table in app.ts; whatever may wait or fail is a job.
+
+export type VehicleMoved = {
+  vehicleId: string;
+  event: string;
+  from: string;
+  to: string;
+  actor: Actor;
+};
+
+export type ActivationMoved = {
+  activationId: string;
+  vehicleId: string;
+  event: string;
+  from: string;
+  to: string;
+  actor: Actor;
+};
+
+/** What a message is about; the notification engine looks up the rest. */
+export type NotificationSubject = {
+  expedienteId?: string;
+  vehicleId?: string;
+  activationId?: string;
+  paymentId?: string;
+};
+
+export type DomainEvents = {
+  saleRegistered: { expedienteId: string; actor: Actor };
+  vehicleMoved: VehicleMoved;
+  activationMoved: ActivationMoved;
+  notificationDue: {
+    row: NotificationId;
+    subject: NotificationSubject;
+    detail?: Record<string, string | number>;
+  };
+  /** One channel's provider has taken the message (SMTP 250, HTTP 2xx). */
+  notificationAccepted: { row: NotificationId; notificationId: string; subject: NotificationSubject };
+  /** A person must act: a ticket for support, or work for the dealership. */
+  taskNeeded: {
+    kind: string;
+    team: "dealership" | "support";
+    title: string;
+    detail?: Record<string, string | number>;
+    subject: NotificationSubject;
+  };
+  reservationPaid: { expedienteId: string; paymentId: string; actor: Actor };
+  finalPaymentReceived: { expedienteId: string; paymentId: string; actor: Actor };
+  finalPaymentDeclined: { expedienteId: string; paymentId: string; reason: string; actor: Actor };
+  /** The gate is open: hold the price of a service. Answered by authorised or declined. */
+  servicePaymentRequested: {
+    activationId: string;
+    customerId: string;
+    amountCents: number;
+    currency: string;
+    paymentMethod: string;
+  };
+  /** The car has proved it: take the money held. Answered by captured. */
+  serviceCaptureRequested: { activationId: string };
+  /** Nothing will be delivered: release the hold. Answered by voided. */
+  serviceVoidRequested: { activationId: string };
+  /** The hold for a service stands; `captureBefore` is when the gateway lets it lapse. */
+  servicePaymentAuthorised: { activationId: string; paymentId: string; captureBefore: Date };
+  servicePaymentDeclined: { activationId: string; paymentId: string; reason: string };
+  servicePaymentCaptured: { activationId: string; paymentId: string };
+  /** The hold is released, or was never made: nothing was or will be charged. */
+  servicePaymentVoided: { activationId: string; paymentId: string | null };
+  /** Ask the workshops' system; answered by maintenanceChecked, whatever happens, within 2 s. */
+  maintenanceCheckRequested: { activationId: string; vehicleId: string };
+  maintenanceChecked: { activationId: string; status: "current" | "overdue" | "unavailable" | "unknown" };
+  /** Show something on the car's own screen. */
+  displayRequested: { vehicleId: string; displayId: string; content: Display["content"]; expiresAt: Date };
+  vinAssigned: { vehicleId: string; expedienteId: string; vin: string };
+  /** The car's proof that an attempt's version is applied. */
+  attemptApplied: { activationId: string; vehicleId: string; version: number; appliedAt: Date };
+  attemptFailed: {
+    activationId: string;
+    vehicleId: string;
+    version: number;
+    reason: string;
+    failureClass: "transient" | "permanent";
+  };
+  carConnected: { vehicleId: string };
+};
+
+export type DomainEventName = keyof DomainEvents;
+
+export type EventHandler<Name extends DomainEventName> = (
+  tx: Transaction,
+  event: DomainEvents[Name],
+) => Promise<void>;
+
+export type EventHandlers = { readonly [Name in DomainEventName]: readonly EventHandler<Name>[] };
+
+export type Publish = <Name extends DomainEventName>(
+  tx: Transaction,
+  name: Name,
+  event: DomainEvents[Name],
+) => Promise<void>;
+
+/** Calls the handlers one after another, in the table's order. `handlers` is read at each call. */
+export function createPublish(handlers: () => EventHandlers): Publish {
+  return async (tx, name, event) => {
+    for (const handle of handlers()[name]) await handle(tx, event);
+  };
+}

@@ -1,0 +1,39 @@
+import { Kysely, PostgresDialect } from "kysely";
+import { type Migration, Migrator } from "kysely/migration";
+import pg from "pg";
+import * as accounts from "./migrations/0001-accounts.ts";
+import * as sales from "./migrations/0002-sales.ts";
+import * as billing from "./migrations/0003-billing.ts";
+import * as services from "./migrations/0004-services.ts";
+import * as platform from "./migrations/0005-platform.ts";
+
+const migrations: Record<string, Migration> = {
+  "0001-accounts": accounts,
+  "0002-sales": sales,
+  "0003-billing": billing,
+  "0004-services": services,
+  "0005-platform": platform,
+};
+
+/**
+ * Brings the database at `url` to the newest schema, the job queue's own tables included. Replicas that start
+ * together wait for each other: the migrator holds a lock.
+ * @throws the database's error, with the migration's name, when one fails; what ran before it stays.
+ */
+export async function migrateToLatest(url: string): Promise<void> {
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
+  try {
+    const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+    const { error, results } = await migrator.migrateToLatest();
+    if (error !== undefined) {
+      const failed =
+        results?.find((result) => result.status === "Error")?.migrationName ?? "before the first";
+      throw new Error(`migration ${failed} failed`, { cause: error });
+    }
+    const { runMigrations } = await import("graphile-worker");
+    await runMigrations({ pgPool: pool });
+  } finally {
+    await db.destroy();
+  }
+}

@@ -1,0 +1,356 @@
+import type { ColumnType, Generated, JSONColumnType } from "kysely";
+
+// The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
+// the column's comment says otherwise; money is integer minor units (cents).
+
+type Nullable<T> = T | null;
+/** jsonb whose inserted form is JSON text, so that arrays are not taken for PostgreSQL arrays. */
+type JsonOf<T extends object | null> = JSONColumnType<T, string, string>;
+type OptionalJson<T extends object> = ColumnType<T | null, string | null | undefined, string | null>;
+type DateOnly = ColumnType<string, string, string>;
+
+export type Address = { street: string; city: string; postalCode: string; country: string };
+export type PlanLine = { code: string; name: string; priceCents: number };
+/** Base + chosen options with the prices of the day of the sale. */
+export type PlanComercial = { base: PlanLine; options: readonly PlanLine[] };
+export type Configuration = { readonly [key: string]: unknown };
+
+export type Database = {
+  dealerships: { id: string; name: string };
+  customers: {
+    id: string;
+    name: string;
+    email: string;
+    phone: string;
+    address: JsonOf<Address>;
+    created_at: Date;
+  };
+  auth_users: {
+    id: string;
+    name: string;
+    email: string;
+    emailVerified: Generated<boolean>;
+    image: Nullable<string>;
+    role: "admin" | "sales" | "support" | "customer";
+    dealershipId: Nullable<string>;
+    customerId: Nullable<string>;
+    createdAt: Generated<Date>;
+    updatedAt: Generated<Date>;
+  };
+  auth_sessions: {
+    id: string;
+    userId: string;
+    token: string;
+    expiresAt: Date;
+    createdAt: Generated<Date>;
+    updatedAt: Generated<Date>;
+  };
+  auth_accounts: {
+    id: string;
+    userId: string;
+    accountId: string;
+    providerId: string;
+    password: Nullable<string>;
+    createdAt: Generated<Date>;
+    updatedAt: Generated<Date>;
+  };
+  vehicles: {
+    id: string;
+    vin: Nullable<string>;
+    state: string;
+    owner_customer_id: Nullable<string>;
+    reservation_paid: Generated<boolean>;
+    factory_order_placed: Generated<boolean>;
+    manufacturing_complete: Generated<boolean>;
+    final_payment: Generated<"none" | "received" | "failed">;
+    registration: Generated<"none" | "requested" | "recorded">;
+    transport: Generated<"none" | "arranged">;
+    physically_delivered: Generated<boolean>;
+    app_linked_at: Nullable<Date>;
+    order_cancelled: Generated<boolean>;
+    created_at: Date;
+  };
+  expedientes: {
+    id: string;
+    reference: string;
+    customer_id: string;
+    dealership_id: string;
+    vehicle_id: string;
+    sold_by: string;
+    status: Generated<"open" | "completed" | "reservationLost" | "cancelled">;
+    plan_comercial: JsonOf<PlanComercial>;
+    price_cents: number;
+    reservation_cents: number;
+    currency: string;
+    username: Nullable<string>;
+    credentials_issued_at: Nullable<Date>;
+    vin: Nullable<string>;
+    registration_document: OptionalJson<{ authorityId: string; plate: string; registeredOn: string }>;
+    delivery: OptionalJson<{
+      status: "success" | "failed";
+      at: string;
+      receivedBy: string | null;
+      place: string;
+    }>;
+    created_at: Date;
+  };
+  orders: {
+    id: string;
+    expediente_id: string;
+    vehicle_id: string;
+    reference: string;
+    status: "placing" | "placed" | "inManufacturing" | "completed" | "cancelled";
+    configuration: JsonOf<{ base: string; options: readonly string[] }>;
+    factory_order_id: Nullable<string>;
+    progress_percent: Generated<number>;
+    milestone: Nullable<string>;
+    eta: Nullable<Date>;
+    vin: Nullable<string>;
+    placed_at: Nullable<Date>;
+    created_at: Date;
+  };
+  registrations: {
+    id: string;
+    expediente_id: string;
+    reference: string;
+    status: "requested" | "recorded";
+    authority_id: Nullable<string>;
+    plate: Nullable<string>;
+    registered_on: Nullable<DateOnly>;
+    requested_at: Date;
+    recorded_at: Nullable<Date>;
+  };
+  transports: {
+    id: string;
+    expediente_id: string;
+    reference: string;
+    status:
+      | "requested"
+      | "scheduled"
+      | "started"
+      | "arrived"
+      | "delivered"
+      | "customerAbsent"
+      | "returned"
+      | "replaced";
+    carrier_transport_id: Nullable<string>;
+    requested_date: DateOnly;
+    scheduled_date: Nullable<DateOnly>;
+    driver: Nullable<string>;
+    route: OptionalJson<readonly string[]>;
+    received_by: Nullable<string>;
+    arranged_by: string;
+    requested_at: Date;
+  };
+  link_codes: {
+    vehicle_id: string;
+    display_id: string;
+    code_hash: string;
+    customer_id: string;
+    expires_at: Date;
+    tries_left: number;
+  };
+  payments: {
+    id: string;
+    kind: "reservation" | "final" | "service";
+    expediente_id: Nullable<string>;
+    activation_id: Nullable<string>;
+    customer_id: string;
+    amount_cents: number;
+    currency: string;
+    method: "card" | "cash" | "transfer";
+    payment_method: Nullable<string>;
+    status: "pending" | "authorised" | "captured" | "declined" | "voided" | "refunded" | "recorded";
+    gateway_payment_id: Nullable<string>;
+    decline_reason: Nullable<string>;
+    capture_before: Nullable<Date>;
+    recorded_by: Nullable<string>;
+    created_at: Date;
+    settled_at: Nullable<Date>;
+  };
+  ledger_transactions: { id: string; payment_id: string; kind: string; at: Date };
+  ledger_postings: { transaction_id: string; account: string; amount_cents: number; currency: string };
+  catalog_plans: {
+    code: string;
+    name: string;
+    price_cents: number;
+    reservation_cents: number;
+    configuration: JsonOf<Configuration>;
+    maintenance_months: number;
+    maintenance_km: number;
+  };
+  catalog_options: { code: string; name: string; price_cents: number; configuration: JsonOf<Configuration> };
+  catalog_services: {
+    id: string;
+    code: string;
+    name: string;
+    description: string;
+    price_cents: number;
+    currency: string;
+    duration_days: number;
+    depends_on_maintenance: Generated<boolean>;
+    configuration: JsonOf<Configuration>;
+    offered: Generated<boolean>;
+  };
+  vehicle_links: {
+    vehicle_id: string;
+    vin: string;
+    proof_public_key: Nullable<string>;
+    manifest_version: Generated<number>;
+    manifest_hash: string;
+    active_version: Generated<number>;
+    active_hash: string;
+    report_seq: Generated<number>;
+    key_set_version: Generated<number>;
+    presence: Generated<"unknown" | "online" | "offline">;
+    presence_connection: Generated<number>;
+    unproved_activation_id: Nullable<string>;
+    unproved_version: Nullable<number>;
+  };
+  entitlements: {
+    id: string;
+    vehicle_id: string;
+    source: "plan" | "service";
+    code: string;
+    configuration: JsonOf<Configuration>;
+    duration_seconds: Nullable<number>;
+    state: "wanted" | "proved" | "ending" | "ended";
+    end_reason: Nullable<string>;
+    valid_until: Nullable<Date>;
+    created_at: Date;
+    proved_at: Nullable<Date>;
+    ended_at: Nullable<Date>;
+  };
+  activations: {
+    id: string;
+    vehicle_id: string;
+    customer_id: string;
+    service_id: string;
+    entitlement_id: Nullable<string>;
+    state: string;
+    price_cents: number;
+    currency: string;
+    duration_days: number;
+    maintenance_status: Nullable<"current" | "overdue" | "unavailable" | "unknown" | "notRequired">;
+    maintenance_checked_at: Nullable<Date>;
+    payment_method: string;
+    capture_before: Nullable<Date>;
+    attempts_used: Generated<number>;
+    end_reason: Nullable<string>;
+    created_at: Date;
+    queued_at: Nullable<Date>;
+    ended_at: Nullable<Date>;
+  };
+  manifests: {
+    vehicle_id: string;
+    version: number;
+    hash: string;
+    entries: JsonOf<readonly unknown[]>;
+    activation_id: Nullable<string>;
+    created_at: Date;
+  };
+  attempts: {
+    activation_id: string;
+    attempt: number;
+    vehicle_id: string;
+    version: number;
+    started_at: Date;
+    ended_at: Nullable<Date>;
+    result: Nullable<"applied" | "failed" | "superseded">;
+    reason: Nullable<string>;
+    failure_class: Nullable<string>;
+    report: Nullable<string>;
+  };
+  manifest_dispatches: {
+    vehicle_id: string;
+    due_at: Date;
+    sends: Generated<number>;
+    first_sent_at: Nullable<Date>;
+  };
+  displays: {
+    id: string;
+    vehicle_id: string;
+    content: JsonOf<object>;
+    issued_at: Date;
+    expires_at: Date;
+    acknowledged_at: Nullable<Date>;
+    result: Nullable<string>;
+  };
+  steps: {
+    id: Generated<number>;
+    expediente_id: Nullable<string>;
+    vehicle_id: Nullable<string>;
+    activation_id: Nullable<string>;
+    event: string;
+    from_state: Nullable<string>;
+    to_state: Nullable<string>;
+    arrow: Nullable<string>;
+    automation_row: Nullable<string>;
+    automatic: boolean;
+    actor_kind: "system" | "staff" | "customer" | "partner" | "vehicle";
+    actor_id: Nullable<string>;
+    detail: ColumnType<object, string | undefined, string>;
+    at: Date;
+    /** Real time. */
+    recorded_at: Generated<Date>;
+  };
+  notifications: {
+    id: string;
+    row_id: string;
+    event: string;
+    recipient: string;
+    channel: "email" | "sms" | "push" | "inApp";
+    priority: string;
+    status: "queued" | "accepted" | "failed" | "channelNotConfigured";
+    address: Nullable<string>;
+    subject: Nullable<string>;
+    body: Nullable<string>;
+    expediente_id: Nullable<string>;
+    vehicle_id: Nullable<string>;
+    activation_id: Nullable<string>;
+    customer_id: Nullable<string>;
+    provider_id: Nullable<string>;
+    last_error: Nullable<string>;
+    created_at: Date;
+    sent_at: Nullable<Date>;
+  };
+  tasks: {
+    id: string;
+    kind: string;
+    team: "dealership" | "support";
+    title: string;
+    detail: ColumnType<object, string | undefined, string>;
+    status: Generated<"open" | "resolved">;
+    expediente_id: Nullable<string>;
+    vehicle_id: Nullable<string>;
+    activation_id: Nullable<string>;
+    dealership_id: Nullable<string>;
+    created_at: Date;
+    resolved_at: Nullable<Date>;
+    resolved_by: Nullable<string>;
+    resolution: Nullable<string>;
+  };
+  timers: { kind: string; subject_id: string; due_at: Date };
+  idempotency_keys: {
+    principal: string;
+    key: string;
+    route: string;
+    body_hash: string;
+    status: Generated<number>;
+    body: OptionalJson<object>;
+    created_at: Generated<Date>;
+  };
+  received_webhooks: { source: string; id: string; type: string; received_at: Generated<Date> };
+  enrolment_tokens: {
+    vehicle_id: string;
+    vin: string;
+    token_hash: string;
+    expires_at: Date;
+    used_at: Nullable<Date>;
+    tls_key_thumbprint: Nullable<string>;
+    proof_public_key: Nullable<string>;
+    certificate: Nullable<string>;
+    serial_number: Nullable<string>;
+    handed_over_at: Nullable<Date>;
+  };
+};

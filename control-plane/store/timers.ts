@@ -1,0 +1,119 @@
+import type { Clock } from "@caas/contract/business-clock.ts";
+import type { Logger } from "pino";
+import type { Db, Transaction } from "./database.ts";
+
+// Deadlines in business time, one row each, in our own table: a test that moves the clock a year ahead sees
+// them all come due, and a restart forgets none.
+
+export type TimerHandler = { kind: string; due(tx: Transaction, subjectId: string): Promise<void> };
+
+/** Sets or moves the deadline of (kind, subject). */
+export async function setTimer(tx: Transaction, kind: string, subjectId: string, dueAt: Date): Promise<void> {
+  await tx
+    .insertInto("timers")
+    .values({ kind, subject_id: subjectId, due_at: dueAt })
+    .onConflict((conflict) => conflict.columns(["kind", "subject_id"]).doUpdateSet({ due_at: dueAt }))
+    .execute();
+}
+
+export async function clearTimer(tx: Transaction, kind: string, subjectId: string): Promise<void> {
+  await tx.deleteFrom("timers").where("kind", "=", kind).where("subject_id", "=", subjectId).execute();
+}
+
+export type Timers = {
+  start(): void;
+  stop(): Promise<void>;
+  /** Handles all that is due now; how many. */
+  runDue(): Promise<number>;
+};
+
+/** How often the table is looked at, real time: the smallest deadline of the business is the 2 s of a retry. */
+const lookEveryMs = 100;
+
+export function createTimers(options: {
+  db: Db;
+  clock: Clock;
+  handlers: readonly TimerHandler[];
+  logger: Logger;
+}): Timers {
+  const { db, clock, logger } = options;
+  const handlers = new Map(options.handlers.map((handler) => [handler.kind, handler]));
+  let timeout: NodeJS.Timeout | undefined;
+  let running: Promise<unknown> = Promise.resolve();
+  let stopped = true;
+
+  /** One deadline a transaction: a handler that fails leaves its own row, and only that, for the next look. */
+  async function runOne(skipped: readonly string[]): Promise<string | null> {
+    return db.transaction().execute(async (tx) => {
+      let query = tx
+        .selectFrom("timers")
+        .selectAll()
+        .where("due_at", "<=", clock.now())
+        .where("kind", "in", [...handlers.keys()])
+        .orderBy("due_at")
+        .limit(1)
+        .forUpdate()
+        .skipLocked();
+      if (skipped.length > 0) query = query.where("subject_id", "not in", skipped);
+      const row = await query.executeTakeFirst();
+      if (row === undefined) return null;
+      await clearTimer(tx, row.kind, row.subject_id);
+      try {
+        await handlers.get(row.kind)?.due(tx, row.subject_id);
+      } catch (error) {
+        throw new TimerFailed(row.subject_id, row.kind, error);
+      }
+      return row.subject_id;
+    });
+  }
+
+  async function runDue(): Promise<number> {
+    if (handlers.size === 0) return 0;
+    const failed: string[] = [];
+    for (let done = 0; ; ) {
+      try {
+        if ((await runOne(failed)) === null) return done;
+        done += 1;
+      } catch (error) {
+        if (!(error instanceof TimerFailed)) throw error;
+        logger.error(
+          { err: error.cause, kind: error.kind, subject: error.subjectId },
+          "a deadline's work failed",
+        );
+        failed.push(error.subjectId);
+      }
+    }
+  }
+
+  function look(): void {
+    if (stopped) return;
+    running = runDue()
+      .catch((error: unknown) => logger.error({ err: error }, "looking for deadlines failed"))
+      .finally(() => {
+        if (!stopped) timeout = setTimeout(look, lookEveryMs);
+      });
+  }
+
+  return {
+    start() {
+      stopped = false;
+      look();
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timeout);
+      await running;
+    },
+    runDue,
+  };
+}
+
+class TimerFailed extends Error {
+  readonly subjectId: string;
+  readonly kind: string;
+  constructor(subjectId: string, kind: string, cause: unknown) {
+    super("a deadline's work failed", { cause });
+    this.subjectId = subjectId;
+    this.kind = kind;
+  }
+}
