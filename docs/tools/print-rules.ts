@@ -1,0 +1,210 @@
+import {
+  activationArrows,
+  activationEndings,
+  activationMachine,
+} from "@caas/control-plane/rules/activation-machine.ts";
+import {
+  type ActivationGuardId,
+  activationAddedGuards,
+  activationAdditions,
+  additionSection,
+  type VehicleGuardId,
+  vehicleAddedGuards,
+  vehicleAdditions,
+} from "@caas/control-plane/rules/additions.ts";
+import { automationTable, isAutomaticLevel } from "@caas/control-plane/rules/automation-table.ts";
+import {
+  activationDependencies,
+  activationEdges,
+  vehicleDependencies,
+  vehicleEdges,
+} from "@caas/control-plane/rules/dependency-rules.ts";
+import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-windows.ts";
+import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
+import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
+import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
+import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
+import { renderDiagram, renderTable } from "./markdown.ts";
+
+type AnyArrow = Arrow<string, string, VehicleGuardId | ActivationGuardId>;
+
+/** Renders docs/rules.md from `control-plane/rules`: what it says is what runs. */
+export function renderRules(): string {
+  return `${[
+    "# Rules of the business",
+    "Printed by `npm run docs` from `control-plane/rules`; do not edit by hand, a test fails when it is stale. Section names are those of the specification. Its own rows come first, the [additions](#additions) stand apart.",
+    renderMachines(),
+    renderDependencies(),
+    renderAdditions(),
+    renderNotifications(),
+    renderAutomation(),
+    renderNumbers(),
+  ].join("\n\n")}\n`;
+}
+
+function renderMachines(): string {
+  return [
+    "## The vehicle",
+    `Section: ${vehicleMachine.section}. [*] is the world outside: before the order, after the sale or the end of life.`,
+    renderStates(vehicleArrows, []),
+    renderArrows(vehicleArrows),
+    "## The activation of a service",
+    `Section: ${activationMachine.section}. An arrow to [*] without an event makes its state final.`,
+    renderStates(activationArrows, activationEndings),
+    renderArrows(activationArrows),
+    renderTable(
+      ["id", "final state", "meaning"],
+      activationEndings.map((row) => [row.id, row.from, row.label]),
+    ),
+  ].join("\n\n");
+}
+
+function renderStates(arrows: readonly AnyArrow[], endings: readonly Ending<string>[]): string {
+  const place = (state: string) => (state === "start" || state === "end" ? "[*]" : state);
+  return renderDiagram([
+    "stateDiagram-v2",
+    ...arrows.map((row) => `    ${place(row.from)} --> ${place(row.to)}: ${row.id} ${row.label}`),
+    ...endings.map((row) => `    ${row.from} --> [*]: ${row.id} ${row.label}`),
+  ]);
+}
+
+function renderArrows(arrows: readonly AnyArrow[]): string {
+  return renderTable(
+    ["id", "from", "event", "to", "waits for", "step of", "tells"],
+    arrows.map((row) => [
+      row.id,
+      row.from,
+      row.event,
+      row.to,
+      list(row.guards),
+      row.automation ?? "–",
+      list(row.notifies),
+    ]),
+  );
+}
+
+function renderDependencies(): string {
+  const rules = Object.entries({ ...vehicleDependencies, ...activationDependencies }).sort(([a], [b]) =>
+    a.localeCompare(b, "en", { numeric: true }),
+  );
+  return [
+    "## Dependencies",
+    renderTable(
+      ["id", "process", "waits for", "because", "otherwise", "used by"],
+      rules.map(([id, row]) => [
+        id,
+        row.dependent,
+        row.waitsFor,
+        row.reason,
+        row.exception.kind === "none" ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
+        listUsers(id),
+      ]),
+    ),
+    "The nine edges of the diagram of critical dependencies:",
+    renderTable(
+      ["id", "first", "then", "used by"],
+      Object.entries({ ...vehicleEdges, ...activationEdges }).map(([id, row]) => [
+        id,
+        row.before,
+        row.after,
+        listUsers(id),
+      ]),
+    ),
+  ].join("\n\n");
+}
+
+function renderAdditions(): string {
+  const arrows: readonly (AnyArrow & { reason: string })[] = [...vehicleAdditions, ...activationAdditions];
+  const guards = Object.entries({ ...vehicleAddedGuards, ...activationAddedGuards });
+  return [
+    "## Additions",
+    `${additionSection}: what the business needs and the specification does not say. No addition makes a new state.`,
+    renderTable(
+      ["id", "from", "event", "to", "waits for", "step of", "tells", "reason"],
+      arrows.map((row) => [
+        row.id,
+        row.from,
+        row.event,
+        row.to,
+        list(row.guards),
+        row.automation ?? "–",
+        list(row.notifies),
+        row.reason,
+      ]),
+    ),
+    renderTable(
+      ["id", "refuses with", "used by", "reason"],
+      guards.map(([id, row]) => [id, row.refusal, listUsers(id), row.reason]),
+    ),
+  ].join("\n\n");
+}
+
+function renderNotifications(): string {
+  const arrows = [...vehicleMachine.arrows, ...activationMachine.arrows];
+  return [
+    "## Notifications",
+    renderTable(
+      ["id", "event", "trigger", "recipient", "channels", "timing", "priority", "sent by"],
+      Object.entries(notificationTable).map(([id, row]) => [
+        id,
+        row.event,
+        row.trigger === null ? "–" : `${row.trigger} ${notificationTriggers[row.trigger]}`,
+        row.recipient,
+        list(row.channels),
+        row.timing,
+        row.priority,
+        list(arrows.filter((arrow) => arrow.notifies.some((sent) => sent === id)).map((arrow) => arrow.id)),
+      ]),
+    ),
+    "A message no arrow sends is sent by its feature: credentials by the sale, maintenance reminders by the schedule.",
+  ].join("\n\n");
+}
+
+function renderAutomation(): string {
+  return [
+    "## Automatic and manual steps",
+    renderTable(
+      ["id", "step", "level", "runs unaided", "actor or system", "set off by"],
+      Object.entries(automationTable).map(([id, row]) => [
+        id,
+        row.step,
+        row.level,
+        isAutomaticLevel(row.level) ? "yes" : "no",
+        row.actor,
+        row.trigger,
+      ]),
+    ),
+  ].join("\n\n");
+}
+
+function renderNumbers(): string {
+  const { retries } = activationRetryPolicy;
+  const waits = Array.from({ length: retries }, (_, index) =>
+    seconds(computeDelayCeiling(activationRetryPolicy, index + 1)),
+  );
+  return [
+    "## Numbers",
+    renderTable(
+      ["what", "value"],
+      [
+        ["attempts of an activation", `1 and ${retries} retries`],
+        ["longest wait before each retry (the wait is drawn between zero and this)", waits.join(", ")],
+        ["the car stops applying before the hold ends", seconds(applyMarginMs)],
+        ["we give the activation up before the hold ends", seconds(giveUpMarginMs)],
+      ],
+    ),
+  ].join("\n\n");
+}
+
+function list(items: readonly string[]): string {
+  return items.length > 0 ? items.join(", ") : "–";
+}
+
+function listUsers(guard: string): string {
+  const arrows: readonly AnyArrow[] = [...vehicleMachine.arrows, ...activationMachine.arrows];
+  return list(arrows.filter((row) => row.guards.some((id) => id === guard)).map((row) => row.id));
+}
+
+function seconds(ms: number): string {
+  return ms % 60_000 === 0 ? `${ms / 60_000} min` : `${Number((ms / 1_000).toFixed(1))} s`;
+}
