@@ -12,7 +12,7 @@ describe("printed documents", () => {
   });
 
   it("a bar inside a cell stays inside it", () => {
-    expect(renderTable(["a", "b"], [["x|y", "z"]])).toBe("| a | b |\n| --- | --- |\n| x\\|y | z |");
+    expect(renderTable(["a", "b"], [["x|y", "z"]])).toBe("| a    | b   |\n| ---- | --- |\n| x\\|y | z   |");
   });
 });
 

@@ -1,0 +1,120 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join, relative, resolve, sep } from "node:path";
+import { parseArgs } from "node:util";
+import { listIds, type Requirement, readRequirements, readTestTexts } from "./requirement-ids.ts";
+
+export type TestReference = { file: string; title: string };
+
+export type Coverage = {
+  requirements: readonly (Requirement & { tests: readonly TestReference[] })[];
+  /** Ids in test titles that docs/requirements.md does not hold: typing errors, which would prove nothing. */
+  unknown: readonly (TestReference & { id: string })[];
+  testFiles: number;
+};
+
+const help = `Prints which tests name which requirement of docs/requirements.md.
+
+usage: npm run requirements -- [options]
+
+  --unnamed   only the requirements no test names
+  --json      one JSON object as the last line of the output
+  --help      this text
+
+Ends with 1 when a test names an id that does not exist, otherwise with 0.
+A name in a title is a claim; that the test proves it is for the reader to judge.
+`;
+
+const skippedFolders = new Set(["node_modules", ".git", "data", "coverage", "dist"]);
+
+/** Reads docs/requirements.md and every *.test.ts below `root`; nothing outside it. */
+export async function collectCoverage(root: string): Promise<Coverage> {
+  const requirements = readRequirements(await readFile(join(root, "docs/requirements.md"), "utf8"));
+  const tests = new Map<string, TestReference[]>(requirements.map(({ id }) => [id, []]));
+  const unknown: (TestReference & { id: string })[] = [];
+  const files = await listTestFiles(root);
+  for (const path of files) {
+    const file = relative(root, path).split(sep).join("/");
+    const texts = readTestTexts(await readFile(path, "utf8"));
+    for (const title of new Set([...texts.titles, ...texts.rows])) {
+      for (const id of listIds(title)) {
+        const known = tests.get(id);
+        if (known) known.push({ file, title });
+        // A row may hold data that only looks like an id; a title is written to be read.
+        else if (texts.titles.includes(title)) unknown.push({ id, file, title });
+      }
+    }
+  }
+  return {
+    requirements: requirements.map((row) => ({ ...row, tests: tests.get(row.id) ?? [] })),
+    unknown,
+    testFiles: files.length,
+  };
+}
+
+/** The report as people read it: each id with its tests, then what is unnamed or unknown, then totals. */
+export function renderCoverage(coverage: Coverage, onlyUnnamed: boolean): string {
+  const lines: string[] = [];
+  let section = "";
+  for (const row of coverage.requirements) {
+    if (onlyUnnamed && row.tests.length > 0) continue;
+    if (row.section !== section) {
+      section = row.section;
+      lines.push("", section);
+    }
+    lines.push(`  ${row.id.padEnd(5)} ${row.tests.length === 0 ? "NO TEST  " : ""}${row.text}`);
+    for (const { file, title } of row.tests) lines.push(`          ${file}: ${title}`);
+  }
+  if (coverage.unknown.length > 0) lines.push("", "Unknown ids");
+  for (const { id, file, title } of coverage.unknown) lines.push(`  ${id.padEnd(5)} ${file}: ${title}`);
+  const { total, named, unnamed } = countCoverage(coverage);
+  lines.push(
+    "",
+    `${named} of ${total} requirements are named by a test in ${coverage.testFiles} test files; ${unnamed.length} are not.`,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+/** Totals, as `--json` prints them. */
+export function countCoverage(coverage: Coverage) {
+  const unnamed = coverage.requirements.filter((row) => row.tests.length === 0).map((row) => row.id);
+  const total = coverage.requirements.length;
+  return {
+    total,
+    named: total - unnamed.length,
+    unnamed,
+    unknown: coverage.unknown.map(({ id, file }) => ({ id, file })),
+    testFiles: coverage.testFiles,
+  };
+}
+
+async function listTestFiles(folder: string): Promise<string[]> {
+  const files: string[] = [];
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    // Symbolic links are not followed: the workspaces' would be read twice, others may lead out of the repository.
+    if (entry.isDirectory() && !skippedFolders.has(entry.name) && !entry.name.startsWith(".")) {
+      files.push(...(await listTestFiles(join(folder, entry.name))));
+    } else if (entry.isFile() && entry.name.endsWith(".test.ts")) {
+      files.push(join(folder, entry.name));
+    }
+  }
+  return files.sort();
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { help: { type: "boolean" }, json: { type: "boolean" }, unnamed: { type: "boolean" } },
+  });
+  if (values.help) {
+    process.stdout.write(help);
+  } else {
+    const coverage = await collectCoverage(resolve(import.meta.dirname, "../.."));
+    process.stdout.write(renderCoverage(coverage, values.unnamed ?? false));
+    if (values.json) {
+      const tests = Object.fromEntries(
+        coverage.requirements.map((row) => [row.id, row.tests.map(({ file, title }) => `${file}: ${title}`)]),
+      );
+      process.stdout.write(`${JSON.stringify({ ...countCoverage(coverage), tests })}\n`);
+    }
+    if (coverage.unknown.length > 0) process.exitCode = 1;
+  }
+}
