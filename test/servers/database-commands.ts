@@ -10,9 +10,12 @@ export function uniqueDatabaseName(purpose: string): string {
   return `caas_${readable}_${randomBytes(5).toString("hex")}`;
 }
 
-/** Copies `template` to a new database and returns the new one's URL. */
+/** Copies `template` to a new database and returns its URL. Copying files is twice as fast as copying through the log. */
 export async function createDatabaseFrom(serverUrl: string, name: string, template: string): Promise<string> {
-  await runStatement(serverUrl, `CREATE DATABASE ${quote(name)} TEMPLATE ${quote(template)}`);
+  await runStatement(
+    serverUrl,
+    `CREATE DATABASE ${quote(name)} TEMPLATE ${quote(template)} STRATEGY FILE_COPY`,
+  );
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
   return url.href;
