@@ -1,0 +1,63 @@
+// What becomes of one change in the car, as a table. Everything that can happen to it stands in a row here;
+// an event without a row in the present state is a defect and stops the agent rather than the car.
+
+// biome-ignore format: the table is read by column
+export const lifecycle = [
+  // state          event              next
+  ["idle",          "changeAccepted",  "recording"],
+  ["idle",          "intentFound",     "abandoning"],  // after a crash before the switch: nothing was touched
+  ["idle",          "switchFound",     "applying"],    // after a crash past the switch: finish what is active
+  ["idle",          "failureFound",    "rollingBack"], // after a crash while rolling back
+  ["recording",     "intentRecorded",  "admitting"],
+  ["admitting",     "admitted",        "staging"],
+  ["admitting",     "rejected",        "abandoning"],
+  ["admitting",     "tooLate",         "abandoning"],
+  ["staging",       "staged",          "judging"],
+  ["staging",       "stagingFailed",   "abandoning"],
+  ["judging",       "inTime",          "switching"],
+  ["judging",       "tooLate",         "abandoning"],
+  ["switching",     "switched",        "applying"],
+  ["switching",     "switchFailed",    "rollingBack"], // it may have happened: rolling back settles which slot it is
+  ["applying",      "taken",           "checking"],
+  ["applying",      "refused",         "rollingBack"],
+  ["checking",      "healthy",         "committing"],
+  ["checking",      "unhealthy",       "rollingBack"],
+  ["committing",    "committed",       "idle"],
+  ["committing",    "tooLate",         "rollingBack"], // a long sleep between the switch and here
+  ["rollingBack",   "rolledBack",      "abandoning"],
+  ["abandoning",    "committed",       "idle"],
+] as const;
+
+type Row = (typeof lifecycle)[number];
+export type LifecycleState = Row[0] | Row[2];
+export type LifecycleEvent = Row[1];
+export type WorkingState = Exclude<LifecycleState, "idle">;
+/** The events that have a row in `S`. */
+export type EventIn<S extends LifecycleState> = Extract<Row, readonly [S, string, string]>[1];
+
+/** The work of every state; each answers only with events that have a row there. */
+export type LifecycleSteps = { readonly [S in WorkingState]: () => Promise<EventIn<S>> };
+
+const nextByPair: ReadonlyMap<string, LifecycleState> = new Map(
+  lifecycle.map(([state, event, next]) => [`${state}/${event}`, next]),
+);
+
+/** The state after `event`, or `undefined` where the table has no such row. */
+export function nextState(state: LifecycleState, event: LifecycleEvent): LifecycleState | undefined {
+  return nextByPair.get(`${state}/${event}`);
+}
+
+/**
+ * Carries one change from `event` until the car is idle again.
+ * @throws what a step throws (a full disk, a simulated crash): the change stays open in the journal.
+ */
+export async function runLifecycle(event: EventIn<"idle">, steps: LifecycleSteps): Promise<void> {
+  let state = advance("idle", event);
+  while (state !== "idle") state = advance(state, await steps[state]());
+}
+
+function advance(state: LifecycleState, event: LifecycleEvent): LifecycleState {
+  const next = nextState(state, event);
+  if (next === undefined) throw new Error(`the lifecycle has no row for ${event} in ${state}`);
+  return next;
+}

@@ -1,0 +1,55 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Measures of one or many agents; VINs are no labels, so a fleet in one process shares them. */
+export type AgentMetrics = {
+  registry: Registry;
+  /** `reason` is `none` for a change that was applied. */
+  changeProcessed(result: "applied" | "failed", reason: string, durationMs: number): void;
+  connected(): void;
+  disconnected(): void;
+  messageRefused(reason: string): void;
+  reportSent(): void;
+};
+
+export function createAgentMetrics(registry: Registry = new Registry()): AgentMetrics {
+  const applies = new Counter({
+    name: "caas_agent_applies_total",
+    help: "Configuration versions processed, by result and reason of failure",
+    labelNames: ["result", "reason"],
+    registers: [registry],
+  });
+  const durations = new Histogram({
+    name: "caas_agent_apply_duration_seconds",
+    help: "From the arrival of a manifest to its journalled outcome",
+    labelNames: ["result"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
+    registers: [registry],
+  });
+  const connections = new Gauge({
+    name: "caas_agent_connected",
+    help: "Cars of this process that are connected to the broker",
+    registers: [registry],
+  });
+  const refused = new Counter({
+    name: "caas_agent_refused_total",
+    help: "Messages to the car that were refused, by reason",
+    labelNames: ["reason"],
+    registers: [registry],
+  });
+  const reports = new Counter({
+    name: "caas_agent_reports_total",
+    help: "Signed reports handed to the broker",
+    registers: [registry],
+  });
+  return {
+    registry,
+    changeProcessed(result, reason, durationMs) {
+      applies.inc({ result, reason });
+      durations.observe({ result }, durationMs / 1000);
+    },
+    connected: () => connections.inc(),
+    disconnected: () => connections.dec(),
+    messageRefused: (reason) => refused.inc({ reason }),
+    reportSent: () => reports.inc(),
+  };
+}

@@ -1,0 +1,34 @@
+// Deadlines and terms are judged by a time that nobody can turn back in the car: the newest instant the
+// control plane has signed plus what has run since ("trusted time" of the specification's trust rules).
+
+export type TrustedTime = {
+  /**
+   * The best reading. After the first signed instant of this boot it rests on nothing else. Before that the
+   * time asleep is unknown, so the wall clock may provisionally move it forward, never back.
+   */
+  now(): Date;
+  /** Takes a signed instant; an older one than already known changes nothing. */
+  witness(signed: Date): void;
+  /** The highest time that rests on signatures alone, ms since 1970: what the journal keeps. */
+  highestMs(): number;
+};
+
+/** `persistedMs` is the `highestMs` of the last run, 0 in a new car. */
+export function createTrustedTime(
+  clock: { now(): Date; elapsedMs(): number },
+  persistedMs: number,
+): TrustedTime {
+  let anchorMs = persistedMs;
+  let anchoredAtMs = clock.elapsedMs();
+  let witnessed = false;
+  const highestMs = (): number => Math.floor(anchorMs + (clock.elapsedMs() - anchoredAtMs));
+  return {
+    highestMs: () => (anchorMs === 0 ? 0 : highestMs()),
+    now: () => new Date(witnessed ? highestMs() : Math.max(highestMs(), clock.now().getTime())),
+    witness(signed) {
+      anchorMs = Math.max(highestMs(), signed.getTime());
+      anchoredAtMs = clock.elapsedMs();
+      witnessed = true;
+    },
+  };
+}

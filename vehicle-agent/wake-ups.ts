@@ -1,0 +1,56 @@
+import type { AgentClock } from "./agent-clock.ts";
+
+// All the due times of a car behind one timer: thousands of idle cars in a process cost a timer each.
+
+export type WakeUps<Name extends string> = {
+  /** Replaces the due time of `name`: in `delayMs` of business time. */
+  set(name: Name, delayMs: number): void;
+  clear(name: Name): void;
+  /** Whether `name` has a due time. */
+  has(name: Name): boolean;
+  stop(): void;
+};
+
+/** The longest delay a timer takes; later due times are reached in steps. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** `onDue` is called once for each name that has become due, earliest first. */
+export function createWakeUps<Name extends string>(
+  clock: Pick<AgentClock, "elapsedMs" | "realDelayMs">,
+  onDue: (name: Name) => void,
+): WakeUps<Name> {
+  const dueAtMs = new Map<Name, number>();
+  let timer: NodeJS.Timeout | undefined;
+
+  function arm(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (dueAtMs.size === 0) return;
+    const waitMs = clock.realDelayMs(Math.min(...dueAtMs.values()) - clock.elapsedMs());
+    timer = setTimeout(ring, Math.min(longestTimerMs, Math.max(0, Math.ceil(waitMs))));
+    timer.unref();
+  }
+
+  function ring(): void {
+    const now = clock.elapsedMs();
+    const due = [...dueAtMs].filter(([, atMs]) => atMs <= now).sort(([, a], [, b]) => a - b);
+    for (const [name] of due) dueAtMs.delete(name);
+    for (const [name] of due) onDue(name);
+    arm();
+  }
+
+  return {
+    set(name, delayMs) {
+      dueAtMs.set(name, clock.elapsedMs() + delayMs);
+      arm();
+    },
+    clear(name) {
+      if (dueAtMs.delete(name)) arm();
+    },
+    has: (name) => dueAtMs.has(name),
+    stop() {
+      dueAtMs.clear();
+      arm();
+    },
+  };
+}
