@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isForTests } from "./import-table.ts";
+import type { Import } from "./read-imports.ts";
+import { root } from "./source-files.ts";
+
+type Manifest = { workspaces: readonly string[]; dependencies: Set<string>; all: Set<string> };
+
+/** What a package.json declares; `folder` "" is the root's. */
+export function readManifest(folder: string): Manifest {
+  const parsed: unknown = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
+  const names = (field: string) => {
+    const listed: unknown =
+      typeof parsed === "object" && parsed !== null ? Reflect.get(parsed, field) : undefined;
+    if (Array.isArray(listed)) return listed.map(String);
+    return typeof listed === "object" && listed !== null ? Object.keys(listed) : [];
+  };
+  const dependencies = new Set(names("dependencies"));
+  return {
+    workspaces: names("workspaces"),
+    dependencies,
+    all: new Set([...dependencies, ...names("devDependencies")]),
+  };
+}
+
+/**
+ * Whether the package an import names is declared where the file lives: a part that is installed or bundled
+ * alone has only what its own package.json lists. Tests also use what the root declares.
+ *
+ * @returns undefined when it is, else a sentence
+ */
+export function judgePackage(path: string, { specifier }: Import): string | undefined {
+  if (specifier.startsWith(".") || specifier.startsWith("@caas/") || specifier.startsWith("node:"))
+    return undefined;
+  const name = specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+  const rootManifest = readManifest("");
+  const folder = path.split("/")[0] ?? "";
+  const isWorkspace = rootManifest.workspaces.includes(folder);
+  const own = isWorkspace ? readManifest(folder) : rootManifest;
+  const isTool = isForTests(path) || !isWorkspace;
+  const declared = isTool ? own.all.has(name) || rootManifest.all.has(name) : own.dependencies.has(name);
+  if (declared) return undefined;
+  const where = isWorkspace ? `${folder}/package.json` : "the root package.json";
+  return `${path} imports "${name}", which ${where} does not declare`;
+}
