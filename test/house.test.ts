@@ -106,6 +106,10 @@ describe("the judge of imports", () => {
       'broker/main.ts imports "fastify", which broker/package.json does not declare',
     );
     expect(judgePackage("broker/main.test.ts", value("vitest"))).toBeUndefined();
+    expect(judgePackage("broker/main.ts", value("vitest"))).toContain("broker/package.json");
+    expect(judgePackage("broker/main.test.ts", value("left-pad"))).toContain("no package.json");
+    expect(judgePackage("start/main.ts", value("vitest"))).toContain("the root package.json");
+    expect(judgePackage("test/run.ts", value("vitest"))).toBeUndefined();
     expect(judgePackage("broker/main.ts", value("aedes"))).toBeUndefined();
     expect(judgePackage("start/main.ts", value("@peculiar/x509"))).toContain("the root package.json");
   });

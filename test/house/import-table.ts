@@ -152,7 +152,7 @@ export function judgeImport(path: string, { specifier, typeOnly }: Import): stri
   if (isForTests(path) || !path.includes("/")) return undefined;
   const part = findPart(path);
   if (part === undefined)
-    return `${path} lies in no folder of test/house/import-table.ts: give its folder a row`;
+    return `${path} (it imports "${specifier}") lies in no folder of test/house/import-table.ts: give it a row`;
   const refuse = (why: string) =>
     `${path} imports "${specifier}", but ${part.folder} ${why}: ${part.because}`;
 

@@ -25,24 +25,31 @@ export function readManifest(folder: string): Manifest {
 
 /**
  * Whether the package an import names is declared where the file lives: a part that is installed or bundled
- * alone has only what its own package.json lists. Tests also use what the root declares.
+ * alone has only what its own package.json lists. Tests run in the whole checkout and use what any part or the
+ * root declares; the root's own folders use what the root declares.
  *
  * @returns undefined when it is, else a sentence
  */
 export function judgePackage(path: string, { specifier }: Import): string | undefined {
-  if (specifier.startsWith(".") || specifier.startsWith("@caas/") || specifier.startsWith("node:"))
-    return undefined;
+  if (/^(\.|@caas\/|node:)/.test(specifier)) return undefined;
   const name = specifier
     .split("/")
     .slice(0, specifier.startsWith("@") ? 2 : 1)
     .join("/");
   const rootManifest = readManifest("");
   const folder = path.split("/")[0] ?? "";
-  const isWorkspace = rootManifest.workspaces.includes(folder);
-  const own = isWorkspace ? readManifest(folder) : rootManifest;
-  const isTool = isForTests(path) || !isWorkspace;
-  const declared = isTool ? own.all.has(name) || rootManifest.all.has(name) : own.dependencies.has(name);
-  if (declared) return undefined;
-  const where = isWorkspace ? `${folder}/package.json` : "the root package.json";
-  return `${path} imports "${name}", which ${where} does not declare`;
+  if (isForTests(path)) {
+    const manifests = [rootManifest, ...rootManifest.workspaces.map(readManifest)];
+    if (manifests.some((manifest) => manifest.all.has(name))) return undefined;
+    return `${path} imports "${name}", which no package.json declares`;
+  }
+  if (rootManifest.workspaces.includes(folder)) {
+    if (readManifest(folder).dependencies.has(name)) return undefined;
+    return `${path} imports "${name}", which ${folder}/package.json does not declare`;
+  }
+  // `npm start` must work without the development dependencies; the other root folders are for development.
+  const declared = folder === "start" ? rootManifest.dependencies : rootManifest.all;
+  return declared.has(name)
+    ? undefined
+    : `${path} imports "${name}", which the root package.json does not declare`;
 }
