@@ -1,0 +1,111 @@
+#!/usr/bin/env node
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { destination, pino } from "pino";
+import { type BrokerOptions, createBroker } from "./broker.ts";
+import { type BrokerConfig, readConfig } from "./config.ts";
+
+const help = `caas-broker: the fleet's MQTT broker
+
+  --policy fleet   every client only its own topics (default)
+  --policy open    anybody may do anything; loopback only, for conformance tests
+  --help           this text
+
+Prints one line of JSON on stdout when it is ready, logs on stderr; SIGTERM or SIGINT end it.
+
+Environment
+  BROKER_TCP_PORT                plain MQTT on loopback (default 1883, 0 = any free port, off = none)
+  BROKER_TCP_HOST                a loopback address (default 127.0.0.1)
+  BROKER_CAR_SECRET              the secret the cars' passwords are made from
+  BROKER_CONTROL_PLANE_PASSWORD  of the user control-plane
+  BROKER_TLS_PORT                MQTT over mutual TLS (default none)
+  BROKER_TLS_HOST                where (default 0.0.0.0; 127.0.0.1 under the open policy)
+  BROKER_TLS_KEY_FILE            the broker's private key, PEM
+  BROKER_TLS_CERT_FILE           the broker's certificate, PEM
+  BROKER_TLS_CLIENT_CA_FILE      the car CA, PEM
+  BROKER_METRICS_PORT            /metrics and /health over HTTP (default none)
+  BROKER_METRICS_HOST            where (default 127.0.0.1)
+  BROKER_POLICY                  as --policy
+  CAAS_BUSINESS_TIME             REAL/BUSINESS/SCALE (default: business time is real time)
+  LOG_LEVEL                      trace to fatal, or silent (default info)
+`;
+
+const usageError = 2;
+
+async function main(): Promise<void> {
+  const arguments_ = readArguments();
+  if ("message" in arguments_) return fail(arguments_.message, usageError);
+  if (arguments_.help) {
+    process.stdout.write(help);
+    return;
+  }
+  const { policy } = arguments_;
+  const reading = readConfig(policy === undefined ? process.env : { ...process.env, BROKER_POLICY: policy });
+  if (reading.status === "invalid") return fail(reading.explanation, usageError);
+  const { config } = reading;
+  const log = pino({ name: "caas-broker", level: config.logLevel }, destination({ fd: 2, sync: true }));
+
+  try {
+    const broker = createBroker({
+      policy: config.policy,
+      tcp: config.tcp,
+      tls: await readTlsFiles(config.tls),
+      metrics: config.metrics,
+      passwords: config.passwords,
+      now: config.clock.now,
+      log,
+    });
+    const addresses = await broker.start();
+    process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
+    const end = (cause: string) => {
+      log.info({ cause }, "stopping");
+      broker.stop().then(
+        () => process.exit(0),
+        (error: unknown) => fail(String(error), 1),
+      );
+    };
+    process.once("SIGTERM", end);
+    process.once("SIGINT", end);
+    // Started as a child: the parent is gone, however it went.
+    process.once("disconnect", () => end("disconnect"));
+  } catch (error) {
+    fail(error instanceof Error ? error.message : String(error), 1);
+  }
+}
+
+function readArguments(): { help: boolean; policy: string | undefined } | { message: string } {
+  try {
+    const options = { help: { type: "boolean", short: "h" }, policy: { type: "string" } } as const;
+    const { values } = parseArgs({ options });
+    return { help: values.help ?? false, policy: values.policy };
+  } catch (error) {
+    return { message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function readTlsFiles(tls: BrokerConfig["tls"]): Promise<BrokerOptions["tls"]> {
+  if (tls === undefined) return undefined;
+  const { host, port } = tls;
+  return {
+    host,
+    port,
+    key: await readNamed("BROKER_TLS_KEY_FILE", tls.keyFile),
+    cert: await readNamed("BROKER_TLS_CERT_FILE", tls.certFile),
+    clientCa: await readNamed("BROKER_TLS_CLIENT_CA_FILE", tls.clientCaFile),
+  };
+}
+
+async function readNamed(variable: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw new Error(`${variable}: cannot read ${path}`, { cause: error });
+  }
+}
+
+function fail(message: string, exitCode: number): void {
+  process.stderr.write(`caas-broker: ${message}\n`);
+  process.exitCode = exitCode;
+}
+
+if (import.meta.main) await main();

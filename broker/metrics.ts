@@ -1,0 +1,133 @@
+import type { Socket } from "node:net";
+import type { TopicKind } from "@caas/contract/topics.ts";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Identity } from "./access.ts";
+
+export type Transport = "tcp" | "tls";
+
+/**
+ * What the broker counts. No label ever holds a VIN, a client id or a topic.
+ * A registry of its own, so that several brokers may live in one process.
+ */
+export type Metrics = {
+  registry: Registry;
+  clientConnected(transport: Transport, identity: Identity["kind"]): void;
+  clientDisconnected(transport: Transport, identity: Identity["kind"]): void;
+  connectRefused(transport: Transport, reason: string): void;
+  connectionCut(reason: string): void;
+  messagePublished(kind: TopicKind | "other"): void;
+  messageRefused(reason: string): void;
+  subscriptionRefused(identity: Identity["kind"]): void;
+  brokerErred(): void;
+  socketOpened(socket: Socket): void;
+  socketClosed(socket: Socket): void;
+};
+
+export function createMetrics(startedAtMs: number, monotonicMs: () => number): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const connected = new Gauge({
+    name: "caas_broker_connected_clients",
+    help: "Clients connected now",
+    labelNames: ["transport", "identity"],
+    registers,
+  });
+  const connects = new Counter({
+    name: "caas_broker_connects_total",
+    help: "Connects accepted",
+    labelNames: ["transport", "identity"],
+    registers,
+  });
+  const refusals = new Counter({
+    name: "caas_broker_connects_refused_total",
+    help: "Connects refused, by reason",
+    labelNames: ["transport", "reason"],
+    registers,
+  });
+  const cuts = new Counter({
+    name: "caas_broker_connections_cut_total",
+    help: "Connections the broker closed after a fault, by reason",
+    labelNames: ["reason"],
+    registers,
+  });
+  const messageRefusals = new Counter({
+    name: "caas_broker_messages_refused_total",
+    help: "Messages refused, by reason; the sender is disconnected",
+    labelNames: ["reason"],
+    registers,
+  });
+  const subscriptionRefusals = new Counter({
+    name: "caas_broker_subscriptions_refused_total",
+    help: "Subscriptions answered with 0x80",
+    labelNames: ["identity"],
+    registers,
+  });
+  const errors = new Counter({
+    name: "caas_broker_errors_total",
+    help: "Errors inside the broker (persistence, listeners) that it survived",
+    registers,
+  });
+  new Gauge({
+    name: "caas_broker_uptime_seconds",
+    help: "Seconds since the broker was started",
+    registers,
+    collect() {
+      this.set((monotonicMs() - startedAtMs) / 1000);
+    },
+  });
+
+  // The hot path adds to plain numbers; they become metrics when somebody asks.
+  const published = new Map<TopicKind | "other", number>();
+  new Counter({
+    name: "caas_broker_messages_published_total",
+    help: "Messages accepted, by kind of topic",
+    labelNames: ["kind"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [kind, count] of published) this.inc({ kind }, count);
+    },
+  });
+
+  const open = new Set<Socket>();
+  const closed = { received: 0, sent: 0 };
+  new Counter({
+    name: "caas_broker_bytes_total",
+    help: "Bytes received and sent on the listeners, without TCP and TLS overhead",
+    labelNames: ["direction"],
+    registers,
+    collect() {
+      let { received, sent } = closed;
+      for (const socket of open) {
+        received += socket.bytesRead;
+        sent += socket.bytesWritten;
+      }
+      this.reset();
+      this.inc({ direction: "received" }, received);
+      this.inc({ direction: "sent" }, sent);
+    },
+  });
+
+  return {
+    registry,
+    clientConnected(transport, identity) {
+      connected.inc({ transport, identity });
+      connects.inc({ transport, identity });
+    },
+    clientDisconnected: (transport, identity) => connected.dec({ transport, identity }),
+    connectRefused: (transport, reason) => refusals.inc({ transport, reason }),
+    connectionCut: (reason) => cuts.inc({ reason }),
+    messagePublished: (kind) => void published.set(kind, (published.get(kind) ?? 0) + 1),
+    messageRefused: (reason) => messageRefusals.inc({ reason }),
+    subscriptionRefused: (identity) => subscriptionRefusals.inc({ identity }),
+    brokerErred: () => errors.inc(),
+    socketOpened: (socket) => void open.add(socket),
+    socketClosed(socket) {
+      open.delete(socket);
+      closed.received += socket.bytesRead;
+      closed.sent += socket.bytesWritten;
+    },
+  };
+}
