@@ -160,47 +160,57 @@ describe("AU1–AU18: the automation table", () => {
     expect(outside).toEqual(["AU1", "AU2", "AU3", "AU18"]);
   });
 
-  it("AU7, AU9, AU10, AU11, AU17, AU18: names who acts and what sets the step off", () => {
-    expect(automationTable.AU7).toMatchObject({ actor: "Customer", trigger: "Vehicle ready notification" });
-    expect(automationTable.AU9).toMatchObject({ level: "semiAutomated", trigger: "Vehicle registered" });
-    expect(automationTable.AU10).toMatchObject({ actor: "Transport driver", trigger: "Transport scheduled" });
-    expect(automationTable.AU11).toMatchObject({
-      actor: "Customer and support",
-      trigger: "Vehicle delivered",
-    });
-    expect(automationTable.AU17).toMatchObject({ level: "automatedAlert", trigger: "All retries failed" });
-    expect(automationTable.AU18).toMatchObject({
-      actor: "Workshop technician",
-      trigger: "Service completed",
-    });
+  const steps: [keyof typeof automationTable, string, string, string][] = [
+    ["AU1", "manualEntry", "Dealership employee", "Customer completes sale"],
+    ["AU2", "fullyAutomated", "System", "Sales registration complete"],
+    ["AU3", "fullyAutomated", "E-mail service", "Credentials generated"],
+    ["AU4", "fullyAutomated", "Factory API integration", "Reservation payment received"],
+    ["AU5", "fullyAutomated", "Factory webhooks", "Manufacturing milestones"],
+    ["AU6", "fullyAutomated", "Notification engine", "Factory status received"],
+    ["AU7", "manualInitiation", "Customer", "Vehicle ready notification"],
+    ["AU8", "automatedCall", "Admin API integration", "Final payment confirmed"],
+    ["AU9", "semiAutomated", "Dealership and transport company", "Vehicle registered"],
+    ["AU10", "manual", "Transport driver", "Transport scheduled"],
+    ["AU11", "manual", "Customer and support", "Vehicle delivered"],
+    ["AU12", "manual", "Customer", "Customer initiative"],
+    ["AU13", "fullyAutomated", "VSS API integration", "Service selection"],
+    ["AU14", "automated", "Payment gateway", "Customer confirms purchase"],
+    ["AU15", "fullyAutomated", "OTA engine and API IoT", "Payment successful"],
+    ["AU16", "fullyAutomated", "OTA engine", "Activation failure"],
+    ["AU17", "automatedAlert", "System to support team", "All retries failed"],
+    ["AU18", "manual", "Workshop technician", "Service completed"],
+  ];
+
+  it.each(steps)("%s is %s, done by %s, set off by: %s", (id, level, actor, trigger) => {
+    expect(automationTable[id]).toMatchObject({ level, actor, trigger });
   });
 });
 
 describe("NT1–NT15: the notification table", () => {
   const c = "customer";
-  const expected: [NotificationId, string, string, string, string][] = [
-    ["NT1", c, "email", "immediate", "high"],
-    ["NT2", c, "email push", "immediate", "medium"],
-    ["NT3", c, "email push", "asReceivedFromFactory", "low"],
-    ["NT4", c, "email sms push", "immediate", "high"],
-    ["NT5", c, "email", "immediate", "medium"],
-    ["NT6", c, "email", "immediate", "medium"],
-    ["NT7", c, "email sms push", "whenTransportStarts", "high"],
-    ["NT8", c, "sms push", "immediate", "high"],
-    ["NT9", c, "push inApp", "immediate", "medium"],
-    ["NT10", c, "push inApp email", "immediate", "medium"],
-    ["NT11", c, "email", "afterAllRetries", "high"],
-    ["NT12", "support", "email", "afterAllRetries", "critical"],
-    ["NT13", c, "email push", "bySchedule", "low"],
-    ["NT14", c, "email sms push", "whenOverdue", "high"],
-    ["NT15", c, "push inApp", "immediate", "high"],
+  const expected: [NotificationId, string, string, string, string, string][] = [
+    ["NT1", "Credentials generated", c, "email", "immediate", "high"],
+    ["NT2", "Order placed with factory", c, "email push", "immediate", "medium"],
+    ["NT3", "Manufacturing status update", c, "email push", "asReceivedFromFactory", "low"],
+    ["NT4", "Vehicle ready at factory", c, "email sms push", "immediate", "high"],
+    ["NT5", "Payment successful", c, "email", "immediate", "medium"],
+    ["NT6", "Vehicle registered", c, "email", "immediate", "medium"],
+    ["NT7", "Vehicle in transit", c, "email sms push", "whenTransportStarts", "high"],
+    ["NT8", "Delivery attempted, failed", c, "sms push", "immediate", "high"],
+    ["NT9", "Mobile app linked", c, "push inApp", "immediate", "medium"],
+    ["NT10", "Service activated", c, "push inApp email", "immediate", "medium"],
+    ["NT11", "OTA activation failed", c, "email", "afterAllRetries", "high"],
+    ["NT12", "OTA activation failed", "support", "email", "afterAllRetries", "critical"],
+    ["NT13", "Maintenance due soon", c, "email push", "bySchedule", "low"],
+    ["NT14", "Maintenance overdue", c, "email sms push", "whenOverdue", "high"],
+    ["NT15", "Service denied by maintenance", c, "push inApp", "immediate", "high"],
   ];
 
   it.each(expected)(
-    "%s goes to the %s by %s, %s, with priority %s",
-    (id, recipient, channels, timing, priority) => {
+    "%s: %s, to the %s by %s, %s, with priority %s",
+    (id, event, recipient, channels, timing, priority) => {
       const row = notificationTable[id];
-      expect(row).toMatchObject({ recipient, timing, priority });
+      expect(row).toMatchObject({ event, recipient, timing, priority });
       expect(row.channels.join(" ")).toBe(channels);
       expect(Object.keys(notificationTable)).toHaveLength(expected.length);
     },
