@@ -1,0 +1,108 @@
+import * as z from "zod";
+import { type PartnerName, PartnerUnavailable } from "./partner-error.ts";
+
+/** How a partner's JSON interface is reached. */
+export type PartnerEndpoint = {
+  name: PartnerName;
+  /** As `http://127.0.0.1:4001`, without a slash at the end. */
+  baseUrl: string;
+  apiKey: string;
+  /** For the whole call: connecting, waiting and reading the answer. Real time. */
+  timeoutMs: number;
+};
+
+export type PartnerRequest = {
+  method: "GET" | "POST" | "PUT";
+  /** With its query, already encoded. */
+  path: string;
+  body?: object;
+  idempotencyKey?: string;
+};
+
+export type PartnerAnswer<T> =
+  | { kind: "ok"; value: T }
+  /** The partner understood and said no: repeating the same request would not help. */
+  | { kind: "refused"; status: number; code: string; message: string };
+
+// A partner's document is small; what is larger is nonsense and must not fill our memory.
+const maxAnswerBytes = 256 * 1024;
+
+const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
+
+/**
+ * One HTTP call. A clear no (4xx) is a value.
+ * @throws PartnerUnavailable when the partner is slow, down (5xx, 429, no connection) or talks nonsense.
+ */
+export async function callPartner<T>(
+  endpoint: PartnerEndpoint,
+  request: PartnerRequest,
+  schema: z.ZodType<T>,
+): Promise<PartnerAnswer<T>> {
+  const { status, text } = await exchange(endpoint, request);
+  if (status >= 500 || status === 429 || status === 408)
+    throw new PartnerUnavailable(endpoint.name, `answered ${status}`);
+  if (status >= 400) return { kind: "refused", status, ...describeRefusal(text) };
+  const parsed = schema.safeParse(parseJson(text));
+  if (!parsed.success)
+    throw new PartnerUnavailable(
+      endpoint.name,
+      `its answer to ${request.method} ${request.path} cannot be understood`,
+      parsed.error,
+    );
+  return { kind: "ok", value: parsed.data };
+}
+
+async function exchange(
+  endpoint: PartnerEndpoint,
+  request: PartnerRequest,
+): Promise<{ status: number; text: string }> {
+  try {
+    const response = await fetch(`${endpoint.baseUrl}${request.path}`, {
+      method: request.method,
+      headers: {
+        accept: "application/json",
+        authorization: `Bearer ${endpoint.apiKey}`,
+        ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+        ...(request.idempotencyKey === undefined ? {} : { "idempotency-key": request.idempotencyKey }),
+      },
+      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+      redirect: "error",
+      signal: AbortSignal.timeout(endpoint.timeoutMs),
+    });
+    return { status: response.status, text: await readText(response) };
+  } catch (error) {
+    throw new PartnerUnavailable(endpoint.name, explain(error, endpoint.timeoutMs), error);
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  if (response.body === null) return "";
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body) {
+    bytes += chunk.byteLength;
+    if (bytes > maxAnswerBytes) throw new Error(`its answer is longer than ${maxAnswerBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function explain(error: unknown, timeoutMs: number): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `no answer within ${timeoutMs} ms`;
+  // fetch says only "fetch failed"; the cause knows the socket's story.
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
+
+function describeRefusal(text: string): { code: string; message: string } {
+  const parsed = errorSchema.safeParse(parseJson(text));
+  return parsed.success ? parsed.data.error : { code: "unknown", message: "refused without a reason" };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

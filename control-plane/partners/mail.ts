@@ -1,0 +1,75 @@
+import { createTransport } from "nodemailer";
+import { PartnerUnavailable } from "./partner-error.ts";
+
+export type MailMessage = {
+  to: string;
+  subject: string;
+  text: string;
+  html: string;
+  /** Ours, without angle brackets or domain; the same for every try, so a mailbox shows a repeated one once. */
+  id: string;
+};
+
+export type MailOutcome =
+  /** The server has taken it (SMTP 250). `providerId` is the Message-ID. */
+  | { kind: "accepted"; providerId: string }
+  /** The server will never take it (SMTP 5xx for this address or message). */
+  | { kind: "refused"; reason: string };
+
+export type Mail = {
+  /** @throws PartnerUnavailable when it may be taken later */
+  send(message: MailMessage): Promise<MailOutcome>;
+  close(): void;
+};
+
+const timeoutMs = 10_000;
+
+/**
+ * @param options.url `smtp://host:port` or `smtps://user:password@host`
+ * @param options.from as `CaaS <no-reply@caas.example>`; its domain also names our messages
+ */
+export function createMail(options: { url: string; from: string }): Mail {
+  const transport = createTransport(
+    {
+      url: options.url,
+      pool: true,
+      maxConnections: 4,
+      connectionTimeout: timeoutMs,
+      greetingTimeout: timeoutMs,
+      socketTimeout: timeoutMs,
+      // Nothing that a template or a customer's name contains may make us read a file or fetch an address.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    },
+    { from: options.from },
+  );
+  const domain = /@([A-Za-z0-9.-]+)/.exec(options.from)?.[1] ?? "localhost";
+  return {
+    async send(message) {
+      const messageId = `<${message.id}@${domain}>`;
+      try {
+        await transport.sendMail({
+          to: { name: "", address: message.to },
+          subject: message.subject,
+          text: message.text,
+          html: message.html,
+          messageId,
+          headers: { "Auto-Submitted": "auto-generated" },
+        });
+        return { kind: "accepted", providerId: messageId };
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        if (isRefusal(error)) return { kind: "refused", reason };
+        throw new PartnerUnavailable("mail", reason, error);
+      }
+    },
+    close: () => transport.close(),
+  };
+}
+
+/** A 5xx about the address or the message is final (RFC 5321 §4.2.1); one about our own log-in is ours to mend. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof Error) || !("responseCode" in error) || !("code" in error)) return false;
+  const aboutMessage = error.code === "EENVELOPE" || error.code === "EMESSAGE";
+  return aboutMessage && typeof error.responseCode === "number" && error.responseCode >= 500;
+}
