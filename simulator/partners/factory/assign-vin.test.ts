@@ -1,0 +1,14 @@
+import { explainVin } from "@caas/contract/vin.ts";
+import { expect, test } from "vitest";
+import { assignVin } from "./assign-vin.ts";
+
+test("DA7: every car gets its own valid VIN, and the same serial number the same VIN", () => {
+  const vins = Array.from({ length: 2000 }, (_, index) => assignVin(index + 1));
+  expect(new Set(vins).size).toBe(2000);
+  expect(vins.map(explainVin).filter((problem) => problem !== null)).toEqual([]);
+  expect(assignVin(1)).toBe(vins[0]);
+});
+
+test.each([0, -1, 1.5, 1_000_000])("there is no VIN for serial number %d", (serial) => {
+  expect(() => assignVin(serial)).toThrow(/serial number/);
+});

@@ -1,0 +1,66 @@
+import { invalidParameter, noSuch } from "./errors.ts";
+import { type Cause, type Ledger, type Outcome, refused } from "./ledger.ts";
+import type { Charge, Refund } from "./objects.ts";
+import type { CreateRefund } from "./parameters.ts";
+
+/** Gives money back. All refunds of a charge together never exceed what was captured. */
+export function refundCharge(ledger: Ledger, request: CreateRefund, cause: Cause): Outcome<Refund> {
+  const found = findCharge(ledger, request);
+  if (found.status === "refused") return found;
+  const charge = found.object;
+  if (!charge.captured)
+    return refused(
+      invalidParameter("charge", `charge ${charge.id} was not captured; cancel its payment intent`),
+    );
+  const left = charge.amount_captured - charge.amount_refunded;
+  if (left === 0)
+    return refused(
+      invalidParameter("charge", `charge ${charge.id} was refunded in full`, "charge_already_refunded"),
+    );
+  const amount = request.amount ?? left;
+  if (amount > left)
+    return refused(
+      invalidParameter("amount", `${amount} is more than the ${left} not refunded yet`, "amount_too_large"),
+    );
+  const refund: Refund = {
+    id: ledger.newId("re"),
+    object: "refund",
+    amount,
+    charge: charge.id,
+    created: ledger.nowSeconds(),
+    currency: charge.currency,
+    metadata: request.metadata ?? {},
+    payment_intent: charge.payment_intent,
+    reason: request.reason ?? null,
+    status: "succeeded",
+  };
+  const amountRefunded = charge.amount_refunded + amount;
+  const refundedCharge: Charge = {
+    ...charge,
+    amount_refunded: amountRefunded,
+    refunded: amountRefunded === charge.amount_captured,
+  };
+  ledger.refunds.put(refund.id, refund);
+  ledger.charges.put(charge.id, refundedCharge);
+  ledger.announce("charge.refunded", charge.payment_intent, refundedCharge, cause);
+  return { status: "done", object: refund };
+}
+
+function findCharge(ledger: Ledger, request: CreateRefund): Outcome<Charge> {
+  if (request.charge !== undefined) {
+    const charge = ledger.charges.get(request.charge);
+    if (charge === undefined) return refused(noSuch("charge", request.charge, "charge", 400));
+    if (request.payment_intent !== undefined && request.payment_intent !== charge.payment_intent)
+      return refused(invalidParameter("payment_intent", "the charge belongs to another payment intent"));
+    return { status: "done", object: charge };
+  }
+  if (request.payment_intent === undefined)
+    return refused(invalidParameter("payment_intent", "a refund names a payment_intent or a charge"));
+  const intent = ledger.readIntent(request.payment_intent);
+  if (intent === undefined)
+    return refused(noSuch("payment_intent", request.payment_intent, "payment_intent", 400));
+  const charge = intent.latest_charge === null ? undefined : ledger.charges.get(intent.latest_charge);
+  if (charge === undefined)
+    return refused(invalidParameter("payment_intent", `payment intent ${intent.id} has no charge to refund`));
+  return { status: "done", object: charge };
+}
