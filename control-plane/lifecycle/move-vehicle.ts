@@ -111,6 +111,23 @@ export async function moveVehicle(
   return decision;
 }
 
+/**
+ * What `moveVehicle` would answer now, with the row locked so that it stays true until the end of the transaction;
+ * nothing is written. For steps that only ask someone else to act, and must be refused before they do.
+ */
+export async function judgeVehicle(
+  tx: Transaction,
+  move: Pick<VehicleMove, "vehicleId" | "event" | "set" | "linkCodeProved">,
+): Promise<Moved<VehicleState> | Refused> {
+  const row = await lockVehicle(tx, move.vehicleId);
+  return decide(
+    vehicleMachine,
+    parseVehicleState(row.state),
+    move.event,
+    factsOf({ ...row, ...move.set }, move),
+  );
+}
+
 async function lockVehicle(tx: Transaction, vehicleId: string): Promise<VehicleRow> {
   return tx
     .selectFrom("vehicles")
@@ -132,7 +149,7 @@ export function parseVehicleState(text: string): VehicleState | "start" | "end" 
   return text;
 }
 
-function factsOf(row: VehicleRow & VehiclePatch, move: VehicleMove): VehicleFacts {
+function factsOf(row: VehicleRow & VehiclePatch, move: Pick<VehicleMove, "linkCodeProved">): VehicleFacts {
   return {
     reservationPaid: row.reservation_paid,
     factoryOrderPlaced: row.factory_order_placed,
