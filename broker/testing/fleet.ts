@@ -60,6 +60,11 @@ export function connectControlPlane(port: number, options: IClientOptions = {}):
   });
 }
 
+/** Fulfilled when the client's connection is over. */
+export function closeOf(client: MqttClient): Promise<void> {
+  return new Promise((resolve) => client.once("close", () => resolve()));
+}
+
 export type Heard = { topic: string; payload: string; retain: boolean };
 
 /** The next `count` messages that `client` hears. */

@@ -67,3 +67,11 @@ export function connectPacket(vin: Vin, changes: Partial<IConnectPacket> = {}): 
     ...changes,
   };
 }
+
+/** A CONNECT without client id that wants its session kept: no library would write it. */
+export const namelessKeptSession: Uint8Array = Buffer.from([
+  ...[0x10, 0x0c], // CONNECT, 12 bytes
+  ...[0x00, 0x04, ...Buffer.from("MQTT"), 0x04], // 3.1.1
+  ...[0x00, 0x00, 0x3c], // no flag set, so clean = false; keep-alive 60 s
+  ...[0x00, 0x00], // the empty client id
+]);

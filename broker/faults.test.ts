@@ -1,0 +1,295 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { topicOf } from "@caas/contract/topics.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { defaultLimits } from "./broker.ts";
+import {
+  closeOf,
+  connectCar,
+  connectControlPlane,
+  hear,
+  type RunningBroker,
+  readMetric,
+  startBroker,
+  subackCodes,
+  testVin,
+} from "./testing/fleet.ts";
+import { connectPacket, openRaw, type RawConnection } from "./testing/raw-connection.ts";
+
+let running: RunningBroker;
+beforeAll(async () => {
+  running = await startBroker();
+});
+afterAll(() => running.broker.stop());
+
+setFlagsFromString("--expose-gc");
+const collectGarbage: unknown = runInNewContext("gc");
+
+const metric = (line: string) => readMetric(running.metricsPort, line);
+
+describe("faults 12: one client id cannot be taken by another identity", () => {
+  test("car A with client id B is refused; B stays connected and is served", async () => {
+    const [a, b] = [testVin(1), testVin(2)];
+    const controlPlane = await connectControlPlane(running.tcpPort);
+    const carB = await connectCar(running.tcpPort, b);
+    await carB.subscribeAsync(topicOf(b, "manifest"), { qos: 1 });
+    const attacker = await openRaw(running.tcpPort);
+    attacker.send(connectPacket(a, { clientId: b }));
+    expect(await attacker.next()).toMatchObject({ cmd: "connack", returnCode: 2 });
+    await attacker.closed;
+    const heard = hear(carB, 1);
+    await controlPlane.publishAsync(topicOf(b, "manifest"), "still here", { qos: 1 });
+    expect(await heard).toMatchObject([{ payload: "still here" }]);
+    await Promise.all([carB.endAsync(), controlPlane.endAsync()]);
+  });
+});
+
+describe("faults 14: nobody listens beyond their own topics", () => {
+  test("#, +, another VIN, $share and $SYS are answered 0x80, and no data follows", async () => {
+    const [own, other] = [testVin(3), testVin(4)];
+    const curious = await connectCar(running.tcpPort, own);
+    const refused = [
+      "#",
+      "+",
+      "+/#",
+      "caas/v1/+/manifest",
+      `caas/v1/${own}/#`,
+      `caas/v1/${own}/+`,
+      topicOf(own, "report"),
+      topicOf(other, "manifest"),
+      `$share/g/${topicOf(own, "manifest")}`,
+      "$SYS/#",
+    ];
+    expect(await subackCodes(curious, refused)).toEqual(refused.map(() => 128));
+    expect(await subackCodes(curious, [topicOf(own, "manifest")])).toEqual([1]);
+
+    const heard = hear(curious, 1);
+    const controlPlane = await connectControlPlane(running.tcpPort);
+    const owner = await connectCar(running.tcpPort, other);
+    await owner.subscribeAsync(topicOf(other, "manifest"));
+    const heardByOwner = hear(owner, 1);
+    await controlPlane.publishAsync(topicOf(other, "manifest"), "secret", { qos: 1 });
+    await heardByOwner;
+    await controlPlane.publishAsync(topicOf(own, "manifest"), "own", { qos: 1 });
+    expect(await heard).toEqual([{ topic: topicOf(own, "manifest"), payload: "own", retain: false }]);
+    await Promise.all([curious, controlPlane, owner].map((client) => client.endAsync()));
+  });
+
+  test("one refused filter among allowed ones leaves the others in force", async () => {
+    const vin = testVin(5);
+    const raw = await openRaw(running.tcpPort);
+    raw.send(connectPacket(vin));
+    await raw.next();
+    raw.send({
+      cmd: "subscribe",
+      messageId: 7,
+      subscriptions: [
+        { topic: topicOf(vin, "keys"), qos: 1 },
+        { topic: "#", qos: 0 },
+        { topic: topicOf(vin, "manifest"), qos: 0 },
+      ],
+    });
+    expect(await raw.next()).toMatchObject({ cmd: "suback", messageId: 7, granted: [1, 128, 0] });
+    raw.socket.destroy();
+  });
+});
+
+describe("faults 15: nothing is published or stored outside one's own tree", () => {
+  const [own, other] = [testVin(6), testVin(7)];
+
+  test.each([
+    ["another car's report", topicOf(other, "report"), false],
+    ["another car's presence, retained", topicOf(other, "presence"), true],
+    ["its own manifest", topicOf(own, "manifest"), false],
+    ["its own report, retained", topicOf(own, "report"), true],
+    ["a system topic", "$SYS/broker/uptime", false],
+    ["a topic nobody knows, retained", "free/for/all", true],
+  ])("%s: the sender is disconnected and nobody hears of it", async (_, topic, retain) => {
+    const car = await connectCar(running.tcpPort, own);
+    const closed = closeOf(car);
+    const before = await metric('caas_broker_connections_cut_total{reason="message-refused"}');
+    car.publish(topic, "forged", { qos: 0, retain });
+    await closed;
+    expect(await metric('caas_broker_connections_cut_total{reason="message-refused"}')).toBe(before + 1);
+
+    // Whatever had been stored or passed on would come before the honest message.
+    const controlPlane = await connectControlPlane(running.tcpPort);
+    const heard = hear(controlPlane, 1);
+    await controlPlane.subscribeAsync(["caas/v1/+/report", "caas/v1/+/presence"], { qos: 1 });
+    const honest = await connectCar(running.tcpPort, other);
+    await honest.publishAsync(topicOf(other, "report"), "honest", { qos: 1 });
+    expect(await heard).toMatchObject([{ payload: "honest" }]);
+    await Promise.all([controlPlane.endAsync(), honest.endAsync()]);
+  });
+
+  test("messages behind a refused one in the same packet train are not taken", async () => {
+    const controlPlane = await connectControlPlane(running.tcpPort);
+    await controlPlane.subscribeAsync("caas/v1/+/report", { qos: 1 });
+    const heard = hear(controlPlane, 1);
+    const raw = await openRaw(running.tcpPort);
+    raw.send(connectPacket(own));
+    await raw.next();
+    raw.socket.cork();
+    for (const [topic, payload] of [
+      [topicOf(other, "report"), "forged"],
+      [topicOf(own, "report"), "behind it"],
+    ] as const)
+      raw.send({ cmd: "publish", topic, payload, qos: 0, dup: false, retain: false });
+    raw.socket.uncork();
+    await raw.closed;
+    const honest = await connectCar(running.tcpPort, other);
+    await honest.publishAsync(topicOf(other, "report"), "honest", { qos: 1 });
+    expect(await heard).toMatchObject([{ payload: "honest" }]);
+    await Promise.all([controlPlane.endAsync(), honest.endAsync()]);
+  });
+});
+
+describe("faults 10, 16: oversized and malformed packets", () => {
+  test("strangers claiming 256 MB each are closed at the header, in under 5 MB of memory", async () => {
+    const megabyte = Buffer.alloc(1_000_000);
+    const attack = async () => {
+      const strangers = await Promise.all(Array.from({ length: 50 }, () => openRaw(running.tcpPort)));
+      const pushed = strangers.map(({ socket, closed }) => {
+        socket.write(Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f]));
+        return Promise.race([closed, new Promise((resolve) => socket.write(megabyte, resolve))]);
+      });
+      await Promise.all(pushed);
+      const memoryBytes = settledMemoryBytes();
+      await Promise.all(strangers.map((stranger) => stranger.closed));
+      return memoryBytes;
+    };
+    await attack(); // sockets and code paths cost something once
+    const before = settledMemoryBytes();
+    for (let round = 0; round < 3; round++) expect((await attack()) - before).toBeLessThan(5_000_000);
+    expect(await metric('caas_broker_connections_cut_total{reason="first-frame-too-large"}')).toBe(200);
+  });
+
+  test("while they claim, strangers hold no memory either", async () => {
+    const before = settledMemoryBytes();
+    // Each sends as much as a first packet may have, and never its last byte.
+    const strangers = await Promise.all(Array.from({ length: 100 }, () => openRaw(running.tcpPort)));
+    const unfinished = Buffer.concat([Buffer.from([0x10, 0x80, 0x20]), Buffer.alloc(4095)]);
+    await Promise.all(
+      strangers.map(({ socket }) => new Promise((resolve) => socket.write(unfinished, resolve))),
+    );
+    const car = await connectCar(running.tcpPort, testVin(8));
+    expect(settledMemoryBytes() - before).toBeLessThan(5_000_000);
+    await car.endAsync();
+    for (const { socket } of strangers) socket.destroy();
+    await Promise.all(strangers.map((stranger) => stranger.closed));
+  });
+
+  test.each([
+    ["a known car's message above the limit", "frame-too-large", Buffer.from([0x30, 0x81, 0x80, 0x04])],
+    ["a length that never ends", "malformed-length", Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80])],
+    ["a packet type that does not exist", "protocol", Buffer.from([0x00, 0x00])],
+    ["a QoS that does not exist", "protocol", Buffer.from([0x36, 0x02, 0x00, 0x00])],
+    ["a topic longer than its packet", "protocol", Buffer.from([0x30, 0x02, 0xff, 0xff])],
+  ])("%s: that connection ends, the reason is counted, the broker serves on", async (_, reason, bytes) => {
+    const line = `caas_broker_connections_cut_total{reason="${reason}"}`;
+    const before = await metric(line);
+    const raw = await openRaw(running.tcpPort);
+    raw.send(connectPacket(testVin(9)));
+    expect(await raw.next()).toMatchObject({ cmd: "connack", returnCode: 0 });
+    raw.send(bytes);
+    await raw.closed;
+    expect(await metric(line)).toBe(before + 1);
+    const car = await connectCar(running.tcpPort, testVin(9));
+    await car.endAsync();
+  });
+
+  test("a message of exactly 64 KiB passes", async () => {
+    const vin = testVin(9);
+    const controlPlane = await connectControlPlane(running.tcpPort);
+    await controlPlane.subscribeAsync("caas/v1/+/telemetry");
+    const heard = hear(controlPlane, 1);
+    const car = await connectCar(running.tcpPort, vin);
+    const topic = topicOf(vin, "telemetry");
+    const largest = "x".repeat(defaultLimits.maxFrameBytes - 2 - topic.length);
+    await car.publishAsync(topic, largest, { qos: 0 });
+    expect((await heard)[0]?.payload).toBe(largest);
+    await Promise.all([car.endAsync(), controlPlane.endAsync()]);
+  });
+});
+
+describe("faults 17: a subscriber that never reads", () => {
+  const payload = Buffer.alloc(60_000); // with many of these every buffer on the way is full
+
+  /** A car that subscribed to its manifest, with its presence as will, and reads no more. */
+  async function stall(port: number, vin: Vin): Promise<RawConnection> {
+    const stalled = await openRaw(port);
+    const topic = topicOf(vin, "presence");
+    stalled.send(
+      connectPacket(vin, { will: { topic, payload: Buffer.from("offline"), qos: 1, retain: true } }),
+    );
+    await stalled.next();
+    const subscriptions = [{ topic: topicOf(vin, "manifest"), qos: 1 } as const];
+    stalled.send({ cmd: "subscribe", messageId: 1, subscriptions });
+    await stalled.next();
+    stalled.socket.pause();
+    return stalled;
+  }
+
+  test("the others get all their messages while it still hangs there", async () => {
+    const own = await startBroker({ limits: { maxUnsentBytes: 64 * 1024 * 1024 } });
+    const [stalledVin, vin] = [testVin(13), testVin(14)];
+    const watcher = await connectControlPlane(own.tcpPort, { clientId: "control-plane-watcher" });
+    await watcher.subscribeAsync(topicOf(stalledVin, "presence"), { qos: 1 });
+    const order: string[] = [];
+    const stalledWentOffline = hear(watcher, 1).then(() => order.push("the stalled car was cut"));
+    await stall(own.tcpPort, stalledVin);
+
+    const car = await connectCar(own.tcpPort, vin);
+    await car.subscribeAsync(topicOf(vin, "manifest"), { qos: 1 });
+    const rounds = 250;
+    const otherGotAll = hear(car, rounds).then(() => order.push("the other car got everything"));
+
+    // One connection sends to both, as the control plane does.
+    const controlPlane = await connectControlPlane(own.tcpPort);
+    for (let round = 0; round < rounds; round++) {
+      controlPlane.publish(topicOf(stalledVin, "manifest"), payload, { qos: 1 });
+      controlPlane.publish(topicOf(vin, "manifest"), `message ${round}`, { qos: 1 });
+    }
+    await Promise.all([otherGotAll, stalledWentOffline]);
+    expect(order).toEqual(["the other car got everything", "the stalled car was cut"]);
+    const cut = 'caas_broker_connections_cut_total{reason="slow-subscriber"}';
+    expect(await readMetric(own.metricsPort, cut)).toBe(1);
+    await own.broker.stop();
+  }, 30_000);
+
+  test("it is cut at once when it owes more than a car may cost in memory", async () => {
+    // So long a patience that only the bytes can be the reason.
+    const own = await startBroker({ limits: { maxUnsentBytes: 1_000_000, drainTimeoutMs: 600_000 } });
+    const vin = testVin(15);
+    const controlPlane = await connectControlPlane(own.tcpPort);
+    await controlPlane.subscribeAsync(topicOf(vin, "presence"), { qos: 1 });
+    const wentOffline = hear(controlPlane, 1);
+    await stall(own.tcpPort, vin);
+    for (let round = 0; round < 250; round++)
+      controlPlane.publish(topicOf(vin, "manifest"), payload, { qos: 1 });
+    expect(await wentOffline).toMatchObject([{ payload: "offline" }]);
+    await own.broker.stop();
+  }, 30_000);
+});
+
+describe("faults 18: whoever does not speak", () => {
+  test("a connection without CONNECT is closed within 5 s, silent or with half a packet", async () => {
+    expect(defaultLimits.connectTimeoutMs).toBe(5_000);
+    const silent = await openRaw(running.tcpPort);
+    const half = await openRaw(running.tcpPort);
+    half.send(Buffer.from([0x10, 0x20, 0x00]));
+    await Promise.all([silent.closed, half.closed]);
+    expect(
+      await metric('caas_broker_connections_cut_total{reason="connect-timeout"}'),
+    ).toBeGreaterThanOrEqual(2);
+  }, 20_000);
+});
+
+/** What this process, where the broker runs, really holds: after a collection, on and off the heap. */
+function settledMemoryBytes(): number {
+  if (typeof collectGarbage !== "function") throw new Error("no garbage collector to call");
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
