@@ -1,0 +1,134 @@
+import type { FastifyReply } from "fastify";
+import * as z from "zod";
+import type { Db, Transaction } from "../store/database.ts";
+import { accessTable } from "./access-table.ts";
+import { problemOf, problemOfRefusal, problemSchema, sendProblem } from "./problem.ts";
+import type { Refusal } from "./refusal.ts";
+import type { Http } from "./server.ts";
+import type { VerifyWebhook } from "./webhook-signatures.ts";
+
+// What partners tell us. Verify the bytes, parse, and handle in one transaction together with the message's id:
+// a message is done once, or not at all and then it comes again.
+
+export type WebhookRoute<Event extends { type: string }> = {
+  /** `/webhooks/…`: a public row of the access table; the signature is the proof. */
+  url: string;
+  /** Names the sender in `received_webhooks`. */
+  source: string;
+  summary: string;
+  verify: VerifyWebhook;
+  schema: z.ZodType<Event>;
+  /** A refusal undoes everything and is answered with its status (409 for a rule), so the sender tries again. */
+  handle(tx: Transaction, event: Event): Promise<{ kind: "done" } | Refusal>;
+};
+
+const answerSchema = z.object({ received: z.literal(true), duplicate: z.boolean() });
+
+/** Adds one sender's route; it reads the raw body, which no other route does. */
+export function addWebhook<Event extends { type: string }>(
+  routing: { server: Http; db: Db },
+  route: WebhookRoute<Event>,
+): void {
+  if (accessTable[`POST ${route.url}`]?.kind !== "public")
+    throw new Error(`no public row for "POST ${route.url}" in http/access-table.ts`);
+  routing.server.register(async (scope) => {
+    scope.removeContentTypeParser("application/json");
+    scope.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
+      done(null, body);
+    });
+    scope.post(
+      route.url,
+      {
+        schema: {
+          summary: route.summary,
+          tags: ["webhooks"],
+          description:
+            "Public: the signature over the raw body is the proof. Idempotent by the message's id.",
+          body: route.schema,
+          response: { 200: answerSchema, default: problemSchema },
+        },
+        // The signature covers the bytes: they are parsed below, once they are known to be genuine.
+        validatorCompiler: () => (body) => ({ value: body }),
+      },
+      async (request, reply) => {
+        const rawBody = typeof request.body === "string" ? request.body : "";
+        const verified = route.verify(request.headers, rawBody);
+        if (verified.kind === "forged") {
+          request.log.warn({ source: route.source, reason: verified.reason }, "a webhook was refused");
+          return sendProblem(reply, problemOf("signatureInvalid", verified.reason));
+        }
+        const parsed = route.schema.safeParse(parseJson(rawBody));
+        if (!parsed.success) {
+          request.log.warn({ source: route.source, id: verified.id }, "a signed webhook is not understood");
+          return sendProblem(reply, describeInvalid(parsed.error));
+        }
+        const outcome = await handleOnce(routing.db, route, verified.id, parsed.data);
+        if (outcome.kind === "refused") {
+          request.log.info(
+            { source: route.source, id: verified.id, type: parsed.data.type, detail: outcome.detail },
+            "a webhook was refused for now",
+          );
+          return sendProblem(reply, problemOfRefusal(outcome));
+        }
+        return sendReceived(reply, outcome.kind === "duplicate");
+      },
+    );
+  });
+}
+
+type Outcome = { kind: "done" } | { kind: "duplicate" } | Refusal;
+
+async function handleOnce<Event extends { type: string }>(
+  db: Db,
+  route: WebhookRoute<Event>,
+  id: string,
+  event: Event,
+): Promise<Outcome> {
+  try {
+    return await db.transaction().execute(async (tx): Promise<Outcome> => {
+      // A second delivery waits here for the first; what rolls back has not been received.
+      const inserted = await tx
+        .insertInto("received_webhooks")
+        .values({ source: route.source, id, type: event.type })
+        .onConflict((conflict) => conflict.columns(["source", "id"]).doNothing())
+        .executeTakeFirst();
+      if (inserted.numInsertedOrUpdatedRows !== 1n) return { kind: "duplicate" };
+      const handled = await route.handle(tx, event);
+      if (handled.kind === "refused") throw new Undo(handled);
+      return handled;
+    });
+  } catch (error) {
+    if (error instanceof Undo) return error.refusal;
+    throw error;
+  }
+}
+
+class Undo extends Error {
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super("the transaction is undone");
+    this.refusal = refusal;
+  }
+}
+
+function sendReceived(reply: FastifyReply, duplicate: boolean): FastifyReply {
+  return reply.code(200).send({ received: true, duplicate });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function describeInvalid(error: z.ZodError) {
+  const errors = error.issues.map((issue) => ({
+    field: ["body", ...issue.path.map(String)].join("."),
+    message: issue.message,
+  }));
+  return problemOf("badRequest", errors.map(({ field, message }) => `${field}: ${message}`).join("; "), {
+    errors,
+  });
+}
