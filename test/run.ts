@@ -1,0 +1,72 @@
+import { fileURLToPath } from "node:url";
+import { checks, runCheck } from "./run/checks.ts";
+import { exitCodeOf, summarise, TallyReporter } from "./run/tally.ts";
+
+const help = `Checks the whole checkout: types, lint, and every **/*.test.ts.
+
+  npm test                      everything
+  npm test -- control-plane     only the test files whose path contains that
+  npm test -- -t "hold"         only the tests whose title contains that; vitest's other options work as well
+
+Tests that need PostgreSQL use TEST_DATABASE_URL, else a container where an engine answers, else the embedded
+server in a temporary folder. The last line is "N passed, N failed, N skipped"; types and lint count as one each.
+The exit code is 1 when anything failed or no test passed.`;
+
+async function main(args: readonly string[]): Promise<0 | 1> {
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(help);
+    return 0;
+  }
+  const reporter = new TallyReporter();
+  const { tally } = reporter;
+  let checksPassed = 0;
+  const running = checks.map(async (check) => ({ check, ...(await runCheck(check)) }));
+  for (const { check, passed, output } of await Promise.all(running)) {
+    console.log(`${passed ? "✓" : "×"} ${check.name}`);
+    if (passed) checksPassed += 1;
+    else {
+      console.log(output);
+      tally.failed.push(check.name);
+    }
+  }
+
+  try {
+    await runTests(args, reporter);
+  } catch (error) {
+    console.error(error);
+    tally.failed.push(`vitest: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  const testsPassed = tally.passed;
+  tally.passed += checksPassed;
+  printList("Skipped", tally.skipped);
+  printList("Failed", tally.failed);
+  if (testsPassed === 0) console.log("\nNo test passed, which is no success.");
+  console.log(`\n${summarise(tally)}`);
+  return exitCodeOf(tally, testsPassed);
+}
+
+async function runTests(args: readonly string[], reporter: TallyReporter): Promise<void> {
+  // Here and not above: colours are decided at import, and --help should not wait for a test runner.
+  if (!process.stdout.isTTY && process.env.FORCE_COLOR === undefined) process.env.NO_COLOR = "1";
+  const { parseCLI, startVitest } = await import("vitest/node");
+  const { filter, options } = parseCLI(["vitest", "run", ...args]);
+  const vitest = await startVitest(filter, {
+    ...options,
+    root: fileURLToPath(new URL("..", import.meta.url)),
+    // On a terminal it shows progress, elsewhere it prints plain lines.
+    reporters: ["default", reporter],
+    watch: false,
+  });
+  await vitest.close();
+}
+
+function printList(title: string, entries: readonly string[]): void {
+  if (entries.length === 0) return;
+  console.log(`\n${title}:`);
+  for (const entry of entries) console.log(`  ${entry}`);
+}
+
+const code = await main(process.argv.slice(2));
+// Everything is printed and closed; a handle that a library forgot must not hold the run.
+process.exit(code);
