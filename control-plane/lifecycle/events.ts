@@ -86,6 +86,8 @@ export type DomainEvents = {
     reason: string;
     failureClass: "transient" | "permanent";
   };
+  /** The manifest engine can take this car's next unproved change: the last one ended, or the car came online. */
+  changePossible: { vehicleId: string };
   carConnected: { vehicleId: string };
 };
 

@@ -19,7 +19,10 @@ export type ActivationPatch = Partial<
     | "maintenance_status"
     | "maintenance_checked_at"
     | "capture_before"
+    | "payment_confirmed"
     | "attempts_used"
+    | "attempts_allowed"
+    | "retry_at"
     | "end_reason"
     | "queued_at"
   >

@@ -113,19 +113,31 @@ export async function moveVehicle(
 
 /**
  * What `moveVehicle` would answer now, with the row locked so that it stays true until the end of the transaction;
- * nothing is written. For steps that only ask someone else to act, and must be refused before they do.
+ * nothing is written. For steps that only ask someone else to act, and must be refused before they do. Where the
+ * state has no such arrow, the refusal names the dependency that the event's own arrow still waits for, if any.
  */
 export async function judgeVehicle(
   tx: Transaction,
   move: Pick<VehicleMove, "vehicleId" | "event" | "set" | "linkCodeProved">,
 ): Promise<Moved<VehicleState> | Refused> {
   const row = await lockVehicle(tx, move.vehicleId);
-  return decide(
-    vehicleMachine,
-    parseVehicleState(row.state),
-    move.event,
-    factsOf({ ...row, ...move.set }, move),
-  );
+  const facts = factsOf({ ...row, ...move.set }, move);
+  const decision = decide(vehicleMachine, parseVehicleState(row.state), move.event, facts);
+  if (decision.kind === "moved" || decision.code === "guard") return decision;
+  const { arrows, guards } = vehicleMachine;
+  const unmet = arrows
+    .filter((arrow) => arrow.event === move.event)
+    .flatMap((arrow) => arrow.guards)
+    .find((id) => !guards[id].holds(facts));
+  if (unmet === undefined) return decision;
+  const { refusal, section } = guards[unmet];
+  return {
+    ...decision,
+    code: "guard",
+    rule: unmet,
+    section,
+    message: `vehicle: ${move.event} in ${row.state} is refused by ${unmet}. ${refusal} (${section}).`,
+  };
 }
 
 async function lockVehicle(tx: Transaction, vehicleId: string): Promise<VehicleRow> {

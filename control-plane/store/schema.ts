@@ -235,7 +235,10 @@ export type Database = {
     maintenance_checked_at: Nullable<Date>;
     payment_method: string;
     capture_before: Nullable<Date>;
+    payment_confirmed: Generated<boolean>;
     attempts_used: Generated<number>;
+    attempts_allowed: number;
+    retry_at: Nullable<Date>;
     end_reason: Nullable<string>;
     created_at: Date;
     queued_at: Nullable<Date>;

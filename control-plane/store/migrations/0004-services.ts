@@ -47,9 +47,9 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       key_set_version integer not null default 0,
       presence text not null default 'unknown' check (presence in ('unknown', 'online', 'offline')),
       presence_connection integer not null default 0,
-      -- the one unproved change the newest manifest carries
-      unproved_activation_id uuid,
-      unproved_version integer
+      -- the one unproved change: the version that carries it, and the activation it belongs to (none: the plan's)
+      unproved_version integer,
+      unproved_activation_id uuid
     ) with (fillfactor = 50);
 
     create table entitlements (
@@ -82,14 +82,18 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       maintenance_checked_at timestamptz,
       payment_method text not null,
       capture_before timestamptz,
+      payment_confirmed boolean not null default false,
       attempts_used integer not null default 0,
+      attempts_allowed integer not null,
+      -- while in RetryQueue: not before
+      retry_at timestamptz,
       end_reason text,
       created_at timestamptz not null,
       queued_at timestamptz,
       ended_at timestamptz
     );
     create index on activations (vehicle_id, created_at);
-    create index on activations (vehicle_id, queued_at) where state = 'OTAQueue';
+    create index on activations (vehicle_id, queued_at) where state in ('OTAQueue', 'RetryQueue');
 
     create table manifests (
       vehicle_id uuid not null references vehicles,

@@ -1,0 +1,256 @@
+import { system } from "../../lifecycle/actor.ts";
+import type { Capability } from "../../lifecycle/capability.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import {
+  type ActivationMove,
+  moveActivation,
+  parseActivationState,
+} from "../../lifecycle/move-activation.ts";
+import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { activationMachine } from "../../rules/activation-machine.ts";
+import { planHoldWindows } from "../../rules/hold-windows.ts";
+import { isFinal } from "../../rules/interpreter.ts";
+import { decideMaintenanceGate } from "../../rules/maintenance-gate.ts";
+import { decideRetry } from "../../rules/retry-policy.ts";
+import type { Transaction } from "../../store/database.ts";
+import { clearTimer, setTimer } from "../../store/timers.ts";
+import { type LoadedActivation, loadActivation } from "./load-facts.ts";
+import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
+import { activationRoutes } from "./routes.ts";
+import { startNextChange } from "./start-next-change.ts";
+
+/** Business-time deadlines of an activation. */
+export const retryTimer = "activationRetry";
+export const giveUpTimer = "activationGiveUp";
+
+const secondsADay = 86_400;
+
+export type Activations = Capability & {
+  onMaintenanceChecked: EventHandler<"maintenanceChecked">;
+  onPaymentAuthorised: EventHandler<"servicePaymentAuthorised">;
+  onPaymentDeclined: EventHandler<"servicePaymentDeclined">;
+  onPaymentVoided: EventHandler<"servicePaymentVoided">;
+  onChangePossible: EventHandler<"changePossible">;
+  onAttemptApplied: EventHandler<"attemptApplied">;
+  onAttemptFailed: EventHandler<"attemptFailed">;
+};
+
+/** The specification's service activation: gate, hold, attempts, proof, and the honest end of each. */
+export function createActivations(
+  context: Context,
+  ports: { manifests: ManifestEngine; entitlements: ServiceEntitlements },
+): Activations {
+  const { manifests, entitlements } = ports;
+
+  /** Moves an activation by an event that must be possible here; a refusal is our own mistake. */
+  async function move(
+    tx: Transaction,
+    loaded: LoadedActivation,
+    change: Omit<ActivationMove, "activationId" | "facts">,
+  ) {
+    const decision = await moveActivation(context, tx, {
+      activationId: loaded.id,
+      facts: { ...loaded.facts, ...factsSetBy(change) },
+      ...change,
+    });
+    if (decision.kind === "refused") throw new Error(decision.message);
+  }
+
+  function isOver(loaded: LoadedActivation): boolean {
+    return isFinal(activationMachine, parseActivationState(loaded.state));
+  }
+
+  /** Support is told, the customer is told, and the hold is let go: NoCharge follows when it is gone. */
+  async function giveUp(
+    tx: Transaction,
+    loaded: LoadedActivation,
+    event: "attemptsExhausted" | "holdExpired",
+    set: NonNullable<ActivationMove["set"]>,
+  ): Promise<void> {
+    await clearTimer(tx, giveUpTimer, loaded.id);
+    await clearTimer(tx, retryTimer, loaded.id);
+    await move(tx, loaded, { event, actor: system, set });
+    await context.publish(tx, "taskNeeded", {
+      kind: "activationFailed",
+      team: "support",
+      title: `${loaded.service.name} could not be activated`,
+      detail: { service: loaded.service.code, reason: String(set.end_reason ?? event) },
+      subject: { activationId: loaded.id, vehicleId: loaded.vehicleId },
+    });
+    await move(tx, await loadActivation(tx, loaded.id), { event: "ticketCreated", actor: system });
+    if (loaded.entitlementId !== null)
+      await entitlements.abandon(
+        tx,
+        loaded.entitlementId,
+        event === "holdExpired" ? "holdExpired" : "notActivated",
+      );
+    await manifests.release(tx, loaded.vehicleId, loaded.id);
+    await context.publish(tx, "serviceVoidRequested", { activationId: loaded.id });
+  }
+
+  return {
+    addRoutes: (routing) => activationRoutes(context, routing),
+
+    async onMaintenanceChecked(tx, { activationId, status }) {
+      const loaded = await loadActivation(tx, activationId);
+      // A job runs at least once; a second answer about a decided check changes nothing.
+      if (loaded.state !== "MaintenanceCheck") return;
+      const verdict = decideMaintenanceGate(
+        { dependsOnMaintenance: loaded.facts.serviceDependsOnMaintenance },
+        status,
+      );
+      const denied = verdict.event === "maintenanceOverdue" || verdict.event === "maintenanceUnavailable";
+      await move(tx, loaded, {
+        event: verdict.event,
+        actor: system,
+        set: {
+          maintenance_status: verdict.event === "maintenanceNotRequired" ? "notRequired" : status,
+          maintenance_checked_at: context.clock.now(),
+          ...(denied ? { end_reason: verdict.event } : {}),
+        },
+        detail: { maintenance: status, reason: verdict.reason },
+      });
+      if (denied) return;
+      await context.publish(tx, "servicePaymentRequested", {
+        activationId,
+        customerId: loaded.customerId,
+        amountCents: loaded.priceCents,
+        currency: loaded.currency,
+        paymentMethod: loaded.paymentMethod,
+      });
+    },
+
+    async onPaymentAuthorised(tx, { activationId, captureBefore }) {
+      const loaded = await loadActivation(tx, activationId);
+      if (loaded.state !== "PaymentInitiated") {
+        // The customer cancelled while the bank was being asked: what it held is let go.
+        if (isOver(loaded)) await context.publish(tx, "serviceVoidRequested", { activationId });
+        return;
+      }
+      const entitlementId = await entitlements.want(tx, {
+        vehicleId: loaded.vehicleId,
+        source: "service",
+        code: loaded.service.code,
+        configuration: loaded.service.configuration,
+        durationSeconds: loaded.durationDays * secondsADay,
+      });
+      await move(tx, loaded, {
+        event: "paymentAuthorised",
+        actor: { kind: "partner", id: "paymentGateway" },
+        set: {
+          entitlement_id: entitlementId,
+          payment_confirmed: true,
+          capture_before: captureBefore,
+          queued_at: context.clock.now(),
+        },
+        detail: { captureBefore: captureBefore.toISOString() },
+      });
+      const { giveUpAtMs } = planHoldWindows(captureBefore.getTime());
+      await setTimer(tx, giveUpTimer, activationId, new Date(giveUpAtMs));
+      await startNextChange(context, ports, tx, loaded.vehicleId);
+    },
+
+    async onPaymentDeclined(tx, { activationId, reason }) {
+      const loaded = await loadActivation(tx, activationId);
+      if (loaded.state !== "PaymentInitiated") return;
+      await move(tx, loaded, {
+        event: "paymentRejected",
+        actor: { kind: "partner", id: "paymentGateway" },
+        set: { end_reason: reason },
+        detail: { reason },
+      });
+    },
+
+    async onPaymentVoided(tx, { activationId }) {
+      const loaded = await loadActivation(tx, activationId);
+      if (loaded.state !== "CustomerNotified") return;
+      await move(tx, loaded, {
+        event: "chargeReleased",
+        actor: { kind: "partner", id: "paymentGateway" },
+        set: { payment_confirmed: false },
+      });
+    },
+
+    async onChangePossible(tx, { vehicleId }) {
+      await startNextChange(context, ports, tx, vehicleId);
+    },
+
+    async onAttemptApplied(tx, { activationId, vehicleId, version, appliedAt }) {
+      const loaded = await loadActivation(tx, activationId);
+      if (loaded.state !== "OTAAttempt" || loaded.entitlementId === null) return;
+      await entitlements.prove(tx, loaded.entitlementId, appliedAt);
+      await clearTimer(tx, giveUpTimer, activationId);
+      const actor = { kind: "vehicle", id: vehicleId } as const;
+      await move(tx, loaded, {
+        event: "activationConfirmed",
+        actor,
+        detail: { version, attempt: loaded.facts.attemptsUsed, appliedAt: appliedAt.toISOString() },
+      });
+      const changed = await moveVehicle(context, tx, {
+        vehicleId,
+        event: "servicesChanged",
+        actor,
+        detail: { service: loaded.service.code, change: "activated" },
+      });
+      if (changed.kind === "refused") context.logger.warn({ vehicleId, rule: changed.rule }, changed.message);
+      await context.publish(tx, "serviceCaptureRequested", { activationId });
+    },
+
+    async onAttemptFailed(tx, { activationId, reason, failureClass }) {
+      const loaded = await loadActivation(tx, activationId);
+      if (loaded.state !== "OTAAttempt") return;
+      const retry = decideRetry(failureClass, loaded.facts.attemptsUsed, context.random());
+      const retryAt = retry.kind === "retry" ? new Date(context.clock.now().getTime() + retry.delayMs) : null;
+      await move(tx, loaded, {
+        event: "attemptFailed",
+        actor: reason === "noAnswer" ? system : { kind: "vehicle", id: loaded.vehicleId },
+        set: { attempts_allowed: retry.attemptsAllowed, retry_at: retryAt },
+        detail: { reason, failureClass, attempt: loaded.facts.attemptsUsed },
+      });
+      if (retryAt !== null) return setTimer(tx, retryTimer, activationId, retryAt);
+      await giveUp(tx, await loadActivation(tx, activationId), "attemptsExhausted", { end_reason: reason });
+    },
+
+    timers: [
+      {
+        kind: retryTimer,
+        async due(tx, activationId) {
+          const { vehicleId } = await vehicleOf(tx, activationId);
+          await startNextChange(context, ports, tx, vehicleId);
+        },
+      },
+      {
+        kind: giveUpTimer,
+        async due(tx, activationId) {
+          const { vehicleId } = await vehicleOf(tx, activationId);
+          // The car's lock comes first, as everywhere: a report about this very activation may be on its way in.
+          await manifests.mayCarry(tx, vehicleId);
+          const loaded = await loadActivation(tx, activationId);
+          if (isOver(loaded) || !["OTAQueue", "OTAAttempt", "RetryQueue"].includes(loaded.state)) return;
+          await giveUp(tx, loaded, "holdExpired", { end_reason: "holdExpired" });
+        },
+      },
+    ],
+  };
+}
+
+async function vehicleOf(tx: Transaction, activationId: string): Promise<{ vehicleId: string }> {
+  return tx
+    .selectFrom("activations")
+    .select("vehicle_id as vehicleId")
+    .where("id", "=", activationId)
+    .executeTakeFirstOrThrow();
+}
+
+/** Facts that an event itself brings: the guards judge the state after it. */
+function factsSetBy(change: Pick<ActivationMove, "set">) {
+  const { set } = change;
+  return {
+    ...(set?.maintenance_status === undefined
+      ? {}
+      : { maintenanceValidated: set.maintenance_status === "current" }),
+    ...(set?.payment_confirmed === undefined ? {} : { paymentConfirmed: set.payment_confirmed === true }),
+    ...(typeof set?.attempts_allowed === "number" ? { attemptsAllowed: set.attempts_allowed } : {}),
+  };
+}

@@ -1,0 +1,101 @@
+import { activationRetryPolicy, countAttemptsAllowed } from "../../rules/retry-policy.ts";
+import type { ActivationFacts } from "../../rules/types.ts";
+import type { Reader, Transaction } from "../../store/database.ts";
+
+export const attemptsAllowed = countAttemptsAllowed(activationRetryPolicy);
+
+/** An activation with what the rules and its next step need to know. */
+export type LoadedActivation = {
+  id: string;
+  vehicleId: string;
+  customerId: string;
+  state: string;
+  entitlementId: string | null;
+  service: { id: string; code: string; name: string; configuration: { readonly [key: string]: unknown } };
+  priceCents: number;
+  currency: string;
+  durationDays: number;
+  paymentMethod: string;
+  captureBefore: Date | null;
+  facts: ActivationFacts;
+};
+
+/** Locks the activation and reads its facts as they are now. */
+export async function loadActivation(tx: Transaction, activationId: string): Promise<LoadedActivation> {
+  const row = await tx
+    .selectFrom("activations as activation")
+    .innerJoin("catalog_services as service", "service.id", "activation.service_id")
+    .innerJoin("vehicles as vehicle", "vehicle.id", "activation.vehicle_id")
+    .where("activation.id", "=", activationId)
+    .forUpdate("activation")
+    .select([
+      "activation.id",
+      "activation.vehicle_id",
+      "activation.customer_id",
+      "activation.state",
+      "activation.entitlement_id",
+      "activation.price_cents",
+      "activation.currency",
+      "activation.duration_days",
+      "activation.payment_method",
+      "activation.capture_before",
+      "activation.maintenance_status",
+      "activation.payment_confirmed",
+      "activation.attempts_used",
+      "activation.attempts_allowed",
+      "service.id as service_id",
+      "service.code",
+      "service.name",
+      "service.configuration",
+      "service.depends_on_maintenance",
+      "vehicle.state as vehicle_state",
+      "vehicle.app_linked_at",
+      "vehicle.owner_customer_id",
+    ])
+    .executeTakeFirstOrThrow(() => new Error(`no activation ${activationId}`));
+  return {
+    id: row.id,
+    vehicleId: row.vehicle_id,
+    customerId: row.customer_id,
+    state: row.state,
+    entitlementId: row.entitlement_id,
+    service: { id: row.service_id, code: row.code, name: row.name, configuration: row.configuration },
+    priceCents: row.price_cents,
+    currency: row.currency,
+    durationDays: row.duration_days,
+    paymentMethod: row.payment_method,
+    captureBefore: row.capture_before,
+    facts: {
+      vehicleOperational: row.vehicle_state === "Operational",
+      appLinked: row.app_linked_at !== null,
+      requesterIsCurrentOwner: row.owner_customer_id === row.customer_id,
+      serviceDependsOnMaintenance: row.depends_on_maintenance,
+      maintenanceValidated: row.maintenance_status === "current",
+      paymentConfirmed: row.payment_confirmed,
+      attemptsUsed: row.attempts_used,
+      attemptsAllowed: row.attempts_allowed,
+    },
+  };
+}
+
+/** The facts before there is an activation: what "select a service" is judged by. */
+export async function loadSelectionFacts(
+  reader: Reader,
+  selection: { vehicleId: string; customerId: string; dependsOnMaintenance: boolean },
+): Promise<ActivationFacts> {
+  const vehicle = await reader
+    .selectFrom("vehicles")
+    .select(["state", "app_linked_at", "owner_customer_id"])
+    .where("id", "=", selection.vehicleId)
+    .executeTakeFirstOrThrow();
+  return {
+    vehicleOperational: vehicle.state === "Operational",
+    appLinked: vehicle.app_linked_at !== null,
+    requesterIsCurrentOwner: vehicle.owner_customer_id === selection.customerId,
+    serviceDependsOnMaintenance: selection.dependsOnMaintenance,
+    maintenanceValidated: false,
+    paymentConfirmed: false,
+    attemptsUsed: 0,
+    attemptsAllowed,
+  };
+}

@@ -1,0 +1,239 @@
+import type { ManifestEntry } from "@caas/contract/manifest.ts";
+import type { Presence } from "@caas/contract/presence.ts";
+import type { Report } from "@caas/contract/report.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { Transaction } from "../../store/database.ts";
+import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
+import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
+import { failUnproved } from "./fail-unproved.ts";
+import { type Ingested, ingestReport } from "./ingest-report.ts";
+import { type LinkRow, lockLink } from "./link-row.ts";
+
+/** The change that a version is to prove, as the entitlements list it. */
+export type UnprovedChange = { kind: "plan" } | { kind: "service"; entitlementId: string; applyBefore: Date };
+
+/** What the engine asks of the entitlements: the truth that a manifest projects. */
+export type EntitlementSource = {
+  listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
+  provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
+  finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
+};
+
+export type Carried =
+  | { kind: "carried"; version: number }
+  /** The change waits: another is unproved, the car is not known to be online, or has no identity yet. */
+  | { kind: "waiting"; reason: "changeUnderWay" | "offline" | "notEnrolled" };
+
+export type ServiceChange = {
+  vehicleId: string;
+  activationId: string;
+  attempt: number;
+  entitlementId: string;
+  applyBefore: Date;
+};
+
+export type Manifests = {
+  /** Puts one service into the car's next version, as the one unproved change. */
+  carry(tx: Transaction, change: ServiceChange): Promise<Carried>;
+  /** Whether `carry` would put a change into a version now; takes the link row's lock. */
+  mayCarry(tx: Transaction, vehicleId: string): Promise<Carried["kind"]>;
+  carryPlan(tx: Transaction, vehicleId: string): Promise<Carried>;
+  /** Takes an activation's entry out of the manifest, whether it is under way or already applied. */
+  release(tx: Transaction, vehicleId: string, activationId: string): Promise<void>;
+  /** A removal: it never waits, and a change under way goes on in the new version. */
+  withdraw(tx: Transaction, vehicleId: string): Promise<void>;
+  /** Takes in one verified report; `token` is kept as the proof. Idempotent by (vehicle, seq). */
+  ingest(tx: Transaction, received: { vin: Vin; report: Report; token: string }): Promise<Ingested>;
+  recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
+  /** The link to the broker broke: nobody is known to be online until they say so again. */
+  forgetPresence(tx: Transaction): Promise<void>;
+  /** Claims manifests that are due to be sent, oldest first. */
+  takeDue(limit: number): Promise<Due[]>;
+};
+
+export function createManifests(
+  context: Context,
+  options: { entitlements: () => EntitlementSource; keySetVersion: () => number },
+): Manifests {
+  const { entitlements, keySetVersion } = options;
+
+  /** The entries of the change that a version in flight carries, so that a removal does not drop it. */
+  async function underWay(tx: Transaction, link: LinkRow): Promise<UnprovedChange | null> {
+    if (link.unproved_version === null) return null;
+    if (link.unproved_activation_id === null) return { kind: "plan" };
+    const row = await tx
+      .selectFrom("activations")
+      .innerJoin("manifests", (join) =>
+        join
+          .on("manifests.vehicle_id", "=", link.vehicle_id)
+          .on("manifests.version", "=", link.unproved_version),
+      )
+      .where("activations.id", "=", link.unproved_activation_id)
+      .select(["activations.entitlement_id", "manifests.entries"])
+      .executeTakeFirstOrThrow();
+    if (row.entitlement_id === null) return null;
+    const { entitlement_id: entitlementId } = row;
+    const applyBefore = applyBeforeOf(row.entries, entitlementId);
+    return applyBefore === null ? null : { kind: "service", entitlementId, applyBefore };
+  }
+
+  async function rewriteWithout(tx: Transaction, link: LinkRow): Promise<void> {
+    await writeVersion(context, tx, link, await entitlements().listEntries(tx, link.vehicle_id, null), null);
+  }
+
+  async function mayCarry(link: LinkRow | undefined): Promise<Carried | null> {
+    if (link === undefined || link.proof_public_key === null)
+      return { kind: "waiting", reason: "notEnrolled" };
+    if (link.unproved_version !== null) return { kind: "waiting", reason: "changeUnderWay" };
+    if (link.presence !== "online") return { kind: "waiting", reason: "offline" };
+    return null;
+  }
+
+  return {
+    async mayCarry(tx, vehicleId) {
+      return (await mayCarry(await lockLink(tx, vehicleId)))?.kind ?? "carried";
+    },
+
+    async carry(tx, change) {
+      const link = await lockLink(tx, change.vehicleId);
+      const waiting = await mayCarry(link);
+      if (link === undefined || waiting !== null)
+        return waiting ?? { kind: "waiting", reason: "notEnrolled" };
+      const entries = await entitlements().listEntries(tx, change.vehicleId, {
+        kind: "service",
+        entitlementId: change.entitlementId,
+        applyBefore: change.applyBefore,
+      });
+      const version = await writeVersion(context, tx, link, entries, { activationId: change.activationId });
+      await tx
+        .insertInto("attempts")
+        .values({
+          activation_id: change.activationId,
+          attempt: change.attempt,
+          vehicle_id: change.vehicleId,
+          version,
+          started_at: context.clock.now(),
+        })
+        .execute();
+      return { kind: "carried", version };
+    },
+
+    async carryPlan(tx, vehicleId) {
+      const link = await lockLink(tx, vehicleId);
+      if (link === undefined) return { kind: "waiting", reason: "notEnrolled" };
+      if (link.unproved_version !== null) return { kind: "waiting", reason: "changeUnderWay" };
+      const entries = await entitlements().listEntries(tx, vehicleId, { kind: "plan" });
+      // An offline car gets it when it comes: nothing is charged for it, so nothing can lapse meanwhile.
+      return {
+        kind: "carried",
+        version: await writeVersion(context, tx, link, entries, { activationId: null }),
+      };
+    },
+
+    async release(tx, vehicleId, activationId) {
+      const link = await lockLink(tx, vehicleId);
+      if (link === undefined || link.unproved_activation_id !== activationId) return;
+      await tx
+        .updateTable("attempts")
+        .set({ result: "superseded", ended_at: context.clock.now() })
+        .where("activation_id", "=", activationId)
+        .where("result", "is", null)
+        .execute();
+      await rewriteWithout(tx, link);
+      await context.publish(tx, "changePossible", { vehicleId });
+    },
+
+    async withdraw(tx, vehicleId) {
+      const link = await lockLink(tx, vehicleId);
+      if (link === undefined) return;
+      const change = await underWay(tx, link);
+      const entries = await entitlements().listEntries(tx, vehicleId, change);
+      const unproved = change === null ? null : { activationId: link.unproved_activation_id };
+      const version = await writeVersion(context, tx, link, entries, unproved);
+      // The attempt goes on in the version that supersedes its own: a version without a report is no attempt.
+      if (link.unproved_version !== null)
+        await tx
+          .updateTable("attempts")
+          .set({ version })
+          .where("vehicle_id", "=", vehicleId)
+          .where("version", "=", link.unproved_version)
+          .where("result", "is", null)
+          .execute();
+    },
+
+    async ingest(tx, received) {
+      return ingestReport(
+        { context, entitlements: entitlements(), keySetVersion: keySetVersion() },
+        tx,
+        received,
+      );
+    },
+
+    async recordPresence(tx, vin, presence) {
+      const row = await tx
+        .updateTable("vehicle_links")
+        .set({ presence: presence.state, presence_connection: presence.connection })
+        .where("vin", "=", vin)
+        .where("presence_connection", "<=", presence.connection)
+        .returning("vehicle_id")
+        .executeTakeFirst();
+      if (row === undefined || presence.state === "offline") return;
+      await resend(tx, row.vehicle_id);
+      await context.publish(tx, "carConnected", { vehicleId: row.vehicle_id });
+      await context.publish(tx, "changePossible", { vehicleId: row.vehicle_id });
+    },
+
+    async forgetPresence(tx) {
+      await tx
+        .updateTable("vehicle_links")
+        .set({ presence: "unknown" })
+        .where("presence", "<>", "unknown")
+        .execute();
+    },
+
+    async takeDue(limit) {
+      const { due, silent } = await takeDue(context, limit, keySetVersion());
+      for (const vehicleId of silent)
+        await context.db.transaction().execute((tx) => endSilence(tx, vehicleId));
+      return due;
+    },
+  };
+
+  /** The car is online and answered none of the re-sends: its attempt has failed. */
+  async function endSilence(tx: Transaction, vehicleId: string): Promise<void> {
+    const link = await lockLink(tx, vehicleId);
+    const dispatch = await tx
+      .selectFrom("manifest_dispatches")
+      .select("sends")
+      .where("vehicle_id", "=", vehicleId)
+      .executeTakeFirst();
+    if (link === undefined || dispatch === undefined || dispatch.sends <= resendAfterMs.length) return;
+    if (link.unproved_version === null) return forgetDispatch(tx, vehicleId);
+    await failUnproved({ context, entitlements: entitlements() }, tx, link, {
+      reason: "noAnswer",
+      failureClass: "transient",
+      detail: "the car is online and does not answer",
+      report: null,
+    });
+  }
+
+  /** A car that is back gets the newest version at once if it waits for one. */
+  async function resend(tx: Transaction, vehicleId: string): Promise<void> {
+    const waiting = await tx
+      .selectFrom("manifest_dispatches")
+      .select("vehicle_id")
+      .where("vehicle_id", "=", vehicleId)
+      .executeTakeFirst();
+    if (waiting !== undefined) await requestDispatch(tx, vehicleId, context.clock.now());
+  }
+}
+
+function applyBeforeOf(entries: readonly unknown[], entitlementId: string): Date | null {
+  for (const entry of entries)
+    if (entry !== null && typeof entry === "object" && "id" in entry && entry.id === entitlementId)
+      return "applyBefore" in entry && typeof entry.applyBefore === "string"
+        ? new Date(entry.applyBefore)
+        : null;
+  return null;
+}
