@@ -35,6 +35,8 @@ export type BrokerOptions = {
   now: () => Date;
   log: Logger;
   limits?: Partial<BrokerLimits>;
+  /** An aedes persistence for sessions and retained presence; without one both live in memory. */
+  persistence?: unknown;
 };
 
 /** The bound ports; `null` where that listener is not wanted. */
@@ -57,9 +59,9 @@ export function createBroker(options: BrokerOptions): Broker {
     refuseUnsafe(options);
     const authorities = options.tls === undefined ? [] : readAuthorities(options.tls.clientCa);
     const metrics = createMetrics(performance.now(), () => performance.now());
-    const { log, passwords, policy } = options;
+    const { log, passwords, persistence, policy } = options;
     const rules = policy === "open" ? { policy } : { policy, passwords, maxKeepAliveS: limits.maxKeepAliveS };
-    const shell = await openMqttShell({ rules, limits, metrics, log });
+    const shell = await openMqttShell({ rules, limits, metrics, log, persistence });
     closers.push(() => withinMs(shell.close(), limits.stopTimeoutMs));
 
     async function open(server: Server, at: Listener): Promise<number> {

@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
+import { Aedes } from "aedes";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaultLimits } from "./broker.ts";
 import {
@@ -284,6 +285,30 @@ describe("faults 18: whoever does not speak", () => {
       await metric('caas_broker_connections_cut_total{reason="connect-timeout"}'),
     ).toBeGreaterThanOrEqual(2);
   }, 20_000);
+});
+
+describe("a persistence that fails", () => {
+  test("is counted, and the broker serves on", async () => {
+    const donor = await Aedes.createBroker();
+    const persistence: unknown = Reflect.get(donor, "persistence"); // aedes' own, in memory
+    donor.close();
+    Object.assign(Object(persistence), {
+      subscriptionsByTopic: (topic: string) =>
+        topic.endsWith("/display-ack") ? Promise.reject(new Error("the disk is gone")) : Promise.resolve([]),
+    });
+    const own = await startBroker({ persistence });
+    const [vin, other] = [testVin(16), testVin(17)];
+    const car = await connectCar(own.tcpPort, vin);
+    await car.publishAsync(topicOf(vin, "display-ack"), "x", { qos: 1 });
+    const controlPlane = await connectControlPlane(own.tcpPort);
+    await controlPlane.subscribeAsync("caas/v1/+/report");
+    const heard = hear(controlPlane, 1);
+    const next = await connectCar(own.tcpPort, other);
+    await next.publishAsync(topicOf(other, "report"), "x", { qos: 1 });
+    expect(await heard).toMatchObject([{ topic: topicOf(other, "report") }]);
+    expect(await readMetric(own.metricsPort, "caas_broker_errors_total")).toBe(1);
+    await own.broker.stop();
+  });
 });
 
 /** What this process, where the broker runs, really holds: after a collection, on and off the heap. */

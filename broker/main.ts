@@ -55,8 +55,8 @@ async function main(): Promise<void> {
       now: config.clock.now,
       log,
     });
+    const wasChild = process.connected;
     const addresses = await broker.start();
-    process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
     const end = (cause: string) => {
       log.info({ cause }, "stopping");
       broker.stop().then(
@@ -64,10 +64,13 @@ async function main(): Promise<void> {
         (error: unknown) => fail(String(error), 1),
       );
     };
+    // Before the ready line: whoever reads it may stop the broker at once.
     process.once("SIGTERM", end);
     process.once("SIGINT", end);
-    // Started as a child: the parent is gone, however it went.
     process.once("disconnect", () => end("disconnect"));
+    process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
+    // Whoever started this as a child may have gone before anybody listened for it.
+    if (wasChild && !process.connected) end("disconnect");
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error), 1);
   }

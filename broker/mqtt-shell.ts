@@ -20,10 +20,17 @@ export type MqttShell = {
 
 type Session = { peer: Peer; openedAtMs: number; identity: Identity | undefined };
 
-type Parts = { rules: ConnectRules; limits: MqttLimits; metrics: Metrics; log: Logger };
+type Parts = {
+  rules: ConnectRules;
+  limits: MqttLimits;
+  metrics: Metrics;
+  log: Logger;
+  /** An aedes persistence; without one everything is held in memory. */
+  persistence: unknown;
+};
 
 /** aedes with our judgement at each of its gates. */
-export async function openMqttShell({ rules, limits, metrics, log }: Parts): Promise<MqttShell> {
+export async function openMqttShell({ rules, limits, metrics, log, persistence }: Parts): Promise<MqttShell> {
   // Weak, because aedes still asks about the will of a client whose socket is gone.
   const sessions = new WeakMap<Duplex, Session>();
   const identityOf = (client: Client | null) =>
@@ -74,6 +81,7 @@ export async function openMqttShell({ rules, limits, metrics, log }: Parts): Pro
     concurrency: 0,
     drainTimeout: limits.drainTimeoutMs,
     connectTimeout: limits.connectTimeoutMs,
+    persistence,
     preConnect,
     authorizePublish,
     authorizeSubscribe,
