@@ -159,8 +159,8 @@ export function createAgent(options: AgentOptions): Agent {
 
   function scheduleTermEnd(earliestMs = 0): void {
     const end = nextTermEnd(running().journal.record.terms);
-    if (end === null) return wakeUps.clear("termEnd");
-    wakeUps.set("termEnd", Math.max(earliestMs, end.getTime() - running().time.now().getTime()));
+    if (end === null) wakeUps.clear("termEnd");
+    else wakeUps.set("termEnd", Math.max(earliestMs, end.getTime() - running().time.now().getTime()));
   }
 
   async function removeEnded(): Promise<void> {
@@ -207,6 +207,8 @@ export function createAgent(options: AgentOptions): Agent {
       return refuse(`manifest.${result.reason}`);
     }
     const { manifest } = result;
+    // A change that a full disk left open is ended first: its outcome decides what this message is.
+    await applier.recover();
     const verdict = judgeManifest(manifest, journal.record.outcome, keys.version);
     if (verdict.kind !== "awaitKeys") time.witness(new Date(manifest.issuedAt));
     switch (verdict.kind) {
@@ -306,6 +308,22 @@ export function createAgent(options: AgentOptions): Agent {
     });
   }
 
+  /** @throws what keeps the car from knowing its own state; a car that refuses its configuration still connects. */
+  async function boot({ journal, applier }: Running): Promise<void> {
+    const open = journal.record.change;
+    try {
+      const problem = await applier.boot();
+      if (problem !== null) logger.error({ vin, problem }, "the car did not take its configuration at boot");
+      const { outcome } = journal.record;
+      if (open?.cause === "manifest" && outcome !== null) events.emit("outcome", outcome);
+      await applier.removeEnded();
+      scheduleTermEnd();
+    } catch (error) {
+      if (!(error instanceof PowerLoss)) throw error;
+      die();
+    }
+  }
+
   return {
     vin,
     on: events.on.bind(events),
@@ -327,18 +345,7 @@ export function createAgent(options: AgentOptions): Agent {
         screen: await openScreen(storage),
         connection: connect(journal, time),
       };
-      await queue.run(() =>
-        guarded(async () => {
-          const open = journal.record.change;
-          const problem = await applier.boot();
-          if (problem !== null)
-            logger.error({ vin, problem }, "the car did not take its configuration at boot");
-          const { outcome } = journal.record;
-          if (open?.cause === "manifest" && outcome !== null) events.emit("outcome", outcome);
-          await applier.removeEnded();
-          scheduleTermEnd();
-        }),
-      );
+      await boot(parts);
       if (isStopped) return;
       if (adapter.signals !== undefined) wakeUps.set("telemetry", telemetryIntervalMs);
       parts.connection.start();

@@ -13,6 +13,8 @@ export type Applier = {
    * @returns why they did not take it, or `null`.
    */
   boot(): Promise<string | null>;
+  /** Ends a change that a crash, or a disk that refused a write, left open; call before judging a manifest. */
+  recover(): Promise<void>;
   /** Processes a manifest judged `process` that arrived at `startedMs` of the stopwatch; journals its outcome. */
   applyManifest(manifest: Manifest, startedMs: number): Promise<Outcome>;
   /** Takes entries whose term is over out of the car; whether anything changed. */
@@ -30,7 +32,6 @@ export function createApplier(parts: ApplierParts): Applier {
     return "a";
   }
 
-  /** Ends a change that a crash, or a disk that refused a write, left open. */
   async function recover(): Promise<void> {
     const { change } = journal.record;
     if (change === null) return;
@@ -76,8 +77,8 @@ export function createApplier(parts: ApplierParts): Applier {
         await writeJournal(parts, ({ active }) => ({ active: { ...active, hash } }));
       return applyFrom(parts, slot);
     },
+    recover,
     async applyManifest(manifest, startedMs) {
-      await recover();
       const { inForce, terms } = planTerms(manifest.entries, journal.record.terms, time.now());
       const { version, hash } = manifest;
       const applyBefore = earliest(manifest.entries.flatMap((entry) => entry.applyBefore ?? []));

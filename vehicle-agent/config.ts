@@ -1,0 +1,55 @@
+import { parseBusinessTime } from "@caas/contract/business-clock.ts";
+import * as z from "zod";
+import { parseFailpoint } from "./failpoints.ts";
+
+/** Wrong use or a refusal: said in one sentence, without a stack. */
+export class ProgramError extends Error {}
+
+/** A variable set to nothing counts as not set. */
+const optionalText = z
+  .string()
+  .optional()
+  .transform((text) => (text === "" ? undefined : text));
+
+const portSchema = z
+  .string()
+  .regex(/^[0-9]{1,5}$/, "must be a port number")
+  .transform(Number)
+  .pipe(z.int().max(65_535));
+
+const environmentSchema = z.object({
+  /** Where the car's state and configuration lie. */
+  CAAS_AGENT_DATA_DIR: optionalText,
+  /** Enrolment package (JSON) as the factory installed it. */
+  CAAS_AGENT_PACKAGE_FILE: optionalText,
+  /** Run by the shell after every change; exit code 0 means the car is healthy. */
+  CAAS_AGENT_PROBE_COMMAND: optionalText,
+  /** Loopback port of /health, /metrics and /display; 0 takes a free one, without it there is none. */
+  CAAS_AGENT_HTTP_PORT: optionalText.pipe(portSchema.optional()),
+  /** Replaces the broker address that enrolment gave, when the broker has moved. */
+  CAAS_AGENT_BROKER_URL: optionalText.pipe(
+    z.url({ protocol: /^mqtts?$/, error: "must be an mqtt:// or mqtts:// URL" }).optional(),
+  ),
+  /** REAL/BUSINESS/SCALE; without it business time is real time. */
+  CAAS_BUSINESS_TIME: optionalText.refine(
+    (text) => text === undefined || parseBusinessTime(text) !== undefined,
+    "must read REAL/BUSINESS/SCALE, as 2026-01-01T00:00:00Z/2026-01-01T00:00:00Z/1",
+  ),
+  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  /** Rehearses a power loss: `step` or `step:n`. Only for tests. */
+  CAAS_AGENT_CRASH_AT: optionalText.transform((text, context) => {
+    const place = text === undefined ? undefined : parseFailpoint(text);
+    if (text !== undefined && place === undefined)
+      context.addIssue({ code: "custom", message: "must be a step's name, or step:n" });
+    return place;
+  }),
+});
+
+export type AgentConfig = z.infer<typeof environmentSchema>;
+
+/** @throws ProgramError that names every variable with a bad value. */
+export function readConfig(environment: NodeJS.ProcessEnv): AgentConfig {
+  const result = environmentSchema.safeParse(environment);
+  if (!result.success) throw new ProgramError(`bad environment:\n${z.prettifyError(result.error)}`);
+  return result.data;
+}

@@ -1,0 +1,120 @@
+import { readFile } from "node:fs/promises";
+import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { pino } from "pino";
+import * as z from "zod";
+import { createAgent } from "./agent.ts";
+import { agentClock } from "./agent-clock.ts";
+import { type AgentConfig, ProgramError } from "./config.ts";
+import { createDirectoryAdapter } from "./directory-adapter.ts";
+import { enrol } from "./enrol.ts";
+import { failAt, noFailpoint } from "./failpoints.ts";
+import { startHttpServer } from "./http.ts";
+import { type CarIdentity, loadIdentity } from "./identity.ts";
+import { createAgentMetrics } from "./metrics.ts";
+import { createMqttTransport } from "./mqtt-transport.ts";
+import { type AgentStorage, openDirectoryStorage } from "./storage.ts";
+
+/** Enrols the folder unless it is. */
+export async function enrolFolder(
+  dataDir: string,
+  packageFile: string,
+  signal: AbortSignal,
+): Promise<CarIdentity> {
+  return enrolStorage(await openDirectoryStorage(dataDir), packageFile, signal);
+}
+
+async function enrolStorage(
+  storage: AgentStorage,
+  packageFile: string,
+  signal: AbortSignal,
+): Promise<CarIdentity> {
+  const given = await readPackage(packageFile);
+  const result = await enrol({ package: given, storage, random: Math.random, signal });
+  switch (result.kind) {
+    case "enrolled":
+      return result.identity;
+    case "refused":
+      throw new ProgramError(`enrolment was refused (${result.status}): ${result.detail}`);
+    case "unreachable":
+      throw new ProgramError(
+        `the control plane at ${given.controlPlaneUrl} gave no answer: ${result.detail}`,
+      );
+  }
+}
+
+async function readPackage(file: string) {
+  const text = await readFile(file, "utf8").catch(() => {
+    throw new ProgramError(`cannot read the enrolment package ${file}`);
+  });
+  const parsed = z
+    .string()
+    .transform((json, context): unknown => {
+      try {
+        return JSON.parse(json);
+      } catch {
+        context.addIssue({ code: "custom", message: "is no JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(enrolmentPackageSchema)
+    .safeParse(text);
+  if (!parsed.success) throw new ProgramError(`${file}: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+export type RunOptions = {
+  config: AgentConfig;
+  dataDir: string;
+  packageFile: string | undefined;
+  /** Ends the run. */
+  signal: AbortSignal;
+  /** Called once, when the broker has taken the first report. */
+  onReady: (ready: { vin: string; addresses: { http?: string } }) => void;
+};
+
+/** Runs the agent of one car until `signal`; resolves when it has said goodbye. */
+export async function runAgent({ config, dataDir, packageFile, signal, onReady }: RunOptions): Promise<void> {
+  const logger = pino(
+    { level: config.LOG_LEVEL, base: undefined },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  const storage = await openDirectoryStorage(dataDir);
+  const enrolled = await loadIdentity(storage);
+  if (enrolled === null && packageFile === undefined)
+    throw new ProgramError(`${dataDir} is not enrolled: name the enrolment package with --package`);
+  const identity = enrolled ?? (await enrolStorage(storage, packageFile ?? "", signal));
+  if (signal.aborted) return;
+  const metrics = createAgentMetrics();
+  const crashAt = config.CAAS_AGENT_CRASH_AT;
+  const agent = createAgent({
+    identity,
+    storage,
+    adapter: createDirectoryAdapter({ probeCommand: config.CAAS_AGENT_PROBE_COMMAND }),
+    transport: createMqttTransport({
+      ...identity.broker,
+      url: config.CAAS_AGENT_BROKER_URL ?? identity.broker.url,
+      tls: { certificate: identity.certificate, key: identity.tlsKeyPem, ca: identity.brokerCa },
+    }),
+    clock: agentClock(config.CAAS_BUSINESS_TIME),
+    random: Math.random,
+    logger,
+    metrics,
+    failpoint:
+      crashAt === undefined ? noFailpoint : failAt(crashAt, () => process.kill(process.pid, "SIGKILL")),
+  });
+  const ended = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const addresses: { http?: string } = {};
+  agent.once("connected", () => onReady({ vin: identity.vin, addresses }));
+  await agent.start();
+  const http =
+    config.CAAS_AGENT_HTTP_PORT === undefined
+      ? null
+      : await startHttpServer(config.CAAS_AGENT_HTTP_PORT, agent, metrics);
+  if (http !== null) addresses.http = http.url;
+  await ended;
+  await http?.close();
+  await agent.stop();
+}
