@@ -132,7 +132,8 @@ export type Database = {
       | "delivered"
       | "customerAbsent"
       | "returned"
-      | "replaced";
+      | "replaced"
+      | "refused";
     carrier_transport_id: Nullable<string>;
     requested_date: DateOnly;
     scheduled_date: Nullable<DateOnly>;

@@ -80,7 +80,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       expediente_id uuid not null references expedientes,
       reference text not null unique,
       status text not null
-        check (status in ('requested', 'scheduled', 'started', 'arrived', 'delivered', 'customerAbsent', 'returned', 'replaced')),
+        check (status in ('requested', 'scheduled', 'started', 'arrived', 'delivered', 'customerAbsent', 'returned', 'replaced', 'refused')),
       carrier_transport_id text unique,
       requested_date date not null,
       scheduled_date date,

@@ -1,0 +1,152 @@
+import type { TransportWebhook } from "@caas/contract/webhooks.ts";
+import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import { moveVehicle, type VehicleMove } from "../../lifecycle/move-vehicle.ts";
+import type { Transaction } from "../../store/database.ts";
+import type { Database } from "../../store/schema.ts";
+import { handedOverTo, recordDelivery } from "./record-delivery.ts";
+
+type Status = Database["transports"]["status"];
+type Journey = {
+  transportId: string;
+  expedienteId: string;
+  vehicleId: string;
+  customerId: string;
+  customerName: string;
+  status: Status;
+};
+type Step = { status: Status; event: VehicleMove["event"] };
+
+const started: Step = { status: "started", event: "transportStarted" };
+const arrived: Step = { status: "arrived", event: "arrivedAtCustomerAddress" };
+const present: Step = { status: "delivered", event: "customerPresent" };
+const absent: Step = { status: "customerAbsent", event: "customerAbsent" };
+const returned: Step = { status: "returned", event: "returnedToDealership" };
+
+/**
+ * Everything that must have happened by the time the carrier says this. A message that overtakes an earlier one
+ * brings its steps along, and the earlier one then changes nothing.
+ */
+function stepsUntil(event: TransportWebhook): readonly Step[] {
+  switch (event.type) {
+    case "transport.started":
+      return [started];
+    case "transport.arrived":
+      return [started, arrived];
+    case "transport.contacted":
+      return [started, arrived, event.data.outcome === "customerPresent" ? present : absent];
+    case "transport.returned":
+      return [started, arrived, absent, returned];
+  }
+}
+
+/** How far along a transport is. Both ways a home delivery can end stand side by side. */
+const rank: Readonly<Record<Status, number>> = {
+  requested: 0,
+  scheduled: 0,
+  started: 1,
+  arrived: 2,
+  delivered: 3,
+  customerAbsent: 3,
+  returned: 4,
+  replaced: 5,
+  refused: 5,
+};
+
+function isContradiction(status: Status, steps: readonly Step[]): boolean {
+  if (status === "delivered") return steps.includes(absent);
+  if (status === "customerAbsent" || status === "returned") return steps.includes(present);
+  return false;
+}
+
+/** Takes one message of the carrier: moves the vehicle and keeps the delivery record. */
+export async function followJourney(
+  context: Context,
+  tx: Transaction,
+  event: TransportWebhook,
+): Promise<{ kind: "done" } | Refusal> {
+  const found = await findJourney(tx, event);
+  if (found.kind === "refused") return found;
+  const { journey } = found;
+  const { status } = journey;
+  if (status === "replaced" || status === "refused") return { kind: "done" };
+  // Refused for now: the carrier repeats it, and what it was asked for is recorded by then.
+  if (status === "requested")
+    return refuse("conflict", `transport ${event.data.reference} is not recorded as arranged yet`);
+  const steps = stepsUntil(event);
+  if (isContradiction(status, steps))
+    return refuse(
+      "conflict",
+      `transport ${event.data.reference} ended as ${status}; ${event.type} contradicts it`,
+    );
+  for (const step of steps) {
+    if (rank[step.status] <= rank[status]) continue;
+    const refusal = await takeStep(context, tx, journey, step, event);
+    if (refusal !== null) return refusal;
+  }
+  return { kind: "done" };
+}
+
+async function findJourney(
+  tx: Transaction,
+  event: TransportWebhook,
+): Promise<{ kind: "found"; journey: Journey } | Refusal> {
+  const { reference, vin } = event.data;
+  const row = await tx
+    .selectFrom("transports")
+    .innerJoin("expedientes", "expedientes.id", "transports.expediente_id")
+    .innerJoin("customers", "customers.id", "expedientes.customer_id")
+    .where("transports.reference", "=", reference)
+    .select([
+      "transports.id as transportId",
+      "transports.status",
+      "expedientes.id as expedienteId",
+      "expedientes.vin",
+      "expedientes.vehicle_id as vehicleId",
+      "customers.id as customerId",
+      "customers.name as customerName",
+    ])
+    .forUpdate("transports")
+    .executeTakeFirst();
+  if (row === undefined) return refuse("notFound", `there is no transport ${reference}`);
+  if (row.vin !== vin)
+    return refuse("badRequest", `transport ${reference} is about another vehicle`, {
+      field: "body.data.vin",
+    });
+  return { kind: "found", journey: row };
+}
+
+async function takeStep(
+  context: Context,
+  tx: Transaction,
+  journey: Journey,
+  step: Step,
+  event: TransportWebhook,
+): Promise<Refusal | null> {
+  const receivedBy =
+    step === present
+      ? ((event.type === "transport.contacted" ? event.data.receivedBy : null) ?? journey.customerName)
+      : null;
+  await tx
+    .updateTable("transports")
+    .set({ status: step.status, ...(receivedBy === null ? {} : { received_by: receivedBy }) })
+    .where("id", "=", journey.transportId)
+    .execute();
+  if (step === present || step === absent)
+    await recordDelivery(tx, journey.expedienteId, {
+      status: step === present ? "success" : "failed",
+      at: context.clock.now(),
+      receivedBy,
+      place: "home",
+    });
+  const decision = await moveVehicle(context, tx, {
+    vehicleId: journey.vehicleId,
+    event: step.event,
+    actor: { kind: "partner", id: "transport" },
+    ...(step === present ? { set: handedOverTo(journey.customerId) } : {}),
+    detail: { reference: event.data.reference, ...(receivedBy === null ? {} : { receivedBy }) },
+  });
+  // The customer may have fetched the vehicle before the carrier reports that it is back.
+  if (decision.kind === "moved" || step === returned) return null;
+  return refuseByRule(decision);
+}

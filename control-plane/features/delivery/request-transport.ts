@@ -1,0 +1,67 @@
+import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import { judgeVehicle } from "../../lifecycle/move-vehicle.ts";
+import type { Transaction } from "../../store/database.ts";
+import { newId } from "../../store/ids.ts";
+import { enqueue } from "../../store/jobs.ts";
+import { arrangeTransportJob } from "./jobs.ts";
+
+export type TransportOrder = { expedienteId: string; date: string; staffId: string };
+
+/**
+ * Staff ask for transport on a day (AU9); the carrier is asked after the commit. While the vehicle is on its way
+ * already, the same request arranges another transport in place of the one that fails (FA16).
+ */
+export async function requestTransport(
+  context: Context,
+  tx: Transaction,
+  order: TransportOrder,
+): Promise<{ kind: "requested"; transportId: string; reference: string } | Refusal> {
+  // Business dates are UTC's calendar days, as everything recorded is.
+  const today = context.clock.now().toISOString().slice(0, 10);
+  if (order.date < today)
+    return refuse("badRequest", `${order.date} is past; today is ${today}`, { field: "body.date" });
+  const expediente = await tx
+    .selectFrom("expedientes")
+    .select(["reference", "vehicle_id"])
+    .where("id", "=", order.expedienteId)
+    .forUpdate()
+    .executeTakeFirstOrThrow(() => new Error(`no expediente ${order.expedienteId}`));
+  const refusal = await judge(tx, expediente.vehicle_id);
+  if (refusal !== null) return refusal;
+
+  const transports = await tx
+    .selectFrom("transports")
+    .select(["reference", "status"])
+    .where("expediente_id", "=", order.expedienteId)
+    .execute();
+  const pending = transports.find((transport) => transport.status === "requested");
+  if (pending !== undefined)
+    return refuse("conflict", `the carrier is being asked for ${pending.reference}; wait for its answer`);
+
+  const transportId = newId();
+  const reference = `TRA-${expediente.reference}-${transports.length + 1}`;
+  await tx
+    .insertInto("transports")
+    .values({
+      id: transportId,
+      expediente_id: order.expedienteId,
+      reference,
+      status: "requested",
+      requested_date: order.date,
+      arranged_by: order.staffId,
+      requested_at: context.clock.now(),
+    })
+    .execute();
+  await enqueue(tx, arrangeTransportJob, { transportId });
+  return { kind: "requested", transportId, reference };
+}
+
+/** Asks the rules before anyone asks the carrier: a first transport, or one instead of another. */
+async function judge(tx: Transaction, vehicleId: string): Promise<Refusal | null> {
+  const set = { transport: "arranged" } as const;
+  const first = await judgeVehicle(tx, { vehicleId, event: "transportArranged", set });
+  if (first.kind === "moved") return null;
+  const replacement = await judgeVehicle(tx, { vehicleId, event: "transportReplaced", set });
+  return replacement.kind === "moved" ? null : refuseByRule(first);
+}

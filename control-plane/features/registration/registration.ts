@@ -1,0 +1,58 @@
+import * as z from "zod";
+import { system } from "../../lifecycle/actor.ts";
+import type { Capability } from "../../lifecycle/capability.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import type { Authority } from "../../partners/authority.ts";
+import type { Transaction } from "../../store/database.ts";
+import { newId } from "../../store/ids.ts";
+import { enqueue, handleJob, jobType } from "../../store/jobs.ts";
+import { registerVehicle } from "./register-vehicle.ts";
+
+const registerVehicleJob = jobType("registerVehicle", z.object({ expedienteId: z.uuid() }));
+
+export type Registration = Capability & { onFinalPaymentReceived: EventHandler<"finalPaymentReceived"> };
+
+/** Registers a paid vehicle with the public authority, unaided (AU8): asked for on the final payment, recorded as the authority answers. */
+export function createRegistration(context: Context, partners: { authority: Authority }): Registration {
+  return {
+    jobs: [
+      handleJob(registerVehicleJob, ({ expedienteId }, attempt) =>
+        registerVehicle(context, partners.authority, expedienteId, attempt),
+      ),
+    ],
+    onFinalPaymentReceived: (tx, { expedienteId }) => requestRegistration(context, tx, expedienteId),
+  };
+}
+
+/** @throws when the rules refuse: then the payment was announced without being received, and must not stand (DE2). */
+async function requestRegistration(context: Context, tx: Transaction, expedienteId: string): Promise<void> {
+  const expediente = await tx
+    .selectFrom("expedientes")
+    .select(["reference", "vehicle_id"])
+    .where("id", "=", expedienteId)
+    .executeTakeFirstOrThrow(() => new Error(`no expediente ${expedienteId}`));
+  const reference = `REG-${expediente.reference}`;
+  const asked = await tx
+    .insertInto("registrations")
+    .values({
+      id: newId(),
+      expediente_id: expedienteId,
+      reference,
+      status: "requested",
+      requested_at: context.clock.now(),
+    })
+    .onConflict((conflict) => conflict.column("expediente_id").doNothing())
+    .executeTakeFirst();
+  if (asked.numInsertedOrUpdatedRows !== 1n) return;
+  const decision = await moveVehicle(context, tx, {
+    vehicleId: expediente.vehicle_id,
+    event: "registrationRequested",
+    actor: system,
+    set: { registration: "requested" },
+    detail: { reference },
+  });
+  if (decision.kind === "refused") throw new Error(decision.message);
+  await enqueue(tx, registerVehicleJob, { expedienteId });
+}
