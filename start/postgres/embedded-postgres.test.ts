@@ -192,10 +192,9 @@ test("as a plain user it runs as that user", async (context) => {
     const { url } = await owner.started;
     expect(await query(url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
     expect(statSync(join(plainFolder, "data/cluster")).uid).toBe(nobody.uid);
-    const gone = watchServer(url);
-    await gone.connected;
-    owner.process.kill("SIGKILL");
-    await gone.ended;
+    const gone = once(owner.process, "exit");
+    owner.process.kill("SIGTERM");
+    await gone;
   } finally {
     rmSync(plainFolder, { recursive: true, force: true });
   }
@@ -259,12 +258,13 @@ async function query(url: string, statement: string): Promise<Record<string, unk
   }
 }
 
-/** Another process that starts the server on `dataDir` and then only waits. */
+/** Another process that starts the server on `dataDir` and then waits for SIGTERM. */
 function spawnOwner(dataDir: string, identity: { uid?: number; gid?: number } = {}) {
   const source = `
     const { startEmbeddedPostgres } = await import(${JSON.stringify(new URL("./embedded-postgres.ts", import.meta.url).href)});
     const server = await startEmbeddedPostgres({ dataDir: ${JSON.stringify(dataDir)}, durability: "none" });
     console.log(JSON.stringify({ url: server.url }));
+    process.once("SIGTERM", () => server.stop().then(() => process.exit()));
     setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", source], {
     ...identity,

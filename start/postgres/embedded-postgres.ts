@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -72,6 +73,7 @@ export async function startTemporaryPostgres(
   options: Omit<EmbeddedPostgresOptions, "dataDir" | "durability"> = {},
 ): Promise<EmbeddedPostgres> {
   const dataDir = mkdtempSync(join(tmpdir(), "caas-postgres-"));
+  chmodSync(dataDir, 0o711); // others may pass through to what is theirs, as below any data folder of ours
   try {
     const server = await start({ ...options, dataDir, durability: "none" }, dataDir);
     const stop = async () => {
