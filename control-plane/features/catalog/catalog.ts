@@ -1,0 +1,11 @@
+import type { Capability } from "../../lifecycle/capability.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { Vss } from "../../partners/vss.ts";
+import { createAdvice } from "./maintenance-advice.ts";
+import { catalogRoutes } from "./routes.ts";
+
+/** What can be bought: the services for everybody, and for one car with what speaks for or against each. */
+export function createCatalog(context: Context, partners: { vss: Vss }): Capability {
+  const advise = createAdvice(context.clock, partners.vss);
+  return { addRoutes: (routing) => catalogRoutes(advise, routing) };
+}

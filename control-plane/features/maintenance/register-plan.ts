@@ -1,0 +1,32 @@
+import type { Context } from "../../lifecycle/context.ts";
+import type { Vss } from "../../partners/vss.ts";
+
+/**
+ * Tells the workshops about a delivered car: from when, and how often it is due (LF13). Repeating it changes
+ * nothing. @throws when the workshops cannot be told yet, so that the job is tried again.
+ */
+export async function registerPlan(context: Context, vss: Vss, vehicleId: string): Promise<void> {
+  const row = await context.db
+    .selectFrom("expedientes")
+    .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
+    .where("expedientes.vehicle_id", "=", vehicleId)
+    .where("expedientes.status", "=", "completed")
+    .orderBy("expedientes.created_at", "desc")
+    .limit(1)
+    .select(["vehicles.vin", "expedientes.plan_comercial", "expedientes.delivery"])
+    .executeTakeFirstOrThrow(() => new Error(`vehicle ${vehicleId} has no completed expediente`));
+  if (row.vin === null || row.delivery === null)
+    throw new Error(`vehicle ${vehicleId} is delivered without a VIN or a delivery record`);
+  const plan = await context.db
+    .selectFrom("catalog_plans")
+    .select(["maintenance_months", "maintenance_km"])
+    .where("code", "=", row.plan_comercial.base.code)
+    .executeTakeFirstOrThrow(() => new Error(`no plan ${row.plan_comercial.base.code} in the catalogue`));
+  const outcome = await vss.registerPlan(row.vin, {
+    // Maintenance counts from the day the car is in use.
+    soldOn: row.delivery.at.slice(0, 10),
+    planMonths: plan.maintenance_months,
+    planKm: plan.maintenance_km,
+  });
+  if (outcome === "refused") throw new Error(`the workshops refused the maintenance plan of ${vehicleId}`);
+}

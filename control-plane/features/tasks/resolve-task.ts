@@ -1,0 +1,43 @@
+import { actorOf, type Principal } from "../../http/principal.ts";
+import { type Refusal, refuse } from "../../http/refusal.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import { recordStep } from "../../lifecycle/record-step.ts";
+import type { Transaction } from "../../store/database.ts";
+import { teamOf } from "./team-of.ts";
+
+/** A member of the team says how it was settled; the step shows who intervened (HI7). */
+export async function resolveTask(
+  context: Context,
+  tx: Transaction,
+  request: { taskId: string; resolution: string; principal: Principal },
+): Promise<{ kind: "resolved"; resolvedAt: Date } | Refusal> {
+  const { taskId, resolution, principal } = request;
+  const task = await tx
+    .selectFrom("tasks")
+    .selectAll()
+    .where("id", "=", taskId)
+    .forUpdate()
+    .executeTakeFirstOrThrow(() => new Error(`no task ${taskId}`));
+  const team = teamOf(principal);
+  if (team !== null && task.team !== team)
+    return refuse("notFound", "there is no such thing, or it is not yours to see");
+  if (task.status === "resolved")
+    return refuse("conflict", `the task was resolved already: ${task.resolution ?? ""}`);
+  const resolvedAt = context.clock.now();
+  await tx
+    .updateTable("tasks")
+    .set({ status: "resolved", resolved_at: resolvedAt, resolved_by: principal.userId, resolution })
+    .where("id", "=", taskId)
+    .execute();
+  await recordStep(tx, {
+    expedienteId: task.expediente_id,
+    vehicleId: task.vehicle_id,
+    activationId: task.activation_id,
+    event: "taskResolved",
+    automation: null,
+    actor: actorOf(principal),
+    at: resolvedAt,
+    detail: { task: task.kind },
+  });
+  return { kind: "resolved", resolvedAt };
+}
