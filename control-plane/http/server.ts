@@ -15,8 +15,8 @@ import {
   validatorCompiler,
 } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
+import { isDatabaseUnavailable } from "../store/database-errors.ts";
 import { accessTable } from "./access-table.ts";
-import { isDatabaseUnavailable } from "./database-errors.ts";
 import type { ErrorCode } from "./error-table.ts";
 import { problemOf, sendProblem } from "./problem.ts";
 

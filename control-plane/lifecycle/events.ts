@@ -2,6 +2,7 @@ import type { Display } from "@caas/contract/display.ts";
 import type { NotificationId } from "../rules/notification-table.ts";
 import type { Transaction } from "../store/database.ts";
 import type { Actor } from "./actor.ts";
+import type { Step } from "./record-step.ts";
 
 // Domain events: what capabilities tell each other. Handlers run inside the publisher's transaction and are
 // listed in one table in app.ts; whatever may wait or fail is a job.
@@ -21,6 +22,8 @@ export type ActivationMoved = {
   from: string;
   to: string;
   actor: Actor;
+  /** As recorded with the step: the attempt's number, the reason of a failure. */
+  detail: NonNullable<Step["detail"]>;
 };
 
 /** What a message is about; the notification engine looks up the rest. */

@@ -91,6 +91,7 @@ export async function moveActivation(
     from: decision.from,
     to: decision.to,
     actor: move.actor,
+    detail: move.detail ?? {},
   });
   return decision;
 }

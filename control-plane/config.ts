@@ -1,0 +1,80 @@
+import { parseBusinessTime } from "@caas/contract/business-clock.ts";
+import * as z from "zod";
+
+// Read once, here; a bad value stops the start and names the variable.
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const secret = z.string().min(32, "must have at least 32 characters");
+const apiKey = z.string().min(8, "must have at least 8 characters");
+const httpUrl = z.url({ protocol: /^https?$/ });
+const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+
+/** Up to two live secrets, newest first, so that a partner can rotate without losing a webhook. */
+const webhookSecrets = z
+  .string()
+  .transform((text) => text.split(",").map((part) => part.trim()))
+  .pipe(z.array(secret).min(1).max(2));
+
+const schema = z.object({
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
+  DATABASE_CONNECTIONS: z.coerce.number().int().min(4).max(200).default(20),
+  HTTP_HOST: z.string().default("127.0.0.1"),
+  HTTP_PORT: port.default(8080),
+  PUBLIC_URL: httpUrl.optional(),
+  SESSION_SECRET: secret,
+  ENROLMENT_SECRET: secret,
+  KEYS_DIR: z.string().min(1),
+  MQTT_URL: z.url({ protocol: /^mqtts?$/ }),
+  MQTT_USERNAME: z.string().default("control-plane"),
+  MQTT_PASSWORD: z.string().optional(),
+  /** Where cars are told to connect; by default where we do. */
+  CAR_MQTT_URL: z.url({ protocol: /^mqtts?$/ }).optional(),
+  BROKER_CAR_SECRET: secret.optional(),
+  FACTORY_URL: httpUrl,
+  FACTORY_API_KEY: apiKey,
+  FACTORY_WEBHOOK_SECRET: webhookSecrets,
+  GATEWAY_URL: httpUrl,
+  GATEWAY_API_KEY: apiKey,
+  GATEWAY_WEBHOOK_SECRET: webhookSecrets,
+  VSS_URL: httpUrl,
+  VSS_API_KEY: apiKey,
+  AUTHORITY_URL: httpUrl,
+  AUTHORITY_API_KEY: apiKey,
+  TRANSPORT_URL: httpUrl,
+  TRANSPORT_API_KEY: apiKey,
+  TRANSPORT_WEBHOOK_SECRET: webhookSecrets,
+  SMTP_URL: z.url({ protocol: /^smtps?$/ }),
+  MAIL_FROM: z.string().default("Car-as-a-Service <no-reply@caas.example>"),
+  SUPPORT_EMAIL: z.email().default("support@caas.example"),
+  SEED_DEMO_CATALOG: flag.default(false),
+  JOB_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(8),
+  CAAS_BUSINESS_TIME: z
+    .string()
+    .refine(
+      (text) => parseBusinessTime(text) !== undefined,
+      "must read REAL/BUSINESS/SCALE with two ISO 8601 instants",
+    )
+    .optional(),
+  LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** The names of all variables, for `.env.example` and the test that compares them. */
+export const configurationKeys: readonly string[] = Object.keys(schema.shape);
+
+export type ConfigResult = { kind: "valid"; config: Config } | { kind: "invalid"; message: string };
+
+/** @param environment for example `process.env`; an empty text counts as absent */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, text]) => text !== undefined && text !== ""),
+  );
+  const parsed = schema.safeParse(given);
+  return parsed.success
+    ? { kind: "valid", config: parsed.data }
+    : {
+        kind: "invalid",
+        message: `the environment is not complete or not right:\n${z.prettifyError(parsed.error)}`,
+      };
+}

@@ -1,0 +1,98 @@
+import type { Clock } from "@caas/contract/business-clock.ts";
+import { type Manifest, type ManifestEntry, signManifest } from "@caas/contract/manifest.ts";
+import { topicOf } from "@caas/contract/topics.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import type { Logger } from "pino";
+import type { KeyRing } from "./key-ring.ts";
+import type { MqttLink } from "./mqtt-link.ts";
+
+/** A manifest the engine wants sent now. */
+export type DueManifest = {
+  vin: Vin;
+  version: number;
+  hash: string;
+  proofKey: string;
+  entries: ManifestEntry[];
+  needsKeys: boolean;
+};
+
+export type Dispatcher = {
+  start(): void;
+  stop(): Promise<void>;
+  /** Something was committed that may be due: look now. */
+  ring(): void;
+};
+
+const batch = 256;
+/** Re-sends come due by the clock, not by a ring. */
+const lookEveryMs = 250;
+
+/** Claims due manifests, signs each afresh and hands it to the broker. */
+export function createDispatcher(options: {
+  takeDue(limit: number): Promise<DueManifest[]>;
+  link: MqttLink;
+  keyRing: KeyRing;
+  clock: Clock;
+  onSent?(count: number): void;
+  logger: Logger;
+}): Dispatcher {
+  const { link, keyRing, clock, logger } = options;
+  let stopped = true;
+  let rung = false;
+  let working: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  function sendOne(due: DueManifest): void {
+    if (due.needsKeys) link.publish(topicOf(due.vin, "keys"), keyRing.keySetToken);
+    const manifest: Manifest = {
+      vin: due.vin,
+      version: due.version,
+      hash: due.hash,
+      proofKey: due.proofKey,
+      keySetVersion: keyRing.keySet.version,
+      issuedAt: clock.now().toISOString(),
+      entries: due.entries,
+    };
+    link.publish(topicOf(due.vin, "manifest"), signManifest(manifest, keyRing.signingKey));
+  }
+
+  async function sendAll(): Promise<void> {
+    for (;;) {
+      rung = false;
+      if (!link.isConnected()) return;
+      const due = await options.takeDue(batch);
+      for (const one of due) sendOne(one);
+      if (due.length > 0) options.onSent?.(due.length);
+      if (due.length < batch && !rung) return;
+    }
+  }
+
+  function look(): void {
+    if (stopped || working !== undefined) return;
+    clearTimeout(timer);
+    working = sendAll()
+      .catch((error: unknown) => logger.error({ err: error }, "dispatching manifests failed"))
+      .finally(() => {
+        working = undefined;
+        if (stopped) return;
+        if (rung) look();
+        else timer = setTimeout(look, lookEveryMs);
+      });
+  }
+
+  return {
+    start() {
+      stopped = false;
+      look();
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await working;
+    },
+    ring() {
+      rung = true;
+      look();
+    },
+  };
+}

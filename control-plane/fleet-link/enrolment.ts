@@ -1,0 +1,167 @@
+import { createHash, createHmac, createPublicKey, type KeyObject } from "node:crypto";
+import { carPassword } from "@caas/contract/car-password.ts";
+import {
+  type EnrolmentPackage,
+  type EnrolmentRequest,
+  type EnrolmentResponse,
+  isEnrolmentProved,
+} from "@caas/contract/enrolment.ts";
+import { emptyManifestHash } from "@caas/contract/manifest.ts";
+import { parseVin, type Vin } from "@caas/contract/vin.ts";
+import { type Refusal, refuse } from "../http/refusal.ts";
+import type { Context } from "../lifecycle/context.ts";
+import type { EventHandler } from "../lifecycle/events.ts";
+import type { Transaction } from "../store/database.ts";
+import type { CertificateAuthority } from "./certificate-authority.ts";
+import type { KeyRing } from "./key-ring.ts";
+
+export type Enrolment = {
+  onVinAssigned: EventHandler<"vinAssigned">;
+  /** What the factory puts into the car; the same one each time it is asked for. */
+  packageFor(vehicleId: string): Promise<EnrolmentPackage>;
+  enrol(
+    tx: Transaction,
+    request: EnrolmentRequest,
+  ): Promise<{ kind: "enrolled"; response: EnrolmentResponse } | Refusal>;
+};
+
+/** From the VIN's assignment: building, storing and driving the car takes weeks, not years. */
+const tokenDays = 180;
+const dayMs = 86_400_000;
+
+function hashToken(token: string): string {
+  return createHash("sha256").update(token).digest("base64url");
+}
+
+export function createEnrolment(
+  context: Context,
+  options: {
+    authority: CertificateAuthority;
+    keyRing: KeyRing;
+    /** Derives the one-time tokens, so that none is stored. */
+    tokenSecret: string;
+    controlPlaneUrl: string;
+    broker: { url: string; carSecret: string | null };
+  },
+): Enrolment {
+  const { authority, keyRing, broker } = options;
+
+  function tokenOf(vehicleId: string, vin: Vin): string {
+    return createHmac("sha256", options.tokenSecret)
+      .update(`caas-enrolment/v1|${vehicleId}|${vin}`)
+      .digest("base64url");
+  }
+
+  return {
+    async onVinAssigned(tx, { vehicleId, vin: text }) {
+      const vin = parseVin(text);
+      await tx
+        .insertInto("vehicle_links")
+        .values({
+          vehicle_id: vehicleId,
+          vin,
+          manifest_hash: emptyManifestHash,
+          active_hash: emptyManifestHash,
+        })
+        .onConflict((conflict) => conflict.column("vehicle_id").doNothing())
+        .execute();
+      await tx
+        .insertInto("enrolment_tokens")
+        .values({
+          vehicle_id: vehicleId,
+          vin,
+          token_hash: hashToken(tokenOf(vehicleId, vin)),
+          expires_at: new Date(context.clock.now().getTime() + tokenDays * dayMs),
+        })
+        .onConflict((conflict) => conflict.column("vehicle_id").doNothing())
+        .execute();
+    },
+
+    async packageFor(vehicleId) {
+      const row = await context.db
+        .selectFrom("enrolment_tokens")
+        .select(["vin", "expires_at"])
+        .where("vehicle_id", "=", vehicleId)
+        .executeTakeFirstOrThrow(() => new Error(`vehicle ${vehicleId} has no VIN yet`));
+      const vin = parseVin(row.vin);
+      return {
+        vin,
+        token: tokenOf(vehicleId, vin),
+        controlPlaneUrl: options.controlPlaneUrl,
+        rootPublicKey: keyRing.rootPublicKey,
+        expiresAt: row.expires_at.toISOString(),
+      };
+    },
+
+    async enrol(tx, request) {
+      // One sentence for every reason: who holds no valid token learns nothing about which VINs exist.
+      const invalid = refuse("tokenInvalid", "the token is unknown, expired, or was used by another key");
+      const row = await tx
+        .selectFrom("enrolment_tokens")
+        .selectAll()
+        .where("token_hash", "=", hashToken(request.token))
+        .forUpdate()
+        .executeTakeFirst();
+      if (row === undefined) return invalid;
+      const tlsKey = readTlsKey(request.tlsPublicKey);
+      if (tlsKey === null)
+        return refuse("badRequest", "must be the PEM of a P-256 public key", { field: "body.tlsPublicKey" });
+      if (!isEnrolmentProved(request, tlsKey))
+        return refuse("signatureInvalid", "both keys must sign the enrolment statement");
+      const vin = parseVin(row.vin);
+      const thumbprint = createHash("sha256")
+        .update(tlsKey.export({ format: "der", type: "spki" }))
+        .digest("base64url");
+      const respond = (certificate: string) =>
+        ({
+          kind: "enrolled",
+          response: {
+            vin,
+            certificate,
+            brokerCa: authority.caCertificate,
+            keySet: keyRing.keySetToken,
+            broker: {
+              url: broker.url,
+              username: vin,
+              password: broker.carSecret === null ? null : carPassword(broker.carSecret, vin),
+            },
+          },
+        }) as const;
+
+      if (row.used_at !== null) {
+        // The answer was lost on the way: the same car asks again with the same keys.
+        const same = row.tls_key_thumbprint === thumbprint && row.proof_public_key === request.proofPublicKey;
+        return same && row.certificate !== null ? respond(row.certificate) : invalid;
+      }
+      const now = context.clock.now();
+      if (row.expires_at < now) return invalid;
+      const issued = await authority.issueForCar(vin, request.tlsPublicKey);
+      await tx
+        .updateTable("enrolment_tokens")
+        .set({
+          used_at: now,
+          tls_key_thumbprint: thumbprint,
+          proof_public_key: request.proofPublicKey,
+          certificate: issued.pem,
+          serial_number: issued.serialNumber,
+        })
+        .where("vehicle_id", "=", row.vehicle_id)
+        .execute();
+      await tx
+        .updateTable("vehicle_links")
+        .set({ proof_public_key: request.proofPublicKey, key_set_version: keyRing.keySet.version })
+        .where("vehicle_id", "=", row.vehicle_id)
+        .execute();
+      return respond(issued.pem);
+    },
+  };
+}
+
+function readTlsKey(pem: string): KeyObject | null {
+  try {
+    const key = createPublicKey(pem);
+    return key.asymmetricKeyDetails?.namedCurve === "prime256v1" ? key : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,172 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { DomainEvents } from "../lifecycle/events.ts";
+
+// What operators watch. Labels hold kinds and reasons only: never a VIN, an order or a person.
+
+export type ControlPlaneMetrics = {
+  /** The text that Prometheus scrapes. */
+  render(): Promise<{ contentType: string; text: string }>;
+  onActivationMoved(event: DomainEvents["activationMoved"]): void;
+  onVehicleMoved(event: DomainEvents["vehicleMoved"]): void;
+  /** Hold authorised and committed → signed report committed, seconds. */
+  activationTook(seconds: number): void;
+  maintenanceCheckTook(ms: number, status: string): void;
+  requestTook(seconds: number, labels: { method: string; route: string; status: string }): void;
+  manifestsSent(count: number): void;
+  messagesTaken(count: number): void;
+  messageRefused(reason: string): void;
+};
+
+/** Gauges that are read from the database when they are asked for. */
+export type Depths = {
+  jobs: readonly { task: string; waiting: number; exhausted: number }[];
+  manifestsDue: number;
+  activations: readonly { state: string; count: number }[];
+  carsOnline: number;
+  openTasks: readonly { team: string; count: number }[];
+  notifications: readonly { channel: string; status: string; count: number }[];
+};
+
+const latencyBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300];
+
+export function createMetrics(readDepths: () => Promise<Depths>): ControlPlaneMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const activationMoves = new Counter({
+    name: "caas_activation_moves_total",
+    help: "Moves of service activations, by event and the state they led to",
+    labelNames: ["event", "to"],
+    registers,
+  });
+  const vehicleMoves = new Counter({
+    name: "caas_vehicle_moves_total",
+    help: "Moves of vehicles, by event and the state they led to",
+    labelNames: ["event", "to"],
+    registers,
+  });
+  const attempts = new Counter({
+    name: "caas_activation_attempts_total",
+    help: "Ended over-the-air attempts: first or retry, applied or failed, and why",
+    labelNames: ["attempt", "result", "reason"],
+    registers,
+  });
+  const outcomes = new Counter({
+    name: "caas_activation_outcomes_total",
+    help: "Activations that were attempted and are over: active at the first attempt, active after retries, or given up",
+    labelNames: ["outcome", "reason"],
+    registers,
+  });
+  const activationSeconds = new Histogram({
+    name: "caas_activation_seconds",
+    help: "From the hold's commit to the commit of the car's signed report",
+    buckets: latencyBuckets,
+    registers,
+  });
+  const maintenanceSeconds = new Histogram({
+    name: "caas_maintenance_check_seconds",
+    help: "Answer time of the workshops' system, by what it said",
+    labelNames: ["status"],
+    buckets: latencyBuckets,
+    registers,
+  });
+  const requestSeconds = new Histogram({
+    name: "caas_http_request_seconds",
+    help: "REST requests by route and status",
+    labelNames: ["method", "route", "status"],
+    buckets: latencyBuckets,
+    registers,
+  });
+  const sent = new Counter({
+    name: "caas_manifests_sent_total",
+    help: "Manifests handed to the broker",
+    registers,
+  });
+  const taken = new Counter({
+    name: "caas_link_messages_total",
+    help: "Messages of cars taken in",
+    registers,
+  });
+  const refused = new Counter({
+    name: "caas_link_messages_refused_total",
+    help: "Messages of cars refused, by reason: security events",
+    labelNames: ["reason"],
+    registers,
+  });
+  const jobs = new Gauge({
+    name: "caas_jobs",
+    help: "Jobs by kind: waiting, or out of attempts",
+    labelNames: ["task", "status"],
+    registers,
+  });
+  const due = new Gauge({
+    name: "caas_manifests_due",
+    help: "Cars a manifest is on the way to or waits for",
+    registers,
+  });
+  const states = new Gauge({
+    name: "caas_activations",
+    help: "Activations by state",
+    labelNames: ["state"],
+    registers,
+  });
+  const online = new Gauge({ name: "caas_cars_online", help: "Cars known to be online", registers });
+  const tasks = new Gauge({
+    name: "caas_open_tasks",
+    help: "Open tasks by team",
+    labelNames: ["team"],
+    registers,
+  });
+  const notifications = new Gauge({
+    name: "caas_notifications",
+    help: "Notifications by channel and status",
+    labelNames: ["channel", "status"],
+    registers,
+  });
+
+  async function fillGauges(): Promise<void> {
+    const depths = await readDepths();
+    for (const gauge of [jobs, states, tasks, notifications]) gauge.reset();
+    for (const row of depths.jobs) {
+      jobs.set({ task: row.task, status: "waiting" }, row.waiting);
+      jobs.set({ task: row.task, status: "exhausted" }, row.exhausted);
+    }
+    due.set(depths.manifestsDue);
+    for (const row of depths.activations) states.set({ state: row.state }, row.count);
+    online.set(depths.carsOnline);
+    for (const row of depths.openTasks) tasks.set({ team: row.team }, row.count);
+    for (const row of depths.notifications)
+      notifications.set({ channel: row.channel, status: row.status }, row.count);
+  }
+
+  function countAttempt({ event, detail }: DomainEvents["activationMoved"]): void {
+    const attempt = detail.attempt === 1 ? "first" : "retry";
+    if (event === "activationConfirmed") {
+      attempts.inc({ attempt, result: "applied", reason: "" });
+      outcomes.inc({ outcome: detail.attempt === 1 ? "firstAttempt" : "afterRetries", reason: "" });
+    }
+    if (event === "attemptFailed") attempts.inc({ attempt, result: "failed", reason: String(detail.reason) });
+    if (event === "attemptsExhausted" || event === "holdExpired") outcomes.inc({ outcome: "gaveUp", reason: event });
+  }
+
+  return {
+    async render() {
+      await fillGauges();
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
+    onActivationMoved(moved) {
+      activationMoves.inc({ event: moved.event, to: moved.to });
+      countAttempt(moved);
+    },
+    onVehicleMoved({ event, to }) {
+      vehicleMoves.inc({ event, to });
+    },
+    activationTook: (seconds) => activationSeconds.observe(seconds),
+    maintenanceCheckTook: (ms, status) => maintenanceSeconds.observe({ status }, ms / 1_000),
+    requestTook: (seconds, labels) => requestSeconds.observe(labels, seconds),
+    manifestsSent: (count) => sent.inc(count),
+    messagesTaken: (count) => taken.inc(count),
+    messageRefused: (reason) => refused.inc({ reason }),
+  };
+}
