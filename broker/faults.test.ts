@@ -10,6 +10,7 @@ import {
   connectCar,
   connectControlPlane,
   hear,
+  passwords,
   type RunningBroker,
   readMetric,
   startBroker,
@@ -256,6 +257,53 @@ describe("faults 17: a subscriber that never reads", () => {
     expect(order).toEqual(["the other car got everything", "the stalled car was cut"]);
     const cut = 'caas_broker_connections_cut_total{reason="slow-subscriber"}';
     expect(await readMetric(own.metricsPort, cut)).toBe(1);
+    await own.broker.stop();
+  }, 30_000);
+
+  test("a control plane that never reads holds up only who talks to it", async () => {
+    const own = await startBroker();
+    const stalled = await openRaw(own.tcpPort);
+    stalled.send(
+      connectPacket(testVin(0), {
+        clientId: "control-plane-stalled",
+        username: "control-plane",
+        password: Buffer.from(passwords.controlPlanePassword),
+      }),
+    );
+    await stalled.next();
+    stalled.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "caas/v1/+/report", qos: 1 }] });
+    await stalled.next();
+    stalled.socket.pause();
+    // 15 MB for a reader that takes none: well over a hundred of these reports wait inside the broker.
+    const talkers = await Promise.all(
+      Array.from({ length: 250 }, async (_, n) => {
+        const vin = testVin(1000 + n);
+        const talker = await openRaw(own.tcpPort);
+        talker.send(connectPacket(vin));
+        await talker.next();
+        talker.send({
+          cmd: "publish",
+          topic: topicOf(vin, "report"),
+          payload,
+          qos: 1,
+          messageId: 1,
+          dup: false,
+          retain: false,
+        });
+        expect(await talker.next()).toMatchObject({ cmd: "puback" });
+        return talker;
+      }),
+    );
+    const controlPlane = await connectControlPlane(own.tcpPort);
+    await controlPlane.subscribeAsync("caas/v1/+/telemetry");
+    const vin = testVin(18);
+    const car = await connectCar(own.tcpPort, vin);
+    const heard = hear(controlPlane, 100);
+    for (let n = 0; n < 100; n++) car.publish(topicOf(vin, "telemetry"), String(n));
+    expect(await heard).toHaveLength(100);
+    const connected = 'caas_broker_connected_clients{transport="tcp",identity="controlPlane"}';
+    expect(await readMetric(own.metricsPort, connected)).toBe(2);
+    for (const { socket } of talkers) socket.destroy();
     await own.broker.stop();
   }, 30_000);
 
