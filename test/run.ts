@@ -57,6 +57,8 @@ async function runTests(args: readonly string[], reporter: TallyReporter): Promi
     // On a terminal it shows progress, elsewhere it prints plain lines.
     reporters: ["default", reporter],
     watch: false,
+    // This Node reads TypeScript itself; vite's way writes a compiled copy into node_modules.
+    configLoader: "native",
   });
   await vitest.close();
 }
