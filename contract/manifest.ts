@@ -38,7 +38,11 @@ export const manifestSchema = z.strictObject({
   /** The key set the car must hold to verify this; it asks for it by reporting an older one. */
   keySetVersion: z.int().min(1),
   issuedAt: z.iso.datetime(),
-  entries: z.array(manifestEntrySchema).max(256),
+  /** Ids are unique: of two entries with one id the hash would not say which comes first. */
+  entries: z
+    .array(manifestEntrySchema)
+    .max(256)
+    .refine((entries) => new Set(entries.map(({ id }) => id)).size === entries.length, "an id stands twice"),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;

@@ -61,7 +61,7 @@ export type AgentState = Pick<JournalRecord, "active" | "outcome" | "seq" | "con
   connected: boolean;
 };
 
-export type Agent = Pick<EventEmitter<AgentEvents>, "on" | "off" | "once"> & {
+export type Agent = EventEmitter<AgentEvents> & {
   readonly vin: Vin;
   /** Ends what a crash left open and starts connecting; resolves before the car is connected. */
   start(): Promise<void>;
@@ -324,11 +324,8 @@ export function createAgent(options: AgentOptions): Agent {
     }
   }
 
-  return {
+  return Object.assign(events, {
     vin,
-    on: events.on.bind(events),
-    off: events.off.bind(events),
-    once: events.once.bind(events),
     async start() {
       if (parts !== null || isStopped) throw new Error("an agent starts once");
       const keySet = await storage.read(keySetFileName);
@@ -371,5 +368,5 @@ export function createAgent(options: AgentOptions): Agent {
         connected: connection.isUp,
       };
     },
-  };
+  });
 }

@@ -75,7 +75,7 @@ export function createApplier(parts: ApplierParts): Applier {
       // What lies there is what is reported, also when something else than this agent changed it.
       if (hash !== journal.record.active.hash)
         await writeJournal(parts, ({ active }) => ({ active: { ...active, hash } }));
-      return applyFrom(parts, slot);
+      return (await applyFrom(parts, slot))?.detail ?? null;
     },
     recover,
     async applyManifest(manifest, startedMs) {

@@ -62,7 +62,10 @@ export function createChangeSteps(
       if (isLate()) return "tooLate";
       if (adapter.check === undefined || files === null) return "admitted";
       const planned = configurationIn(files, slots.directoryOf(change.to));
-      if (planned.kind === "damaged") throw new Error(planned.detail);
+      if (planned.kind === "damaged") {
+        fail("stagingFailed", "permanent", planned.detail);
+        return "rejected";
+      }
       const verdict = await adapter.check(planned.configuration);
       if (verdict.kind === "ok") return "admitted";
       fail("adapterRejected", "permanent", verdict.detail);
@@ -96,7 +99,7 @@ export function createChangeSteps(
     async applying() {
       const problem = await applyFrom(parts, change.to);
       if (problem === null) return "taken";
-      fail("adapterRejected", "transient", problem);
+      fail(problem.reason, "transient", problem.detail);
       return "refused";
     },
     async checking() {
@@ -149,14 +152,14 @@ export function createChangeSteps(
 export async function applyFrom(
   { slots, adapter }: Pick<ApplierParts, "slots" | "adapter">,
   slot: SlotName,
-): Promise<string | null> {
+): Promise<{ reason: "healthCheckFailed" | "adapterRejected"; detail: string } | null> {
   const reading = configurationIn(await slots.read(slot), slots.directoryOf(slot));
-  if (reading.kind === "damaged") return reading.detail;
+  if (reading.kind === "damaged") return { reason: "healthCheckFailed", detail: reading.detail };
   try {
     await adapter.apply(reading.configuration);
     return null;
   } catch (error) {
-    return wordsOf(error);
+    return { reason: "adapterRejected", detail: wordsOf(error) };
   }
 }
 
