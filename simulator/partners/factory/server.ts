@@ -7,7 +7,7 @@ import { createFaults } from "../shared/faults.ts";
 import { createApp, hangUpSignal, plainError, refuse, registerApi, send } from "../shared/http.ts";
 import { createIdempotency, partnerIdempotency } from "../shared/idempotency.ts";
 import { createStepper, storedSetting } from "../shared/pace.ts";
-import { closeOnce, listen, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
+import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { openStore } from "../shared/store.ts";
 import { signAsStandardWebhook, startOutbox } from "../shared/webhooks.ts";
 import { milestones, nextMilestone } from "./milestones.ts";
@@ -146,18 +146,18 @@ export async function startFactory(options: FactoryOptions): Promise<RunningPart
     },
   );
 
-  const url = await listen(app, options);
-  moveAllOn();
-  return {
+  // A long poll that nobody ends would hold the server open.
+  app.addHook("preClose", async () => bell.close());
+  const running = await runPartner({
     name: "factory",
-    url,
-    close: closeOnce(async () => {
-      bell.close();
-      stepper.cancelAll();
-      await app.close();
+    app,
+    options,
+    async close() {
       await outbox.close();
       stepper.cancelAll();
       store.close();
-    }),
-  };
+    },
+  });
+  moveAllOn();
+  return running;
 }

@@ -5,7 +5,7 @@ import { registerControl } from "../shared/control.ts";
 import { createFaults } from "../shared/faults.ts";
 import { createApp, registerApi } from "../shared/http.ts";
 import { createIdempotency } from "../shared/idempotency.ts";
-import { closeOnce, listen, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
+import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { openStore } from "../shared/store.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
 import { cardBehaviours, openCards } from "./cards.ts";
@@ -87,14 +87,13 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
   );
   app.get("/_control/charges", () => ({ totals: totalByReference(ledger) }));
 
-  const url = await listen(app, options);
-  return {
+  return runPartner({
     name: "gateway",
-    url,
-    close: closeOnce(async () => {
-      await app.close();
+    app,
+    options,
+    async close() {
       await outbox.close();
       store.close();
-    }),
-  };
+    },
+  });
 }

@@ -13,6 +13,8 @@ export const faultsSchema = z.strictObject({
   timeOutAfterDoingNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are neither done nor answered. */
   timeOutBeforeDoingNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are done and answered 200 with a page that is no JSON. */
+  answerNonsenseNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` webhooks are counted as sent and are not: lost on the way. */
   dropWebhooksNext: z.strictObject({ count: onceOrMore }).optional(),
 });
@@ -22,7 +24,8 @@ export type Fault =
   | { kind: "none" }
   | { kind: "fail"; status: number }
   | { kind: "timeOutAfterDoing" }
-  | { kind: "timeOutBeforeDoing" };
+  | { kind: "timeOutBeforeDoing" }
+  | { kind: "answerNonsense" };
 
 export type Faults = {
   /** What is still to happen. */
@@ -57,6 +60,7 @@ export function createFaults(): Faults {
         return { kind: "fail", status: settings.failNext.status };
       if (takeOne(settings.timeOutBeforeDoingNext)) return { kind: "timeOutBeforeDoing" };
       if (takeOne(settings.timeOutAfterDoingNext)) return { kind: "timeOutAfterDoing" };
+      if (takeOne(settings.answerNonsenseNext)) return { kind: "answerNonsense" };
       return { kind: "none" };
     },
     takeWebhookDrop: () => takeOne(settings.dropWebhooksNext),

@@ -112,6 +112,8 @@ function asRefusal(error: unknown): Refusal {
 
 /** Requests the knobs have marked: done as usual, then left without an answer. */
 const unanswered = new WeakSet<FastifyRequest>();
+const answeredWithNonsense = new WeakSet<FastifyRequest>();
+const nonsense = "<html><body>Welcome to nginx!</body></html>";
 
 /** Resolves when the client has hung up (or the server is closing and dropped it). */
 function waitForHangUp(reply: FastifyReply): Promise<void> {
@@ -147,6 +149,7 @@ export function registerApi(
         return reply.status(401).send(errorShape({ status: 401, code: "unauthorized", message }));
       }
       const latencyMs = faults.latencyMs();
+      // A client that gives up meanwhile does not undo its request: it is still dealt with.
       if (latencyMs > 0) await delay(latencyMs, undefined, { signal: hangUpSignal(reply) }).catch(() => {});
       const fault = faults.take();
       if (fault.kind === "fail") {
@@ -160,9 +163,13 @@ export function registerApi(
         return reply;
       }
       if (fault.kind === "timeOutAfterDoing") unanswered.add(request);
+      if (fault.kind === "answerNonsense") answeredWithNonsense.add(request);
     });
-    api.addHook("onSend", async (request, reply) => {
+    api.addHook("onSend", async (request, reply, payload) => {
       if (unanswered.has(request)) await waitForHangUp(reply);
+      if (!answeredWithNonsense.has(request)) return payload;
+      reply.status(200).type("text/html").removeHeader("content-length");
+      return nonsense;
     });
     routes(api);
   });

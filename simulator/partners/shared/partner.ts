@@ -31,11 +31,29 @@ export type WebhookPartnerOptions = PartnerOptions & { webhook?: WebhookOptions 
 
 export const defaultHost = "127.0.0.1";
 
-/** @throws when the port is taken, naming it. */
-export async function listen(app: PartnerApp, options: { port: number; host?: string }): Promise<string> {
+/**
+ * Lets `app` listen and hands out the running partner; `close` releases the rest, after the app.
+ * @throws when the port is taken, after releasing everything.
+ */
+export async function runPartner(parts: {
+  name: string;
+  app: PartnerApp;
+  options: { port: number; host?: string };
+  close: () => Promise<void>;
+}): Promise<RunningPartner> {
+  const { name, app, options } = parts;
   const host = options.host ?? defaultHost;
-  await app.listen({ port: options.port, host });
-  return `http://${host}:${portOf(app.server)}`;
+  const close = closeOnce(async () => {
+    await app.close();
+    await parts.close();
+  });
+  try {
+    await app.listen({ port: options.port, host });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { name, url: `http://${host}:${portOf(app.server)}`, close };
 }
 
 export function portOf(server: Pick<Server, "address">): number {
@@ -44,8 +62,8 @@ export function portOf(server: Pick<Server, "address">): number {
   return address.port;
 }
 
-/** Closes in this order, and only once: a second call waits for the first. */
-export function closeOnce(close: () => Promise<void>): () => Promise<void> {
+/** Closes only once: a second call waits for the first. */
+function closeOnce(close: () => Promise<void>): () => Promise<void> {
   let closing: Promise<void> | undefined;
   return () => {
     closing ??= close();

@@ -1,0 +1,115 @@
+import { join } from "node:path";
+import type { Clock } from "@caas/contract/business-clock.ts";
+import type { FastifyBaseLogger } from "fastify";
+import { startAuthority } from "./authority/server.ts";
+import { startFactory } from "./factory/server.ts";
+import { startGateway } from "./gateway/server.ts";
+import { startInbox } from "./inbox/server.ts";
+import type { RunningPartner } from "./shared/partner.ts";
+import { startTransport } from "./transport/server.ts";
+import { startVss } from "./vss/server.ts";
+
+export type PartnerSettings = { port: number; apiKey: string };
+export type WebhookPartnerSettings = PartnerSettings & { webhookSecret: string };
+
+export type PartnersOptions = {
+  /** One SQLite file a partner is kept here; `:memory:` keeps nothing. */
+  dataDir: string;
+  host?: string;
+  /** Where the platform listens; `null`: webhooks wait until `setWebhookBaseUrl`. */
+  webhookBaseUrl: string | null;
+  factory: WebhookPartnerSettings & { milestoneDelayMs?: number };
+  gateway: WebhookPartnerSettings;
+  vss: PartnerSettings;
+  authority: PartnerSettings;
+  transport: WebhookPartnerSettings & { stepDelayMs?: number };
+  inbox: { smtpPort: number; httpPort: number };
+  logger?: FastifyBaseLogger;
+  clock?: Clock;
+};
+
+/** Base URLs without a slash at the end; `smtp` as `smtp://host:port`. */
+export type PartnerAddresses = Record<
+  "factory" | "gateway" | "vss" | "authority" | "transport" | "inbox" | "smtp",
+  string
+>;
+
+export type RunningPartners = {
+  addresses: PartnerAddresses;
+  /** Tells factory, gateway and carrier where to send their webhooks from now on. */
+  setWebhookBaseUrl(baseUrl: string): Promise<void>;
+  /** Closes all of them, in reverse order. */
+  close(): Promise<void>;
+};
+
+/** Starts every stand-in. @throws when one cannot start, after closing those that had. */
+export async function startPartners(options: PartnersOptions): Promise<RunningPartners> {
+  const running: RunningPartner[] = [];
+  const keep = <P extends RunningPartner>(partner: P): P => {
+    running.push(partner);
+    return partner;
+  };
+  const close = async () => {
+    for (const partner of running.toReversed()) await partner.close();
+  };
+  const common = (name: string) => ({
+    storePath: options.dataDir === ":memory:" ? ":memory:" : join(options.dataDir, `${name}.db`),
+    ...(options.host !== undefined && { host: options.host }),
+    ...(options.clock !== undefined && { clock: options.clock }),
+    ...(options.logger !== undefined && { logger: options.logger.child({ partner: name }) }),
+  });
+  const speaking = (name: string, settings: WebhookPartnerSettings) => ({
+    ...common(name),
+    port: settings.port,
+    apiKey: settings.apiKey,
+    webhook: { baseUrl: options.webhookBaseUrl, secret: settings.webhookSecret },
+  });
+  const { milestoneDelayMs = 0 } = options.factory;
+  const { stepDelayMs = 0 } = options.transport;
+  try {
+    const factory = keep(
+      await startFactory({
+        ...speaking("factory", options.factory),
+        pace: { mode: "auto", milestoneDelayMs },
+      }),
+    );
+    const gateway = keep(await startGateway(speaking("gateway", options.gateway)));
+    const vss = keep(await startVss({ ...common("vss"), ...options.vss }));
+    const authority = keep(await startAuthority({ ...common("authority"), ...options.authority }));
+    const transport = keep(
+      await startTransport({
+        ...speaking("transport", options.transport),
+        pace: { mode: "auto", stepDelayMs, outcome: "customerPresent" },
+      }),
+    );
+    const { smtpPort, httpPort } = options.inbox;
+    const inbox = keep(await startInbox({ ...common("inbox"), port: httpPort, smtpPort }));
+    const addresses = {
+      factory: factory.url,
+      gateway: gateway.url,
+      vss: vss.url,
+      authority: authority.url,
+      transport: transport.url,
+      inbox: inbox.url,
+      smtp: inbox.smtpUrl,
+    };
+    return {
+      addresses,
+      close,
+      async setWebhookBaseUrl(baseUrl) {
+        for (const partner of [factory, gateway, transport]) {
+          const response = await fetch(`${partner.url}/_control/webhooks`, {
+            method: "PUT",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify({ baseUrl }),
+          });
+          if (!response.ok)
+            throw new Error(`the ${partner.name} refuses ${baseUrl}: ${await response.text()}`);
+        }
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

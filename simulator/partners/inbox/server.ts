@@ -1,0 +1,92 @@
+import { type Clock, realClock } from "@caas/contract/business-clock.ts";
+import type { FastifyBaseLogger } from "fastify";
+import * as z from "zod";
+import { createBell } from "../shared/bell.ts";
+import { registerControl } from "../shared/control.ts";
+import { createFaults } from "../shared/faults.ts";
+import { createApp, hangUpSignal, plainError, refuse, send } from "../shared/http.ts";
+import { defaultHost, type RunningPartner, runPartner } from "../shared/partner.ts";
+import { openStore } from "../shared/store.ts";
+import { openMailbox } from "./messages.ts";
+import { renderInbox } from "./page.ts";
+import { startSmtp } from "./smtp.ts";
+
+export type InboxOptions = {
+  /** 0: any free one; the same for `smtpPort`. */
+  port: number;
+  smtpPort: number;
+  host?: string;
+  storePath: string;
+  logger?: FastifyBaseLogger;
+  clock?: Clock;
+};
+
+export type RunningInbox = RunningPartner & { /** As `smtp://127.0.0.1:2525`. */ smtpUrl: string };
+
+const filterSchema = z.strictObject({
+  to: z.string().min(1).max(320).optional(),
+  subject: z.string().min(1).max(500).optional(),
+  after: z
+    .union([z.string().regex(/^\d{1,12}$/), z.iso.datetime()], "must be a message's id or an ISO instant")
+    .optional(),
+});
+
+/** Everybody's mailbox: takes the platform's mails by SMTP and shows them (SY13). */
+export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
+  const store = openStore(options.storePath);
+  const faults = createFaults();
+  const bell = createBell();
+  const mailbox = openMailbox(store, options.clock ?? realClock);
+
+  const app = createApp({ logger: options.logger, errorShape: plainError });
+  registerControl(app, { name: "inbox", store, faults });
+  app.get("/", (_request, reply) => {
+    reply
+      .type("text/html; charset=utf-8")
+      .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'");
+    return renderInbox(mailbox.find({}));
+  });
+  app.get("/messages", { schema: { querystring: filterSchema } }, (request) => ({
+    messages: mailbox.find(request.query),
+  }));
+  app.get(
+    "/messages/next",
+    {
+      schema: {
+        querystring: filterSchema.extend({
+          timeoutMs: z.coerce.number().int().min(0).max(30_000).default(30_000),
+        }),
+      },
+    },
+    async (request, reply) => {
+      const { timeoutMs, ...filter } = request.query;
+      const found = await bell.waitFor(() => mailbox.find(filter)[0], timeoutMs, hangUpSignal(reply));
+      return found ?? send(reply, refuse(404, "no_such_mail", `no such mail within ${timeoutMs} ms`));
+    },
+  );
+  app.get("/messages/:id", { schema: { params: z.object({ id: z.string().max(20) }) } }, (request, reply) => {
+    const message = mailbox.get(request.params.id);
+    return message ?? send(reply, refuse(404, "no_such_mail", `there is no mail ${request.params.id}`));
+  });
+
+  const host = options.host ?? defaultHost;
+  const smtp = await startSmtp({
+    port: options.smtpPort,
+    host,
+    mailbox,
+    faults,
+    onKept: () => bell.ring(),
+    ...(options.logger === undefined ? {} : { logger: options.logger }),
+  });
+  app.addHook("preClose", async () => bell.close());
+  const running = await runPartner({
+    name: "inbox",
+    app,
+    options,
+    async close() {
+      await smtp.close();
+      store.close();
+    },
+  });
+  return { ...running, smtpUrl: `smtp://${host}:${smtp.port}` };
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+import { fstatSync } from "node:fs";
+import { pino } from "pino";
+import { startPartners } from "./all.ts";
+import { readConfig } from "./config.ts";
+
+// `caas-partners`: every stand-in in one process, until it is told to stop or whoever started it is gone.
+
+/** The log goes to stderr: stdout holds the one line that says where everything listens. */
+const logger = pino({ name: "caas-partners", level: process.env.LOG_LEVEL || "warn" }, pino.destination(2));
+
+async function run(): Promise<void> {
+  const partners = await startPartners({ ...readConfig(process.env), logger });
+  let isStopping = false;
+  const stop = () => {
+    if (isStopping) return;
+    isStopping = true;
+    partners.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error(error, "could not close cleanly");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  // A starter that dies without a signal must leave no orphans behind.
+  process.on("disconnect", stop);
+  if (isPipe()) process.stdin.on("end", stop).on("error", stop).resume();
+  process.stdout.write(`${JSON.stringify({ ready: true, addresses: partners.addresses })}\n`);
+}
+
+/** A terminal or /dev/null as input says nothing about the starter: only the end of a pipe does. */
+function isPipe(): boolean {
+  const input = fstatSync(0);
+  return input.isFIFO() || input.isSocket();
+}
+
+run().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});
