@@ -1,0 +1,10 @@
+import * as z from "zod";
+import { jobType } from "../../store/jobs.ts";
+
+export const sendMailJob = jobType("sendMail", z.object({ notificationId: z.uuid() }));
+
+/**
+ * The queue waits e, e², … up to e¹⁰ s between tries, so twelve reach over about half a day: longer than a mail
+ * server is down, shorter than a message is of use.
+ */
+export const mailAttempts = 12;

@@ -1,0 +1,45 @@
+import type { Capability } from "../../lifecycle/capability.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import type { Mail } from "../../partners/mail.ts";
+import { handleJob } from "../../store/jobs.ts";
+import { announceTask } from "./announce-task.ts";
+import { type CredentialsMail, createCredentialsMail } from "./credentials-mail.ts";
+import { sendMailJob } from "./jobs.ts";
+import { routeNotification } from "./route-notification.ts";
+import { sendMail } from "./send-mail.ts";
+import { loadTemplates } from "./templates.ts";
+
+export type Notifications = Capability & {
+  onNotificationDue: EventHandler<"notificationDue">;
+  /** Work for the dealership is mailed to its staff (ND13); support is told by the rows of the table alone. */
+  onTaskNeeded: EventHandler<"taskNeeded">;
+  sendCredentials: CredentialsMail;
+};
+
+export type NotificationOptions = {
+  /** Where rows for support go, as `support@caas.example`. */
+  supportEmail: string;
+};
+
+/**
+ * The notification engine (SY6): routes a row of the table to its recipient and channels, writes the content from
+ * a template, and hands mail to the mail server. Channels that do not exist here are recorded, never dropped.
+ */
+export function createNotifications(
+  context: Context,
+  partners: { mail: Mail },
+  options: NotificationOptions,
+): Notifications {
+  const templates = loadTemplates();
+  return {
+    jobs: [
+      handleJob(sendMailJob, ({ notificationId }, attempt) =>
+        sendMail(context, partners.mail, templates, notificationId, attempt),
+      ),
+    ],
+    onNotificationDue: (tx, due) => routeNotification(context, tx, templates, options, due),
+    onTaskNeeded: (tx, needed) => announceTask(context, tx, templates, needed),
+    sendCredentials: createCredentialsMail(partners.mail, templates),
+  };
+}

@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { Liquid, type Template } from "liquidjs";
+import { type MessageBlock, parseBlocks } from "./message-blocks.ts";
+import { oneLine, type View } from "./view.ts";
+
+// A template is text: its first line is the subject, blank lines part its paragraphs, and lines that begin with
+// "- " are facts ("- Label: value"). The HTML part is laid out from the finished text, so the two never differ.
+
+/** `body` is what is stored and sent as text/plain. */
+export type Message = { subject: string; body: string };
+
+export type Templates = {
+  /** Template names, as `nt4` and `task`. */
+  names: readonly string[];
+  /** @throws when there is no template of that name. */
+  render(name: string, view: View): Message;
+  /** The text/html part of a message, everything in it escaped. */
+  toHtml(message: Message): string;
+};
+
+const subjectPrefix = "Subject: ";
+const maxSubjectLength = 200;
+const layoutName = "layout";
+
+/** Reads and parses all templates once. @throws when one is malformed. */
+export function loadTemplates(folder = new URL("./templates/", import.meta.url)): Templates {
+  const text = createEngine({});
+  const html = createEngine({ outputEscape: "escape" });
+  const sources = new Map(
+    readdirSync(folder)
+      .filter((file) => file.endsWith(".liquid"))
+      .map((file) => [file.replace(".liquid", ""), readFileSync(new URL(file, folder), "utf8")]),
+  );
+  const layout = html.parse(sources.get(layoutName) ?? "");
+  sources.delete(layoutName);
+  const parsed = new Map<string, Template[]>(
+    [...sources].map(([name, source]) => {
+      if (!source.startsWith(subjectPrefix))
+        throw new Error(`template ${name} does not begin with "${subjectPrefix}"`);
+      return [name, text.parse(source)];
+    }),
+  );
+  return {
+    names: [...parsed.keys()],
+    render(name, view) {
+      const template = parsed.get(name);
+      if (template === undefined) throw new Error(`there is no template ${name}`);
+      return split(String(text.renderSync(template, oneLine(view))));
+    },
+    toHtml({ subject, body }) {
+      const blocks: readonly MessageBlock[] = parseBlocks(body);
+      return String(html.renderSync(layout, { subject, blocks }));
+    },
+  };
+}
+
+function split(rendered: string): Message {
+  const end = rendered.indexOf("\n");
+  const subject = rendered.slice(subjectPrefix.length, end).trim().slice(0, maxSubjectLength);
+  return {
+    subject,
+    body: `${rendered
+      .slice(end)
+      .trim()
+      .replaceAll(/\n{3,}/g, "\n\n")}\n`,
+  };
+}
+
+function createEngine(options: { outputEscape?: "escape" }): Liquid {
+  // Only what a view itself holds can be read, and no template can reach a file.
+  const engine = new Liquid({ ...options, ownPropertyOnly: true, strictFilters: true, templates: {} });
+  engine.registerFilter("money", formatMoney);
+  engine.registerFilter("day", formatDay);
+  return engine;
+}
+
+/** Integer cents: `{{ payment.amountCents | money: payment.currency }}` → "€29,900.00". */
+function formatMoney(cents: unknown, currency: unknown): string {
+  if (typeof cents !== "number" || typeof currency !== "string") return "";
+  return new Intl.NumberFormat("en-IE", { style: "currency", currency }).format(cents / 100);
+}
+
+/** A date or an ISO text: "2 March 2026". */
+function formatDay(date: unknown): string {
+  if (!(date instanceof Date) && typeof date !== "string") return "";
+  return new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(new Date(date));
+}
