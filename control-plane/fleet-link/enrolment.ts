@@ -40,7 +40,8 @@ export function createEnrolment(
     keyRing: KeyRing;
     /** Derives the one-time tokens, so that none is stored. */
     tokenSecret: string;
-    controlPlaneUrl: string;
+    /** Where cars reach this REST interface; known once it listens. */
+    controlPlaneUrl: () => string;
     broker: { url: string; carSecret: string | null };
   },
 ): Enrolment {
@@ -87,7 +88,7 @@ export function createEnrolment(
       return {
         vin,
         token: tokenOf(vehicleId, vin),
-        controlPlaneUrl: options.controlPlaneUrl,
+        controlPlaneUrl: options.controlPlaneUrl(),
         rootPublicKey: keyRing.rootPublicKey,
         expiresAt: row.expires_at.toISOString(),
       };

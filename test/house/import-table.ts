@@ -45,16 +45,18 @@ export const parts: readonly Part[] = [
     because:
       "a feature knows the rules, the store and its partners' interfaces, never another feature's insides",
   },
-  ...["partners", "store", "http", "metrics", "fleet-link"].map((name) => ({
+  // Layers: the store lies under everything; metrics and REST stand on it; the fleet link on all three.
+  ...[
+    { name: "store", on: [] },
+    { name: "partners", on: ["type:control-plane/store"] },
+    { name: "metrics", on: ["control-plane/store"] },
+    { name: "http", on: ["control-plane/store"] },
+    { name: "fleet-link", on: ["control-plane/store", "control-plane/http", "type:control-plane/metrics"] },
+  ].map(({ name, on }) => ({
     folder: `control-plane/${name}`,
-    mayImport: [
-      "contract",
-      "type:control-plane/rules",
-      "type:control-plane/lifecycle",
-      "type:control-plane/store",
-    ],
+    mayImport: ["contract", "type:control-plane/rules", "type:control-plane/lifecycle", ...on],
     packages: "any" as const,
-    because: `it is a tool the features use; ${wiring}`,
+    because: `it is a tool the features use, and knows only the layers below it; ${wiring}`,
   })),
   {
     folder: "control-plane/lifecycle",

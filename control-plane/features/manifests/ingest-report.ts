@@ -1,6 +1,7 @@
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import { recordStep } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
 import { failUnproved } from "./fail-unproved.ts";
@@ -82,6 +83,14 @@ async function proveVersion(
     .execute();
   if (activationId === null) {
     await entitlements.provePlan(tx, vehicleId, appliedAt);
+    await recordStep(tx, {
+      vehicleId,
+      event: "planApplied",
+      automation: null,
+      actor: { kind: "vehicle", id: vehicleId },
+      at: context.clock.now(),
+      detail: { version: outcome.version },
+    });
   } else {
     await tx
       .updateTable("attempts")

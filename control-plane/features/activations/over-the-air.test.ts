@@ -1,0 +1,286 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+
+const dayMs = 86_400_000;
+
+let park: CarPark;
+
+beforeAll(async () => {
+  park = await createCarPark();
+});
+afterAll(async () => {
+  await park?.close();
+});
+beforeEach(() => {
+  Object.assign(park.world, { maintenance: "current", bank: "authorise" });
+});
+
+async function holds(car: TestCar): Promise<string[]> {
+  const { entries } = await park.platform.db
+    .selectFrom("vehicle_links")
+    .innerJoin("manifests", (join) =>
+      join
+        .onRef("manifests.vehicle_id", "=", "vehicle_links.vehicle_id")
+        .onRef("manifests.version", "=", "vehicle_links.manifest_version"),
+    )
+    .select("manifests.entries")
+    .where("vehicle_links.vehicle_id", "=", car.vehicleId)
+    .executeTakeFirstOrThrow();
+  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersion
+}
+
+function activeIn(car: TestCar): string[] {
+  const last = car.adapter.applied.at(-1);
+  return (last?.entries ?? []).map((entry) => entry.code).sort();
+}
+
+async function stepsOf(activationId: string) {
+  return park.platform.db
+    .selectFrom("steps")
+    .select(["event", "from_state", "to_state", "automation_row", "automatic", "actor_kind", "arrow"])
+    .where("activation_id", "=", activationId)
+    .orderBy("id")
+    .execute();
+}
+
+async function link(car: TestCar): Promise<void> {
+  const { db } = park.platform;
+  await db.transaction().execute(async (tx) => {
+    await park.entitlements.grantPlan(tx, car.vehicleId);
+    await park.manifests.carryPlan(tx, car.vehicleId);
+  });
+  await park.platform.waitUntil("the plan applied", async () =>
+    db
+      .selectFrom("steps")
+      .select("id")
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("event", "=", "planApplied")
+      .executeTakeFirst(),
+  );
+}
+
+/** Lets business time pass until every retry of the activation has been made. */
+async function retryUntil(activationId: string, state: string): Promise<void> {
+  await park.platform.waitUntil(`activation in ${state}`, async () => {
+    const now = await park.stateOf(activationId);
+    if (now === state) return true;
+    if (now === "RetryQueue") {
+      park.platform.clock.advanceMs(300_000);
+      await park.platform.runTimers();
+    }
+    return undefined;
+  });
+}
+
+describe("over the air, with a real broker and a real agent", () => {
+  test("LF8: the first manifest holds plataformaBase and the options of the plan comercial, for the car's life", async () => {
+    const car = await park.addCar();
+    await link(car);
+    expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
+    expect(activeIn(car)).toEqual(["plataformaBase", "towBar"]);
+    const entitlements = await park.platform.db
+      .selectFrom("entitlements")
+      .select(["code", "state", "valid_until"])
+      .where("vehicle_id", "=", car.vehicleId)
+      .execute();
+    expect(entitlements.every((one) => one.state === "proved" && one.valid_until === null)).toBe(true);
+  });
+
+  test("SA1–SA3, SA6, SA9, SA10, SA17, LF12, DO15, SY5, SY23: a paid service is proved by the car, then the money is taken", async () => {
+    const car = await park.addCar();
+    await link(car);
+    const activationId = await park.buy(car, "heatedSeats");
+    await park.waitFor(activationId, "ServiceActive");
+    expect(activeIn(car)).toEqual(["heatedSeats", "plataformaBase", "towBar"]);
+    expect(park.world.captured).toContain(activationId);
+    expect((await stepsOf(activationId)).map((step) => [step.arrow, step.to_state, step.actor_kind])).toEqual(
+      [
+        ["SA1", "ServiceSelected", "customer"],
+        ["SA2", "MaintenanceCheck", "system"],
+        ["SA3", "PaymentInitiated", "system"],
+        ["SA6", "OTAQueue", "partner"],
+        ["SA9", "OTAAttempt", "system"],
+        ["SA10", "ServiceActive", "vehicle"],
+      ],
+    );
+    const [proof] = await park.platform.db
+      .selectFrom("attempts")
+      .selectAll()
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(proof).toMatchObject({ attempt: 1, result: "applied" });
+    expect(proof?.report?.split(".")).toHaveLength(3);
+    const vehicle = await park.platform.db
+      .selectFrom("steps")
+      .select(["event", "arrow"])
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("event", "=", "servicesChanged")
+      .execute();
+    expect(vehicle).toEqual([{ event: "servicesChanged", arrow: "VA15" }]);
+  });
+
+  test("a second service joins the first; neither undoes the other", async () => {
+    const car = await park.addCar();
+    await link(car);
+    const [first, second] = [await park.buy(car, "heatedSeats"), await park.buy(car, "ambientLight")];
+    await park.waitFor(first, "ServiceActive");
+    await park.waitFor(second, "ServiceActive");
+    expect(activeIn(car)).toEqual(["ambientLight", "heatedSeats", "plataformaBase", "towBar"]);
+  });
+
+  test("the same service cannot be bought twice while it is active or on its way", async () => {
+    const car = await park.addCar();
+    await link(car);
+    const activationId = await park.buy(car, "heatedSeats");
+    await expect(park.buy(car, "heatedSeats")).rejects.toThrow("already active in this car, or on its way");
+    await park.waitFor(activationId, "ServiceActive");
+    await expect(park.buy(car, "heatedSeats")).rejects.toThrow("already active");
+  });
+
+  test("SA4, SA5, LF9: overdue maintenance denies the service, nothing is asked of the bank or the car", async () => {
+    const car = await park.addCar();
+    await link(car);
+    park.world.maintenance = "overdue";
+    const activationId = await park.buy(car, "heatedSeats");
+    expect(await park.stateOf(activationId)).toBe("ServiceDenied");
+    expect(
+      park.platform.published.some(
+        ({ name, event }) => name === "servicePaymentRequested" && event.activationId === activationId,
+      ),
+    ).toBe(false);
+    expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
+  });
+
+  test("DE7: a service that does not depend on maintenance is not blocked by it", async () => {
+    const car = await park.addCar();
+    await link(car);
+    park.world.maintenance = "overdue";
+    const activationId = await park.buy(car, "ambientLight");
+    await park.waitFor(activationId, "ServiceActive");
+  });
+
+  test("SA7, SA8: a refused card ends the process and leaves nothing in the manifest", async () => {
+    const car = await park.addCar();
+    await link(car);
+    park.world.bank = "decline";
+    const activationId = await park.buy(car, "heatedSeats");
+    expect(await park.stateOf(activationId)).toBe("PaymentFailed");
+    expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
+  });
+
+  test("SA11–SA16, LF10, LF11, DO16, AU16, AU17, FA7: a car that never gets healthy is retried, then support and customer are told and nothing is charged", async () => {
+    const car = await park.addCar();
+    await link(car);
+    car.adapter.faults.unhealthy = "the seat heater does not answer";
+    const activationId = await park.buy(car, "heatedSeats");
+    await retryUntil(activationId, "NoCharge");
+    const attempts = await park.platform.db
+      .selectFrom("attempts")
+      .select(["attempt", "result", "reason"])
+      .where("activation_id", "=", activationId)
+      .orderBy("attempt")
+      .execute();
+    expect(attempts).toEqual(
+      [1, 2, 3, 4, 5].map((attempt) => ({ attempt, result: "failed", reason: "probeFailed" })),
+    );
+    expect(park.world.voided).toContain(activationId);
+    expect(park.world.captured).not.toContain(activationId);
+    expect(park.world.tickets).toContain("activationFailed");
+    expect(
+      park.platform.published
+        .filter(
+          ({ name, event }) => name === "notificationDue" && event.subject.activationId === activationId,
+        )
+        .map(({ event }) => "row" in event && event.row),
+    ).toEqual(["NT12", "NT11"]);
+    car.adapter.faults.unhealthy = undefined;
+    expect(activeIn(car)).toEqual(["plataformaBase", "towBar"]);
+    expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
+    expect((await stepsOf(activationId)).map(({ arrow }) => arrow).slice(-4)).toEqual([
+      "SA11",
+      "SA13",
+      "SA14",
+      "SA15",
+    ]);
+  });
+
+  test("a car that rejects the configuration for good is not asked again", async () => {
+    const car = await park.addCar();
+    await link(car);
+    car.adapter.faults.rejects = "no seat heater is fitted";
+    const activationId = await park.buy(car, "heatedSeats");
+    await park.waitFor(activationId, "NoCharge");
+    const attempts = await park.platform.db
+      .selectFrom("attempts")
+      .select("failure_class")
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempts).toEqual([{ failure_class: "permanent" }]);
+  });
+
+  test("LF10, SA12: a car that fails once and then works ends active, after a retry", async () => {
+    const car = await park.addCar();
+    await link(car);
+    car.adapter.faults.unhealthy = "not yet";
+    const activationId = await park.buy(car, "heatedSeats");
+    await park.waitFor(activationId, "RetryQueue");
+    expect(await holds(car), "during backoff the entry is in no manifest").toEqual([
+      "plataformaBase",
+      "towBar",
+    ]);
+    car.adapter.faults.unhealthy = undefined;
+    await retryUntil(activationId, "ServiceActive");
+    expect(activeIn(car)).toEqual(["heatedSeats", "plataformaBase", "towBar"]);
+  });
+
+  test("a car that is offline waits in OTAQueue without an attempt, and gets its service when it comes back", async () => {
+    const car = await park.addCar();
+    await link(car);
+    await car.park();
+    await vi.waitFor(async () => {
+      const { presence } = await park.platform.db
+        .selectFrom("vehicle_links")
+        .select("presence")
+        .where("vehicle_id", "=", car.vehicleId)
+        .executeTakeFirstOrThrow();
+      expect(presence).toBe("offline");
+    });
+    const activationId = await park.buy(car, "heatedSeats");
+    expect(await park.stateOf(activationId)).toBe("OTAQueue");
+    await car.drive();
+    await park.waitFor(activationId, "ServiceActive");
+  });
+
+  test("a hold that runs out while the car is away voids it, counts no attempt, and a car that comes back stays without", async () => {
+    const car = await park.addCar({ online: false });
+    const activationId = await park.buy(car, "heatedSeats");
+    expect(await park.stateOf(activationId)).toBe("OTAQueue");
+    park.platform.clock.advanceMs(7 * dayMs);
+    await park.platform.runTimers();
+    expect(await park.stateOf(activationId)).toBe("NoCharge");
+    expect(park.world.voided).toContain(activationId);
+    expect((await stepsOf(activationId)).map(({ event }) => event)).toContain("holdExpired");
+    const attempts = await park.platform.db
+      .selectFrom("attempts")
+      .selectAll()
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempts).toEqual([]);
+  });
+
+  test("a term that ends takes the service out of the car", async () => {
+    const car = await park.addCar();
+    await link(car);
+    const activationId = await park.buy(car, "heatedSeats");
+    await park.waitFor(activationId, "ServiceActive");
+    const { entitlement_id: entitlementId } = await park.platform.db
+      .selectFrom("activations")
+      .select("entitlement_id")
+      .where("id", "=", activationId)
+      .executeTakeFirstOrThrow();
+    if (entitlementId === null) throw new Error("no entitlement");
+    park.platform.clock.advanceMs(31 * dayMs);
+    await park.platform.runTimers();
+    expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
+  });
+});

@@ -1,0 +1,123 @@
+import type { Presence } from "@caas/contract/presence.ts";
+import type { Report } from "@caas/contract/report.ts";
+import { fleetFilter, qosOf } from "@caas/contract/topics.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import type { Capability } from "../lifecycle/capability.ts";
+import type { Context } from "../lifecycle/context.ts";
+import type { Transaction } from "../store/database.ts";
+import { createNotifyListener } from "../store/notify-listener.ts";
+import { createDispatcher, type DueManifest } from "./dispatcher.ts";
+import { createDisplays, type Displays } from "./displays.ts";
+import { createIngester, type FromCar } from "./ingester.ts";
+import type { KeyRing } from "./key-ring.ts";
+import { createMqttLink, type LinkTls } from "./mqtt-link.ts";
+
+/** What the link asks of the manifest engine. */
+export type Engine = {
+  takeDue(limit: number): Promise<DueManifest[]>;
+  ingest(tx: Transaction, received: { vin: Vin; report: Report; token: string }): Promise<unknown>;
+  recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
+  forgetPresence(tx: Transaction): Promise<void>;
+};
+
+export type FleetLinkOptions = {
+  engine: Engine;
+  keyRing: KeyRing;
+  databaseUrl: string;
+  /** The channel that is rung when a manifest is due. */
+  dispatchChannel: string;
+  broker: {
+    url: string;
+    clientId: string;
+    username: string | null;
+    password: string | null;
+    tls: LinkTls | null;
+  };
+  metrics?: {
+    manifestsSent(count: number): void;
+    messagesTaken(count: number): void;
+    messageRefused(reason: string): void;
+  };
+};
+
+export type FleetLink = Capability &
+  Pick<Displays, "onDisplayRequested" | "onCarConnected"> & {
+    start(): Promise<void>;
+    stop(): Promise<void>;
+    isConnected(): boolean;
+    connected(): Promise<void>;
+  };
+
+/** The MQTT side of the control plane: sends what is due, takes in what cars say. */
+export function createFleetLink(context: Context, options: FleetLinkOptions): FleetLink {
+  const { engine, keyRing, metrics } = options;
+  const logger = context.logger.child({ part: "fleet-link" });
+
+  const ingester = createIngester({
+    db: context.db,
+    handle,
+    logger,
+    onRefused: (reason) => metrics?.messageRefused(reason),
+    onTaken: (count) => metrics?.messagesTaken(count),
+  });
+  const link = createMqttLink({
+    ...options.broker,
+    subscriptions: (["presence", "report", "display-ack"] as const).map((kind) => ({
+      topic: fleetFilter(kind),
+      qos: qosOf[kind],
+    })),
+    // Whoever is online says so by the retained presence that the subscription brings.
+    onConnecting: () => context.db.transaction().execute((tx) => engine.forgetPresence(tx)),
+    onMessage: (message) => ingester.take(message),
+    random: context.random,
+    logger,
+  });
+  const dispatcher = createDispatcher({
+    takeDue: engine.takeDue,
+    link,
+    keyRing,
+    clock: context.clock,
+    onSent: (count) => metrics?.manifestsSent(count),
+    logger,
+  });
+  const listener = createNotifyListener({
+    url: options.databaseUrl,
+    channel: options.dispatchChannel,
+    onRing: () => dispatcher.ring(),
+    logger,
+  });
+  const displays = createDisplays(context, { link, keyRing });
+
+  async function handle(tx: Transaction, message: FromCar): Promise<void> {
+    switch (message.kind) {
+      case "report":
+        await engine.ingest(tx, message);
+        return;
+      case "presence":
+        await engine.recordPresence(tx, message.vin, message.presence);
+        return;
+      case "displayAck":
+        await displays.acknowledge(tx, message.displayId, message.vin, message.result);
+        return;
+    }
+  }
+
+  return {
+    jobs: displays.jobs,
+    onDisplayRequested: displays.onDisplayRequested,
+    onCarConnected: displays.onCarConnected,
+    isConnected: () => link.isConnected(),
+    connected: () => link.connected(),
+    async start() {
+      link.start();
+      dispatcher.start();
+      await listener.start();
+    },
+    async stop() {
+      await listener.stop();
+      await dispatcher.stop();
+      await link.stop();
+      await ingester.stop();
+    },
+  };
+}
