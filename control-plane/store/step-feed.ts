@@ -9,8 +9,8 @@ export type StepFeed = {
   stop(): Promise<void>;
   /** How often the bell has rung so far: take it before looking, and wait past it after finding nothing. */
   count(): number;
-  /** Resolves at the first ring after `count`, after `timeoutMs`, when `signal` aborts, or when the feed stops. */
-  waitPast(count: number, timeoutMs: number, signal?: AbortSignal): Promise<void>;
+  /** `true` at the first ring after `count`; `false` after `timeoutMs`, when `signal` aborts, or when the feed stops. */
+  waitPast(count: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean>;
 };
 
 /** A lost connection is tried again this often; whoever waits meanwhile still ends at its own time-out. */
@@ -20,14 +20,14 @@ const reconnectMs = 500;
 export function createStepFeed(options: { url: string; channel: string; logger: Logger }): StepFeed {
   const { url, channel, logger } = options;
   const stopping = new AbortController();
-  const waiters = new Set<() => void>();
+  const waiters = new Set<(rung: boolean) => void>();
   let rings = 0;
   let client: pg.Client | null = null;
   let reconnecting: Promise<void> = Promise.resolve();
 
   function ring(): void {
     rings += 1;
-    for (const wake of [...waiters]) wake();
+    for (const wake of [...waiters]) wake(true);
   }
 
   async function connect(): Promise<void> {
@@ -61,23 +61,25 @@ export function createStepFeed(options: { url: string; channel: string; logger: 
     start: connect,
     async stop() {
       stopping.abort();
-      for (const wake of [...waiters]) wake();
+      for (const wake of [...waiters]) wake(false);
       await reconnecting;
       await client?.end();
       client = null;
     },
     count: () => rings,
     waitPast(count, timeoutMs, signal) {
-      if (rings !== count || stopping.signal.aborted || signal?.aborted) return Promise.resolve();
+      if (stopping.signal.aborted || signal?.aborted) return Promise.resolve(false);
+      if (rings !== count) return Promise.resolve(true);
       return new Promise((resolve) => {
-        const wake = () => {
+        const wake = (rung: boolean) => {
           waiters.delete(wake);
           clearTimeout(timer);
-          signal?.removeEventListener("abort", wake);
-          resolve();
+          signal?.removeEventListener("abort", giveUp);
+          resolve(rung);
         };
-        const timer = setTimeout(wake, Math.max(timeoutMs, 0));
-        signal?.addEventListener("abort", wake);
+        const giveUp = () => wake(false);
+        const timer = setTimeout(giveUp, Math.max(timeoutMs, 0));
+        signal?.addEventListener("abort", giveUp);
         waiters.add(wake);
       });
     },

@@ -43,6 +43,7 @@ export type Published = {
 }[DomainEventName];
 
 export type TestPlatform = {
+  databaseUrl: string;
   context: Context;
   db: Db;
   clock: FakeClock;
@@ -103,6 +104,9 @@ export async function createTestPlatform(
   const logger = pino({ level: process.env.TEST_LOG ?? "silent" });
   const opened = openDatabase(database.url, 20, () => undefined);
   const { db, pool } = opened;
+  pool.on("connect", (client) =>
+    client.on("error", (error) => logger.info({ err: error }, "a connection ended")),
+  );
   const clock = createFakeClock(options.startAt ?? new Date("2026-03-02T09:00:00.000Z"));
   const steps = createStepFeed({ url: database.url, channel: stepsChannel, logger });
   await steps.start();
@@ -157,6 +161,7 @@ export async function createTestPlatform(
   }
 
   return {
+    databaseUrl: database.url,
     context,
     db,
     clock,

@@ -1,0 +1,38 @@
+import type * as z from "zod";
+import type { Db } from "../../store/database.ts";
+import type { notificationSchema } from "./record-schema.ts";
+
+export async function readNotifications(
+  db: Db,
+  expedienteId: string,
+): Promise<z.input<typeof notificationSchema>[]> {
+  const { vehicle_id: vehicleId, customer_id: customerId } = await db
+    .selectFrom("expedientes")
+    .where("id", "=", expedienteId)
+    .select(["vehicle_id", "customer_id"])
+    .executeTakeFirstOrThrow();
+  const rows = await db
+    .selectFrom("notifications")
+    .where((or) =>
+      or.or([
+        or("expediente_id", "=", expedienteId),
+        or.and([or("vehicle_id", "=", vehicleId), or("customer_id", "=", customerId)]),
+      ]),
+    )
+    .orderBy("id")
+    .selectAll()
+    .execute();
+  return rows.map((row) => ({
+    notificationId: row.id,
+    row: row.row_id,
+    event: row.event,
+    recipient: row.recipient,
+    channel: row.channel,
+    priority: row.priority,
+    status: row.status,
+    subject: row.subject,
+    body: row.body,
+    createdAt: row.created_at.toISOString(),
+    sentAt: row.sent_at?.toISOString() ?? null,
+  }));
+}

@@ -1,0 +1,189 @@
+import Stripe from "stripe";
+import { PartnerUnavailable } from "./partner-error.ts";
+
+export type NewGatewayPayment = {
+  /** Our payment's id: the gateway's idempotency key, and `metadata.reference` for a look-up later than a day. */
+  reference: string;
+  amountCents: number;
+  /** ISO 4217, as `EUR`. */
+  currency: string;
+  /** The gateway's token of a card; no card number ever reaches us. */
+  paymentMethod: string;
+  /** `hold` only reserves the amount; `charge` takes it at once. */
+  mode: "charge" | "hold";
+  description: string;
+  /** Ids of ours that help a person in the gateway's own screens; no personal data. */
+  metadata: Readonly<Record<string, string>>;
+};
+
+/** How a payment stands at the gateway. A "no" of the bank is a value. */
+export type GatewayPayment =
+  | { status: "captured"; gatewayPaymentId: string }
+  /** `captureBefore`: when the hold lapses, in business time. */
+  | { status: "held"; gatewayPaymentId: string; captureBefore: Date }
+  | { status: "declined"; gatewayPaymentId: string | null; reason: string }
+  /** Let go, by us or by time: nothing was taken. */
+  | { status: "released"; gatewayPaymentId: string }
+  /** The request itself is wrong (an unknown payment method): the bank was never asked. */
+  | { status: "invalid"; reason: string };
+
+/** Every call throws PartnerUnavailable when the outcome is not known; the same call may then be repeated. */
+export type PaymentGateway = {
+  /** Idempotent by `reference` for a day. */
+  pay(payment: NewGatewayPayment): Promise<GatewayPayment>;
+  /** `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. */
+  findByReference(reference: string): Promise<GatewayPayment | null>;
+  retrieve(gatewayPaymentId: string): Promise<GatewayPayment>;
+  /** Takes the held amount. A hold that is gone is answered with how the payment stands. */
+  capture(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
+  /** Lets the hold go. A payment already taken is answered as captured. */
+  release(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
+};
+
+// Longer than any card authorisation usually takes, shorter than a person's patience with a job that retries.
+const defaultTimeoutMs = 10_000;
+
+const expand = ["latest_charge"];
+
+/** @param options.baseUrl as `https://api.stripe.com`, or a server that speaks the same interface */
+export function createPaymentGateway(options: {
+  baseUrl: string;
+  apiKey: string;
+  timeoutMs?: number;
+}): PaymentGateway {
+  const url = new URL(options.baseUrl);
+  const isPlain = url.protocol === "http:";
+  const stripe = new Stripe(options.apiKey, {
+    host: url.hostname,
+    port: url.port === "" ? (isPlain ? 80 : 443) : Number(url.port),
+    protocol: isPlain ? "http" : "https",
+    timeout: options.timeoutMs ?? defaultTimeoutMs,
+    // Retrying is the job's business: it keeps the key and waits longer each time.
+    maxNetworkRetries: 0,
+    telemetry: false,
+  });
+
+  /** How an intent stands after `call`, which may be refused because it already stands that way. */
+  async function settle(call: () => Promise<Stripe.PaymentIntent>): Promise<GatewayPayment> {
+    try {
+      return describe(await call());
+    } catch (error) {
+      if (error instanceof Stripe.errors.StripeCardError)
+        return {
+          status: "declined",
+          gatewayPaymentId: error.payment_intent?.id ?? null,
+          reason: error.decline_code ?? error.code ?? "declined",
+        };
+      if (error instanceof Stripe.errors.StripeInvalidRequestError) {
+        if (error.code === "payment_intent_unexpected_state" && error.payment_intent !== undefined)
+          return retrieve(error.payment_intent.id);
+        if (error.param === "payment_method") return { status: "invalid", reason: "unknownPaymentMethod" };
+      }
+      throw asTransient(error);
+    }
+  }
+
+  function retrieve(gatewayPaymentId: string): Promise<GatewayPayment> {
+    return settle(() => stripe.paymentIntents.retrieve(gatewayPaymentId, { expand }));
+  }
+
+  return {
+    pay: (payment) =>
+      settle(() =>
+        stripe.paymentIntents.create(
+          {
+            amount: payment.amountCents,
+            currency: payment.currency.toLowerCase(),
+            payment_method: payment.paymentMethod,
+            automatic_payment_methods: { enabled: true, allow_redirects: "never" },
+            capture_method: payment.mode === "hold" ? "manual" : "automatic",
+            confirm: true,
+            // The customer confirmed in our own application; no page of the gateway is in between.
+            off_session: true,
+            description: payment.description,
+            metadata: { ...payment.metadata, reference: payment.reference },
+            expand,
+          },
+          { idempotencyKey: payment.reference },
+        ),
+      ),
+    async findByReference(reference) {
+      try {
+        const query = `metadata['reference']:'${reference}'`;
+        const found = await stripe.paymentIntents.search({
+          query,
+          limit: 10,
+          expand: ["data.latest_charge"],
+        });
+        // More than one would be a key that outlived its day; the one that holds money is the one that counts.
+        const payments = found.data.map(describe);
+        return (
+          payments.find((payment) => payment.status === "captured" || payment.status === "held") ??
+          payments[0] ??
+          null
+        );
+      } catch (error) {
+        throw asTransient(error);
+      }
+    },
+    retrieve,
+    capture: (gatewayPaymentId, reference) =>
+      settle(() =>
+        stripe.paymentIntents.capture(
+          gatewayPaymentId,
+          { expand },
+          { idempotencyKey: `${reference}-capture` },
+        ),
+      ),
+    release: (gatewayPaymentId, reference) =>
+      settle(() =>
+        stripe.paymentIntents.cancel(
+          gatewayPaymentId,
+          { cancellation_reason: "abandoned", expand },
+          { idempotencyKey: `${reference}-release` },
+        ),
+      ),
+  };
+}
+
+function describe(intent: Stripe.PaymentIntent): GatewayPayment {
+  const gatewayPaymentId = intent.id;
+  switch (intent.status) {
+    case "succeeded":
+      return { status: "captured", gatewayPaymentId };
+    case "requires_capture":
+      return { status: "held", gatewayPaymentId, captureBefore: readCaptureBefore(intent) };
+    case "canceled":
+      return { status: "released", gatewayPaymentId };
+    case "requires_payment_method":
+    case "requires_action": {
+      // Without the customer present nobody can answer the bank's question: that is a no.
+      const reason = intent.last_payment_error?.decline_code ?? intent.last_payment_error?.code;
+      return { status: "declined", gatewayPaymentId, reason: reason ?? "declined" };
+    }
+    default:
+      throw new PartnerUnavailable("paymentGateway", `payment ${gatewayPaymentId} is ${intent.status}`);
+  }
+}
+
+/** Each card network has its own term, so it is read and never assumed. */
+function readCaptureBefore(intent: Stripe.PaymentIntent): Date {
+  const charge = intent.latest_charge;
+  const seconds =
+    charge !== null && typeof charge === "object"
+      ? charge.payment_method_details?.card?.capture_before
+      : undefined;
+  if (seconds === undefined)
+    throw new PartnerUnavailable("paymentGateway", `payment ${intent.id} is held without capture_before`);
+  return new Date(seconds * 1000);
+}
+
+function asTransient(error: unknown): unknown {
+  if (
+    error instanceof Stripe.errors.StripeConnectionError ||
+    error instanceof Stripe.errors.StripeAPIError ||
+    error instanceof Stripe.errors.StripeRateLimitError
+  )
+    return new PartnerUnavailable("paymentGateway", error.message, error);
+  return error;
+}
