@@ -47,7 +47,6 @@ async function main(): Promise<void> {
     const { vin } = await enrolFolder(dataDir, packageFile, stop.signal);
     print({ enrolled: true, vin });
   }
-  if (process.connected) process.disconnect?.();
 }
 
 function parseCommandLine() {
@@ -69,9 +68,16 @@ function print(value: object): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-main().catch((error: unknown) => {
-  const isExpected = error instanceof ProgramError || (error instanceof Error && error.name === "AbortError");
-  const words = isExpected || !(error instanceof Error) ? String(error).replace(/^Error: /, "") : error.stack;
-  process.stderr.write(`caas-agent: ${words}\n`);
-  process.exitCode = 1;
-});
+main()
+  .catch((error: unknown) => {
+    const isExpected =
+      error instanceof ProgramError || (error instanceof Error && error.name === "AbortError");
+    const words =
+      isExpected || !(error instanceof Error) ? String(error).replace(/^Error: /, "") : error.stack;
+    process.stderr.write(`caas-agent: ${words}\n`);
+    process.exitCode = 1;
+  })
+  // An open channel to a parent would keep the process alive.
+  .finally(() => {
+    if (process.connected) process.disconnect?.();
+  });

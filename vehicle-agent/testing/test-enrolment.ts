@@ -1,6 +1,5 @@
-import { createPublicKey, webcrypto } from "node:crypto";
+import { createPublicKey } from "node:crypto";
 import { createServer } from "node:http";
-import "reflect-metadata";
 import {
   type EnrolmentPackage,
   type EnrolmentResponse,
@@ -9,7 +8,7 @@ import {
 } from "@caas/contract/enrolment.ts";
 import { verifyingKeyFrom } from "@caas/contract/jws.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import * as x509 from "@peculiar/x509";
+import { makeAuthority } from "./test-authority.ts";
 import type { TestSigner } from "./test-signer.ts";
 
 export type TestEnrolment = {
@@ -59,7 +58,7 @@ export async function startTestEnrolment(
       return { status: 409, body: { detail: "the token was used with another key" } };
     const response = known.get(keys) ?? {
       vin,
-      certificate: await ca.certify(vin, request.tlsPublicKey),
+      certificate: await ca.certifyCar(vin, request.tlsPublicKey),
       brokerCa: ca.certificate,
       keySet: signer.keySet(1),
       broker: { url: brokerUrl, username: vin, password: "loopback-password" },
@@ -97,30 +96,4 @@ export async function startTestEnrolment(
         server.closeAllConnections();
       }),
   });
-}
-
-async function makeAuthority() {
-  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const span = { notBefore: new Date("2026-01-01"), notAfter: new Date("2099-01-01") };
-  const root = await x509.X509CertificateGenerator.createSelfSigned({
-    name: "CN=test authority",
-    keys,
-    signingAlgorithm: algorithm,
-    ...span,
-  });
-  return {
-    certificate: root.toString("pem"),
-    async certify(vin: Vin, tlsPublicKey: string): Promise<string> {
-      const leaf = await x509.X509CertificateGenerator.create({
-        subject: `CN=${vin}`,
-        issuer: root.subject,
-        publicKey: new x509.PublicKey(tlsPublicKey),
-        signingKey: keys.privateKey,
-        signingAlgorithm: algorithm,
-        ...span,
-      });
-      return leaf.toString("pem");
-    },
-  };
 }

@@ -1,0 +1,229 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
+import { topicOf } from "@caas/contract/topics.ts";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import * as z from "zod";
+import { readSlotFiles } from "./slots.ts";
+import { openDirectoryStorage } from "./storage.ts";
+import { startTestBroker, type TestBroker } from "./testing/test-broker.ts";
+import { startTestEnrolment, type TestEnrolment } from "./testing/test-enrolment.ts";
+import { createTestSigner, entry, testVin } from "./testing/test-signer.ts";
+
+// The program itself, in processes of its own, killed for real.
+
+const program = join(import.meta.dirname, "main.ts");
+const signer = createTestSigner();
+const base = entry("plataformaBase");
+const seats = entry("asientosCalefactables");
+const readySchema = z.strictObject({
+  ready: z.literal(true),
+  vin: z.string(),
+  addresses: z.strictObject({ http: z.url() }),
+});
+
+let root: string;
+let broker: TestBroker;
+let enrolment: TestEnrolment;
+let children: ChildProcess[];
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "caas-program-"));
+  broker = await startTestBroker();
+  enrolment = await startTestEnrolment(testVin, signer, broker.url);
+  await writeFile(join(root, "package.json"), JSON.stringify(enrolment.package));
+  children = [];
+});
+afterEach(async () => {
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+  await broker.close();
+  await enrolment.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+function runCar(environment: NodeJS.ProcessEnv = {}, args?: string[]) {
+  const child = spawn(
+    process.execPath,
+    [program, ...(args ?? ["run", "--data", join(root, "car"), "--package", join(root, "package.json")])],
+    {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { PATH: process.env.PATH, LOG_LEVEL: "warn", CAAS_AGENT_HTTP_PORT: "0", ...environment },
+    },
+  );
+  children.push(child);
+  const { stdout, stderr } = child;
+  if (stdout === null || stderr === null) throw new Error("the program has no output");
+  let errors = "";
+  stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    errors += chunk;
+  });
+  // The exit may come before the last words have been read.
+  const ended = Promise.all([once(child, "exit"), once(stderr, "close")]).then(([[code, signal]]) => ({
+    code,
+    signal,
+    errors,
+  }));
+  const firstLine = once(createInterface({ input: stdout }), "line").then(([line]) => z.string().parse(line));
+  firstLine.catch(() => undefined);
+  const ready = Promise.race([
+    firstLine.then((line) => readySchema.parse(JSON.parse(line))),
+    ended.then(() => {
+      throw new Error(`ended before it was ready: ${errors}`);
+    }),
+  ]);
+  ready.catch(() => undefined);
+  return { child, ready, ended, firstLine };
+}
+
+const report = (isWanted: Parameters<TestBroker["nextReport"]>[2], skip = 0) =>
+  broker.nextReport(testVin, enrolment.proofKey(), isWanted, skip);
+const manifest = (version: number, entries: (typeof base)[]) =>
+  signer.manifest({ vin: testVin, proofKey: enrolment.proofKey() }, version, entries);
+
+async function activeOnDisk() {
+  const { slots } = await openDirectoryStorage(join(root, "car"));
+  return readSlotFiles(await slots.read((await slots.active()) ?? "a"));
+}
+
+describe("the program caas-agent", () => {
+  test("enrols, connects, says that it is ready, applies, and leaves with a word on SIGTERM", async () => {
+    const car = runCar();
+    const { vin, addresses } = await car.ready;
+    expect(vin).toBe(testVin);
+    await broker.send(testVin, "manifest", manifest(1, [base]));
+    await report(({ outcome }) => outcome?.version === 1);
+    expect(await (await fetch(`${addresses.http}/health`)).json()).toMatchObject({ active: { version: 1 } });
+    expect(await readdir(join(root, "car", "configuration", "active"))).toEqual(
+      ["manifest.json", `plataformaBase.${base.id}.json`].sort(),
+    );
+    car.child.kill("SIGTERM");
+    expect(await car.ended).toMatchObject({ code: 0, signal: null });
+    expect(broker.messages.at(-1)).toMatchObject({
+      topic: topicOf(testVin, "presence"),
+      payload: '{"state":"offline","connection":1}',
+    });
+  });
+
+  test("ends when the process that started it is gone", async () => {
+    const car = runCar();
+    await car.ready;
+    car.child.disconnect();
+    expect(await car.ended).toMatchObject({ code: 0 });
+  });
+
+  test("enrol says who the car is; the token is not needed again", async () => {
+    const args = ["enrol", "--package", join(root, "package.json"), "--data", join(root, "car")];
+    const first = runCar({}, args);
+    expect(JSON.parse(await first.firstLine)).toEqual({ enrolled: true, vin: testVin });
+    expect(await first.ended).toMatchObject({ code: 0 });
+    const second = runCar({}, ["run", "--data", join(root, "car")]);
+    expect((await second.ready).vin).toBe(testVin);
+    expect(enrolment.requests).toBe(1);
+  });
+
+  test("a probe command that fails rolls the car back", async () => {
+    const probe = `grep -q '"version":1' "$CAAS_CONFIGURATION_DIR/manifest.json" || { echo seats do not answer >&2; exit 1; }`;
+    const car = runCar({ CAAS_AGENT_PROBE_COMMAND: probe });
+    await car.ready;
+    await broker.send(testVin, "manifest", manifest(1, [base]));
+    await report(({ outcome }) => outcome?.result === "applied");
+    await broker.send(testVin, "manifest", manifest(2, [base, seats]));
+    const answer = await report(({ outcome }) => outcome?.version === 2);
+    expect(answer).toMatchObject({
+      active: { version: 1, hash: manifestHash([base]) },
+      outcome: { reason: "probeFailed", detail: "the probe said: seats do not answer", rolledBack: true },
+    });
+  });
+
+  test.each([
+    { fault: "no command", args: [], environment: {}, words: "say `enrol` or `run`" },
+    { fault: "an unknown option", args: ["run", "--fly"], environment: {}, words: "--fly" },
+    { fault: "no folder", args: ["run"], environment: {}, words: "--data" },
+    {
+      fault: "a bad environment",
+      args: ["run"],
+      environment: { CAAS_AGENT_HTTP_PORT: "http" },
+      words: "CAAS_AGENT_HTTP_PORT",
+    },
+  ])("$fault is said in one sentence, exit code 1", async ({ args, environment, words }) => {
+    const { code, errors } = await runCar(environment, args).ended;
+    expect(code).toBe(1);
+    expect(errors).toContain(words);
+    expect(errors).not.toContain("    at ");
+  });
+
+  test("a package that is none is refused by name of its field", async () => {
+    await writeFile(
+      join(root, "package.json"),
+      JSON.stringify({ ...enrolment.package, vin: "1M8GDM9A0KP042788" }),
+    );
+    const { code, errors } = await runCar().ended;
+    expect(code).toBe(1);
+    expect(errors).toContain("check digit");
+  });
+});
+
+describe("faults 9: killed at every step of applying, in a process of its own", () => {
+  const unhealthyAt2 = `! grep -q '"version":2' "$CAAS_CONFIGURATION_DIR/manifest.json"`;
+  const failed = (reason: string) => ({ result: "failed", reason, rolledBack: true });
+  const applied = { result: "applied" };
+
+  test.each([
+    { step: "afterIntent:2", probe: "", active: base, outcome: failed("interrupted") },
+    { step: "afterStage:2", probe: "", active: base, outcome: failed("interrupted") },
+    { step: "afterSwitch:2", probe: "", active: seats, outcome: applied },
+    { step: "afterHealthCheck:2", probe: "", active: seats, outcome: applied },
+    { step: "afterOutcome:2", probe: "", active: seats, outcome: applied },
+    // The first report is that of the connection, the second that of version 1.
+    { step: "beforeReport:3", probe: "", active: seats, outcome: applied },
+    { step: "beforeRollBack", probe: unhealthyAt2, active: base, outcome: failed("probeFailed") },
+    { step: "afterRollBack", probe: unhealthyAt2, active: base, outcome: failed("probeFailed") },
+  ])("kill -9 at $step: old or new, reported once and for all (faults 3)", async ({ step, ...row }) => {
+    const doomed = runCar({ CAAS_AGENT_CRASH_AT: step, CAAS_AGENT_PROBE_COMMAND: row.probe });
+    await doomed.ready;
+    await broker.send(testVin, "manifest", manifest(1, [base]));
+    await report(({ outcome }) => outcome?.version === 1);
+    await broker.send(testVin, "manifest", manifest(2, [seats]));
+    expect(await doomed.ended).toMatchObject({ signal: "SIGKILL" });
+    // What the car's programs see at this very moment is whole.
+    const seen = await activeOnDisk();
+    expect(seen.kind).toBe("intact");
+    expect([manifestHash([base]), manifestHash([seats])]).toContain(seen.hash);
+    const died = broker.messages.length;
+
+    const car = runCar({ CAAS_AGENT_PROBE_COMMAND: row.probe });
+    await car.ready;
+    const hash = manifestHash([row.active]);
+    const answer = await report(() => true, died);
+    expect(answer).toMatchObject({ active: { hash }, outcome: { version: 2, ...row.outcome } });
+    expect(await activeOnDisk()).toMatchObject({ kind: "intact", hash });
+    expect(await readFile(join(root, "car", "configuration", "active", "manifest.json"), "utf8")).toContain(
+      hash,
+    );
+
+    // The re-send that the control plane makes meanwhile has no second effect.
+    const before = answer.seq;
+    await broker.send(testVin, "manifest", manifest(2, [seats]));
+    const repeated = await report(({ seq }) => seq > before, died);
+    expect(repeated.outcome).toEqual(answer.outcome);
+    expect(repeated.active).toEqual(answer.active);
+  });
+
+  test("killed during the very first report, a new car still starts with nothing switched on", async () => {
+    const doomed = runCar({ CAAS_AGENT_CRASH_AT: "beforeReport" });
+    expect(await doomed.ended).toMatchObject({ signal: "SIGKILL" });
+    const car = runCar();
+    await car.ready;
+    const first = await report(() => true);
+    expect(first).toMatchObject({ active: { version: 0, hash: emptyManifestHash }, outcome: null });
+    expect(enrolment.requests).toBe(1);
+  });
+});

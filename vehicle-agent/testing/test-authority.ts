@@ -1,0 +1,49 @@
+import { webcrypto } from "node:crypto";
+import "reflect-metadata";
+import type { Vin } from "@caas/contract/vin.ts";
+import * as x509 from "@peculiar/x509";
+
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+const span = { notBefore: new Date("2026-01-01"), notAfter: new Date("2099-01-01") };
+
+/** A certificate authority for cars and for a broker on loopback. */
+export async function makeAuthority() {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const root = await x509.X509CertificateGenerator.createSelfSigned({
+    name: "CN=test authority",
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [new x509.BasicConstraintsExtension(true)],
+    ...span,
+  });
+  const certify = async (
+    subject: string,
+    publicKey: x509.PublicKeyType,
+    extensions: x509.Extension[] = [],
+  ): Promise<string> => {
+    const leaf = await x509.X509CertificateGenerator.create({
+      subject,
+      issuer: root.subject,
+      publicKey,
+      signingKey: keys.privateKey,
+      signingAlgorithm: algorithm,
+      extensions,
+      ...span,
+    });
+    return leaf.toString("pem");
+  };
+  return {
+    certificate: root.toString("pem"),
+    certifyCar: (vin: Vin, tlsPublicKey: string) => certify(`CN=${vin}`, new x509.PublicKey(tlsPublicKey)),
+    /** Certificate and key (PEM) of a server on 127.0.0.1. */
+    async certifyServer(): Promise<{ cert: string; key: string }> {
+      const server = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+      const key = await webcrypto.subtle.exportKey("pkcs8", server.privateKey);
+      const names = new x509.SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }]);
+      return {
+        cert: await certify("CN=broker", server.publicKey, [names]),
+        key: x509.PemConverter.encode(key, "PRIVATE KEY"),
+      };
+    },
+  };
+}
