@@ -3,6 +3,8 @@ import type { Clock } from "@caas/contract/business-clock.ts";
 import { openCertificateAuthority, type ServiceCertificates } from "./certificate-authority.ts";
 import { openKeyRing } from "./key-ring.ts";
 
+export type { ServiceCertificates };
+
 /**
  * Makes everything a fresh installation needs in its keys folder: root, signing key and key set, the fleet's
  * certificate authority, and TLS keys and certificates for the broker and for our own link to it. What is

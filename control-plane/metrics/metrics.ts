@@ -147,7 +147,8 @@ export function createMetrics(readDepths: () => Promise<Depths>): ControlPlaneMe
       outcomes.inc({ outcome: detail.attempt === 1 ? "firstAttempt" : "afterRetries", reason: "" });
     }
     if (event === "attemptFailed") attempts.inc({ attempt, result: "failed", reason: String(detail.reason) });
-    if (event === "attemptsExhausted" || event === "holdExpired") outcomes.inc({ outcome: "gaveUp", reason: event });
+    if (event === "attemptsExhausted" || event === "holdExpired")
+      outcomes.inc({ outcome: "gaveUp", reason: event });
   }
 
   return {

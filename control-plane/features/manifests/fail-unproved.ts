@@ -15,7 +15,7 @@ export type Failure = {
 
 /** When the plan's own configuration failed: tried again after a while, with support told the first time. */
 export const planRetryTimer = "planRetry";
-const planRetryMs = 5 * 60 * 1_000;
+export const planRetryMs = 5 * 60 * 1_000;
 
 /**
  * Ends the unproved change of a car as failed: counts it against the attempt that carried it, writes a version

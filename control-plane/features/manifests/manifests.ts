@@ -4,9 +4,10 @@ import type { Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
+import { setTimer, type TimerHandler } from "../../store/timers.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
 import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
-import { failUnproved } from "./fail-unproved.ts";
+import { failUnproved, planRetryMs, planRetryTimer } from "./fail-unproved.ts";
 import { type Ingested, ingestReport } from "./ingest-report.ts";
 import { type LinkRow, lockLink } from "./link-row.ts";
 
@@ -50,6 +51,7 @@ export type Manifests = {
   forgetPresence(tx: Transaction): Promise<void>;
   /** Claims manifests that are due to be sent, oldest first. */
   takeDue(limit: number): Promise<Due[]>;
+  timers: readonly TimerHandler[];
 };
 
 export function createManifests(
@@ -90,7 +92,36 @@ export function createManifests(
     return null;
   }
 
+  async function carryPlan(tx: Transaction, vehicleId: string): Promise<Carried> {
+    const link = await lockLink(tx, vehicleId);
+    if (link === undefined) return { kind: "waiting", reason: "notEnrolled" };
+    if (link.unproved_version !== null) return { kind: "waiting", reason: "changeUnderWay" };
+    const entries = await entitlements().listEntries(tx, vehicleId, { kind: "plan" });
+    // An offline car gets it when it comes: nothing is charged for it, so nothing can lapse meanwhile.
+    return {
+      kind: "carried",
+      version: await writeVersion(context, tx, link, entries, { activationId: null }),
+    };
+  }
+
   return {
+    carryPlan,
+    timers: [
+      {
+        kind: planRetryTimer,
+        async due(tx, vehicleId) {
+          const carried = await carryPlan(tx, vehicleId);
+          if (carried.kind === "waiting")
+            await setTimer(
+              tx,
+              planRetryTimer,
+              vehicleId,
+              new Date(context.clock.now().getTime() + planRetryMs),
+            );
+        },
+      },
+    ],
+
     async mayCarry(tx, vehicleId) {
       return (await mayCarry(await lockLink(tx, vehicleId)))?.kind ?? "carried";
     },
@@ -117,18 +148,6 @@ export function createManifests(
         })
         .execute();
       return { kind: "carried", version };
-    },
-
-    async carryPlan(tx, vehicleId) {
-      const link = await lockLink(tx, vehicleId);
-      if (link === undefined) return { kind: "waiting", reason: "notEnrolled" };
-      if (link.unproved_version !== null) return { kind: "waiting", reason: "changeUnderWay" };
-      const entries = await entitlements().listEntries(tx, vehicleId, { kind: "plan" });
-      // An offline car gets it when it comes: nothing is charged for it, so nothing can lapse meanwhile.
-      return {
-        kind: "carried",
-        version: await writeVersion(context, tx, link, entries, { activationId: null }),
-      };
     },
 
     async release(tx, vehicleId, activationId) {

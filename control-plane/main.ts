@@ -1,0 +1,79 @@
+#!/usr/bin/env node
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { businessClockFrom, realClock } from "@caas/contract/business-clock.ts";
+import { destination, pino } from "pino";
+import * as z from "zod";
+import { type App, createApp } from "./app.ts";
+import { configurationKeys, readConfig } from "./config.ts";
+
+const help = `caas-control-plane: sales, orders, payments, maintenance gate and over-the-air orchestration
+
+  --help   this text
+
+Prints one line of JSON on stdout when it is ready, logs on stderr; SIGTERM or SIGINT end it.
+Its configuration is the environment; .env.example explains each variable:
+  ${configurationKeys.join("\n  ")}
+`;
+
+const packageSchema = z.object({ version: z.string() });
+const usageError = 2;
+
+function fail(message: string, code: number): never {
+  process.stderr.write(`caas-control-plane: ${message}\n`);
+  process.exit(code);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { help: { type: "boolean", default: false } } });
+  if (values.help) {
+    process.stdout.write(help);
+    return;
+  }
+  const read = readConfig(process.env);
+  if (read.kind === "invalid") fail(read.message, usageError);
+  const { config } = read;
+  const logger = pino(
+    { name: "caas-control-plane", level: config.LOG_LEVEL },
+    destination({ fd: 2, sync: false }),
+  );
+  const { version } = packageSchema.parse(
+    JSON.parse(await readFile(new URL("package.json", import.meta.url), "utf8")),
+  );
+
+  let app: App | undefined;
+  let ending = false;
+  const end = (cause: string): void => {
+    if (ending) return;
+    ending = true;
+    logger.info({ cause }, "closing");
+    const closed = app?.stop() ?? Promise.resolve();
+    closed.then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error({ err: error }, "closing failed");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", () => end("SIGTERM"));
+  process.on("SIGINT", () => end("SIGINT"));
+  process.on("disconnect", () => end("disconnect"));
+
+  try {
+    app = await createApp(config, {
+      clock: businessClockFrom(config.CAAS_BUSINESS_TIME),
+      realClock,
+      random: Math.random,
+      logger,
+      version,
+    });
+    const addresses = await app.start();
+    process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
+  } catch (error) {
+    logger.fatal({ err: error }, "the control plane could not start");
+    fail(error instanceof Error ? error.message : String(error), 1);
+  }
+}
+
+await main();
