@@ -165,6 +165,7 @@ export type Database = {
     gateway_payment_id: Nullable<string>;
     decline_reason: Nullable<string>;
     capture_before: Nullable<Date>;
+    settlement: Nullable<"capture" | "void">;
     recorded_by: Nullable<string>;
     created_at: Date;
     settled_at: Nullable<Date>;

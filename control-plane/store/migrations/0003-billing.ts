@@ -20,6 +20,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       gateway_payment_id text unique,
       decline_reason text,
       capture_before timestamptz,
+      -- what becomes of a hold, decided once under the row's lock: taken or let go, never both
+      settlement text check (settlement in ('capture', 'void')),
       recorded_by text,
       created_at timestamptz not null,
       settled_at timestamptz,

@@ -1,0 +1,81 @@
+import type { Context } from "../../lifecycle/context.ts";
+import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import { type Payment, readPayment } from "./payment-row.ts";
+import { recordOutcome } from "./record-outcome.ts";
+
+/**
+ * Asks the gateway for the money of a pending payment, or for its hold, and records what it says. Runs at least
+ * once: our id is the idempotency key of every try, and a try that follows another first looks up, by the same id,
+ * what that one may have done, because the gateway forgets keys after a day.
+ *
+ * @throws PartnerUnavailable when the outcome is not known; nobody is told anything until it is
+ */
+export async function chargePayment(
+  context: Context,
+  gateway: PaymentGateway,
+  paymentId: string,
+  attempt: number,
+): Promise<void> {
+  const payment = await readPayment(context.db, paymentId);
+  if (payment.status !== "pending") return;
+  const outcome = await askGateway(context, gateway, payment, attempt);
+  await context.db.transaction().execute((tx) => recordOutcome(context, tx, paymentId, outcome));
+}
+
+async function askGateway(
+  context: Context,
+  gateway: PaymentGateway,
+  payment: Payment,
+  attempt: number,
+): Promise<GatewayPayment> {
+  if (attempt > 1) {
+    const known = await gateway.findByReference(payment.id);
+    if (known !== null) return known;
+  } else if (payment.settlement === "void") {
+    // Nobody has asked the gateway yet, and nobody wants the hold any more.
+    return { status: "invalid", reason: "cancelledBeforeUse" };
+  }
+  if (payment.payment_method === null) throw new Error(`payment ${payment.id} has no card to charge`);
+  const { description, metadata } = await describePurpose(context, payment);
+  return gateway.pay({
+    reference: payment.id,
+    amountCents: payment.amount_cents,
+    currency: payment.currency,
+    paymentMethod: payment.payment_method,
+    mode: payment.kind === "service" ? "hold" : "charge",
+    description,
+    metadata,
+  });
+}
+
+async function describePurpose(
+  context: Context,
+  payment: Payment,
+): Promise<{ description: string; metadata: Record<string, string> }> {
+  const base = { kind: payment.kind, customer: payment.customer_id };
+  if (payment.activation_id !== null)
+    return {
+      description: `Service ${payment.activation_id}`,
+      metadata: { ...base, activation: payment.activation_id },
+    };
+  if (payment.expediente_id === null) throw new Error(`payment ${payment.id} is about nothing`);
+  const { reference } = await context.db
+    .selectFrom("expedientes")
+    .where("id", "=", payment.expediente_id)
+    .select("reference")
+    .executeTakeFirstOrThrow();
+  const what = payment.kind === "final" ? "Final payment" : "Reservation";
+  return { description: `${what} ${reference}`, metadata: { ...base, expediente: reference } };
+}
+
+/** Asks the gateway how a payment stands, after its webhook said that something happened. */
+export async function reconcilePayment(
+  context: Context,
+  gateway: PaymentGateway,
+  asked: { paymentId: string; gatewayPaymentId: string },
+): Promise<void> {
+  const payment = await readPayment(context.db, asked.paymentId);
+  if (payment.status !== "pending" && payment.status !== "authorised") return;
+  const outcome = await gateway.retrieve(asked.gatewayPaymentId);
+  await context.db.transaction().execute((tx) => recordOutcome(context, tx, asked.paymentId, outcome));
+}

@@ -1,0 +1,44 @@
+import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
+import type { Capability } from "../../lifecycle/capability.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import type { PaymentGateway } from "../../partners/payment-gateway.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
+import { chargePayment, reconcilePayment } from "./charge-payment.ts";
+import { captureHoldJob, chargePaymentJob, reconcilePaymentJob, releaseHoldJob } from "./payment-row.ts";
+import { paymentRoutes } from "./routes.ts";
+import { recordDelivered } from "./sale-payments.ts";
+import { openServicePayment } from "./service-payments.ts";
+import { captureHold, releaseHold } from "./settle-hold.ts";
+
+export type Payments = Capability & {
+  onVehicleMoved: EventHandler<"vehicleMoved">;
+  onServicePaymentRequested: EventHandler<"servicePaymentRequested">;
+  onServiceCaptureRequested: EventHandler<"serviceCaptureRequested">;
+  onServiceVoidRequested: EventHandler<"serviceVoidRequested">;
+};
+
+/** Every payment, the gateway behind it, and the double-entry ledger under it. `verifyWebhook` judges the gateway's signatures. */
+export function createPayments(
+  context: Context,
+  partners: { gateway: PaymentGateway; verifyWebhook: VerifyWebhook },
+): Payments {
+  const { gateway } = partners;
+  return {
+    addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
+    jobs: [
+      handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
+        chargePayment(context, gateway, paymentId, attempt),
+      ),
+      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(context, gateway, asked)),
+      handleJob(captureHoldJob, ({ activationId }) => captureHold(context, gateway, activationId)),
+      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(context, gateway, activationId)),
+    ],
+    async onVehicleMoved(tx, { vehicleId, to }) {
+      if (to === "Delivered") await recordDelivered(context, tx, vehicleId);
+    },
+    onServicePaymentRequested: (tx, asked) => openServicePayment(context, tx, asked),
+    onServiceCaptureRequested: (tx, { activationId }) => enqueue(tx, captureHoldJob, { activationId }),
+    onServiceVoidRequested: (tx, { activationId }) => enqueue(tx, releaseHoldJob, { activationId }),
+  };
+}

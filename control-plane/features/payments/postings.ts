@@ -1,0 +1,59 @@
+// What each payment effect posts. Debits are positive, credits negative; every list sums to zero.
+
+/**
+ * gatewayClearing, cashDesk, bankAccount: money that reached us, by way. customerDeposits: what we owe until the car
+ * is handed over. vehicleSales, serviceRevenue, forfeitedReservations: earned. cardHolds and cardHoldsContra: a memo
+ * pair, because a hold is no money yet and must still be seen.
+ */
+export type LedgerAccount =
+  | "gatewayClearing"
+  | "cashDesk"
+  | "bankAccount"
+  | "customerDeposits"
+  | "vehicleSales"
+  | "serviceRevenue"
+  | "forfeitedReservations"
+  | "cardHolds"
+  | "cardHoldsContra";
+
+/** Each happens at most once to a payment. */
+export const ledgerKinds = [
+  "depositReceived",
+  "depositEarned",
+  "depositForfeited",
+  "holdPlaced",
+  "holdReleased",
+  "serviceCaptured",
+] as const;
+export type LedgerKind = (typeof ledgerKinds)[number];
+
+export type Posting = { account: LedgerAccount; amountCents: number };
+
+const accountOfMethod = { card: "gatewayClearing", cash: "cashDesk", transfer: "bankAccount" } as const;
+
+/** @param amountCents above zero */
+export function postingsOf(
+  kind: LedgerKind,
+  amountCents: number,
+  method: keyof typeof accountOfMethod,
+): readonly Posting[] {
+  const move = (from: LedgerAccount, to: LedgerAccount): Posting[] => [
+    { account: to, amountCents },
+    { account: from, amountCents: -amountCents },
+  ];
+  switch (kind) {
+    case "depositReceived":
+      return move("customerDeposits", accountOfMethod[method]);
+    case "depositEarned":
+      return move("vehicleSales", "customerDeposits");
+    case "depositForfeited":
+      return move("forfeitedReservations", "customerDeposits");
+    case "holdPlaced":
+      return move("cardHoldsContra", "cardHolds");
+    case "holdReleased":
+      return move("cardHolds", "cardHoldsContra");
+    case "serviceCaptured":
+      // The hold turns into money: one effect, one transaction.
+      return [...move("serviceRevenue", accountOfMethod[method]), ...move("cardHolds", "cardHoldsContra")];
+  }
+}

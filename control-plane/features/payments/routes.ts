@@ -1,0 +1,163 @@
+import * as z from "zod";
+import type { Refusal } from "../../http/refusal.ts";
+import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
+import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
+import { addWebhook } from "../../http/webhooks.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { Reader } from "../../store/database.ts";
+import { gatewayEventSchema, handleGatewayEvent } from "./gateway-webhook.ts";
+import { readPayment } from "./payment-row.ts";
+import { ledgerKinds } from "./postings.ts";
+import { type Requested, requestFinalPayment, requestReservation } from "./request-payment.ts";
+
+const tag = "payments";
+const instant = z.iso.datetime();
+const paymentParams = z.object({ paymentId: z.uuid() });
+const expedienteParams = z.object({ expedienteId: z.uuid() });
+const paymentMethod = z
+  .string()
+  .max(100)
+  .regex(/^pm_\w+$/, "must be the gateway's id of a payment method, as pm_…");
+
+const paymentSchema = z
+  .object({
+    paymentId: z.uuid(),
+    kind: z.enum(["reservation", "final", "service"]),
+    expedienteId: z.uuid().nullable(),
+    activationId: z.uuid().nullable(),
+    amountCents: z.int(),
+    currency: z.string(),
+    method: z.enum(["card", "cash", "transfer"]),
+    status: z.enum(["pending", "authorised", "captured", "declined", "voided", "refunded", "recorded"]),
+    declineReason: z.string().nullable(),
+    captureBefore: instant.nullable(),
+    createdAt: instant,
+    settledAt: instant.nullable(),
+  })
+  .meta({ id: "Payment" });
+
+export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, routing: Routing): void {
+  addCommand(routing, {
+    url: "/api/expedientes/:expedienteId/reservation-payment",
+    tag,
+    summary: "Pay the reservation",
+    description:
+      "A customer names a card (`paymentMethod`); staff record cash or a transfer (`method` and `amountCents`, which must be the agreed reservation). The factory order follows by itself.",
+    params: expedienteParams,
+    body: z.strictObject({
+      paymentMethod: paymentMethod.optional(),
+      method: z.enum(["cash", "transfer"]).optional(),
+      amountCents: z.int().positive().optional(),
+    }),
+    status: 202,
+    answer: paymentSchema,
+    run: async (tx, { principal, params, body }) =>
+      answerRequested(tx, await requestReservation(context, tx, principal, params.expedienteId, body)),
+  });
+
+  addCommand(routing, {
+    url: "/api/expedientes/:expedienteId/final-payment",
+    tag,
+    summary: "Pay the rest",
+    description:
+      "The price less the reservation, once the vehicle is ready. A refusal by the bank loses the car.",
+    params: expedienteParams,
+    body: z.strictObject({ paymentMethod }),
+    status: 202,
+    answer: paymentSchema,
+    run: async (tx, { params, body }) =>
+      answerRequested(tx, await requestFinalPayment(context, tx, params.expedienteId, body.paymentMethod)),
+  });
+
+  addQuery(routing, {
+    url: "/api/payments/:paymentId",
+    tag,
+    summary: "Read a payment",
+    params: paymentParams,
+    answer: paymentSchema,
+    run: async (db, { params }) => ({ kind: "done", answer: await describePayment(db, params.paymentId) }),
+  });
+
+  addQuery(routing, {
+    url: "/api/payments/:paymentId/ledger",
+    tag,
+    summary: "Read the ledger of a payment",
+    description: "Every effect as one balanced transaction: debits positive, credits negative.",
+    params: paymentParams,
+    answer: z.object({
+      transactions: z.array(
+        z.object({
+          kind: z.enum(ledgerKinds),
+          at: instant,
+          postings: z.array(z.object({ account: z.string(), amountCents: z.int(), currency: z.string() })),
+        }),
+      ),
+    }),
+    run: async (db, { params }) => ({
+      kind: "done",
+      answer: { transactions: await readLedger(db, params.paymentId) },
+    }),
+  });
+
+  addWebhook(routing, {
+    url: "/webhooks/payments",
+    source: "paymentGateway",
+    summary: "Hear from the payment gateway",
+    verify: verifyWebhook,
+    schema: gatewayEventSchema,
+    handle: (tx, event) => handleGatewayEvent(context, tx, event),
+  });
+}
+
+type PaymentAnswer = z.input<typeof paymentSchema>;
+
+async function answerRequested(
+  tx: Reader,
+  requested: Requested | Refusal,
+): Promise<{ kind: "done"; answer: PaymentAnswer } | Refusal> {
+  if (requested.kind === "refused") return requested;
+  return { kind: "done", answer: await describePayment(tx, requested.paymentId) };
+}
+
+async function describePayment(db: Reader, paymentId: string): Promise<PaymentAnswer> {
+  const row = await readPayment(db, paymentId);
+  return {
+    paymentId: row.id,
+    kind: row.kind,
+    expedienteId: row.expediente_id,
+    activationId: row.activation_id,
+    amountCents: row.amount_cents,
+    currency: row.currency,
+    method: row.method,
+    status: row.status,
+    declineReason: row.decline_reason,
+    captureBefore: row.capture_before?.toISOString() ?? null,
+    createdAt: row.created_at.toISOString(),
+    settledAt: row.settled_at?.toISOString() ?? null,
+  };
+}
+
+const ledgerKindSchema = z.enum(ledgerKinds);
+
+async function readLedger(db: Reader, paymentId: string) {
+  const rows = await db
+    .selectFrom("ledger_transactions")
+    .innerJoin("ledger_postings", "ledger_postings.transaction_id", "ledger_transactions.id")
+    .where("payment_id", "=", paymentId)
+    .orderBy("ledger_transactions.id")
+    .orderBy("amount_cents", "desc")
+    .orderBy("account")
+    .select(["ledger_transactions.id", "kind", "at", "account", "amount_cents", "currency"])
+    .execute();
+  return [...Map.groupBy(rows, (row) => row.id).values()].flatMap((postings) =>
+    postings.slice(0, 1).map(({ kind, at }) => ({
+      kind: ledgerKindSchema.parse(kind),
+      at: at.toISOString(),
+      postings: postings.map(({ account, amount_cents: amountCents, currency }) => ({
+        account,
+        amountCents,
+        currency,
+      })),
+    })),
+  );
+}

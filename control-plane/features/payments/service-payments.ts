@@ -1,0 +1,155 @@
+import type { Context } from "../../lifecycle/context.ts";
+import type { DomainEvents } from "../../lifecycle/events.ts";
+import type { GatewayPayment } from "../../partners/payment-gateway.ts";
+import type { Transaction } from "../../store/database.ts";
+import { newId } from "../../store/ids.ts";
+import { enqueue } from "../../store/jobs.ts";
+import { postToLedger } from "./ledger.ts";
+import { chargePaymentJob, type Payment, releaseHoldJob } from "./payment-row.ts";
+
+// Hold, prove, capture: a service's price is held first and taken only on the car's proof.
+
+/** Opens the payment of a service. The activation's row is locked by the caller, so only a job touches payments' rows. */
+export async function openServicePayment(
+  context: Context,
+  tx: Transaction,
+  asked: DomainEvents["servicePaymentRequested"],
+): Promise<void> {
+  const paymentId = newId();
+  const inserted = await tx
+    .insertInto("payments")
+    .values({
+      id: paymentId,
+      kind: "service",
+      expediente_id: null,
+      activation_id: asked.activationId,
+      customer_id: asked.customerId,
+      amount_cents: asked.amountCents,
+      currency: asked.currency,
+      method: "card",
+      payment_method: asked.paymentMethod,
+      status: "pending",
+      gateway_payment_id: null,
+      decline_reason: null,
+      capture_before: null,
+      settlement: null,
+      recorded_by: null,
+      created_at: context.clock.now(),
+      settled_at: null,
+    })
+    .onConflict((conflict) => conflict.column("activation_id").doNothing())
+    .executeTakeFirst();
+  if (inserted.numInsertedOrUpdatedRows === 1n) await enqueue(tx, chargePaymentJob, { paymentId });
+}
+
+export async function recordHold(
+  context: Context,
+  tx: Transaction,
+  payment: Payment,
+  hold: Extract<GatewayPayment, { status: "held" }>,
+): Promise<void> {
+  await tx
+    .updateTable("payments")
+    .set({
+      status: "authorised",
+      gateway_payment_id: hold.gatewayPaymentId,
+      capture_before: hold.captureBefore,
+    })
+    .where("id", "=", payment.id)
+    .execute();
+  await postToLedger(context, tx, payment, "holdPlaced");
+  const activationId = activationOf(payment);
+  // Given up while the bank was being asked: what it held is let go, and nobody is told that it stands.
+  if (payment.settlement === "void") return enqueue(tx, releaseHoldJob, { activationId });
+  await context.publish(tx, "servicePaymentAuthorised", {
+    activationId,
+    paymentId: payment.id,
+    captureBefore: hold.captureBefore,
+  });
+}
+
+export async function recordServiceDeclined(
+  context: Context,
+  tx: Transaction,
+  payment: Payment,
+  reason: string,
+): Promise<void> {
+  const activationId = activationOf(payment);
+  const isVoided = payment.settlement === "void";
+  await end(context, tx, payment, isVoided ? "voided" : "declined", reason);
+  if (isVoided) await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: payment.id });
+  else await context.publish(tx, "servicePaymentDeclined", { activationId, paymentId: payment.id, reason });
+}
+
+/** `payment` is captured already; this is what follows from it. */
+export async function recordServiceCaptured(
+  context: Context,
+  tx: Transaction,
+  payment: Payment,
+): Promise<void> {
+  const activationId = activationOf(payment);
+  // Captured without a hold we ever saw: the pair is posted first, so the memo accounts end at zero.
+  await postToLedger(context, tx, payment, "holdPlaced");
+  await postToLedger(context, tx, payment, "serviceCaptured");
+  await context.publish(tx, "notificationDue", {
+    row: "NT5",
+    subject: { activationId, paymentId: payment.id },
+  });
+  await context.publish(tx, "servicePaymentCaptured", { activationId, paymentId: payment.id });
+}
+
+export async function recordHoldReleased(context: Context, tx: Transaction, payment: Payment): Promise<void> {
+  await end(context, tx, payment, "voided", null);
+  await postToLedger(context, tx, payment, "holdReleased");
+  await context.publish(tx, "servicePaymentVoided", {
+    activationId: activationOf(payment),
+    paymentId: payment.id,
+  });
+}
+
+/** The hold is gone and we did not let it go: it lapsed, or the bank refused to pay what it had held. */
+export async function recordHoldLost(
+  context: Context,
+  tx: Transaction,
+  payment: Payment,
+  reason: string,
+): Promise<void> {
+  await end(context, tx, payment, reason === "lapsed" ? "voided" : "declined", reason);
+  await postToLedger(context, tx, payment, "holdReleased");
+  if (payment.settlement === "capture") await reportUnpaidService(context, tx, payment, reason);
+}
+
+/** A proved service that nobody paid: a person decides until withdrawing it is automatic. */
+export async function reportUnpaidService(
+  context: Context,
+  tx: Transaction,
+  payment: Payment,
+  reason: string,
+): Promise<void> {
+  await context.publish(tx, "taskNeeded", {
+    kind: "captureFailed",
+    team: "support",
+    title: "A service is active and its payment could not be taken",
+    detail: { paymentId: payment.id, amountCents: payment.amount_cents, reason },
+    subject: { activationId: activationOf(payment), paymentId: payment.id },
+  });
+}
+
+async function end(
+  context: Context,
+  tx: Transaction,
+  payment: Payment,
+  status: "voided" | "declined",
+  reason: string | null,
+): Promise<void> {
+  await tx
+    .updateTable("payments")
+    .set({ status, decline_reason: reason, settled_at: context.clock.now() })
+    .where("id", "=", payment.id)
+    .execute();
+}
+
+export function activationOf(payment: Payment): string {
+  if (payment.activation_id === null) throw new Error(`payment ${payment.id} belongs to no activation`);
+  return payment.activation_id;
+}

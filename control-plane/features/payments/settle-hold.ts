@@ -1,0 +1,90 @@
+import type { Context } from "../../lifecycle/context.ts";
+import type { PaymentGateway } from "../../partners/payment-gateway.ts";
+import type { Transaction } from "../../store/database.ts";
+import { lockPaymentOfActivation, type Payment } from "./payment-row.ts";
+import { recordOutcome } from "./record-outcome.ts";
+import { reportUnpaidService } from "./service-payments.ts";
+
+// The end of a hold. Whether it is taken or let go is decided once, under the payment's lock, before the gateway
+// is asked: whoever comes second finds the decision and leaves it.
+
+type Hold = { paymentId: string; gatewayPaymentId: string };
+
+/** Takes the money held for an activation, on the car's proof. @throws PartnerUnavailable: try again */
+export async function captureHold(
+  context: Context,
+  gateway: PaymentGateway,
+  activationId: string,
+): Promise<void> {
+  const hold = await context.db.transaction().execute((tx) => decideCapture(context, tx, activationId));
+  if (hold === null) return;
+  const outcome = await gateway.capture(hold.gatewayPaymentId, hold.paymentId);
+  await context.db.transaction().execute((tx) => recordOutcome(context, tx, hold.paymentId, outcome));
+}
+
+async function decideCapture(context: Context, tx: Transaction, activationId: string): Promise<Hold | null> {
+  const payment = await lockPaymentOfActivation(tx, activationId);
+  if (payment === undefined) throw new Error(`activation ${activationId} has no payment to capture`);
+  if (payment.status === "captured") return null;
+  if (payment.settlement === "void") {
+    context.logger.error({ payment: payment.id }, "a capture came after the hold was let go");
+    return null;
+  }
+  const isFirst = payment.settlement === null;
+  if (isFirst) await setSettlement(tx, payment, "capture");
+  if (payment.status === "pending") throw new Error(`payment ${payment.id} is proved before it is held`);
+  if (payment.status !== "authorised") {
+    if (isFirst) await reportUnpaidService(context, tx, payment, payment.decline_reason ?? payment.status);
+    return null;
+  }
+  return toHold(payment);
+}
+
+/** Lets go what is held for an activation, or makes sure that nothing will be. @throws PartnerUnavailable: try again */
+export async function releaseHold(
+  context: Context,
+  gateway: PaymentGateway,
+  activationId: string,
+): Promise<void> {
+  const hold = await context.db.transaction().execute((tx) => decideRelease(context, tx, activationId));
+  if (hold === null) return;
+  const outcome = await gateway.release(hold.gatewayPaymentId, hold.paymentId);
+  await context.db.transaction().execute((tx) => recordOutcome(context, tx, hold.paymentId, outcome));
+}
+
+async function decideRelease(context: Context, tx: Transaction, activationId: string): Promise<Hold | null> {
+  const payment = await lockPaymentOfActivation(tx, activationId);
+  if (payment === undefined) {
+    await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: null });
+    return null;
+  }
+  if (payment.settlement === "capture") {
+    context.logger.error({ payment: payment.id }, "a release came after the capture was decided");
+    return null;
+  }
+  if (payment.settlement === null) await setSettlement(tx, payment, "void");
+  switch (payment.status) {
+    case "pending":
+      // The bank is being asked: whoever records its answer finds the decision and lets the hold go.
+      return null;
+    case "authorised":
+      return toHold(payment);
+    case "declined":
+    case "voided":
+      await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: payment.id });
+      return null;
+    case "captured":
+    case "recorded":
+    case "refunded":
+      throw new Error(`payment ${payment.id} is ${payment.status}: releasing would need a refund`);
+  }
+}
+
+async function setSettlement(tx: Transaction, payment: Payment, settlement: "capture" | "void") {
+  await tx.updateTable("payments").set({ settlement }).where("id", "=", payment.id).execute();
+}
+
+function toHold(payment: Payment): Hold {
+  if (payment.gateway_payment_id === null) throw new Error(`payment ${payment.id} is held nowhere`);
+  return { paymentId: payment.id, gatewayPaymentId: payment.gateway_payment_id };
+}
