@@ -1,0 +1,194 @@
+import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import * as z from "zod";
+import { newId } from "../../store/ids.ts";
+import { type AfterSales, createAfterSales, registered, type SoldCar } from "../../testing/after-sales.ts";
+import type { Person } from "../../testing/people.ts";
+import { seedCatalog } from "./seed-catalog.ts";
+
+let desk: AfterSales;
+let workshops: ReturnType<typeof partnerClient>;
+let car: SoldCar;
+let customer: Person;
+
+beforeAll(async () => {
+  desk = await createAfterSales("catalog");
+  workshops = partnerClient(desk.vss.url, "a key for tests");
+});
+beforeEach(async () => {
+  car = await desk.sell({ ...registered, state: "Operational" });
+  customer = await desk.customerOf(car);
+  await workshops("PUT", `/v1/vehicles/${car.vin}`, {
+    body: { soldOn: new Date().toISOString().slice(0, 10), planMonths: 12, planKm: 15_000 },
+  });
+});
+afterAll(() => desk?.close());
+
+const catalogSchema = z.object({
+  maintenance: z.object({ status: z.string(), checkedAt: z.string().nullable() }),
+  services: z.array(
+    z.looseObject({
+      id: z.string(),
+      code: z.string(),
+      standing: z.string(),
+      advice: z.object({ eligible: z.boolean(), reason: z.string() }),
+    }),
+  ),
+});
+
+async function browse() {
+  return catalogSchema.parse((await customer.get(`/api/vehicles/${car.vehicleId}/catalog`)).body);
+}
+
+const setStatus = (status: "current" | "overdue") =>
+  workshops("PUT", `/_control/vehicles/${car.vin}`, { body: { status } });
+
+const eligible = (catalog: z.infer<typeof catalogSchema>) =>
+  catalog.services
+    .filter((service) => service.advice.eligible)
+    .map((service) => service.code)
+    .sort();
+
+describe("the catalogue", () => {
+  test("DO13, SY3: everybody signed in reads the services with price and term", async () => {
+    const { body } = await customer.get("/api/catalog/services");
+    expect(body).toMatchObject({
+      services: expect.arrayContaining([
+        expect.objectContaining({
+          code: "heatedSeats",
+          priceCents: 1_499,
+          currency: "EUR",
+          durationDays: 30,
+          dependsOnMaintenance: true,
+        }),
+        expect.objectContaining({ code: "ambientLight", dependsOnMaintenance: false }),
+      ]),
+    });
+  });
+
+  test("seeding again changes nothing", async () => {
+    const read = () => desk.platform.db.selectFrom("catalog_services").selectAll().orderBy("id").execute();
+    const before = await read();
+    await desk.platform.db
+      .updateTable("catalog_plans")
+      .set({ price_cents: 3_000_000 })
+      .where("code", "=", "ciudad")
+      .execute();
+    await seedCatalog(desk.platform.db);
+    expect(await read()).toEqual(before);
+    const plan = await desk.platform.db
+      .selectFrom("catalog_plans")
+      .where("code", "=", "ciudad")
+      .select("price_cents")
+      .executeTakeFirstOrThrow();
+    expect(plan.price_cents).toBe(3_000_000);
+  });
+
+  test("a service no longer offered is not shown", async () => {
+    const offer = (offered: boolean) =>
+      desk.platform.db
+        .updateTable("catalog_services")
+        .set({ offered })
+        .where("code", "=", "liveTraffic")
+        .execute();
+    await offer(false);
+    expect((await browse()).services.map((service) => service.code)).not.toContain("liveTraffic");
+    await offer(true);
+    expect((await browse()).services.map((service) => service.code)).toContain("liveTraffic");
+  });
+});
+
+describe("browsing for one car", () => {
+  test("AU12, DO18, DE7: overdue maintenance speaks only against the services that depend on it", async () => {
+    await setStatus("overdue");
+    const catalog = await browse();
+    expect(catalog.maintenance.status).toBe("overdue");
+    expect(eligible(catalog)).toEqual(["ambientLight", "liveTraffic"]);
+    const seats = catalog.services.find((service) => service.code === "heatedSeats");
+    expect(seats?.advice.reason).toMatch(/overdue/);
+  });
+
+  test("the advice is asked for once in five minutes of business time", async () => {
+    expect(eligible(await browse())).toHaveLength(6);
+    await setStatus("overdue");
+    desk.platform.clock.advanceMs(5 * 60_000);
+    expect((await browse()).maintenance.status).toBe("current");
+    desk.platform.clock.advanceMs(1);
+    expect((await browse()).maintenance.status).toBe("overdue");
+  });
+
+  test("silent workshops are asked again at the next look", async () => {
+    await workshops("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 503 } } });
+    const silent = await browse();
+    expect(silent.maintenance.status).toBe("unavailable");
+    expect(eligible(silent)).toEqual(["ambientLight", "liveTraffic"]);
+    expect((await browse()).maintenance.status).toBe("current");
+  });
+
+  test("a car without a VIN is browsed without asking anybody", async () => {
+    await desk.platform.db
+      .updateTable("vehicles")
+      .set({ vin: null })
+      .where("id", "=", car.vehicleId)
+      .execute();
+    expect((await browse()).maintenance).toEqual({ status: "unknown", checkedAt: null });
+  });
+
+  test("what is bought stands as pending, then as active, and is offered again when its term is over", async () => {
+    const service = (await browse()).services.find((one) => one.code === "heatedSeats");
+    const standing = async () =>
+      (await browse()).services.find((one) => one.code === "heatedSeats")?.standing;
+    expect(await standing()).toBe("available");
+    const at = desk.platform.clock.now();
+    const [activationId, entitlementId] = [newId(), newId()];
+    await desk.platform.db
+      .insertInto("entitlements")
+      .values({
+        id: entitlementId,
+        vehicle_id: car.vehicleId,
+        source: "service",
+        code: "heatedSeats",
+        configuration: "{}",
+        state: "wanted",
+        created_at: at,
+      })
+      .execute();
+    await desk.platform.db
+      .insertInto("activations")
+      .values({
+        id: activationId,
+        vehicle_id: car.vehicleId,
+        customer_id: car.customerId,
+        service_id: service?.id ?? "",
+        entitlement_id: entitlementId,
+        state: "OTAQueue",
+        price_cents: 1_499,
+        currency: "EUR",
+        duration_days: 30,
+        payment_method: "pm_card_visa",
+        attempts_allowed: 5,
+        created_at: at,
+      })
+      .execute();
+    expect(await standing()).toBe("pending");
+    const end = (state: "proved" | "ended") =>
+      desk.platform.db.updateTable("entitlements").set({ state }).where("id", "=", entitlementId).execute();
+    await end("proved");
+    await desk.platform.db
+      .updateTable("activations")
+      .set({ state: "ServiceActive", ended_at: at })
+      .where("id", "=", activationId)
+      .execute();
+    expect(await standing()).toBe("active");
+    await end("ended");
+    expect(await standing()).toBe("available");
+  });
+
+  test("another customer finds no such car; sales have no business there", async () => {
+    const url = `/api/vehicles/${car.vehicleId}/catalog`;
+    const other = await desk.customerOf(await desk.sell(registered));
+    expect((await other.get(url)).status).toBe(404);
+    expect((await desk.staff.sales.get(url)).status).toBe(403);
+    expect((await desk.staff.support.get(url)).status).toBe(200);
+  });
+});

@@ -1,0 +1,398 @@
+import { randomUUID } from "node:crypto";
+import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { Webhook } from "standardwebhooks";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import {
+  type AfterSales,
+  carrierSecret,
+  countAtPartner,
+  createAfterSales,
+  paid,
+  registered,
+  type SoldCar,
+} from "../../testing/after-sales.ts";
+
+let desk: AfterSales;
+let control: ReturnType<typeof partnerClient>;
+
+beforeAll(async () => {
+  desk = await createAfterSales("delivery");
+  control = partnerClient(desk.carrier.url);
+});
+afterEach(() => control("DELETE", "/_control/faults"));
+afterAll(() => desk?.close());
+
+const transportUrl = (car: SoldCar) => `/api/expedientes/${car.expedienteId}/transport`;
+
+async function inTransit(): Promise<SoldCar> {
+  const car = await desk.sell(registered);
+  await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+  await desk.platform.runJobs();
+  expect(await desk.stateOf(car)).toBe("InTransit");
+  return car;
+}
+
+function transportsOf(car: SoldCar) {
+  return desk.platform.db
+    .selectFrom("transports")
+    .where("expediente_id", "=", car.expedienteId)
+    .orderBy("reference")
+    .selectAll()
+    .execute();
+}
+
+async function drive(car: SoldCar, step: string, more: object = {}): Promise<void> {
+  const last = (await transportsOf(car)).findLast((row) => row.carrier_transport_id !== null);
+  await control("POST", `/_control/transports/${last?.carrier_transport_id}/steps`, {
+    body: { step, ...more },
+  });
+}
+
+/** Waits for the carrier's own message to have moved the car. */
+async function driveUntil(car: SoldCar, step: string, state: string, more: object = {}): Promise<void> {
+  await drive(car, step, more);
+  await desk.platform.waitUntil(`${step} leads to ${state}`, async () =>
+    (await desk.stateOf(car)) === state ? true : undefined,
+  );
+}
+
+/** A message as the carrier would sign it, whatever the carrier really did. */
+async function tell(car: SoldCar, type: string, data: object = {}, options: { secret?: string } = {}) {
+  const [transport] = await transportsOf(car);
+  const body = JSON.stringify({
+    type,
+    occurredAt: "2026-03-05T10:00:00.000Z",
+    data: {
+      transportId: transport?.carrier_transport_id ?? "tr_unknown",
+      reference: transport?.reference,
+      vin: car.vin,
+      ...data,
+    },
+  });
+  const id = `msg_${randomUUID()}`;
+  const at = new Date();
+  return desk.platform.server.inject({
+    method: "POST",
+    url: "/webhooks/transport",
+    headers: {
+      "content-type": "application/json",
+      "webhook-id": id,
+      "webhook-timestamp": String(Math.floor(at.getTime() / 1000)),
+      "webhook-signature": new Webhook(options.secret ?? carrierSecret).sign(id, at, body),
+    },
+    payload: body,
+  });
+}
+
+async function deliveryOf(car: SoldCar) {
+  return desk.platform.db
+    .selectFrom("expedientes")
+    .where("id", "=", car.expedienteId)
+    .select(["delivery", "status"])
+    .executeTakeFirstOrThrow();
+}
+
+function mailsTo(car: SoldCar): Promise<string> {
+  return partnerClient(desk.inbox.url)("GET", `/messages?to=${car.customerEmail}`).then(({ body }) =>
+    JSON.stringify(body),
+  );
+}
+
+describe("arranging transport", () => {
+  test("AU9, VA9, DO9, DA10: staff name a day, the carrier answers with driver and route, and the car is in transit", async () => {
+    const car = await desk.sell(registered);
+    const answer = await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(answer.status).toBe(202);
+    expect(await desk.stateOf(car)).toBe("Registered");
+    await desk.platform.runJobs();
+
+    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await transportsOf(car)).toEqual([
+      expect.objectContaining({
+        status: "scheduled",
+        requested_date: "2026-03-05",
+        scheduled_date: "2026-03-05",
+        driver: expect.stringMatching(/\S/),
+        route: expect.arrayContaining([expect.stringMatching(/Madrid/)]),
+      }),
+    ]);
+    const step = await desk.platform.db
+      .selectFrom("steps")
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("event", "=", "transportArranged")
+      .selectAll()
+      .executeTakeFirstOrThrow();
+    expect(step).toMatchObject({
+      arrow: "VA9",
+      automation_row: "AU9",
+      automatic: false,
+      actor_kind: "staff",
+      actor_id: desk.staff.sales.userId,
+    });
+  });
+
+  test("DE3: before registration it is refused with the rule and its section, and nobody is asked", async () => {
+    const car = await desk.sell(paid);
+    const answer = await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(answer.status).toBe(409);
+    expect(answer.body).toMatchObject({
+      rule: "DE3",
+      section: "Process Dependencies and Sequencing → Dependency Rules",
+      detail: expect.stringContaining("waits for the vehicle's registration"),
+    });
+    expect(await transportsOf(car)).toEqual([]);
+  });
+
+  test.each([
+    ["a day that is past", { date: "2026-03-01" }, 400, "body.date"],
+    ["a day that does not exist", { date: "2026-02-30" }, 400, "body.date"],
+    ["an unknown field", { date: "2026-03-05", state: "Delivered" }, 400, "state"],
+    ["no day", {}, 400, "date"],
+  ])("%s is refused and names the field", async (_what, body, status, field) => {
+    const car = await desk.sell(registered);
+    const answer = await desk.staff.sales.post(transportUrl(car), body);
+    expect(answer.status).toBe(status);
+    expect(JSON.stringify(answer.body)).toContain(field);
+    expect(await transportsOf(car)).toEqual([]);
+  });
+
+  test("today is no day past", async () => {
+    const car = await desk.sell(registered);
+    expect((await desk.staff.sales.post(transportUrl(car), { date: "2026-03-02" })).status).toBe(202);
+  });
+
+  test("another dealership, the customer and support may not arrange it", async () => {
+    const car = await desk.sell(registered);
+    const customer = await desk.customerOf(car);
+    const body = { date: "2026-03-05" };
+    expect((await desk.staff.otherSales.post(transportUrl(car), body)).status).toBe(404);
+    expect((await customer.post(transportUrl(car), body)).status).toBe(403);
+    expect((await desk.staff.support.post(transportUrl(car), body)).status).toBe(403);
+    expect(await transportsOf(car)).toEqual([]);
+  });
+
+  test("a second request while the carrier is being asked is a conflict", async () => {
+    const car = await desk.sell(registered);
+    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    const again = await desk.staff.sales.post(transportUrl(car), { date: "2026-03-06" });
+    expect(again.status).toBe(409);
+    expect(await transportsOf(car)).toHaveLength(1);
+  });
+
+  test("FA16: another transport in place of the first keeps the car in transit, and the first one's news is ignored", async () => {
+    const car = await inTransit();
+    const [first] = await transportsOf(car);
+    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-09" });
+    await desk.platform.runJobs();
+    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect((await transportsOf(car)).map((row) => row.status)).toEqual(["replaced", "scheduled"]);
+    const late = await tell(car, "transport.arrived", {
+      reference: first?.reference,
+      transportId: first?.carrier_transport_id,
+    });
+    expect(late.statusCode).toBe(200);
+    expect(await desk.stateOf(car)).toBe("InTransit");
+    await driveUntil(car, "started", "InTransit");
+    await driveUntil(car, "arrived", "DeliveryAttempt");
+  });
+
+  test("FA15: a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew", async () => {
+    const car = await desk.sell(registered);
+    await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
+    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(await desk.platform.runJobs()).toBe(0);
+    expect(await desk.stateOf(car)).toBe("Registered");
+    const tasks = await desk.staff.sales.get("/api/tasks");
+    expect(JSON.stringify(tasks.body)).toContain("The carrier refused transport");
+    expect((await desk.staff.sales.post(transportUrl(car), { date: "2026-03-06" })).status).toBe(202);
+    await desk.platform.runJobs();
+    expect(await desk.stateOf(car)).toBe("InTransit");
+  });
+
+  test("fault 28: a carrier that times out after doing it is looked up by our reference: one transport", async () => {
+    const car = await desk.sell(registered);
+    await control("PUT", "/_control/faults", { body: { timeOutAfterDoingNext: { count: 1 } } });
+    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(await desk.platform.runJobs()).toBe(1);
+    expect(await desk.platform.retryJobs()).toBe(0);
+    expect(await desk.stateOf(car)).toBe("InTransit");
+    const [transport] = await transportsOf(car);
+    expect(await countAtPartner(desk.carrier, "transports", transport?.reference ?? "")).toBe(1);
+  });
+});
+
+describe("the journey, as the carrier reports it", () => {
+  test("VA10, VA11, NT7, AU10, DO10, DO11, DA11, DA25, LF7: started, arrived, customer present: delivered at home with a record of who received it", async () => {
+    const car = await inTransit();
+    await drive(car, "started");
+    await desk.platform.waitUntil("the carrier's start", async () =>
+      (await transportsOf(car))[0]?.status === "started" ? true : undefined,
+    );
+    await desk.platform.runJobs();
+    expect(await mailsTo(car)).toContain(`Your car is on its way (${car.reference})`);
+    await driveUntil(car, "arrived", "DeliveryAttempt");
+    await driveUntil(car, "contacted", "Delivered", {
+      outcome: "customerPresent",
+      receivedBy: "Marina Ferrer",
+    });
+
+    expect(await deliveryOf(car)).toEqual({
+      status: "completed",
+      delivery: {
+        status: "success",
+        at: "2026-03-02T09:00:00.000Z",
+        receivedBy: "Marina Ferrer",
+        place: "home",
+      },
+    });
+    const vehicle = await desk.platform.db
+      .selectFrom("vehicles")
+      .where("id", "=", car.vehicleId)
+      .selectAll()
+      .executeTakeFirstOrThrow();
+    expect(vehicle).toMatchObject({ owner_customer_id: car.customerId, physically_delivered: true });
+    const steps = await desk.platform.db
+      .selectFrom("steps")
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("arrow", "in", ["VA10", "VA11"])
+      .orderBy("id")
+      .select(["arrow", "automation_row", "actor_id"])
+      .execute();
+    expect(steps).toEqual([
+      { arrow: "VA10", automation_row: "AU10", actor_id: "transport" },
+      { arrow: "VA11", automation_row: "AU10", actor_id: "transport" },
+    ]);
+  });
+
+  test("DO17, LF13: on delivery the workshops learn the plan the car was sold with", async () => {
+    const car = await inTransit();
+    await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: null });
+    expect(await desk.platform.runJobs()).toBe(0);
+    const answer = await desk.staff.support.get(`/api/vehicles/${car.vehicleId}/maintenance`);
+    expect(answer.body).toMatchObject({
+      maintenance: { status: "current", nextDueOn: "2027-03-02", nextDueKm: 15_000, lastServiceOn: null },
+    });
+  });
+
+  test("VA12, VA13, NT8, FA8, FA9, LF7: nobody at home: back to the dealership, told by SMS and push, and picked up there", async () => {
+    const car = await inTransit();
+    await drive(car, "started");
+    await driveUntil(car, "arrived", "DeliveryAttempt");
+    await driveUntil(car, "contacted", "AtDealership", { outcome: "customerAbsent" });
+    expect(await deliveryOf(car)).toEqual({
+      status: "open",
+      delivery: { status: "failed", at: expect.any(String), receivedBy: null, place: "home" },
+    });
+    const told = await desk.platform.db
+      .selectFrom("notifications")
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("row_id", "=", "NT8")
+      .orderBy("channel")
+      .select(["channel", "status", "address"])
+      .execute();
+    expect(told).toEqual([
+      { channel: "push", status: "channelNotConfigured", address: null },
+      { channel: "sms", status: "channelNotConfigured", address: "+34600111222" },
+    ]);
+    await drive(car, "returned");
+    await desk.platform.waitUntil("the car is back", async () =>
+      (await transportsOf(car))[0]?.status === "returned" ? true : undefined,
+    );
+
+    const pickedUp = await desk.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {
+      receivedBy: "Lucía Ferrer",
+    });
+    expect(pickedUp.body).toMatchObject({ vehicleState: "Delivered" });
+    expect(await deliveryOf(car)).toEqual({
+      status: "completed",
+      delivery: {
+        status: "success",
+        at: "2026-03-02T09:00:00.000Z",
+        receivedBy: "Lucía Ferrer",
+        place: "dealership",
+      },
+    });
+  });
+
+  test("a car that nobody missed cannot be picked up", async () => {
+    const car = await inTransit();
+    const answer = await desk.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {
+      receivedBy: "Lucía Ferrer",
+    });
+    expect(answer.status).toBe(409);
+    expect(answer.body).toMatchObject({ code: "ruleRefused" });
+    expect(await deliveryOf(car)).toEqual({ status: "open", delivery: null });
+  });
+
+  test("DE10: a car handed over without its registration on record stays undelivered", async () => {
+    const car = await inTransit();
+    await desk.platform.db
+      .updateTable("vehicles")
+      .set({ registration: "requested" })
+      .where("id", "=", car.vehicleId)
+      .execute();
+    const answer = await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: null });
+    expect(answer.statusCode).toBe(409);
+    expect(answer.json()).toMatchObject({ rule: "DE10" });
+    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await deliveryOf(car)).toEqual({ status: "open", delivery: null });
+  });
+});
+
+describe("fault 25: the carrier's messages, forged, doubled, out of order", () => {
+  test("a forged one is refused and changes nothing", async () => {
+    const car = await inTransit();
+    const answer = await tell(car, "transport.arrived", {}, { secret: "whsec_Zm9yZ2VkLXNlY3JldA==" });
+    expect(answer.statusCode).toBe(401);
+    expect(await desk.stateOf(car)).toBe("InTransit");
+  });
+
+  test("one about another car, or an unknown transport, is refused and named", async () => {
+    const car = await inTransit();
+    const other = await desk.sell(registered);
+    const wrongCar = await tell(car, "transport.arrived", { vin: other.vin });
+    expect(wrongCar.statusCode).toBe(400);
+    expect(wrongCar.body).toContain("body.data.vin");
+    expect((await tell(car, "transport.arrived", { reference: "TRA-nobody-1" })).statusCode).toBe(404);
+    expect(await desk.stateOf(car)).toBe("InTransit");
+  });
+
+  test("one that overtakes its predecessors brings their steps along, once", async () => {
+    const car = await inTransit();
+    expect((await tell(car, "transport.returned")).statusCode).toBe(200);
+    expect(await desk.stateOf(car)).toBe("AtDealership");
+    for (const type of ["transport.started", "transport.arrived", "transport.returned"])
+      expect((await tell(car, type)).statusCode).toBe(200);
+    const steps = await desk.platform.db
+      .selectFrom("steps")
+      .where("vehicle_id", "=", car.vehicleId)
+      .orderBy("id")
+      .select("event")
+      .execute();
+    expect(steps.map((step) => step.event)).toEqual([
+      "transportArranged",
+      "transportStarted",
+      "arrivedAtCustomerAddress",
+      "customerAbsent",
+      "returnedToDealership",
+    ]);
+  });
+
+  test("one that contradicts the delivery on record is refused", async () => {
+    const car = await inTransit();
+    await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: "Marina Ferrer" });
+    const answer = await tell(car, "transport.contacted", { outcome: "customerAbsent", receivedBy: null });
+    expect(answer.statusCode).toBe(409);
+    expect(await desk.stateOf(car)).toBe("Delivered");
+    expect((await deliveryOf(car)).delivery).toMatchObject({ receivedBy: "Marina Ferrer" });
+  });
+
+  test("one that comes before we have recorded the carrier's answer is taken when it comes again", async () => {
+    const car = await desk.sell(registered);
+    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect((await tell(car, "transport.started")).statusCode).toBe(409);
+    await desk.platform.runJobs();
+    expect((await tell(car, "transport.started")).statusCode).toBe(200);
+    expect((await transportsOf(car))[0]?.status).toBe("started");
+  });
+});
