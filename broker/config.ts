@@ -71,6 +71,9 @@ const schema = z
       refuse("BROKER_TLS_HOST", "must be a loopback address under the open policy");
   });
 
+/** Every variable the broker reads. */
+export const variableNames: readonly string[] = Object.keys(schema.shape);
+
 /** Reads the environment once. An empty value counts as absent, as in a compose file. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): ConfigReading {
   const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));

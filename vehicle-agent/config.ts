@@ -47,6 +47,9 @@ const environmentSchema = z.object({
 
 export type AgentConfig = z.infer<typeof environmentSchema>;
 
+/** Every variable the agent reads. */
+export const variableNames: readonly string[] = Object.keys(environmentSchema.shape);
+
 /** @throws ProgramError that names every variable with a bad value. */
 export function readConfig(environment: NodeJS.ProcessEnv): AgentConfig {
   const result = environmentSchema.safeParse(environment);

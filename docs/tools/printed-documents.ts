@@ -1,7 +1,11 @@
+import { renderErrors } from "./print-errors.ts";
 import { renderRules } from "./print-rules.ts";
 
 /** A committed document that is printed from code. `path` is relative to the repository's root. */
 export type PrintedDocument = { path: string; render: () => string | Promise<string> };
 
 /** Every printed document; `npm run docs` writes them and printed-documents.test.ts fails when one is stale. */
-export const printedDocuments: readonly PrintedDocument[] = [{ path: "docs/rules.md", render: renderRules }];
+export const printedDocuments: readonly PrintedDocument[] = [
+  { path: "docs/rules.md", render: renderRules },
+  { path: "docs/errors.md", render: renderErrors },
+];

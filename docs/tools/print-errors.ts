@@ -1,0 +1,54 @@
+import { type ErrorCode, errorTable } from "@caas/control-plane/http/error-table.ts";
+import { renderTable } from "./markdown.ts";
+
+/** What a caller can do about each error; a code without a row does not compile. */
+const whatToDo: Readonly<Record<ErrorCode, string>> = {
+  badRequest: "Mend the fields that `errors` names. An unknown field is an error too.",
+  idempotencyKeyMissing: "Send an `Idempotency-Key` header, new for each intent; a UUID will do.",
+  idempotencyKeyReused: "Take a new key: this one belongs to another request.",
+  notSignedIn: "Sign in at `POST /api/sign-in` and send its token; sessions end after seven days.",
+  wrongCredentials: "Check both; the answer is the same whether the user name or the password is wrong.",
+  forbidden: "Sign in as a role that `detail` names.",
+  notFound: "Check the id. What belongs to somebody else is answered like what does not exist.",
+  ruleRefused: "Do first what `detail` says is missing; `rule` and `section` say where that is written.",
+  conflict: "Read the present state of the thing that `detail` names, and decide anew.",
+  wrongCode: "Ask the car for a new code and type the one on its display.",
+  unknownChoice: "Choose from the catalogue; `errors` names the field.",
+  signatureInvalid: "Compare the secret on both sides, and the sender's clock.",
+  tokenInvalid: "Use the token of this very car, with the keys it was first used with.",
+  tooManyRequests: "Wait as long as `detail` says.",
+  payloadTooLarge: "Send less: a body holds at most 64 KiB.",
+  unsupportedMediaType: "Send `Content-Type: application/json`.",
+  databaseUnavailable:
+    "Send the same request again, with the same `Idempotency-Key`: it is done once, whatever became of the first try.",
+  internal:
+    "Tell whoever runs the platform the request id in `detail`; sent again with the same key, it is done once.",
+};
+
+const kinds = [
+  ["refused", "the business says no; the same request may be possible in another state"],
+  ["invalid", "the request is wrong and stays wrong"],
+  ["transient", "the same request may succeed later; the only kind worth repeating unchanged"],
+  ["bug", "a mistake of the platform"],
+] as const;
+
+/** Renders docs/errors.md from `control-plane/http/error-table.ts`. */
+export function renderErrors(): string {
+  const rows = Object.keys(errorTable)
+    .filter((code): code is ErrorCode => code in errorTable)
+    .map((code) => {
+      const { status, kind, title } = errorTable[code];
+      return [`\`${code}\``, String(status), kind, title, whatToDo[code]];
+    });
+  return `${[
+    "# Errors of the REST interface",
+    "Printed by `npm run docs` from `control-plane/http/error-table.ts`; do not edit by hand, a test fails when it is stale.",
+    "An error is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) document (`application/problem+json`): `type` is `urn:caas:error:` and the code, `title`, `status` and `code` are those below, `detail` says what is wrong with this request, `errors` lists the fields, `rule` and `section` name the row of [the rules](rules.md) that refused. A request that was refused changed nothing.",
+    renderTable(["code", "status", "kind", "title", "what to do"], rows),
+    "## Kinds",
+    renderTable(
+      ["kind", "meaning"],
+      kinds.map(([kind, meaning]) => [kind, meaning]),
+    ),
+  ].join("\n\n")}\n`;
+}
