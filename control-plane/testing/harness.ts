@@ -154,9 +154,16 @@ export async function createTestPlatform(
     ]),
   );
 
+  /** The worker ends without waiting for its last job's outcome to be stored: until then the job is locked. */
+  async function allWrittenDown(): Promise<void> {
+    const locked = "select 1 from graphile_worker._private_jobs where locked_at is not null limit 1";
+    while ((await pool.query(locked)).rowCount !== 0);
+  }
+
   async function runJobs(): Promise<number> {
     failures = 0;
     await runOnce({ pgPool: pool, taskList, noHandleSignals: true, logger: silentWorkerLogger });
+    await allWrittenDown();
     return failures;
   }
 

@@ -1,0 +1,306 @@
+import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import * as z from "zod";
+import type { NotificationSubject } from "../../lifecycle/events.ts";
+import { type NotificationId, notificationTable } from "../../rules/notification-table.ts";
+import { newId } from "../../store/ids.ts";
+import {
+  type AfterSales,
+  createAfterSales,
+  registered,
+  type SoldCar,
+  supportEmail,
+} from "../../testing/after-sales.ts";
+import { mailAttempts } from "./jobs.ts";
+
+let desk: AfterSales;
+let inbox: ReturnType<typeof partnerClient>;
+let car: SoldCar;
+
+beforeAll(async () => {
+  desk = await createAfterSales("notifications");
+  inbox = partnerClient(desk.inbox.url);
+});
+beforeEach(async () => {
+  car = await desk.sell(registered);
+});
+afterEach(() => inbox("DELETE", "/_control/faults"));
+afterAll(() => desk?.close());
+
+const mailsSchema = z.object({
+  messages: z.array(
+    z.object({
+      to: z.array(z.string()),
+      from: z.string(),
+      subject: z.string(),
+      text: z.string(),
+      html: z.string().nullable(),
+      headers: z.record(z.string(), z.string()),
+    }),
+  ),
+});
+
+async function mailsTo(address: string) {
+  const { body } = await inbox("GET", `/messages?to=${encodeURIComponent(address)}`);
+  return mailsSchema.parse(body).messages;
+}
+
+async function tell(row: NotificationId, subject: NotificationSubject = { expedienteId: car.expedienteId }) {
+  await desk.inTransaction((tx) => desk.platform.context.publish(tx, "notificationDue", { row, subject }));
+}
+
+function rowsOf(expedienteId = car.expedienteId) {
+  return desk.platform.db
+    .selectFrom("notifications")
+    .where("expediente_id", "=", expedienteId)
+    .orderBy("id")
+    .selectAll()
+    .execute();
+}
+
+/** An activation of a service in this car, as it stands when its attempts have ended. */
+async function givenUpActivation(): Promise<string> {
+  const service = await desk.platform.db
+    .selectFrom("catalog_services")
+    .where("code", "=", "heatedSeats")
+    .select("id")
+    .executeTakeFirstOrThrow();
+  const id = newId();
+  await desk.platform.db
+    .insertInto("activations")
+    .values({
+      id,
+      vehicle_id: car.vehicleId,
+      customer_id: car.customerId,
+      service_id: service.id,
+      state: "CustomerNotified",
+      price_cents: 1_499,
+      currency: "EUR",
+      duration_days: 30,
+      payment_method: "pm_card_visa",
+      attempts_used: 5,
+      attempts_allowed: 5,
+      created_at: desk.platform.clock.now(),
+    })
+    .execute();
+  return id;
+}
+
+const mailed = (Object.keys(notificationTable) as NotificationId[]).filter((row) => row !== "NT1"); // its own keys
+
+describe("the router", () => {
+  test.each(mailed)("ND10, %s: goes to its recipient on exactly its channels", async (row) => {
+    const activationId = await givenUpActivation();
+    await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
+    const expected = notificationTable[row];
+    const written = await rowsOf();
+    expect(written.map((one) => one.channel).sort()).toEqual([...expected.channels].sort());
+    for (const one of written)
+      expect(one).toMatchObject({
+        row_id: row,
+        event: expected.event,
+        recipient: expected.recipient,
+        priority: expected.priority,
+        status: one.channel === "email" ? "queued" : "channelNotConfigured",
+        activation_id: activationId,
+        vehicle_id: car.vehicleId,
+        customer_id: car.customerId,
+        body: expect.stringMatching(/\S/),
+      });
+    await desk.platform.runJobs();
+    for (const one of (await rowsOf()).filter((sent) => sent.channel === "email"))
+      expect(one.status).toBe("accepted");
+  });
+
+  test("ND12, NT6: mail to the customer arrives with text, HTML, sender and a Message-ID of its own", async () => {
+    await tell("NT6");
+    expect(await desk.platform.runJobs()).toBe(0);
+    const [row] = await rowsOf();
+    const [mail, ...more] = await mailsTo(car.customerEmail);
+    expect(more).toEqual([]);
+    expect(mail?.from).toBe("no-reply@caas.example");
+    expect(mail?.headers["message-id"]).toBe(`<${row?.id}@caas.example>`);
+    expect(row).toMatchObject({
+      status: "accepted",
+      provider_id: `<${row?.id}@caas.example>`,
+      sent_at: desk.platform.clock.now(),
+    });
+    expect(mail?.text.trim()).toBe(row?.body?.trim());
+    expect(mail?.html).toContain("<table");
+  });
+
+  test("ND14, NT12: support is mailed at its own address, the customer is not", async () => {
+    const activationId = await givenUpActivation();
+    await tell("NT12", { activationId });
+    await desk.platform.runJobs();
+    const [mail] = (await mailsTo(supportEmail)).filter((one) => one.text.includes(activationId));
+    expect(mail?.subject).toBe(`Activation given up: Heated seats in ${car.vin}`);
+    expect(await mailsTo(car.customerEmail)).toEqual([]);
+  });
+
+  test("ND13: a dealership's task is mailed to its sales staff, a task of support to nobody there", async () => {
+    const { email } = await desk.platform.db
+      .selectFrom("auth_users")
+      .where("id", "=", desk.staff.sales.userId)
+      .select("email")
+      .executeTakeFirstOrThrow();
+    for (const team of ["dealership", "support"] as const)
+      await desk.inTransaction((tx) =>
+        desk.platform.context.publish(tx, "taskNeeded", {
+          kind: "test",
+          team,
+          title: `Call ${car.reference} for ${team}`,
+          detail: { reason: "nobody answers" },
+          subject: { expedienteId: car.expedienteId },
+        }),
+      );
+    expect(await desk.platform.runJobs()).toBe(0);
+    const subjects = (await mailsTo(email)).map((mail) => mail.subject);
+    expect(subjects).toContain(`To do: Call ${car.reference} for dealership`);
+    expect(subjects).not.toContain(`To do: Call ${car.reference} for support`);
+    expect(await mailsTo(car.customerEmail)).toEqual([]);
+    // Not shown among the customer's own messages.
+    expect(await rowsOf()).toEqual([]);
+  });
+
+  test("an activation's message goes to who bought the service, not to who bought the car", async () => {
+    const activationId = await givenUpActivation();
+    const other = await desk.sell(registered);
+    await desk.platform.db
+      .updateTable("activations")
+      .set({ customer_id: other.customerId })
+      .where("id", "=", activationId)
+      .execute();
+    await tell("NT11", { activationId, vehicleId: car.vehicleId });
+    await desk.platform.runJobs();
+    expect(await mailsTo(other.customerEmail)).toHaveLength(1);
+    expect(await mailsTo(car.customerEmail)).toEqual([]);
+  });
+
+  test("a message written in a transaction that is undone is never sent", async () => {
+    await expect(
+      desk.inTransaction(async (tx) => {
+        await desk.platform.context.publish(tx, "notificationDue", {
+          row: "NT6",
+          subject: { expedienteId: car.expedienteId },
+        });
+        throw new Error("undone");
+      }),
+    ).rejects.toThrow("undone");
+    await desk.platform.runJobs();
+    expect(await rowsOf()).toEqual([]);
+    expect(await mailsTo(car.customerEmail)).toEqual([]);
+  });
+
+  test("NT1 is not taken by this way: its text would hold the password", async () => {
+    await expect(tell("NT1")).rejects.toThrow("sendCredentials");
+  });
+});
+
+describe("handing mail to the server", () => {
+  const accepted = () =>
+    desk.platform.published.filter(
+      (one) => one.name === "notificationAccepted" && one.event.subject.expedienteId === car.expedienteId,
+    );
+
+  test("the platform hears that the provider took it, once", async () => {
+    await tell("NT4");
+    await desk.platform.runJobs();
+    const [row] = (await rowsOf()).filter((one) => one.channel === "email");
+    expect(accepted()).toEqual([
+      {
+        name: "notificationAccepted",
+        event: {
+          row: "NT4",
+          notificationId: row?.id,
+          subject: { expedienteId: car.expedienteId, vehicleId: car.vehicleId },
+        },
+      },
+    ]);
+  });
+
+  test("a server that is busy is asked again, and the reason is kept meanwhile", async () => {
+    await inbox("PUT", "/_control/faults", { body: { failNext: { count: 2, status: 451 } } });
+    await tell("NT6");
+    expect(await desk.platform.runJobs()).toBe(1);
+    expect((await rowsOf())[0]).toMatchObject({ status: "queued", last_error: expect.stringMatching(/451/) });
+    expect(accepted()).toEqual([]);
+    expect(await desk.platform.retryJobs()).toBe(1);
+    expect(await desk.platform.retryJobs()).toBe(0);
+    expect((await rowsOf())[0]).toMatchObject({ status: "accepted", last_error: null });
+    expect(await mailsTo(car.customerEmail)).toHaveLength(1);
+  });
+
+  test("a refused address is not tried again; the dealership is to reach the customer otherwise (ES6)", async () => {
+    await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
+    await tell("NT6");
+    expect(await desk.platform.runJobs()).toBe(0);
+    expect((await rowsOf())[0]).toMatchObject({ status: "failed", last_error: expect.stringMatching(/550/) });
+    expect(await desk.platform.retryJobs()).toBe(0);
+    const tasks = await desk.platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", car.expedienteId)
+      .select(["kind", "team"])
+      .execute();
+    expect(tasks).toEqual([{ kind: "mailUndeliverable", team: "dealership" }]);
+  });
+
+  test("when the last try fails too, the message is failed and a task is there", async () => {
+    await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1_000, status: 451 } } });
+    await tell("NT6");
+    expect(await desk.platform.runJobs()).toBe(1);
+    for (let attempt = 2; attempt < mailAttempts; attempt += 1) {
+      expect(await desk.platform.retryJobs()).toBe(1);
+      expect((await rowsOf())[0]?.status).toBe("queued");
+    }
+    await desk.platform.retryJobs();
+    expect((await rowsOf())[0]?.status).toBe("failed");
+    const tasks = await desk.platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", car.expedienteId)
+      .select("kind")
+      .execute();
+    expect(tasks).toEqual([{ kind: "mailUndeliverable" }]);
+  });
+});
+
+describe("the mail with the credentials", () => {
+  const letter = { name: "Lucía Ferrer", username: "lucia@customer.example", expedienteReference: "EXP-1" };
+  const password = "caas-0123456789abcdefghijklmnopqrstuv";
+
+  test("NT1, DA3: user name and password are in the mail and nowhere in the database", async () => {
+    const to = "nt1.first@customer.example";
+    const { providerId } = await desk.notifications.sendCredentials({ ...letter, to, password });
+    const [mail] = await mailsTo(to);
+    expect(mail?.headers["message-id"]).toBe(providerId);
+    expect(mail?.subject).toBe("Your access to Car-as-a-Service (EXP-1)");
+    expect(mail?.text).toContain(`- Password: ${password}`);
+    expect(mail?.html).toContain(password);
+    const stored = await desk.platform.db
+      .selectFrom("notifications")
+      .where("body", "like", `%${password}%`)
+      .selectAll()
+      .execute();
+    expect(stored).toEqual([]);
+  });
+
+  test("who has an account is pointed to it", async () => {
+    const to = "nt1.known@customer.example";
+    await desk.notifications.sendCredentials({ ...letter, to, password: null });
+    expect((await mailsTo(to))[0]?.text).toContain("password you already have");
+  });
+
+  test("a repeated mail is another mail, because it carries another password", async () => {
+    const to = "nt1.twice@customer.example";
+    await desk.notifications.sendCredentials({ ...letter, to, password });
+    await desk.notifications.sendCredentials({ ...letter, to, password: `${password.slice(0, -1)}0` });
+    const ids = (await mailsTo(to)).map((mail) => mail.headers["message-id"]);
+    expect(new Set(ids).size).toBe(2);
+  });
+
+  test("a server that refuses throws without the address or the password", async () => {
+    await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
+    const sent = desk.notifications.sendCredentials({ ...letter, to: "nt1.gone@customer.example", password });
+    await expect(sent).rejects.toThrow(/refused the credentials of EXP-1/);
+  });
+});
