@@ -103,11 +103,11 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const sales = createSales(context, { steps });
   const payments = createPayments(context, {
     gateway: createPaymentGateway({ baseUrl: config.GATEWAY_URL, apiKey: config.GATEWAY_API_KEY }),
-    verifyPaymentWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
+    verifyWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
   });
   const orders = createOrders(context, {
     factory: createFactory({ baseUrl: config.FACTORY_URL, apiKey: config.FACTORY_API_KEY }),
-    verifyFactoryWebhook: verifyStandardWebhook(pairOf(config.FACTORY_WEBHOOK_SECRET), realClock),
+    verifyWebhook: verifyStandardWebhook(pairOf(config.FACTORY_WEBHOOK_SECRET), realClock),
     enrolmentPackageFor: enrolment.packageFor,
   });
   const registration = createRegistration(context, {
@@ -136,7 +136,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     reservationPaid: [orders.onReservationPaid],
     finalPaymentReceived: [registration.onFinalPaymentReceived],
     finalPaymentDeclined: [],
-    vinAssigned: [enrolment.onVinAssigned, orders.onVinAssigned],
+    vinAssigned: [enrolment.onVinAssigned],
     vehicleMoved: [
       async (_tx, moved) => metrics.onVehicleMoved(moved),
       payments.onVehicleMoved,
