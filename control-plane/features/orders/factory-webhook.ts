@@ -1,0 +1,115 @@
+import type { FactoryWebhook } from "@caas/contract/webhooks.ts";
+import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Actor } from "../../lifecycle/actor.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import { moveVehicle, type VehicleMove } from "../../lifecycle/move-vehicle.ts";
+import type { Transaction } from "../../store/database.ts";
+import { enqueue } from "../../store/jobs.ts";
+import { handOverEnrolmentJob } from "./hand-over-enrolment.ts";
+import { lockOrder, lockOrderByReference, type Order } from "./order-row.ts";
+import { recordPlacedOrder } from "./place-order.ts";
+
+const factory: Actor = { kind: "partner", id: "factory" };
+
+type Handled = { kind: "done" } | Refusal;
+const done = { kind: "done" } as const;
+
+/**
+ * What the factory tells about an order (DO6, AU5). Messages may be lost, come twice or out of order, so each is
+ * taken as evidence of everything before it: one that comes late finds its step already written.
+ */
+export async function handleFactoryWebhook(
+  context: Context,
+  tx: Transaction,
+  webhook: FactoryWebhook,
+): Promise<Handled> {
+  const { orderId: factoryOrderId, reference } = webhook.data;
+  const found = await lockOrderByReference(tx, reference);
+  if (found === undefined) return refuse("notFound", `no order of ours has the reference ${reference}`);
+  if (found.factory_order_id !== null && found.factory_order_id !== factoryOrderId)
+    return refuse("conflict", `${reference} is the factory's order ${found.factory_order_id}`);
+  // It overtook the answer to our own call: the factory has the order.
+  await recordPlacedOrder(context, tx, found, factoryOrderId);
+  const order = found.status === "placing" ? await lockOrder(tx, found.id) : found;
+
+  switch (webhook.type) {
+    case "order.manufacturing_started":
+      return start(context, tx, order);
+    case "order.vin_assigned":
+      return assignVin(context, tx, order, webhook.data.vin);
+    case "order.progressed":
+      return progress(context, tx, order, webhook.data);
+    case "order.completed":
+      return complete(context, tx, order, webhook.data.vin);
+  }
+}
+
+async function start(context: Context, tx: Transaction, order: Order): Promise<Handled> {
+  if (order.status !== "placed") return done;
+  await tx.updateTable("orders").set({ status: "inManufacturing" }).where("id", "=", order.id).execute();
+  return move(context, tx, order, { event: "manufacturingStarted" });
+}
+
+async function assignVin(context: Context, tx: Transaction, order: Order, vin: string): Promise<Handled> {
+  if (order.vin === vin) return done;
+  if (order.vin !== null) return refuse("conflict", `${order.reference} has the VIN ${order.vin} already`);
+  const other = await tx.selectFrom("vehicles").where("vin", "=", vin).select("id").executeTakeFirst();
+  if (other !== undefined) return refuse("conflict", `the VIN ${vin} belongs to another vehicle`);
+  const moved = await move(context, tx, order, { event: "vinAssigned", set: { vin }, detail: { vin } });
+  if (moved.kind === "refused") return moved;
+  await tx.updateTable("orders").set({ vin }).where("id", "=", order.id).execute();
+  await tx.updateTable("expedientes").set({ vin }).where("id", "=", order.expediente_id).execute();
+  await context.publish(tx, "vinAssigned", {
+    vehicleId: order.vehicle_id,
+    expedienteId: order.expediente_id,
+    vin,
+  });
+  await enqueue(tx, handOverEnrolmentJob, { orderId: order.id });
+  return done;
+}
+
+type Progress = Extract<FactoryWebhook, { type: "order.progressed" }>["data"];
+
+async function progress(context: Context, tx: Transaction, order: Order, data: Progress): Promise<Handled> {
+  const isOld = order.milestone !== null && data.progressPercent <= order.progress_percent;
+  if (order.status === "completed" || isOld) return done;
+  const started = await start(context, tx, order);
+  if (started.kind === "refused") return started;
+  const { progressPercent, milestone, eta } = data;
+  await tx
+    .updateTable("orders")
+    .set({ progress_percent: progressPercent, milestone, eta: new Date(eta) })
+    .where("id", "=", order.id)
+    .execute();
+  return move(context, tx, order, {
+    event: "manufacturingProgressed",
+    detail: { milestone, progressPercent, eta },
+  });
+}
+
+async function complete(context: Context, tx: Transaction, order: Order, vin: string): Promise<Handled> {
+  if (order.status === "completed") return done;
+  const started = await start(context, tx, order);
+  if (started.kind === "refused") return started;
+  const named = await assignVin(context, tx, order, vin);
+  if (named.kind === "refused") return named;
+  await tx
+    .updateTable("orders")
+    .set({ status: "completed", progress_percent: 100, eta: null })
+    .where("id", "=", order.id)
+    .execute();
+  return move(context, tx, order, {
+    event: "manufacturingCompleted",
+    set: { manufacturing_complete: true },
+  });
+}
+
+async function move(
+  context: Context,
+  tx: Transaction,
+  order: Order,
+  change: Pick<VehicleMove, "event" | "set" | "detail">,
+): Promise<Handled> {
+  const decision = await moveVehicle(context, tx, { vehicleId: order.vehicle_id, actor: factory, ...change });
+  return decision.kind === "refused" ? refuseByRule(decision) : done;
+}

@@ -1,0 +1,37 @@
+import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
+import type { Capability } from "../../lifecycle/capability.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import type { Factory } from "../../partners/factory.ts";
+import { handleJob } from "../../store/jobs.ts";
+import { recordCustomerNotified } from "./customer-notified.ts";
+import { type EnrolmentPackageFor, handOverEnrolment, handOverEnrolmentJob } from "./hand-over-enrolment.ts";
+import { openOrder, placeFactoryOrderJob } from "./open-order.ts";
+import { placeOrder } from "./place-order.ts";
+import { orderRoutes } from "./routes.ts";
+
+export type Orders = Capability & {
+  onReservationPaid: EventHandler<"reservationPaid">;
+  onNotificationAccepted: EventHandler<"notificationAccepted">;
+};
+
+/** Factory orders from the paid reservation to the finished car. `verifyWebhook` judges the factory's signatures. */
+export function createOrders(
+  context: Context,
+  parts: { factory: Factory; verifyWebhook: VerifyWebhook; enrolmentPackageFor: EnrolmentPackageFor },
+): Orders {
+  const { factory, enrolmentPackageFor } = parts;
+  return {
+    addRoutes: (routing) => orderRoutes(context, parts.verifyWebhook, routing),
+    jobs: [
+      handleJob(placeFactoryOrderJob, ({ orderId }, attempt) =>
+        placeOrder(context, factory, orderId, attempt),
+      ),
+      handleJob(handOverEnrolmentJob, ({ orderId }) =>
+        handOverEnrolment(context, factory, enrolmentPackageFor, orderId),
+      ),
+    ],
+    onReservationPaid: (tx, paid) => openOrder(context, tx, paid),
+    onNotificationAccepted: (tx, accepted) => recordCustomerNotified(context, tx, accepted),
+  };
+}

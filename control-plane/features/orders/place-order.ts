@@ -1,0 +1,74 @@
+import { system } from "../../lifecycle/actor.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import type { Factory } from "../../partners/factory.ts";
+import type { Transaction } from "../../store/database.ts";
+import { lockOrder, type Order } from "./order-row.ts";
+
+/**
+ * Places the order at the factory. Runs at least once: an order already placed is left alone, and a try that follows
+ * another first looks up by our reference what that one may have done.
+ *
+ * @throws PartnerUnavailable: try again later, the reference makes sure that one car is built
+ */
+export async function placeOrder(
+  context: Context,
+  factory: Factory,
+  orderId: string,
+  attempt: number,
+): Promise<void> {
+  const order = await context.db
+    .selectFrom("orders")
+    .where("id", "=", orderId)
+    .selectAll()
+    .executeTakeFirstOrThrow(() => new Error(`no order ${orderId}`));
+  if (order.status !== "placing") return;
+  const known = attempt > 1 ? await factory.findByReference(order.reference) : null;
+  const placed = known ?? (await askFactory(factory, order));
+  await context.db
+    .transaction()
+    .execute(async (tx) => recordPlacedOrder(context, tx, await lockOrder(tx, orderId), placed.orderId));
+}
+
+async function askFactory(factory: Factory, order: Order) {
+  const { base, options } = order.configuration;
+  const answer = await factory.placeOrder({
+    reference: order.reference,
+    configuration: { base, options: [...options] },
+  });
+  // Failing keeps the order in the queue, where staff see it; the factory may be put right meanwhile.
+  if (answer.kind === "refused")
+    throw new Error(`the factory refused ${order.reference}: ${answer.code}, ${answer.message}`);
+  return answer.value;
+}
+
+/**
+ * The factory has the order (VA1): from its answer, or from a webhook that overtook the answer. Once is enough.
+ * @param order its row, locked
+ */
+export async function recordPlacedOrder(
+  context: Context,
+  tx: Transaction,
+  order: Order,
+  factoryOrderId: string,
+): Promise<void> {
+  if (order.status !== "placing") return;
+  await tx
+    .updateTable("orders")
+    .set({ status: "placed", factory_order_id: factoryOrderId, placed_at: context.clock.now() })
+    .where("id", "=", order.id)
+    .execute();
+  const decision = await moveVehicle(context, tx, {
+    vehicleId: order.vehicle_id,
+    event: "factoryOrderPlaced",
+    actor: system,
+    set: { factory_order_placed: true },
+    detail: {
+      orderId: order.id,
+      factoryOrderId,
+      base: order.configuration.base,
+      options: order.configuration.options,
+    },
+  });
+  if (decision.kind === "refused") throw new Error(decision.message);
+}
