@@ -108,8 +108,9 @@ export function verifyJws(
 
 /** Raw 32-byte Ed25519 public key, base64url: the `x` of its JWK. */
 export function exportPublicKey(key: KeyObject): string {
-  const { x } = createPublicKey(key).export({ format: "jwk" });
-  if (x === undefined) throw new Error("not an Ed25519 key");
+  const { crv, x } = createPublicKey(key).export({ format: "jwk" });
+  // Keys of other curves have an `x` as well.
+  if (crv !== "Ed25519" || x === undefined) throw new Error("not an Ed25519 key");
   return x;
 }
 

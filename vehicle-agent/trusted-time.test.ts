@@ -48,6 +48,13 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(start);
   });
 
+  test("faults 8: a message from before a sleep does not make the sleep unseen", () => {
+    const clock = createTestClock(new Date("2026-05-01T00:00:00.000Z"));
+    const time = createTrustedTime(clock, start.getTime());
+    time.witness(new Date(start.getTime() - hourMs));
+    expect(time.now()).toEqual(new Date("2026-05-01T00:00:00.000Z"));
+  });
+
   test("a car that never heard anything signed keeps nothing", () => {
     const clock = createTestClock(start);
     expect(createTrustedTime(clock, 0).highestMs()).toBe(0);

@@ -7,11 +7,14 @@ export type TrustedTime = {
    * time asleep is unknown, so the wall clock may provisionally move it forward, never back.
    */
   now(): Date;
-  /** Takes a signed instant; an older one than already known changes nothing. */
+  /** Takes a signed instant; an older one than already known changes nothing, so a replay does not either. */
   witness(signed: Date): void;
   /** The highest time that rests on signatures alone, ms since 1970: what the journal keeps. */
   highestMs(): number;
 };
+
+/** A signed instant no older than this behind what we know is of now, and not a replay from before a sleep. */
+const freshWithinMs = 300_000;
 
 /** `persistedMs` is the `highestMs` of the last run, 0 in a new car. */
 export function createTrustedTime(
@@ -26,9 +29,10 @@ export function createTrustedTime(
     highestMs: () => (anchorMs === 0 ? 0 : highestMs()),
     now: () => new Date(witnessed ? highestMs() : Math.max(highestMs(), clock.now().getTime())),
     witness(signed) {
-      anchorMs = Math.max(highestMs(), signed.getTime());
+      const knownMs = highestMs();
+      if (signed.getTime() >= knownMs - freshWithinMs) witnessed = true;
+      anchorMs = Math.max(knownMs, signed.getTime());
       anchoredAtMs = clock.elapsedMs();
-      witnessed = true;
     },
   };
 }

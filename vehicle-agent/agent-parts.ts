@@ -1,0 +1,55 @@
+import type { EventEmitter } from "node:events";
+import type { Display, DisplayAck } from "@caas/contract/display.ts";
+import type { Outcome } from "@caas/contract/report.ts";
+import type { Logger } from "pino";
+import type { AgentClock } from "./agent-clock.ts";
+import type { Applier } from "./apply.ts";
+import type { Connection } from "./connection.ts";
+import type { Screen } from "./display.ts";
+import type { AgentIdentity } from "./identity.ts";
+import type { Journal } from "./journal.ts";
+import type { KeyRing } from "./key-ring.ts";
+import type { AgentMetrics } from "./metrics.ts";
+import type { AgentStorage } from "./storage.ts";
+import type { TrustedTime } from "./trusted-time.ts";
+import type { WakeUps } from "./wake-ups.ts";
+
+// What the pieces of one running agent share. `agent.ts` alone puts them together.
+
+export type AgentEvents = {
+  /** Connected, and the broker has taken the first report. */
+  connected: [];
+  disconnected: [reason: string];
+  /** A version was processed for the first time; its outcome is durable. */
+  outcome: [outcome: Outcome];
+  /** A report was handed to the broker and taken. */
+  reported: [seq: number];
+  refused: [reason: string];
+  displayed: [message: Display, result: DisplayAck["result"]];
+  keysAccepted: [version: number];
+  termEnded: [];
+  /** A simulated power loss: this agent is dead, its storage may be given to a new one. */
+  died: [];
+};
+
+export type AgentLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
+
+/** What a car's one timer wakes it for. */
+export type WakeUpName = "report" | "refusals" | "termEnd" | "telemetry";
+
+export type AgentParts = {
+  identity: AgentIdentity;
+  storage: AgentStorage;
+  clock: AgentClock;
+  random: () => number;
+  logger: AgentLogger;
+  metrics: AgentMetrics | undefined;
+  events: EventEmitter<AgentEvents>;
+  wakeUps: WakeUps<WakeUpName>;
+  keys: KeyRing;
+  journal: Journal;
+  time: TrustedTime;
+  applier: Applier;
+  screen: Screen;
+  connection: Connection;
+};

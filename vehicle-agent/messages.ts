@@ -1,0 +1,98 @@
+import { performance } from "node:perf_hooks";
+import { type DisplayAck, signDisplayAck, verifyDisplay } from "@caas/contract/display.ts";
+import { type Manifest, verifyManifest } from "@caas/contract/manifest.ts";
+import { parseTopic } from "@caas/contract/topics.ts";
+import { judgeManifest } from "./accept.ts";
+import type { AgentParts } from "./agent-parts.ts";
+import { keySetFileName } from "./identity.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** Takes one message from the link; called for one after another. `arrivedMs` is of `performance.now`. */
+export type MessageTaker = (topic: string, payload: Buffer, arrivedMs: number) => Promise<void>;
+
+export function createMessageTaker(parts: AgentParts & { reporter: Reporter }): MessageTaker {
+  const { identity, storage, metrics, logger, events, keys, journal, time, applier, reporter } = parts;
+  const { vin, proofKey } = identity;
+  let heldManifest: string | null = null;
+
+  async function takeManifest(token: string, arrivedMs: number): Promise<void> {
+    const result = verifyManifest(token, {
+      vin,
+      proofKey: proofKey.kid,
+      keyOf: (kid) => keys.keyOf(kid, time.now()),
+    });
+    if (result.kind === "refused") {
+      // The report names our key set; if there is a newer one with that key, it comes and the message is read.
+      if (result.reason === "unknownKey") heldManifest = token;
+      return reporter.refuse(`manifest.${result.reason}`);
+    }
+    const { manifest } = result;
+    // A change that a full disk left open is ended first: its outcome decides what this message is.
+    await applier.recover();
+    const verdict = judgeManifest(manifest, journal.record.outcome, keys.version);
+    if (verdict.kind !== "awaitKeys") time.witness(new Date(manifest.issuedAt));
+    switch (verdict.kind) {
+      case "awaitKeys":
+        heldManifest = token;
+        return reporter.send();
+      case "refuse":
+        return reporter.refuse(`manifest.${verdict.reason}`);
+      case "repeatOutcome":
+        return reporter.send();
+      case "process":
+        return process(manifest, arrivedMs);
+    }
+  }
+
+  async function process(manifest: Manifest, arrivedMs: number): Promise<void> {
+    const outcome = await applier.applyManifest(manifest, arrivedMs);
+    const { version, result } = outcome;
+    const reason = outcome.result === "applied" ? "none" : outcome.reason;
+    metrics?.changeProcessed(result, reason, performance.now() - arrivedMs);
+    logger.info({ vin, version, result, reason }, "a version was processed");
+    events.emit("outcome", outcome);
+    await reporter.send();
+  }
+
+  async function takeKeys(token: string, arrivedMs: number): Promise<void> {
+    const result = keys.accept(token);
+    if (result.kind === "refused") return reporter.refuse(`keys.${result.reason}`);
+    time.witness(new Date(result.keySet.issuedAt));
+    if (!result.newer) return;
+    await storage.write(keySetFileName, token);
+    events.emit("keysAccepted", result.keySet.version);
+    const held = heldManifest;
+    heldManifest = null;
+    await reporter.send();
+    if (held !== null) await takeManifest(held, arrivedMs);
+  }
+
+  async function takeDisplay(token: string): Promise<void> {
+    const message = verifyDisplay(token, vin, (kid) => keys.keyOf(kid, time.now()));
+    if (message === null) return reporter.refuse("display.untrusted");
+    time.witness(new Date(message.issuedAt));
+    const result = await parts.screen.show(message, time.now());
+    events.emit("displayed", message, result);
+    const ack: DisplayAck = { vin, id: message.id, result, at: time.now().toISOString() };
+    parts.connection.publish("display-ack", signDisplayAck(ack, proofKey)).catch((error: unknown) => {
+      logger.debug({ vin, err: error }, "an acknowledgement was lost; the message comes again");
+    });
+  }
+
+  return async (topic, payload, arrivedMs) => {
+    const address = parseTopic(topic);
+    if (address === null || address.vin !== vin) return reporter.refuse("link.otherTopic");
+    // A compact JWS is ASCII: any other byte stays one character and is refused by the decoder.
+    const token = payload.toString("latin1");
+    switch (address.kind) {
+      case "manifest":
+        return takeManifest(token, arrivedMs);
+      case "keys":
+        return takeKeys(token, arrivedMs);
+      case "display":
+        return takeDisplay(token);
+      default:
+        return reporter.refuse("link.otherTopic");
+    }
+  };
+}

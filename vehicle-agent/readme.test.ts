@@ -1,0 +1,23 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { failpointNames } from "./failpoints.ts";
+import { lifecycle } from "./lifecycle.ts";
+import { createAgentMetrics } from "./metrics.ts";
+
+const read = (name: string) => readFile(join(import.meta.dirname, name), "utf8");
+
+test("the README shows the lifecycle as it is, row by row", async () => {
+  const rows = [...(await read("README.md")).matchAll(/^\| (\w+) +\| (\w+) +\| (\w+) +\|$/gm)]
+    .map(([, ...cells]) => cells)
+    .filter(([state]) => state !== "state");
+  expect(rows).toEqual(lifecycle.map((row) => [...row]));
+});
+
+test("the README names every metric, failpoint and variable", async () => {
+  const readme = await read("README.md");
+  const metrics = (await createAgentMetrics().registry.getMetricsAsJSON()).map(({ name }) => name);
+  const variables = (await read("config.ts")).match(/\b(CAAS_[A-Z_]+|LOG_LEVEL)(?=:)/g) ?? [];
+  expect(variables.length).toBeGreaterThan(5);
+  for (const name of [...metrics, ...failpointNames, ...variables]) expect(readme).toContain(`\`${name}`);
+});
