@@ -5,20 +5,12 @@ import { newId } from "../../store/ids.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
 import { grantPlan } from "./grant-plan.ts";
 import { toEntry } from "./manifest-entry.ts";
+import type { UnprovedChange, Wanted } from "./wanted.ts";
 
 // An entitlement is what a car may hold and for how long: wanted → proved → ending → ended. It outlives the
 // activation that asked for it: term end and withdrawal act on it.
 
 export const entitlementTimer = "entitlementEnds";
-
-export type Wanted = {
-  vehicleId: string;
-  source: "plan" | "service";
-  code: string;
-  configuration: { readonly [key: string]: unknown };
-  /** `null`: for the car's life. */
-  durationSeconds: number | null;
-};
 
 export type Entitlements = {
   want(tx: Transaction, wanted: Wanted): Promise<string>;
@@ -35,8 +27,6 @@ export type Entitlements = {
   finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
   timers: readonly TimerHandler[];
 };
-
-export type UnprovedChange = { kind: "plan" } | { kind: "service"; entitlementId: string; applyBefore: Date };
 
 /** @param withdraw makes a new manifest for the car after an entitlement began to end */
 export function createEntitlements(

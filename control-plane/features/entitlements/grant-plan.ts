@@ -1,5 +1,5 @@
 import type { Transaction } from "../../store/database.ts";
-import type { Wanted } from "./entitlements.ts";
+import type { Wanted } from "./wanted.ts";
 
 /** The code under which the base configuration stands in every manifest. */
 export const plataformaBase = "plataformaBase";

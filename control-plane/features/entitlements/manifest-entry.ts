@@ -1,5 +1,5 @@
 import { type ManifestEntry, manifestEntrySchema } from "@caas/contract/manifest.ts";
-import type { UnprovedChange } from "./entitlements.ts";
+import type { UnprovedChange } from "./wanted.ts";
 
 type Row = {
   id: string;

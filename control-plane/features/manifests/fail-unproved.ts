@@ -2,8 +2,8 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { setTimer } from "../../store/timers.ts";
 import { writeVersion } from "./change-manifest.ts";
+import type { EntitlementSource } from "./entitlement-source.ts";
 import type { LinkRow } from "./link-row.ts";
-import type { EntitlementSource } from "./manifests.ts";
 
 export type Failure = {
   reason: string;

@@ -4,9 +4,9 @@ import type { Context } from "../../lifecycle/context.ts";
 import { recordStep } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
+import type { EntitlementSource } from "./entitlement-source.ts";
 import { failUnproved } from "./fail-unproved.ts";
 import type { LinkRow } from "./link-row.ts";
-import type { EntitlementSource } from "./manifests.ts";
 
 /** What a report changed, for metrics. */
 export type Ingested =

@@ -1,4 +1,3 @@
-import type { ManifestEntry } from "@caas/contract/manifest.ts";
 import type { Presence } from "@caas/contract/presence.ts";
 import type { Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
@@ -7,19 +6,10 @@ import type { Transaction } from "../../store/database.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
 import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
+import type { EntitlementSource, UnprovedChange } from "./entitlement-source.ts";
 import { failUnproved, planRetryMs, planRetryTimer } from "./fail-unproved.ts";
 import { type Ingested, ingestReport } from "./ingest-report.ts";
 import { type LinkRow, lockLink } from "./link-row.ts";
-
-/** The change that a version is to prove, as the entitlements list it. */
-export type UnprovedChange = { kind: "plan" } | { kind: "service"; entitlementId: string; applyBefore: Date };
-
-/** What the engine asks of the entitlements: the truth that a manifest projects. */
-export type EntitlementSource = {
-  listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
-  provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
-  finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
-};
 
 export type Carried =
   | { kind: "carried"; version: number }

@@ -1,0 +1,12 @@
+import type { ManifestEntry } from "@caas/contract/manifest.ts";
+import type { Transaction } from "../../store/database.ts";
+
+/** The change that a version is to prove, as the entitlements list it. */
+export type UnprovedChange = { kind: "plan" } | { kind: "service"; entitlementId: string; applyBefore: Date };
+
+/** What the engine asks of the entitlements: the truth that a manifest projects. */
+export type EntitlementSource = {
+  listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
+  provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
+  finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
+};
