@@ -1,0 +1,263 @@
+import { chmodSync, createWriteStream, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { businessClockFrom } from "@caas/contract/business-clock.ts";
+import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
+import { packageFileName } from "./car-folders.ts";
+import { createDemoStaff, listStaffLogins, type StaffLogins } from "./demo-staff.ts";
+import {
+  allPartners,
+  brokerEnvironment,
+  carEnvironment,
+  controlPlaneEnvironment,
+  demoCarsEnvironment,
+  type Environment,
+  type Installation,
+  isSet,
+  listOutsidePartners,
+  restUrl,
+  type StandInAddresses,
+  standInsEnvironment,
+} from "./part-environments.ts";
+import { choosePorts, type Ports, StartRefused } from "./ports.ts";
+import { startEmbeddedPostgres } from "./postgres/embedded-postgres.ts";
+import { FolderInUse, lockFolder } from "./postgres/folder-lock.ts";
+import type { Durability } from "./postgres/server-process.ts";
+import { openSecrets } from "./secrets.ts";
+import { type RunningChild, type Supervisor, superviseChildren } from "./supervise.ts";
+
+export type PlatformOptions = {
+  /** Holds everything that survives a restart, the logs too. Made when absent. */
+  dataDir: string;
+  ports: "default" | "free";
+  /** Whatever it names is used instead of ours: DATABASE_URL, MQTT_URL, FACTORY_URL … */
+  environment: Environment;
+  /** A part ended by itself; nothing is restarted. `reason` holds its last lines. */
+  onFailure: (reason: string) => void;
+  /** Ends a start that is under way, which then throws. */
+  signal?: AbortSignal;
+  /** Default `full`; `none` for folders thrown away after the run. */
+  durability?: Durability;
+};
+
+export type Platform = {
+  dataDir: string;
+  rest: string;
+  ports: Ports;
+  databaseUrl: string;
+  /** `null` where every partner is an outside one. */
+  standIns: StandInAddresses | null;
+  /** Why nobody can play the partners' people here (the factory's hand, the mailbox), or `null`. */
+  whyNoStory: string | null;
+  staff: StaffLogins;
+  ownBroker: boolean;
+  /** Below it a folder a car, for the one process of many cars. */
+  demoCarsFolder: string;
+  /** Below it a folder a car, each for a process of its own. */
+  storyCarsFolder: string;
+  /** Resolves when the cars that have a folder are connected. */
+  startDemoCars: () => Promise<RunningChild>;
+  /** A car in a process of its own, connected when it resolves. `port` 0: any free one for its screen. */
+  startCar: (car: {
+    name: string;
+    folder: string;
+    port: number;
+    probeCommand?: string;
+  }) => Promise<RunningChild>;
+  /** Everything, in reverse order. */
+  stop: () => Promise<void>;
+};
+
+/** Children get this long each; the tree has 5 s in all, and closing in turn they rarely need a tenth of it. */
+const stopTimeoutMs = 2_000;
+
+const entries = {
+  standIns: new URL("../simulator/partners/main.ts", import.meta.url),
+  broker: new URL("../broker/main.ts", import.meta.url),
+  controlPlane: new URL("../control-plane/main.ts", import.meta.url),
+  demoCars: new URL("./demo-cars.ts", import.meta.url),
+  car: new URL("../vehicle-agent/main.ts", import.meta.url),
+};
+
+/**
+ * Starts the parts as child processes, each beside what it does not need: database, partners, keys and broker
+ * together, then the control plane, which migrates. Whatever the environment names is used and not started.
+ *
+ * @throws StartRefused with a sentence for a person (a taken port, a folder in use); Error with a child's last lines
+ */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const { dataDir, signal, onFailure } = options;
+  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+  // The database may run as another user, who must be able to pass through (see start/postgres).
+  chmodSync(dataDir, 0o711);
+  const unlock = lock(dataDir);
+  const supervisor = superviseChildren({
+    logFolder: join(dataDir, "logs"),
+    stopTimeoutMs,
+    onUnexpectedExit: ({ name, code, signal: killedBy, lastLines }) =>
+      onFailure(
+        [`${name} ended by itself with ${killedBy ?? `code ${code}`}. Its last lines:`, ...lastLines].join(
+          "\n",
+        ),
+      ),
+  });
+  const running: Running = { supervisor, stopDatabase: null };
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= stopAll(running).finally(unlock);
+    return stopped;
+  };
+  // Told to end while starting: the children under way fail, and so does the start.
+  signal?.addEventListener("abort", () => void supervisor.stop(), { once: true });
+  try {
+    const ports = await choosePorts(options.ports, options.environment);
+    return await startParts(options, ports, running, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+type Running = { supervisor: Supervisor; stopDatabase: (() => Promise<void>) | null };
+
+/** The database last: everybody else writes to it until the end. */
+async function stopAll(running: Running): Promise<void> {
+  await running.supervisor.stop();
+  await running.stopDatabase?.();
+}
+
+async function startParts(
+  options: PlatformOptions,
+  ports: Ports,
+  running: Running,
+  stop: () => Promise<void>,
+): Promise<Platform> {
+  const { dataDir, environment } = options;
+  const { supervisor } = running;
+  const businessTime = environment.CAAS_BUSINESS_TIME || undefined;
+  const secrets = openSecrets(dataDir);
+  const installation: Installation = { dataDir, ports, secrets, environment, businessTime };
+  const keysDir = join(dataDir, "keys");
+  mkdirSync(keysDir, { recursive: true, mode: 0o700 });
+  const outside = listOutsidePartners(environment);
+  const ownBroker = !isSet(environment, "MQTT_URL");
+
+  const [databaseUrl, standIns] = await settleAll([
+    provideDatabase(options, running),
+    outside.length === allPartners.length ? null : startStandIns(supervisor, installation),
+    prepareKeyFolder(keysDir, businessClockFrom(businessTime)).then((certificates) =>
+      ownBroker
+        ? supervisor.start({
+            name: "broker",
+            entry: entries.broker,
+            env: brokerEnvironment(installation, certificates),
+          })
+        : null,
+    ),
+  ]);
+  await supervisor.start({
+    name: "control-plane",
+    entry: entries.controlPlane,
+    env: controlPlaneEnvironment(installation, { databaseUrl, keysDir, standIns }),
+  });
+  const staff = listStaffLogins(secrets);
+  await createDemoStaff(databaseUrl, staff);
+
+  const demoCarsFolder = join(dataDir, "cars");
+  return {
+    dataDir,
+    rest: restUrl(installation),
+    ports,
+    databaseUrl,
+    standIns,
+    whyNoStory: explainNoStory(outside),
+    staff,
+    ownBroker,
+    demoCarsFolder,
+    storyCarsFolder: join(dataDir, "story-cars"),
+    startDemoCars: () =>
+      supervisor.start({
+        name: "demo-cars",
+        entry: entries.demoCars,
+        env: demoCarsEnvironment(installation, demoCarsFolder),
+      }),
+    startCar: ({ name, folder, port, probeCommand }) =>
+      supervisor.start({
+        name,
+        entry: entries.car,
+        args: ["run", "--data", folder, "--package", join(folder, packageFileName)],
+        env: {
+          ...carEnvironment(installation, port),
+          ...(probeCommand === undefined ? {} : { CAAS_AGENT_PROBE_COMMAND: probeCommand }),
+        },
+      }),
+    stop,
+  };
+}
+
+function lock(dataDir: string): () => void {
+  try {
+    return lockFolder(dataDir);
+  } catch (error) {
+    if (error instanceof FolderInUse) throw new StartRefused(`${error.message} (--data DIR names another.)`);
+    throw error;
+  }
+}
+
+async function provideDatabase(options: PlatformOptions, running: Running): Promise<string> {
+  const { dataDir, environment, durability, onFailure } = options;
+  const given = environment.DATABASE_URL;
+  if (given !== undefined && given !== "") return given;
+  const logFolder = join(dataDir, "logs");
+  mkdirSync(logFolder, { recursive: true });
+  const log = createWriteStream(join(logFolder, "postgres.log"), { flags: "a" });
+  const write = (message: string) => void log.write(`${message}\n`);
+  const server = await startEmbeddedPostgres({
+    dataDir: join(dataDir, "postgres"),
+    ...(durability === undefined ? {} : { durability }),
+    logger: { debug: write, info: write, warn: write },
+    onUnexpectedExit: (reason) => onFailure(`PostgreSQL ended by itself. Its last lines:\n${reason}`),
+  });
+  running.stopDatabase = async () => {
+    await server.stop();
+    log.end();
+  };
+  return server.url;
+}
+
+async function startStandIns(supervisor: Supervisor, installation: Installation): Promise<StandInAddresses> {
+  const folder = join(installation.dataDir, "partners");
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { addresses } = await supervisor.start({
+    name: "partners",
+    entry: entries.standIns,
+    env: standInsEnvironment(installation, folder),
+  });
+  const address = (name: keyof StandInAddresses): string => {
+    const found = addresses[name];
+    if (found === undefined) throw new Error(`the stand-ins do not say where the ${name} listens`);
+    return found;
+  };
+  return {
+    factory: address("factory"),
+    gateway: address("gateway"),
+    vss: address("vss"),
+    authority: address("authority"),
+    transport: address("transport"),
+    inbox: address("inbox"),
+    smtp: address("smtp"),
+  };
+}
+
+/** The demonstration plays these partners' people: it cannot where they are real. */
+function explainNoStory(outside: readonly string[]): string | null {
+  const needed = ["factory", "transport", "smtp"].filter((name) => outside.includes(name));
+  return needed.length === 0
+    ? null
+    : `the story plays the people of our own stand-ins, and ${needed.join(" and ")} ${needed.length === 1 ? "is" : "are"} an outside system here`;
+}
+
+/** All of them, or the first failure once none is under way any more: nothing starts while we already close. */
+async function settleAll<T extends readonly unknown[]>(work: readonly [...T]) {
+  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
+  return Promise.all(work);
+}

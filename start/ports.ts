@@ -1,0 +1,94 @@
+import { createServer } from "node:net";
+
+/** The ports people look for. All others (database, partners' interfaces) are free ones that we hand on. */
+export const portTable = {
+  rest: { variable: "HTTP_PORT", port: 8080, serves: "REST interface" },
+  mqtt: { variable: "BROKER_TCP_PORT", port: 1883, serves: "MQTT broker, plain" },
+  mqttTls: { variable: "BROKER_TLS_PORT", port: 8883, serves: "MQTT broker, TLS" },
+  brokerMetrics: { variable: "BROKER_METRICS_PORT", port: 9101, serves: "metrics of the broker" },
+  carMetrics: {
+    variable: "CAAS_AGENT_HTTP_PORT",
+    port: 9102,
+    serves: "screen and metrics of the story's car",
+  },
+  fleetMetrics: { variable: "DEMO_CARS_HTTP_PORT", port: 9103, serves: "metrics of the demo cars" },
+  inbox: { variable: "INBOX_HTTP_PORT", port: 8025, serves: "inbox" },
+  smtp: { variable: "INBOX_SMTP_PORT", port: 1025, serves: "SMTP of the inbox" },
+} as const satisfies Record<string, { variable: string; port: number; serves: string }>;
+
+export type PortName = keyof typeof portTable;
+export type Ports = Readonly<Record<PortName, number>>;
+
+/** Wrong use or something in the way: said in a sentence, without a stack. */
+export class StartRefused extends Error {
+  override name = "StartRefused";
+}
+
+const names = Object.keys(portTable).filter((name): name is PortName => Object.hasOwn(portTable, name));
+
+/**
+ * `default`: the table's ports, or what the environment sets instead, and each must be free. `free`: ports
+ * nobody uses, for runs beside another.
+ *
+ * @throws StartRefused naming the port, what it is for and the variable that changes it
+ */
+export async function choosePorts(
+  which: "default" | "free",
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Ports> {
+  const wanted = (name: PortName) => (which === "free" ? 0 : readPort(name, environment));
+  const held = await Promise.all(names.map(async (name) => ({ name, ...(await hold(name, wanted(name))) })));
+  await Promise.all(held.map(({ release }) => release()));
+  const taken = held.find(({ problem }) => problem !== null);
+  if (taken?.problem) throw new StartRefused(taken.problem);
+  const port = (name: PortName) => held.find((one) => one.name === name)?.port ?? 0;
+  return {
+    rest: port("rest"),
+    mqtt: port("mqtt"),
+    mqttTls: port("mqttTls"),
+    brokerMetrics: port("brokerMetrics"),
+    carMetrics: port("carMetrics"),
+    fleetMetrics: port("fleetMetrics"),
+    inbox: port("inbox"),
+    smtp: port("smtp"),
+  };
+}
+
+function readPort(name: PortName, environment: Readonly<Record<string, string | undefined>>): number {
+  const { variable, port } = portTable[name];
+  const text = environment[variable];
+  if (text === undefined || text === "") return port;
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new StartRefused(`${variable} must be a port, 0 (any free one) to 65535; it is "${text}".`);
+  return Number(text);
+}
+
+type Held = { port: number; problem: string | null; release: () => Promise<void> };
+
+/** Listens until `release`, so that no two of our own parts are given one port. */
+function hold(name: PortName, port: number): Promise<Held> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (error) => {
+      const problem = explain(name, port, error);
+      resolve({ port, problem, release: async () => undefined });
+    });
+    server.listen({ host: "127.0.0.1", port, exclusive: true }, () => {
+      const address = server.address();
+      const got = address === null || typeof address === "string" ? port : address.port;
+      const release = () => new Promise<void>((done) => server.close(() => done()));
+      resolve({ port: got, problem: null, release });
+    });
+  });
+}
+
+function explain(name: PortName, port: number, error: NodeJS.ErrnoException): string {
+  const { variable, serves } = portTable[name];
+  const why =
+    error.code === "EADDRINUSE"
+      ? "is taken by another program"
+      : error.code === "EACCES"
+        ? "needs more rights than this user has"
+        : `cannot be had (${error.message})`;
+  return `Port ${port} (${serves}) ${why}. Set ${variable} to another port, or take free ones with --ports free.`;
+}

@@ -1,0 +1,47 @@
+import { arrangeTransport, linkApp, payAndRegister } from "./story/bring-it-home.ts";
+import { awaitBuilding, payReservation, registerSale, type Telling } from "./story/buy-the-car.ts";
+import { silentNarrator } from "./story/narrate.ts";
+import { choosePlan, inventPerson } from "./story/people.ts";
+import { runPlainly } from "./story/step.ts";
+import type { World } from "./story/world.ts";
+
+/** Sales under way together: two cores are busy with fewer, and the story beside them still moves. */
+const soldAtOnce = 8;
+
+/**
+ * Sells `count` cars the way every car is sold: over REST, to customers who pay, wait, and link their app.
+ * @param onSold hears how many are done
+ * @throws the first failure, after the sales under way have ended
+ */
+export async function sellDemoCars(
+  world: World,
+  count: number,
+  options: { mark: string; now: () => Date; onSold?: (done: number) => void; signal?: AbortSignal },
+): Promise<void> {
+  const telling: Telling = { world, step: runPlainly, narrator: silentNarrator };
+  let next = 0;
+  let done = 0;
+  const sellInTurn = async () => {
+    while (next < count && options.signal?.aborted !== true) {
+      next += 1;
+      await sellOne(telling, next, `${options.mark}-${next}`, options.now());
+      done += 1;
+      options.onSold?.(done);
+    }
+  };
+  const settled = await Promise.allSettled(Array.from({ length: Math.min(soldAtOnce, count) }, sellInTurn));
+  for (const result of settled) if (result.status === "rejected") throw result.reason;
+}
+
+async function sellOne(telling: Telling, number: number, mark: string, now: Date): Promise<void> {
+  const purchase = await registerSale(telling, inventPerson(number, mark), choosePlan(number));
+  try {
+    await payReservation(telling, purchase);
+    const bought = await awaitBuilding(telling, purchase);
+    await payAndRegister(telling, bought);
+    await arrangeTransport(telling, bought, now);
+    await linkApp(telling, bought);
+  } finally {
+    await purchase.feed.stop();
+  }
+}

@@ -1,0 +1,123 @@
+import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import * as z from "zod";
+import type { RestClient } from "../rest/rest-client.ts";
+import { type Feed, followSteps } from "./feed.ts";
+import { awaitMail, readCredentials } from "./inbox.ts";
+import type { Narrator } from "./narrate.ts";
+import type { Person, PlanChoice } from "./people.ts";
+import type { RunStep } from "./step.ts";
+import { type Car, signIn, type World } from "./world.ts";
+
+// Chapter one: from the sales desk to a car that is built and waits for its final payment.
+
+/** What the sales desk holds after a sale. */
+export type Sale = { expedienteId: string; vehicleId: string; reference: string; feed: Feed };
+
+/** A sale whose customer has signed in. */
+export type Purchase = Sale & { person: Person; customer: RestClient };
+
+export type BuiltCar = Purchase & { car: Car };
+
+export type Telling = { world: World; step: RunStep; narrator: Narrator };
+
+export const goodCard = "pm_card_visa";
+export const refusedCard = "pm_card_chargeDeclined";
+
+const saleSchema = z.object({
+  expediente: z.object({
+    expedienteId: z.string(),
+    reference: z.string(),
+    vehicle: z.object({ vehicleId: z.string() }),
+  }),
+});
+
+/** Staff register the sale; the credentials come by mail, and the customer signs in with them (LF1). */
+export async function registerSale(telling: Telling, person: Person, plan: PlanChoice): Promise<Purchase> {
+  const { world, step, narrator } = telling;
+  const sale = await step({
+    name: "sale",
+    actor: "staff",
+    async run(): Promise<Sale> {
+      const { expediente } = await world.sales.post(
+        "/api/sales",
+        { customer: person, planComercial: plan },
+        saleSchema,
+      );
+      const feed = followSteps(world.sales, expediente.expedienteId, narrator.step);
+      await feed.until("the registered sale", ({ event }) => event === "saleRegistered");
+      const { expedienteId, reference, vehicle } = expediente;
+      return { expedienteId, reference, vehicleId: vehicle.vehicleId, feed };
+    },
+  });
+  const login = await step({
+    name: "credentials",
+    actor: "platform",
+    async run() {
+      const mail = await awaitMail(world.partners.inbox, { to: person.email, subject: sale.reference });
+      await sale.feed.until("the credentials' mail", ({ event }) => event === "credentialsMailed");
+      narrator.act("customer", `${person.name} reads "${mail.subject}" in the inbox`);
+      return readCredentials(mail);
+    },
+  });
+  const customer = await step({
+    name: "sign-in",
+    actor: "customer",
+    async run() {
+      const client = await signIn(world.rest, login);
+      narrator.act("customer", `${person.name} signs in with the mailed password`);
+      return client;
+    },
+  });
+  return { ...sale, person, customer };
+}
+
+/** The customer pays the reservation, and the factory order follows unaided (LF2). */
+export async function payReservation({ step }: Telling, purchase: Purchase): Promise<void> {
+  const { customer, expedienteId, feed } = purchase;
+  await step({
+    name: "reservation",
+    actor: "customer",
+    async run() {
+      const path = `/api/expedientes/${expedienteId}/reservation-payment`;
+      await customer.post(path, { paymentMethod: goodCard }, z.object({ paymentId: z.string() }));
+      await feed.until("the reservation", ({ event }) => event === "reservationPaid");
+    },
+  });
+  await step({
+    name: "factory-order",
+    actor: "platform",
+    run: () => feed.until("the factory order", ({ to }) => to === "Ordered"),
+  });
+}
+
+/** The factory builds; its hand installs the enrolment package, and the car wakes up and reports (LF3, LF4). */
+export async function awaitBuilding(
+  { world, step, narrator }: Telling,
+  purchase: Purchase,
+): Promise<BuiltCar> {
+  const { feed } = purchase;
+  const given = await step({
+    name: "vin",
+    actor: "factory",
+    async run() {
+      const { detail } = await feed.until("the VIN", ({ event }) => event === "vinAssigned");
+      const { vin } = z.looseObject({ vin: z.string() }).parse(detail);
+      return world.partners.factory.get(`/_control/enrolments?vin=${vin}`, enrolmentPackageSchema);
+    },
+  });
+  const car = await step({
+    name: "enrolment",
+    actor: "car",
+    async run() {
+      const woken = await world.wakeCar(given);
+      narrator.act("factory", `The factory installs the enrolment package in ${given.vin}; the car enrols`);
+      return woken;
+    },
+  });
+  await step({
+    name: "ready",
+    actor: "factory",
+    run: () => feed.until("the finished car", ({ to }) => to === "PaymentPending"),
+  });
+  return { ...purchase, car };
+}

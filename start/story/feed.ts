@@ -1,0 +1,101 @@
+import * as z from "zod";
+import type { RestClient } from "../rest/rest-client.ts";
+
+/** A step as `GET /api/expedientes/:id/steps` shows it. */
+export const feedStepSchema = z.object({
+  id: z.int(),
+  at: z.string(),
+  actor: z.enum(["system", "staff", "customer", "partner", "vehicle"]),
+  automatic: z.boolean(),
+  event: z.string(),
+  from: z.string().nullable(),
+  to: z.string().nullable(),
+  automation: z.object({ row: z.string(), step: z.string() }).nullable(),
+  activationId: z.string().nullable(),
+  detail: z.record(z.string(), z.unknown()),
+});
+export type FeedStep = z.infer<typeof feedStepSchema>;
+
+export type Feed = {
+  /** What has come so far, in the order it came. */
+  steps(): readonly FeedStep[];
+  /**
+   * The first step, past or to come, that `fits`.
+   * @param what completes "waited in vain for …"
+   * @throws after `timeoutMs` (default 20 s), or when the feed cannot be read
+   */
+  until(what: string, fits: (step: FeedStep) => boolean, timeoutMs?: number): Promise<FeedStep>;
+  stop(): Promise<void>;
+};
+
+/** Each answer comes at the first step, so this only bounds how long a late one could be missed (see below). */
+const waitMs = 5_000;
+const patienceMs = 20_000;
+
+/** Follows an expediente by long polls; `onStep` hears each step once. */
+export function followSteps(
+  client: RestClient,
+  expedienteId: string,
+  onStep: (step: FeedStep) => void = () => undefined,
+): Feed {
+  const taken = new Map<number, FeedStep>();
+  const waiters = new Set<() => void>();
+  const stopping = new AbortController();
+  let failure: unknown = null;
+
+  async function ask(after: number, wait: number): Promise<readonly FeedStep[]> {
+    const path = `/api/expedientes/${expedienteId}/steps?after=${after}&waitMs=${wait}`;
+    const answer = z.object({ steps: z.array(feedStepSchema) });
+    const { steps } = await client.get(path, answer, { signal: stopping.signal });
+    const fresh = steps.filter(({ id }) => !taken.has(id));
+    for (const step of fresh) {
+      taken.set(step.id, step);
+      onStep(step);
+    }
+    if (fresh.length > 0) for (const wake of [...waiters]) wake();
+    return steps;
+  }
+
+  async function follow(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const last = Math.max(0, ...taken.keys());
+      const steps = await ask(last, waitMs);
+      // Numbers are drawn before the commit, so a lower one may become visible after a higher one was read.
+      if (steps.length === 0) await ask(0, 0);
+    }
+  }
+  const following = follow().catch((error: unknown) => {
+    if (stopping.signal.aborted) return;
+    failure = error;
+    for (const wake of [...waiters]) wake();
+  });
+
+  return {
+    steps: () => [...taken.values()],
+    until(what, fits, timeoutMs = patienceMs) {
+      return new Promise((resolve, reject) => {
+        const end = (finish: () => void) => {
+          clearTimeout(timer);
+          waiters.delete(look);
+          finish();
+        };
+        const timer = setTimeout(() => {
+          const last = [...taken.values()].at(-1);
+          const stand = last === undefined ? "no step was recorded" : `the last step is ${last.event}`;
+          end(() => reject(new Error(`waited ${timeoutMs} ms in vain for ${what}; ${stand}`)));
+        }, timeoutMs);
+        const look = () => {
+          const found = [...taken.values()].find(fits);
+          if (found !== undefined) end(() => resolve(found));
+          else if (failure !== null) end(() => reject(failure));
+        };
+        waiters.add(look);
+        look();
+      });
+    },
+    async stop() {
+      stopping.abort();
+      await following;
+    },
+  };
+}

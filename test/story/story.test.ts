@@ -1,0 +1,312 @@
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import * as z from "zod";
+import {
+  arrangeTransport,
+  linkApp,
+  payAndRegister,
+  startFinalPayment,
+} from "../../start/story/bring-it-home.ts";
+import { type BuiltCar, refusedCard } from "../../start/story/buy-the-car.ts";
+import type { FeedStep } from "../../start/story/feed.ts";
+import { playHappyStory } from "../../start/story/happy-story.ts";
+import { awaitMail, readMails } from "../../start/story/inbox.ts";
+import { createStepRunner } from "../../start/story/step.ts";
+import { browseCatalog, buyService, readActivation } from "../../start/story/switch-a-service-on.ts";
+import { buyCar, openStage, ownCar, readConfiguration, readGatewayBooks, type Stage } from "./stage.ts";
+
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await openStage();
+}, 120_000);
+
+afterAll(() => stage.stop());
+
+const supportMailbox = "support@caas.example";
+
+/** The states a car or an activation went through, in the order they were recorded. */
+function statesOf(steps: readonly FeedStep[]): string[] {
+  return steps
+    .toSorted((left, right) => left.id - right.id)
+    .filter(({ from, to }) => to !== null && to !== from)
+    .map(({ to }) => to ?? "");
+}
+
+const manifestSchema = z.object({
+  version: z.int(),
+  hash: z.string(),
+  entries: z.array(z.looseObject({ code: z.string() })),
+});
+
+function readManifest({ customer, vehicleId }: BuiltCar) {
+  return customer.get(`/api/vehicles/${vehicleId}/manifest`, manifestSchema);
+}
+
+async function readVehicleState({ customer, vehicleId }: BuiltCar): Promise<string> {
+  return (await customer.get(`/api/vehicles/${vehicleId}`, z.object({ state: z.string() }))).state;
+}
+
+async function readExpediente({ customer, expedienteId }: BuiltCar) {
+  const schema = z.looseObject({
+    status: z.string(),
+    reservationCents: z.int(),
+    payments: z.array(z.object({ paymentId: z.string(), kind: z.string(), status: z.string() })),
+    delivery: z.looseObject({ status: z.string(), receivedBy: z.string().nullable() }).nullable(),
+  });
+  return customer.get(`/api/expedientes/${expedienteId}`, schema);
+}
+
+test("the story: from a sale to a paid service switched on in the car (LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14 VA15, SA1 SA2 SA3 SA6 SA9 SA10 SA17)", {
+  timeout: 90_000,
+}, async () => {
+  const telling = await stage.tell();
+  const steps: FeedStep[] = [];
+  const runner = createStepRunner();
+  const narrator = { act: () => undefined, step: (step: FeedStep) => void steps.push(step) };
+  const end = await playHappyStory(
+    { ...telling, step: runner.run, narrator },
+    "teststory",
+    stage.clock.now(),
+  );
+  expect(end).toEqual({ vehicleState: "Operational", activationState: "ServiceActive", payment: "captured" });
+
+  expect(statesOf(steps.filter(({ activationId }) => activationId === null))).toEqual([
+    "Ordered",
+    "InManufacturing",
+    "ReadyAtFactory",
+    "PaymentPending",
+    "Registered",
+    "InTransit",
+    "DeliveryAttempt",
+    "Delivered",
+    "Operational",
+  ]);
+  expect(statesOf(steps.filter(({ activationId }) => activationId !== null))).toEqual([
+    "ServiceSelected",
+    "MaintenanceCheck",
+    "PaymentInitiated",
+    "OTAQueue",
+    "OTAAttempt",
+    "ServiceActive",
+  ]);
+  // AU1 AU7 AU9 AU11 AU12 are people's; AU2 AU3 AU4 AU5 AU6 AU8 AU13 AU14 AU15 run unaided.
+  const rows = new Map(
+    steps.flatMap(({ automation, automatic }) => (automation === null ? [] : [[automation.row, automatic]])),
+  );
+  expect(
+    [...rows]
+      .filter(([, automatic]) => automatic)
+      .map(([row]) => row)
+      .sort(),
+  ).toEqual(expect.arrayContaining(["AU13", "AU15", "AU2", "AU3", "AU4", "AU5", "AU8"]));
+  for (const byHand of ["AU1", "AU7", "AU9", "AU11", "AU12"]) expect(rows.get(byHand), byHand).toBe(false);
+  expect(runner.timings.map(({ name }) => name)).toContain("activation");
+});
+
+test("the final payment is refused: SinAsignar, then DealershipStock, and the reservation is lost (LF5 LF6, VA6 VA7, DE2, FA10)", {
+  timeout: 60_000,
+}, async () => {
+  const telling = await stage.tell();
+  const bought = await buyCar(telling);
+  await startFinalPayment(bought, refusedCard);
+  const stocked = await bought.feed.until("the car in stock", ({ to }) => to === "DealershipStock");
+  expect(stocked.from).toBe("SinAsignar");
+  expect(statesOf(bought.feed.steps()).slice(-3)).toEqual([
+    "PaymentPending",
+    "SinAsignar",
+    "DealershipStock",
+  ]);
+
+  const expediente = await readExpediente(bought);
+  expect(expediente.status).toBe("reservationLost");
+  expect(expediente.payments.map(({ kind, status }) => ({ kind, status }))).toEqual(
+    expect.arrayContaining([
+      { kind: "reservation", status: "captured" },
+      { kind: "final", status: "declined" },
+    ]),
+  );
+  const reservation = expediente.payments.find(({ kind }) => kind === "reservation");
+  const ledger = await telling.world.sales.get(
+    `/api/payments/${reservation?.paymentId}/ledger`,
+    z.object({ transactions: z.array(z.object({ kind: z.string() })) }),
+  );
+  expect(ledger.transactions.map(({ kind }) => kind)).toEqual(["depositReceived", "depositForfeited"]);
+  // Nobody may pay, move or register this car for this customer any more.
+  await expect(startFinalPayment(bought, "pm_card_visa")).rejects.toThrow(/refused with 409/);
+  await expect(arrangeTransport(telling, bought, stage.clock.now())).rejects.toThrow(/refused with 4/);
+  await bought.feed.stop();
+});
+
+test("the customer is absent: the car goes back, is picked up at the dealership and linked (LF7, VA12 VA13, FA8 FA9, NT8)", {
+  timeout: 60_000,
+}, async () => {
+  const telling = await stage.tell();
+  const { world } = telling;
+  const bought = await buyCar(telling);
+  await payAndRegister(telling, bought);
+  await world.partners.transport.put("/_control/pace", {
+    mode: "auto",
+    stepDelayMs: 0,
+    outcome: "customerAbsent",
+  });
+  try {
+    expect(await arrangeTransport(telling, bought, stage.clock.now())).toBe("AtDealership");
+  } finally {
+    await world.partners.transport.put("/_control/pace", {
+      mode: "auto",
+      stepDelayMs: 0,
+      outcome: "customerPresent",
+    });
+  }
+  // DE4: the app cannot be linked to a car that the customer does not have.
+  await expect(linkApp(telling, bought)).rejects.toThrow(/refused with 409/);
+
+  const { name } = bought.person;
+  await world.sales.post(
+    `/api/expedientes/${bought.expedienteId}/pick-up`,
+    { receivedBy: name },
+    z.object({ vehicleState: z.literal("Delivered") }),
+  );
+  await linkApp(telling, bought);
+  expect(statesOf(bought.feed.steps()).slice(-4)).toEqual([
+    "DeliveryAttempt",
+    "AtDealership",
+    "Delivered",
+    "Operational",
+  ]);
+  expect(await readExpediente(bought)).toMatchObject({ status: "completed", delivery: { receivedBy: name } });
+  const { notifications } = await bought.customer.get(
+    `/api/expedientes/${bought.expedienteId}/notifications`,
+    z.object({
+      notifications: z.array(z.object({ row: z.string(), channel: z.string(), status: z.string() })),
+    }),
+  );
+  // Its channels come later: recorded as not configured, never dropped.
+  expect(
+    notifications
+      .filter(({ row }) => row === "NT8")
+      .map(({ channel, status }) => `${channel} ${status}`)
+      .sort(),
+  ).toEqual(["push channelNotConfigured", "sms channelNotConfigured"]);
+  await bought.feed.stop();
+});
+
+test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest (SA7 SA8, DE6)", {
+  timeout: 60_000,
+}, async () => {
+  const telling = await stage.tell();
+  const bought = await ownCar(telling, stage.clock);
+  const before = await readManifest(bought);
+  const held = readConfiguration(bought);
+  const offered = await browseCatalog(telling, bought, "heatedSeats");
+  const { state, activationId } = await buyService(telling, bought, offered, refusedCard);
+  expect(state).toBe("PaymentFailed");
+
+  expect(await readManifest(bought)).toEqual(before);
+  expect(before.entries.map(({ code }) => code)).not.toContain("heatedSeats");
+  expect(readConfiguration(bought)).toEqual(held);
+  const { payment } = await readActivation(bought.customer, activationId);
+  expect(payment?.status).toBe("declined");
+  const books = await readGatewayBooks(telling.world);
+  expect(books.find(({ reference }) => reference === payment?.id)).toMatchObject({
+    declines: 1,
+    heldCents: 0,
+    capturedCents: 0,
+  });
+  await bought.feed.stop();
+});
+
+test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the car stays operational (LF9, SA4 SA5, DE5, DE11)", {
+  timeout: 60_000,
+}, async () => {
+  const telling = await stage.tell();
+  const { world } = telling;
+  const bought = await ownCar(telling, stage.clock);
+  // The plan reaches the workshops by a job after the delivery.
+  await vi.waitFor(
+    () => world.partners.vss.put(`/_control/vehicles/${bought.car.vin}`, { status: "overdue" }),
+    10_000,
+  );
+  const before = await readGatewayBooks(world);
+  const offered = await browseCatalog(telling, bought, "heatedSeats");
+  const { state, activationId } = await buyService(telling, bought, offered);
+  expect(state).toBe("ServiceDenied");
+
+  expect(await readGatewayBooks(world)).toEqual(before);
+  expect((await readActivation(bought.customer, activationId)).payment).toBeNull();
+  expect(await readVehicleState(bought)).toBe("Operational");
+  // DE7: only what depends on maintenance is blocked.
+  const free = await browseCatalog(telling, bought, "liveTraffic");
+  expect((await buyService(telling, bought, free)).state).toBe("ServiceActive");
+  await bought.feed.stop();
+});
+
+test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was (LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, AU16 AU17, FA7, NT11 NT12)", {
+  timeout: 120_000,
+}, async () => {
+  // A car whose programs do not start with this service: it fails after a good write, each time.
+  const telling = await stage.tell({
+    probeCommand: `! ls "$CAAS_CONFIGURATION_DIR" | grep -q "^heatedSeats[.]"`,
+  });
+  const { world } = telling;
+  const bought = await ownCar(telling, stage.clock);
+  const held = readConfiguration(bought);
+  const entries = (await readManifest(bought)).entries;
+  const offered = await browseCatalog(telling, bought, "heatedSeats");
+  const { state, activationId } = await buyService(telling, bought, offered, undefined, 60_000);
+  expect(state).toBe("NoCharge");
+
+  const activation = await readActivation(bought.customer, activationId);
+  expect(activation.attempts.map(({ attempt, result }) => `${attempt} ${result}`)).toEqual(
+    [1, 2, 3, 4, 5].map((attempt) => `${attempt} failed`),
+  );
+  expect(
+    statesOf(bought.feed.steps().filter((step) => step.activationId === activationId)).slice(-4),
+  ).toEqual(["RetryQueue", "TechnicalSupport", "CustomerNotified", "NoCharge"]);
+
+  const { tasks } = await world.support.get(
+    "/api/tasks",
+    z.object({
+      tasks: z.array(
+        z.looseObject({
+          kind: z.string(),
+          team: z.string(),
+          status: z.string(),
+          activationId: z.string().nullable(),
+        }),
+      ),
+    }),
+  );
+  expect(tasks.filter((task) => task.activationId === activationId)).toMatchObject([
+    { kind: "activationFailed", team: "support", status: "open" },
+  ]);
+  const told = await awaitMail(world.partners.inbox, {
+    to: bought.person.email,
+    subject: "you are not charged",
+  });
+  expect(told.text).toContain("5 times");
+  const alarmed = await awaitMail(world.partners.inbox, {
+    to: supportMailbox,
+    subject: "Activation given up",
+  });
+  expect(alarmed.text).toContain(bought.car.vin);
+  const mails = await readMails(world.partners.inbox, bought.person.email);
+  expect(mails.filter(({ subject }) => subject.includes("is active in your car"))).toEqual([]);
+
+  const books = await readGatewayBooks(world);
+  expect(books.find(({ reference }) => reference === activation.payment?.id)).toMatchObject({
+    heldCents: 0,
+    capturedCents: 0,
+    refundedCents: 0,
+  });
+  expect(activation.payment?.status).toBe("voided");
+  expect((await readManifest(bought)).entries).toEqual(entries);
+  expect(readConfigurationEntries(readConfiguration(bought))).toEqual(readConfigurationEntries(held));
+  expect(await readVehicleState(bought)).toBe("Operational");
+  await bought.feed.stop();
+});
+
+/** All but the index, whose version goes up with each manifest. */
+function readConfigurationEntries(files: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).filter(([name]) => name !== "manifest.json"));
+}
