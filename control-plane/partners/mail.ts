@@ -1,5 +1,4 @@
 import { createTransport } from "nodemailer";
-import { PartnerUnavailable } from "./partner-error.ts";
 
 export type MailMessage = {
   to: string;
@@ -14,10 +13,11 @@ export type MailOutcome =
   /** The server has taken it (SMTP 250). `providerId` is the Message-ID. */
   | { kind: "accepted"; providerId: string }
   /** The server will never take it (SMTP 5xx for this address or message). */
-  | { kind: "refused"; reason: string };
+  | { kind: "refused"; reason: string }
+  /** Slow, down or busy: it may take it later. */
+  | { kind: "unavailable"; reason: string };
 
 export type Mail = {
-  /** @throws PartnerUnavailable when it may be taken later */
   send(message: MailMessage): Promise<MailOutcome>;
   close(): void;
 };
@@ -59,8 +59,7 @@ export function createMail(options: { url: string; from: string }): Mail {
         return { kind: "accepted", providerId: messageId };
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
-        if (isRefusal(error)) return { kind: "refused", reason };
-        throw new PartnerUnavailable("mail", reason, error);
+        return { kind: isRefusal(error) ? "refused" : "unavailable", reason };
       }
     },
     close: () => transport.close(),

@@ -222,7 +222,7 @@ describe("arranging transport", () => {
 });
 
 describe("the journey, as the carrier reports it", () => {
-  test("VA10, VA11, NT7, AU10, DO10, DO11, DA11, DA25, LF7: started, arrived, customer present: delivered at home with a record of who received it", async () => {
+  test("VA10, VA11, NT7, AU10, SY12, SY19, DO10, DO11, DA11, DA25, LF7: started, arrived, customer present: delivered at home with a record of who received it", async () => {
     const car = await inTransit();
     await drive(car, "started");
     await desk.platform.waitUntil("the carrier's start", async () =>

@@ -15,6 +15,8 @@ export async function pickUp(
     .selectFrom("expedientes")
     .select(["vehicle_id", "customer_id"])
     .where("id", "=", handOver.expedienteId)
+    // Before the vehicle, as everything that writes both does.
+    .forUpdate()
     .executeTakeFirstOrThrow(() => new Error(`no expediente ${handOver.expedienteId}`));
   const decision = await moveVehicle(context, tx, {
     vehicleId: expediente.vehicle_id,

@@ -46,7 +46,7 @@ async function check(car: SoldCar): Promise<string> {
 
 describe("the binding check of an activation", () => {
   test.each(["current", "overdue"] as const)(
-    "AU13, DA13, DO17: the workshops' %s is passed on as it is",
+    "AU13, DA13, DO17, SY8, SY21: the workshops' %s is passed on as it is",
     async (status) => {
       const car = await knownCar();
       await setStatus(car, status);

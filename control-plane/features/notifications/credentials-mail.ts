@@ -27,8 +27,10 @@ export function createCredentialsMail(mail: Mail, templates: Templates): Credent
     const html = templates.toHtml({ subject, body });
     // A repeated try carries another password, so it must not pass for the mail before it: a new id each time.
     const outcome = await mail.send({ to, subject, text: body, html, id: newId() });
-    if (outcome.kind === "refused")
-      throw new Error(`the mail server refused the credentials of ${expedienteReference}: ${outcome.reason}`);
+    if (outcome.kind !== "accepted")
+      throw new Error(
+        `the mail server has not taken the credentials of ${expedienteReference}: ${outcome.reason}`,
+      );
     return { providerId: outcome.providerId };
   };
 }

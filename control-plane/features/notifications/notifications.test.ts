@@ -89,7 +89,7 @@ async function givenUpActivation(): Promise<string> {
 const mailed = (Object.keys(notificationTable) as NotificationId[]).filter((row) => row !== "NT1"); // its own keys
 
 describe("the router", () => {
-  test.each(mailed)("ND10, %s: goes to its recipient on exactly its channels", async (row) => {
+  test.each(mailed)("ND10, SY6, %s: goes to its recipient on exactly its channels", async (row) => {
     const activationId = await givenUpActivation();
     await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
     const expected = notificationTable[row];
@@ -301,6 +301,6 @@ describe("the mail with the credentials", () => {
   test("a server that refuses throws without the address or the password", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
     const sent = desk.notifications.sendCredentials({ ...letter, to: "nt1.gone@customer.example", password });
-    await expect(sent).rejects.toThrow(/refused the credentials of EXP-1/);
+    await expect(sent).rejects.toThrow(/has not taken the credentials of EXP-1/);
   });
 });

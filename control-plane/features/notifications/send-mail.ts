@@ -1,7 +1,6 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { NotificationSubject } from "../../lifecycle/events.ts";
 import type { Mail } from "../../partners/mail.ts";
-import { PartnerUnavailable } from "../../partners/partner-error.ts";
 import { type NotificationId, notificationTable } from "../../rules/notification-table.ts";
 import { mailAttempts } from "./jobs.ts";
 import type { Templates } from "./templates.ts";
@@ -27,15 +26,16 @@ export async function sendMail(
   const { address: to, subject, body } = queued;
   if (to === null || subject === null || body === null)
     throw new Error(`notification ${notificationId} is queued without address or content`);
-  try {
-    const html = templates.toHtml({ subject, body });
-    const outcome = await mail.send({ to, subject, text: body, html, id: notificationId });
-    if (outcome.kind === "accepted") await recordAccepted(context, queued, outcome.providerId);
-    else await recordFailed(context, queued, outcome.reason, "failed");
-  } catch (error) {
-    if (!(error instanceof PartnerUnavailable)) throw error;
-    await recordFailed(context, queued, error.reason, attempt >= mailAttempts ? "failed" : "queued");
-    throw error;
+  const html = templates.toHtml({ subject, body });
+  const outcome = await mail.send({ to, subject, text: body, html, id: notificationId });
+  switch (outcome.kind) {
+    case "accepted":
+      return recordAccepted(context, queued, outcome.providerId);
+    case "refused":
+      return recordFailed(context, queued, outcome.reason, "failed");
+    case "unavailable":
+      await recordFailed(context, queued, outcome.reason, attempt >= mailAttempts ? "failed" : "queued");
+      throw new Error(`the mail server has not taken notification ${notificationId}: ${outcome.reason}`);
   }
 }
 
