@@ -1,0 +1,288 @@
+import { emptyManifestHash } from "@caas/contract/manifest.ts";
+import type { Outcome, Report } from "@caas/contract/report.ts";
+import { parseVin } from "@caas/contract/vin.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { resendAfterMs } from "./due-dispatches.ts";
+
+// The engine against a real database, with reports written by hand: what no healthy car would say must be
+// judged too. The cars stay offline; the test says what they say.
+
+let park: CarPark;
+
+beforeAll(async () => {
+  park = await createCarPark();
+});
+afterAll(async () => {
+  await park?.close();
+});
+
+type Car = TestCar & { seq: number; connection: number };
+
+async function linkRow(car: TestCar) {
+  return park.platform.db
+    .selectFrom("vehicle_links")
+    .selectAll()
+    .where("vehicle_id", "=", car.vehicleId)
+    .executeTakeFirstOrThrow();
+}
+
+async function report(
+  car: Car,
+  said: { active?: Report["active"]; outcome?: Outcome | null; seq?: number; keySetVersion?: number },
+) {
+  const row = await linkRow(car);
+  const seq = said.seq ?? ++car.seq;
+  const body: Report = {
+    vin: parseVin(car.vin),
+    seq,
+    active: said.active ?? { version: row.active_version, hash: row.active_hash },
+    outcome: said.outcome ?? null,
+    deferred: null,
+    refused: {},
+    keySetVersion: said.keySetVersion ?? 1,
+    sentAt: new Date().toISOString(),
+  };
+  return park.platform.db
+    .transaction()
+    .execute((tx) => park.manifests.ingest(tx, { vin: body.vin, report: body, token: `signed.${seq}.x` }));
+}
+
+function applied(version: number, hash: string): Outcome {
+  return {
+    result: "applied",
+    version,
+    hash,
+    appliedAt: park.platform.clock.now().toISOString(),
+    timings: { verifiedMs: 1 },
+  };
+}
+
+function failed(
+  version: number,
+  hash: string,
+  failureClass: "transient" | "permanent" = "transient",
+): Outcome {
+  return {
+    result: "failed",
+    version,
+    hash,
+    reason: "probeFailed",
+    failureClass,
+    detail: "said by the test",
+    rolledBack: true,
+    timings: { verifiedMs: 1 },
+  };
+}
+
+async function presence(car: Car, state: "online" | "offline", connection = ++car.connection): Promise<void> {
+  await park.platform.db
+    .transaction()
+    .execute((tx) => park.manifests.recordPresence(tx, parseVin(car.vin), { state, connection }));
+}
+
+/** Says that it applied what its newest manifest holds. */
+async function obey(car: Car) {
+  const row = await linkRow(car);
+  return report(car, {
+    active: { version: row.manifest_version, hash: row.manifest_hash },
+    outcome: applied(row.manifest_version, row.manifest_hash),
+  });
+}
+
+async function enrolledCar(): Promise<Car> {
+  const car: Car = Object.assign(await park.addCar({ online: false }), { seq: 0, connection: 0 });
+  await presence(car, "online");
+  return car;
+}
+
+async function codesOf(car: TestCar): Promise<string[]> {
+  const row = await linkRow(car);
+  const { entries } = await park.platform.db
+    .selectFrom("manifests")
+    .select("entries")
+    .where("vehicle_id", "=", car.vehicleId)
+    .where("version", "=", row.manifest_version)
+    .executeTakeFirstOrThrow();
+  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersion
+}
+
+async function isDue(car: TestCar): Promise<boolean> {
+  const row = await park.platform.db
+    .selectFrom("manifest_dispatches")
+    .select("vehicle_id")
+    .where("vehicle_id", "=", car.vehicleId)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+describe("versions and reports", () => {
+  test("at most one unproved change: a second purchase waits in OTAQueue for the first one's proof", async () => {
+    const car = await enrolledCar();
+    const first = await park.buy(car, "heatedSeats");
+    const second = await park.buy(car, "ambientLight");
+    expect([await park.stateOf(first), await park.stateOf(second)]).toEqual(["OTAAttempt", "OTAQueue"]);
+    expect(await codesOf(car)).toEqual(["heatedSeats"]);
+    await obey(car);
+    expect([await park.stateOf(first), await park.stateOf(second)]).toEqual(["ServiceActive", "OTAAttempt"]);
+    expect(await codesOf(car)).toEqual(["ambientLight", "heatedSeats"]);
+    await obey(car);
+    expect(await park.stateOf(second)).toBe("ServiceActive");
+    expect((await linkRow(car)).manifest_version).toBe(2);
+  });
+
+  test("faults 4, faults 8: a repeated or older report has no effect", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    expect(await report(car, { outcome: failed(version, hash) })).toMatchObject({
+      kind: "taken",
+      failed: "probeFailed",
+    });
+    const steps = () =>
+      park.platform.db.selectFrom("steps").select("id").where("activation_id", "=", activationId).execute();
+    const before = await steps();
+    expect(await report(car, { outcome: failed(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
+    expect(await report(car, { outcome: applied(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
+    expect(await steps()).toEqual(before);
+    expect(await park.stateOf(activationId)).toBe("RetryQueue");
+  });
+
+  test("a failure counts once: the same outcome in a newer report changes nothing", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect(await report(car, { outcome: failed(version, hash) })).toMatchObject({
+      kind: "taken",
+      failed: null,
+    });
+    const attempts = await park.platform.db
+      .selectFrom("attempts")
+      .select(["attempt", "result"])
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempts).toEqual([{ attempt: 1, result: "failed" }]);
+  });
+
+  test("an 'applied' whose hash is not the manifest's proves nothing", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const { manifest_version: version } = await linkRow(car);
+    expect(await report(car, { outcome: applied(version, emptyManifestHash) })).toMatchObject({
+      proved: false,
+    });
+    expect(await park.stateOf(activationId)).toBe("OTAAttempt");
+    expect(park.world.captured).not.toContain(activationId);
+  });
+
+  test("faults 26: the proof that comes after the hold ran out charges nobody, and the car is told to take it out", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const late = await linkRow(car);
+    park.platform.clock.advanceMs(7 * 86_400_000);
+    await park.platform.runTimers();
+    expect(await park.stateOf(activationId)).toBe("NoCharge");
+    const ingested = await report(car, {
+      active: { version: late.manifest_version, hash: late.manifest_hash },
+      outcome: applied(late.manifest_version, late.manifest_hash),
+    });
+    expect(ingested).toMatchObject({ proved: false, converged: false });
+    expect(await park.stateOf(activationId)).toBe("NoCharge");
+    expect(park.world.captured).not.toContain(activationId);
+    expect(park.world.voided.filter((id) => id === activationId)).toHaveLength(1);
+    expect(await codesOf(car)).toEqual([]);
+    expect(await isDue(car)).toBe(true);
+  });
+
+  test("a car that is ahead of us gets a version above its own", async () => {
+    const car = await enrolledCar();
+    await report(car, { active: { version: 41, hash: emptyManifestHash } });
+    expect((await linkRow(car)).manifest_version).toBe(42);
+  });
+
+  test("a removal never waits: it is in the next version, and the change under way goes on in it", async () => {
+    const car = await enrolledCar();
+    const first = await park.buy(car, "heatedSeats");
+    await obey(car);
+    const second = await park.buy(car, "ambientLight");
+    expect(await codesOf(car)).toEqual(["ambientLight", "heatedSeats"]);
+    const { entitlement_id: entitlementId } = await park.platform.db
+      .selectFrom("activations")
+      .select("entitlement_id")
+      .where("id", "=", first)
+      .executeTakeFirstOrThrow();
+    await park.platform.db.transaction().execute(async (tx) => {
+      await tx.updateTable("entitlements").set({ state: "ending" }).where("id", "=", entitlementId).execute();
+      await park.manifests.withdraw(tx, car.vehicleId);
+    });
+    expect(await codesOf(car)).toEqual(["ambientLight"]);
+    expect(await park.stateOf(second)).toBe("OTAAttempt");
+    await obey(car);
+    expect(await park.stateOf(second)).toBe("ServiceActive");
+    const ended = await park.platform.db
+      .selectFrom("entitlements")
+      .select("state")
+      .where("id", "=", entitlementId)
+      .executeTakeFirstOrThrow();
+    expect(ended.state).toBe("ended");
+  });
+});
+
+describe("sending", () => {
+  test("FA6: a car that is online and silent is asked again with the same version, then its attempt has failed", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const { manifest_version: version } = await linkRow(car);
+    // The platform's own dispatcher claims some of the sendings; together they make one more than the re-sends.
+    const versions = new Set<number>();
+    for (let sending = 0; sending <= resendAfterMs.length + 1; sending += 1) {
+      for (const due of await park.manifests.takeDue(100)) if (due.vin === car.vin) versions.add(due.version);
+      park.platform.clock.advanceMs(Math.max(...resendAfterMs));
+    }
+    await park.waitFor(activationId, "RetryQueue");
+    expect([...versions]).toEqual([version]);
+    const [attempt] = await park.platform.db
+      .selectFrom("attempts")
+      .selectAll()
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempt).toMatchObject({
+      result: "failed",
+      reason: "noAnswer",
+      failure_class: "transient",
+      report: null,
+    });
+  });
+
+  test("presence: an older connection's word has no effect", async () => {
+    const car = await enrolledCar();
+    await presence(car, "online", 7);
+    await presence(car, "offline", 6);
+    expect((await linkRow(car)).presence).toBe("online");
+    await presence(car, "offline", 7);
+    expect((await linkRow(car)).presence).toBe("offline");
+  });
+
+  test("a car with an older key set gets it before the manifest", async () => {
+    const car = await enrolledCar();
+    await park.buy(car, "heatedSeats");
+    await report(car, { keySetVersion: 0 });
+    expect((await linkRow(car)).key_set_version).toBe(0);
+    expect(await isDue(car)).toBe(true);
+  });
+
+  test("two replicas that take in the same report: one of them changes something", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const row = await linkRow(car);
+    const said = {
+      active: { version: row.manifest_version, hash: row.manifest_hash },
+      outcome: applied(row.manifest_version, row.manifest_hash),
+      seq: 9,
+    };
+    const both = await Promise.all([report(car, said), report(car, said)]);
+    expect(both.map(({ kind }) => kind).sort()).toEqual(["repeated", "taken"]);
+    expect(park.world.captured.filter((id) => id === activationId)).toHaveLength(1);
+  });
+});
