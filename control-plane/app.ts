@@ -56,6 +56,8 @@ export type App = {
   start(): Promise<{ http: string }>;
   /** Closes in the reverse order: deadlines and jobs, the link, the REST interface, the database. */
   stop(): Promise<void>;
+  /** The REST interface described in OpenAPI 3.1; also before `start`, without a database. */
+  openApi(): Promise<object>;
 };
 
 export type Surroundings = {
@@ -227,6 +229,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   return {
     async start() {
       closers.unshift(opened.close);
+      closers.unshift(async () => mail.close());
       await migrateToLatest(config.DATABASE_URL);
       if (config.SEED_DEMO_CATALOG) await seedCatalog(db);
       await steps.start();
@@ -249,6 +252,10 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     },
     async stop() {
       for (const close of closers.splice(0)) await close();
+    },
+    async openApi() {
+      await server.ready();
+      return server.swagger();
     },
   };
 }

@@ -25,15 +25,22 @@ export async function hashPassword(password: string): Promise<string> {
   return `scrypt$${salt.toString("base64url")}$${(await deriveScrypt(password, salt)).toString("base64url")}`;
 }
 
+/**
+ * Takes as long as `hashPassword` of the same candidate would, whatever is stored: better-auth hashes the
+ * candidate when there is no such user, so the time tells nobody who exists.
+ */
 export async function verifyPassword(hash: string, password: string): Promise<boolean> {
   const [scheme, first, second] = hash.split("$");
-  if (first === undefined) return false;
-  if (scheme === "sha256") {
-    const expected = Buffer.from(first, "base64url");
-    return timingSafeEqual(expected, createHash("sha256").update(password).digest());
+  if (generated.test(password)) {
+    const given = createHash("sha256").update(password).digest();
+    return scheme === "sha256" && first !== undefined && isSame(Buffer.from(first, "base64url"), given);
   }
-  if (scheme !== "scrypt" || second === undefined) return false;
-  const expected = Buffer.from(second, "base64url");
-  const given = await deriveScrypt(password, Buffer.from(first, "base64url"));
+  // A password a person chose never has the form of a generated one, so it can only match a scrypt hash.
+  const isChosen = scheme === "scrypt" && first !== undefined && second !== undefined;
+  const given = await deriveScrypt(password, isChosen ? Buffer.from(first, "base64url") : randomBytes(16));
+  return isChosen && isSame(Buffer.from(second, "base64url"), given);
+}
+
+function isSame(expected: Buffer, given: Buffer): boolean {
   return expected.length === given.length && timingSafeEqual(expected, given);
 }

@@ -4,7 +4,7 @@ import type { Db, Transaction } from "../store/database.ts";
 import { type Access, accessTable, type Relation } from "./access-table.ts";
 import { claimKey, hashBody, type StoredAnswer, storeAnswer } from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
-import { problemOf, problemOfRefusal, problemSchema, sendProblem } from "./problem.ts";
+import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
 import { type Refusal, refuse } from "./refusal.ts";
 import { isRelated, relatedParameters } from "./relation.ts";
 import type { Http } from "./server.ts";
@@ -74,18 +74,17 @@ export function addCommand<
   routing.server.post(
     command.url,
     {
+      preValidation: admitTo(routing, access),
       schema: {
         ...describe(command, access),
         body: command.body,
         params,
         ...(needsKey ? { headers: z.looseObject({ "idempotency-key": z.string().optional() }) } : {}),
-        response: { [command.status]: command.answer, default: problemSchema },
+        response: { [command.status]: command.answer, default: problemResponse },
       },
     },
     async (request, reply) => {
-      const admitted = await admit(routing, access, request);
-      if (admitted.kind === "refused") return sendProblem(reply, problemOfRefusal(admitted));
-      const { principal } = admitted;
+      const principal = principalOf(request);
       const key = request.headers["idempotency-key"];
       if (needsKey && (typeof key !== "string" || key.length < 1 || key.length > 200))
         return sendProblem(
@@ -138,18 +137,17 @@ export function addQuery<
   routing.server.get(
     query.url,
     {
+      preValidation: admitTo(routing, access),
       schema: {
         ...describe(query, access),
         params,
         querystring: search,
-        response: { 200: query.answer, default: problemSchema },
+        response: { 200: query.answer, default: problemResponse },
       },
     },
     async (request, reply) => {
-      const admitted = await admit(routing, access, request);
-      if (admitted.kind === "refused") return sendProblem(reply, problemOfRefusal(admitted));
       const outcome = await query.run(routing.db, {
-        principal: admitted.principal,
+        principal: principalOf(request),
         params: params.parse(request.params) as z.output<Params>, // parsed by the same schema
         search: search.parse(request.query) as z.output<Search>, // idem
         request,
@@ -179,7 +177,7 @@ function describe(route: Description<Shape, z.ZodType>, access: Access) {
 }
 
 /** "Pay the reservation" → `payTheReservation`: the name of the client's function. */
-function operationIdOf(summary: string): string {
+export function operationIdOf(summary: string): string {
   const [first = "", ...rest] = summary
     .replaceAll(/[^A-Za-z0-9 ]/g, "")
     .split(" ")
@@ -203,6 +201,25 @@ export function headersOf(request: FastifyRequest): Headers {
     if (typeof value === "string") headers.set(name, value);
   }
   return headers;
+}
+
+/** Who was let in, by request. */
+const admittedBy = new WeakMap<FastifyRequest, Principal>();
+
+function principalOf(request: FastifyRequest): Principal {
+  const principal = admittedBy.get(request);
+  if (principal === undefined) throw new Error("a request reached its handler without being admitted");
+  return principal;
+}
+
+/** Before the body is looked at: who may not call a route learns nothing about what it takes. */
+function admitTo(routing: Routing, access: Access) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const admitted = await admit(routing, access, request);
+    if (admitted.kind === "refused") return sendProblem(reply, problemOfRefusal(admitted));
+    admittedBy.set(request, admitted.principal);
+    return undefined;
+  };
 }
 
 async function admit(

@@ -7,6 +7,7 @@ import Fastify, {
   type FastifyError,
   type FastifyInstance,
   type FastifyRequest,
+  LogController,
 } from "fastify";
 import {
   createJsonSchemaTransform,
@@ -18,6 +19,7 @@ import type { Logger } from "pino";
 import { isDatabaseUnavailable } from "../store/database-errors.ts";
 import { accessTable } from "./access-table.ts";
 import type { ErrorCode } from "./error-table.ts";
+import { describeNamedSchemas } from "./named-schemas.ts";
 import { problemOf, sendProblem } from "./problem.ts";
 
 export type Http = FastifyInstance;
@@ -33,7 +35,7 @@ export async function createServer(options: { logger: Logger; version: string })
   const loggerInstance: FastifyBaseLogger = options.logger;
   const server: Http = Fastify({
     loggerInstance,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyLimitBytes,
     // Only what the host in front of us says about itself; a client cannot choose its own address.
     trustProxy: "loopback",
@@ -102,6 +104,8 @@ export async function createServer(options: { logger: Logger; version: string })
     transform: createJsonSchemaTransform({
       skipList: ["/docs", "/docs/*", "/openapi.json", "/docs/openapi.json", "/docs/openapi.yaml"],
     }),
+    // Schemas with an id (`.meta({ id })`) stand once, under their name.
+    transformObject: describeNamedSchemas,
   });
   await server.register(scalar, {
     routePrefix: "/docs",

@@ -2,8 +2,9 @@ import type { FastifyReply } from "fastify";
 import * as z from "zod";
 import type { Db, Transaction } from "../store/database.ts";
 import { accessTable } from "./access-table.ts";
-import { problemOf, problemOfRefusal, problemSchema, sendProblem } from "./problem.ts";
+import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
+import { operationIdOf } from "./routes.ts";
 import type { Http } from "./server.ts";
 import type { VerifyWebhook } from "./webhook-signatures.ts";
 
@@ -41,11 +42,12 @@ export function addWebhook<Event extends { type: string }>(
       {
         schema: {
           summary: route.summary,
+          operationId: operationIdOf(route.summary),
           tags: ["webhooks"],
           description:
             "Public: the signature over the raw body is the proof. Idempotent by the message's id.",
           body: route.schema,
-          response: { 200: answerSchema, default: problemSchema },
+          response: { 200: answerSchema, default: problemResponse },
         },
         // The signature covers the bytes: they are parsed below, once they are known to be genuine.
         validatorCompiler: () => (body) => ({ value: body }),

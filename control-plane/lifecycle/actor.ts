@@ -8,7 +8,7 @@ export type Actor =
 
 export const system: Actor = { kind: "system" };
 
-/** A step is automatic when no person did it, whatever the automation table expects of it. */
+/** Neither staff nor a customer: a system, or a partner as a whole. */
 export function isAutomaticActor(actor: Actor): boolean {
   return actor.kind !== "staff" && actor.kind !== "customer";
 }

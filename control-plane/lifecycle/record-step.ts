@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { AutomationId } from "../rules/automation-table.ts";
+import { type AutomationId, isAutomatic } from "../rules/automation-table.ts";
 import type { Transaction } from "../store/database.ts";
 import { type Actor, actorId, isAutomaticActor } from "./actor.ts";
 
@@ -21,6 +21,14 @@ export type Step = {
   detail?: Record<string, string | number | boolean | null | readonly string[]>;
 };
 
+/**
+ * No person did it: neither one of ours, nor, where the automation table calls the step manual (a driver's
+ * delivery attempt), one of the partner's.
+ */
+function isStepAutomatic({ actor, automation }: Step): boolean {
+  return isAutomaticActor(actor) && (automation === null || isAutomatic(automation));
+}
+
 /** Writes down an executed step in the transaction that executes it. */
 export async function recordStep(tx: Transaction, step: Step): Promise<void> {
   await tx
@@ -34,7 +42,7 @@ export async function recordStep(tx: Transaction, step: Step): Promise<void> {
       to_state: step.to ?? null,
       arrow: step.arrow ?? null,
       automation_row: step.automation,
-      automatic: isAutomaticActor(step.actor),
+      automatic: isStepAutomatic(step),
       actor_kind: step.actor.kind,
       actor_id: actorId(step.actor),
       detail: JSON.stringify(step.detail ?? {}),

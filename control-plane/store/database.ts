@@ -39,6 +39,7 @@ export function openDatabase(
   });
   // A server that goes away ends idle connections; without a listener that would end the process.
   pool.on("error", onIdleError);
+  pool.on("connect", (client) => client.on("error", onIdleError));
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };
 }

@@ -84,7 +84,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       route text not null,
       body_hash text not null,
       status integer not null default 0,
-      body jsonb,
+      -- json, not jsonb: a repeated answer is the same text
+      body json,
       created_at timestamptz not null default now(),
       primary key (principal, key)
     );

@@ -1,0 +1,303 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { realClock } from "@caas/contract/business-clock.ts";
+import { pino } from "pino";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../test/servers/database.ts";
+import { type App, createApp } from "./app.ts";
+import { readConfig } from "./config.ts";
+import { createDealership, createStaff, insertUser } from "./features/accounts/create-staff.ts";
+import { type Access, accessTable } from "./http/access-table.ts";
+import { generatePassword, hashPassword } from "./http/passwords.ts";
+import { type OpenDatabase, openDatabase } from "./store/database.ts";
+import { newId } from "./store/ids.ts";
+
+// faults 30: every route × every role × every relation, generated from the access table, against the wiring that
+// runs. Partners and broker are absent: nothing here may get far enough to need them.
+
+const nowhere = "127.0.0.1:9";
+const secret = "a secret of the access test, 32 characters";
+
+let database: TestDatabase;
+let opened: OpenDatabase;
+let app: App;
+let base: string;
+let keysDir: string;
+const tokens = new Map<Who, string>();
+const ids: Record<string, string> = {};
+
+/** `sales` and `customer` are related to the things in the paths; `otherSales` and `otherCustomer` are not. */
+const people = ["nobody", "admin", "support", "sales", "otherSales", "customer", "otherCustomer"] as const;
+type Who = (typeof people)[number];
+const roleOf = {
+  admin: "admin",
+  support: "support",
+  sales: "sales",
+  otherSales: "sales",
+  customer: "customer",
+  otherCustomer: "customer",
+} as const;
+
+beforeAll(async () => {
+  database = await createTestDatabase("access");
+  opened = openDatabase(database.url, 5, () => undefined);
+  keysDir = await mkdtemp(join(tmpdir(), "caas-access-"));
+  const read = readConfig({
+    DATABASE_URL: database.url,
+    HTTP_PORT: "0",
+    SESSION_SECRET: secret,
+    ENROLMENT_SECRET: secret,
+    KEYS_DIR: keysDir,
+    MQTT_URL: `mqtt://${nowhere}`,
+    SMTP_URL: `smtp://${nowhere}`,
+    SEED_DEMO_CATALOG: "true",
+    LOG_LEVEL: "silent",
+    ...Object.fromEntries(
+      ["FACTORY", "GATEWAY", "VSS", "AUTHORITY", "TRANSPORT"].flatMap((name) => [
+        [`${name}_URL`, `http://${nowhere}`],
+        [`${name}_API_KEY`, "key-of-a-test"],
+        [`${name}_WEBHOOK_SECRET`, "whsec_YWNjZXNzLXRlc3Qtc2VjcmV0LTMyLWNoYXJz"],
+      ]),
+    ),
+  });
+  if (read.kind === "invalid") throw new Error(read.message);
+  app = await createApp(read.config, {
+    clock: realClock,
+    realClock,
+    random: Math.random,
+    logger: pino({ level: "silent" }),
+    version: "0.0.0-test",
+  });
+  base = (await app.start()).http;
+  await seed();
+});
+
+afterAll(async () => {
+  await app?.stop();
+  await opened?.close();
+  await database?.drop();
+  await rm(keysDir, { recursive: true, force: true });
+});
+
+async function seed(): Promise<void> {
+  const { db } = opened;
+  const password = generatePassword();
+  const at = new Date();
+  const [mine, other] = await db
+    .transaction()
+    .execute(async (tx) => [await createDealership(tx, "North"), await createDealership(tx, "South")]);
+  if (mine === undefined || other === undefined) throw new Error("no dealerships");
+  const emails = new Map<Who, string>();
+  for (const [who, post] of [
+    ["admin", { role: "admin", dealershipId: null }],
+    ["support", { role: "support", dealershipId: null }],
+    ["sales", { role: "sales", dealershipId: mine }],
+    ["otherSales", { role: "sales", dealershipId: other }],
+  ] as const) {
+    const email = `${who.toLowerCase()}@caas.example`;
+    emails.set(who, email);
+    await db.transaction().execute((tx) => createStaff(tx, { name: who, email, password, ...post }));
+  }
+  const customers = { customer: newId(), otherCustomer: newId() };
+  for (const [who, id] of [
+    ["customer", customers.customer],
+    ["otherCustomer", customers.otherCustomer],
+  ] as const) {
+    const email = `${who.toLowerCase()}@customers.example`;
+    emails.set(who, email);
+    await db
+      .insertInto("customers")
+      .values({
+        id,
+        name: who,
+        email,
+        phone: "+34600000000",
+        address: JSON.stringify({ street: "Calle 1", city: "Madrid", postalCode: "28013", country: "ES" }),
+        created_at: at,
+      })
+      .execute();
+    const passwordHash = await hashPassword(password);
+    await db.transaction().execute((tx) =>
+      insertUser(tx, {
+        name: who,
+        email,
+        passwordHash,
+        role: "customer",
+        dealershipId: null,
+        customerId: id,
+      }),
+    );
+  }
+  await insertThings(mine, customers.customer, at);
+  for (const [who, email] of emails) tokens.set(who, await signIn(email, password));
+}
+
+/** One thing of each kind that a path can name, of `customer` and of the dealership `mine`. */
+async function insertThings(dealershipId: string, customerId: string, at: Date): Promise<void> {
+  const { db } = opened;
+  const names = ["expedienteId", "vehicleId", "activationId", "paymentId", "orderId", "taskId"] as const;
+  const made = Object.fromEntries(names.map((name) => [name, newId()])) as Record<
+    (typeof names)[number],
+    string
+  >;
+  Object.assign(ids, made);
+  const { expedienteId, vehicleId, activationId, paymentId, orderId, taskId } = made;
+  const seller = await db
+    .selectFrom("auth_users")
+    .select("id")
+    .where("role", "=", "sales")
+    .executeTakeFirstOrThrow();
+  const service = await db.selectFrom("catalog_services").select("id").limit(1).executeTakeFirstOrThrow();
+  await db
+    .insertInto("vehicles")
+    .values({ id: vehicleId, state: "Operational", owner_customer_id: customerId, created_at: at })
+    .execute();
+  await db
+    .insertInto("expedientes")
+    .values({
+      id: expedienteId,
+      reference: "EXP-ACCESS",
+      customer_id: customerId,
+      dealership_id: dealershipId,
+      vehicle_id: vehicleId,
+      sold_by: seller.id,
+      plan_comercial: JSON.stringify({
+        base: { code: "urban", name: "Urban", priceCents: 100 },
+        options: [],
+      }),
+      price_cents: 100,
+      reservation_cents: 10,
+      currency: "EUR",
+      created_at: at,
+    })
+    .execute();
+  await db
+    .insertInto("orders")
+    .values({
+      id: orderId,
+      expediente_id: expedienteId,
+      vehicle_id: vehicleId,
+      reference: "ORD-ACCESS",
+      status: "completed",
+      configuration: JSON.stringify({ base: "urban", options: [] }),
+      created_at: at,
+    })
+    .execute();
+  await db
+    .insertInto("payments")
+    .values({
+      id: paymentId,
+      kind: "reservation",
+      expediente_id: expedienteId,
+      customer_id: customerId,
+      amount_cents: 10,
+      currency: "EUR",
+      method: "cash",
+      status: "recorded",
+      created_at: at,
+    })
+    .execute();
+  await db
+    .insertInto("activations")
+    .values({
+      id: activationId,
+      vehicle_id: vehicleId,
+      customer_id: customerId,
+      service_id: service.id,
+      state: "NoCharge",
+      price_cents: 100,
+      currency: "EUR",
+      duration_days: 30,
+      payment_method: "pm_card_visa",
+      attempts_allowed: 5,
+      created_at: at,
+      ended_at: at,
+    })
+    .execute();
+  await db
+    .insertInto("tasks")
+    .values({
+      id: taskId,
+      kind: "test",
+      team: "dealership",
+      title: "Test",
+      dealership_id: dealershipId,
+      created_at: at,
+    })
+    .execute();
+}
+
+async function signIn(username: string, password: string): Promise<string> {
+  const response = await fetch(`${base}/api/sign-in`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ username, password }),
+  });
+  const answer: unknown = await response.json();
+  if (answer !== null && typeof answer === "object" && "token" in answer && typeof answer.token === "string")
+    return answer.token;
+  throw new Error(`${username} cannot sign in: ${JSON.stringify(answer)}`);
+}
+
+async function call(route: string, who: Who, named: Record<string, string> = ids) {
+  const [method = "", pattern = ""] = route.split(" ");
+  const path = pattern.replaceAll(/:(\w+)/g, (_all, name: string) => named[name] ?? randomUUID());
+  const token = tokens.get(who);
+  const response = await fetch(`${base}${path}`, {
+    method,
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(method === "POST" ? { "content-type": "application/json", "idempotency-key": randomUUID() } : {}),
+    },
+    // A field that no route knows: who is let in is then stopped by the body's schema, and changes nothing.
+    ...(method === "POST" ? { body: JSON.stringify({ state: "Operational", price: 1, role: "admin" }) } : {}),
+  });
+  const body: unknown = (response.headers.get("content-type") ?? "").includes("json")
+    ? await response.json()
+    : null;
+  return { status: response.status, body };
+}
+
+const closed: [string, Access & { kind: "roles" }][] = [];
+for (const [route, access] of Object.entries(accessTable))
+  if (access.kind === "roles") closed.push([route, access]);
+
+describe("faults 30: who may call what", () => {
+  test.each(closed)("%s", async (route, access) => {
+    for (const who of people) {
+      const { status, body } = await call(route, who);
+      const relation = who === "nobody" ? undefined : access.roles[roleOf[who]];
+      const namesSomething = route.includes(":");
+      const isOther = who === "otherSales" || who === "otherCustomer";
+      if (who === "nobody") expect([who, status]).toEqual([who, 401]);
+      else if (relation === undefined) expect([who, status]).toEqual([who, 403]);
+      else if (namesSomething && isOther && relation !== "any") expect([who, status]).toEqual([who, 404]);
+      else if (route.startsWith("POST /api/sign-out")) expect(body).not.toBeNull();
+      else if (route.startsWith("POST"))
+        expect([who, status, body]).toEqual([who, 400, expect.objectContaining({ code: "badRequest" })]);
+      else expect([who, status].join(" "), JSON.stringify(body)).not.toMatch(/ (401|403|5\d\d)$/);
+    }
+  });
+
+  test("a thing that does not exist looks like one that is not yours", async () => {
+    for (const [route] of closed.filter(([name]) => name.startsWith("GET") && name.includes(":"))) {
+      const absent = await call(route, "admin", {});
+      expect([route, absent.status === 404 || absent.status === 403]).toEqual([route, true]);
+    }
+  });
+
+  test("faults 31: a client that sends a price, a state or a role is told which field is not its to set", async () => {
+    const { status, body } = await call("POST /api/sales", "sales");
+    expect(status).toBe(400);
+    expect(JSON.stringify(body)).toMatch(/price/);
+    expect(JSON.stringify(body)).toMatch(/state/);
+    expect(JSON.stringify(body)).toMatch(/role/);
+  });
+
+  test("every route that is open says why", () => {
+    for (const [route, access] of Object.entries(accessTable))
+      if (access.kind === "public") expect([route, access.why.length > 10]).toEqual([route, true]);
+  });
+});
