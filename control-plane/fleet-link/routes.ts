@@ -1,5 +1,5 @@
 import { enrolmentRequestSchema, enrolmentResponseSchema } from "@caas/contract/enrolment.ts";
-import { problemOfRefusal, problemSchema, sendProblem } from "../http/problem.ts";
+import { problemOfRefusal, problemResponse, sendProblem } from "../http/problem.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { Http } from "../http/server.ts";
 import type { Db } from "../store/database.ts";
@@ -22,7 +22,7 @@ export function enrolmentRoutes(server: Http, db: Db, enrolment: Enrolment): voi
           "Trades the one-time token that the factory put into a car for its certificate. The same token with the " +
           "same keys gets the same certificate again; with other keys it is refused.",
         body: enrolmentRequestSchema,
-        response: { 200: enrolmentResponseSchema, default: problemSchema },
+        response: { 200: enrolmentResponseSchema, default: problemResponse },
       },
     },
     async (request, reply) => {

@@ -1,3 +1,5 @@
+import { renderOpenApi } from "@caas/control-plane/openapi.ts";
+import { renderClient } from "./print-client.ts";
 import { renderErrors } from "./print-errors.ts";
 import { renderRules } from "./print-rules.ts";
 
@@ -8,4 +10,6 @@ export type PrintedDocument = { path: string; render: () => string | Promise<str
 export const printedDocuments: readonly PrintedDocument[] = [
   { path: "docs/rules.md", render: renderRules },
   { path: "docs/errors.md", render: renderErrors },
+  { path: "docs/openapi.json", render: renderOpenApi },
+  { path: "contract/client/generated.ts", render: renderClient },
 ];

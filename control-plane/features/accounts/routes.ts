@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { problemOfRefusal, problemSchema, sendProblem } from "../../http/problem.ts";
+import { problemOfRefusal, problemResponse, sendProblem } from "../../http/problem.ts";
 import { refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, headersOf, type Routing } from "../../http/routes.ts";
 
@@ -100,7 +100,7 @@ function addSignIn(routing: Routing): void {
         body: signInSchema,
         response: {
           200: z.object({ token: z.string(), user: z.object({ name: z.string(), role: roleSchema }) }),
-          default: problemSchema,
+          default: problemResponse,
         },
       },
     },
