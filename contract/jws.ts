@@ -8,7 +8,8 @@ export type JwsType =
   | "caas-manifest+jws"
   | "caas-report+jws"
   | "caas-display+jws"
-  | "caas-display-ack+jws";
+  | "caas-display-ack+jws"
+  | "caas-revocations+jws";
 
 export type SigningKey = { kid: string; privateKey: KeyObject };
 export type VerifyingKey = { kid: string; publicKey: KeyObject };

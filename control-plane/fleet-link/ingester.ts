@@ -7,7 +7,7 @@ import { parseTopic } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
 import type { Db, Transaction } from "../store/database.ts";
-import { isDatabaseUnavailable } from "../store/database-errors.ts";
+import { isConflict, isDatabaseUnavailable } from "../store/database-errors.ts";
 
 /** What a car said, verified where it must be. */
 export type FromCar =
@@ -25,6 +25,8 @@ type Waiting = { vin: Vin; kind: string; payload: Buffer; acknowledge(): void };
 
 const batch = 128;
 const databaseRetryMs = 500;
+/** A deadlock with a request about the same car ends one of the two; which, is chance. */
+const conflictTries = 5;
 
 /**
  * Takes what cars send in batches: verify, one transaction, acknowledge. When a batch fails, each of its
@@ -90,25 +92,32 @@ export function createIngester(options: {
       : { kind: "displayAck", vin, displayId: ack.id, result: ack.result };
   }
 
+  async function takeTogether(messages: readonly FromCar[]): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await db.transaction().execute(async (tx) => {
+          for (const message of messages) await options.handle(tx, message);
+        });
+      } catch (error) {
+        if (!isConflict(error) || tries === conflictTries) throw error;
+      }
+    }
+  }
+
   async function takeBatch(waiting: readonly Waiting[]): Promise<void> {
     await loadKeys(waiting.map(({ vin }) => vin));
     const messages = waiting.map(read).filter((message) => message !== null);
     // One order for everybody's locks. The sort is stable: what one car said stays in its order.
     messages.sort((a, b) => (a.vin < b.vin ? -1 : a.vin > b.vin ? 1 : 0));
     try {
-      await db.transaction().execute(async (tx) => {
-        for (const message of messages) await options.handle(tx, message);
-      });
+      await takeTogether(messages);
     } catch (error) {
       if (messages.length === 1 || isDatabaseUnavailable(error)) throw error;
       logger.warn({ err: error }, "a batch failed; taking its messages one by one");
       for (const message of messages)
-        await db
-          .transaction()
-          .execute((tx) => options.handle(tx, message))
-          .catch((alone: unknown) =>
-            logger.error({ err: alone, vin: message.vin }, "a message could not be taken"),
-          );
+        await takeTogether([message]).catch((alone: unknown) =>
+          logger.error({ err: alone, vin: message.vin }, "a message could not be taken"),
+        );
     }
     options.onTaken?.(messages.length);
   }

@@ -26,3 +26,8 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   if (unavailableMessages.has(error.message)) return true;
   return "code" in error && typeof error.code === "string" && unavailable.has(error.code);
 }
+
+/** PostgreSQL undid the transaction so that others could finish; the same one may simply be run again. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "40P01" || error.code === "40001");
+}

@@ -41,7 +41,13 @@ export async function selectService(
   });
 
   // Two taps on "buy" must not become two holds: one activation or term of a service at a time in one car.
-  await tx.selectFrom("vehicles").select("id").where("id", "=", vehicleId).forUpdate().execute();
+  // The lock is the one that reports take too, so that the order of locks is the same everywhere.
+  await tx
+    .selectFrom("vehicle_links")
+    .select("vehicle_id")
+    .where("vehicle_id", "=", vehicleId)
+    .forUpdate()
+    .execute();
   const same = await tx
     .selectFrom("activations")
     .leftJoin("entitlements", "entitlements.id", "activations.entitlement_id")

@@ -233,7 +233,7 @@ describe("SY2, DA17: reading expedientes", () => {
       expect((await staff.sales.get(`/api/expedientes/${foreignId}${path}`)).status).toBe(404);
       expect((await staff.support.get(`/api/expedientes/${foreignId}${path}`)).status).toBe(200);
     }
-    expect((await customer.get("/api/expedientes/nonsense")).status).toBe(400);
+    expect((await customer.get("/api/expedientes/nonsense")).status).toBe(404);
     expect((await customer.get(`/api/expedientes/${randomUUID()}`)).status).toBe(404);
     expect(await customer.get("/api/expedientes")).toMatchObject({
       body: { expedientes: [{ expedienteId }] },
