@@ -119,6 +119,43 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(vehicle).toEqual([{ event: "servicesChanged", arrow: "VA15" }]);
   });
 
+  test("DA12, DA15, DA16, DA19: the service store keeps what was selected and for how long, what was pushed, and how each attempt ended", async () => {
+    const car = await park.addCar();
+    await link(car);
+    const activationId = await park.buy(car, "heatedSeats");
+    await park.waitFor(activationId, "ServiceActive");
+    const { db } = park.platform;
+    const selection = await db
+      .selectFrom("activations")
+      .select(["service_id", "duration_days", "state"])
+      .where("id", "=", activationId)
+      .executeTakeFirstOrThrow();
+    expect(selection).toEqual({
+      service_id: park.serviceId("heatedSeats"),
+      duration_days: 30,
+      state: "ServiceActive",
+    });
+    const pushed = await db
+      .selectFrom("manifests")
+      .select("entries")
+      .where("activation_id", "=", activationId)
+      .executeTakeFirstOrThrow();
+    expect(pushed.entries).toContainEqual(
+      expect.objectContaining({
+        code: "heatedSeats",
+        configuration: { heatedSeats: true },
+        term: { kind: "duration", seconds: 30 * 86_400 },
+        applyBefore: expect.any(String),
+      }),
+    );
+    const attempts = await db
+      .selectFrom("attempts")
+      .select(["attempt", "result"])
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempts).toEqual([{ attempt: 1, result: "applied" }]);
+  });
+
   test("a second service joins the first; neither undoes the other", async () => {
     const car = await park.addCar();
     await link(car);
