@@ -1,9 +1,15 @@
+import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import type { Logger } from "pino";
 
-export type NotifyListener = { start(): Promise<void>; stop(): Promise<void> };
+export type NotifyListener = {
+  /** Resolves when it listens. @throws the database's error at the first try only. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+};
 
-const retryMs = 1_000;
+/** A lost connection is tried again this often. */
+const reconnectMs = 500;
 
 /**
  * Hears PostgreSQL's NOTIFY on one channel, with a connection of its own that is made again when it breaks.
@@ -15,41 +21,46 @@ export function createNotifyListener(options: {
   onRing(): void;
   logger: Logger;
 }): NotifyListener {
-  let client: pg.Client | undefined;
-  let retry: NodeJS.Timeout | undefined;
-  let stopped = true;
+  const { url, channel, onRing, logger } = options;
+  const stopping = new AbortController();
+  let client: pg.Client | null = null;
+  let reconnecting: Promise<void> = Promise.resolve();
 
-  async function open(): Promise<void> {
-    const current = new pg.Client({ connectionString: options.url });
-    client = current;
-    current.on("notification", options.onRing);
-    current.on("error", (error) =>
-      options.logger.warn({ err: error, channel: options.channel }, "listening broke"),
-    );
-    current.on("end", () => {
-      if (!stopped && current === client) retry = setTimeout(reopen, retryMs);
+  async function connect(): Promise<void> {
+    const next = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000, keepAlive: true });
+    next.on("error", (error) => logger.warn({ err: error, channel }, "listening broke"));
+    await next.connect();
+    await next.query(`listen ${pg.escapeIdentifier(channel)}`);
+    next.on("notification", onRing);
+    next.on("end", () => {
+      if (client === next && !stopping.signal.aborted) reconnecting = reconnect();
     });
-    await current.connect();
-    await current.query(`listen ${current.escapeIdentifier(options.channel)}`);
-    options.onRing();
+    client = next;
+    // Something may have been committed while nobody listened.
+    onRing();
   }
 
-  function reopen(): void {
-    open().catch((error: unknown) => {
-      options.logger.warn({ err: error, channel: options.channel }, "listening cannot begin yet");
-      if (!stopped) retry = setTimeout(reopen, retryMs);
-    });
+  async function reconnect(): Promise<void> {
+    client = null;
+    while (!stopping.signal.aborted) {
+      try {
+        await delay(reconnectMs, undefined, { signal: stopping.signal });
+        await connect();
+        return;
+      } catch (error) {
+        if (!stopping.signal.aborted) logger.debug({ err: error, channel }, "listening cannot begin yet");
+      }
+    }
   }
 
   return {
-    async start() {
-      stopped = false;
-      await open();
-    },
+    start: connect,
     async stop() {
-      stopped = true;
-      clearTimeout(retry);
-      await client?.end();
+      stopping.abort();
+      await reconnecting;
+      const current = client;
+      client = null;
+      await current?.end();
     },
   };
 }

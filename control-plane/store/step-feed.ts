@@ -1,6 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
 import type { Logger } from "pino";
+import { createNotifyListener } from "./notify-listener.ts";
 
 // Who waits for a step to be committed is woken by PostgreSQL's NOTIFY, by one connection for the whole process.
 
@@ -13,58 +12,25 @@ export type StepFeed = {
   waitPast(count: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean>;
 };
 
-/** A lost connection is tried again this often; whoever waits meanwhile still ends at its own time-out. */
-const reconnectMs = 500;
-
 /** @param channel of NOTIFY; the bell rings without content, so it also rings after every new connection */
 export function createStepFeed(options: { url: string; channel: string; logger: Logger }): StepFeed {
-  const { url, channel, logger } = options;
   const stopping = new AbortController();
   const waiters = new Set<(rung: boolean) => void>();
   let rings = 0;
-  let client: pg.Client | null = null;
-  let reconnecting: Promise<void> = Promise.resolve();
-
-  function ring(): void {
-    rings += 1;
-    for (const wake of [...waiters]) wake(true);
-  }
-
-  async function connect(): Promise<void> {
-    const next = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000, keepAlive: true });
-    next.on("error", (error) => logger.warn({ err: error }, "the step feed lost its connection"));
-    await next.connect();
-    await next.query(`listen ${pg.escapeIdentifier(channel)}`);
-    next.on("notification", ring);
-    next.on("end", () => {
-      if (client === next && !stopping.signal.aborted) reconnecting = reconnect();
-    });
-    client = next;
-    // Steps may have been committed while nobody listened.
-    ring();
-  }
-
-  async function reconnect(): Promise<void> {
-    client = null;
-    while (!stopping.signal.aborted) {
-      try {
-        await delay(reconnectMs, undefined, { signal: stopping.signal });
-        await connect();
-        return;
-      } catch (error) {
-        if (!stopping.signal.aborted) logger.debug({ err: error }, "the step feed could not connect yet");
-      }
-    }
-  }
+  const listener = createNotifyListener({
+    ...options,
+    onRing() {
+      rings += 1;
+      for (const wake of [...waiters]) wake(true);
+    },
+  });
 
   return {
-    start: connect,
+    start: listener.start,
     async stop() {
       stopping.abort();
       for (const wake of [...waiters]) wake(false);
-      await reconnecting;
-      await client?.end();
-      client = null;
+      await listener.stop();
     },
     count: () => rings,
     waitPast(count, timeoutMs, signal) {
