@@ -137,7 +137,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     saleRegistered: [accounts.onSaleRegistered],
     reservationPaid: [orders.onReservationPaid],
     finalPaymentReceived: [registration.onFinalPaymentReceived],
-    finalPaymentDeclined: [],
+    finalPaymentDeclined: [notifications.onFinalPaymentDeclined],
     vinAssigned: [enrolment.onVinAssigned],
     vehicleMoved: [
       async (_tx, moved) => metrics.onVehicleMoved(moved),

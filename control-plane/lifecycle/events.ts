@@ -1,5 +1,5 @@
 import type { Display } from "@caas/contract/display.ts";
-import type { NotificationId } from "../rules/notification-table.ts";
+import type { NotificationRowId } from "../rules/notification-rows.ts";
 import type { Transaction } from "../store/database.ts";
 import type { Actor } from "./actor.ts";
 import type { Step } from "./record-step.ts";
@@ -39,12 +39,12 @@ export type DomainEvents = {
   vehicleMoved: VehicleMoved;
   activationMoved: ActivationMoved;
   notificationDue: {
-    row: NotificationId;
+    row: NotificationRowId;
     subject: NotificationSubject;
     detail?: Record<string, string | number>;
   };
   /** One channel's provider has taken the message (SMTP 250, HTTP 2xx). */
-  notificationAccepted: { row: NotificationId; notificationId: string; subject: NotificationSubject };
+  notificationAccepted: { row: NotificationRowId; notificationId: string; subject: NotificationSubject };
   /** A person must act: a ticket for support, or work for the dealership. */
   taskNeeded: {
     kind: string;

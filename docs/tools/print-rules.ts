@@ -20,6 +20,7 @@ import {
   vehicleEdges,
 } from "@caas/control-plane/rules/dependency-rules.ts";
 import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-windows.ts";
+import { addedNotifications } from "@caas/control-plane/rules/notification-rows.ts";
 import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
 import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
 import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
@@ -154,6 +155,19 @@ function renderNotifications(): string {
         row.timing,
         row.priority,
         list(arrows.filter((arrow) => arrow.notifies.some((sent) => sent === id)).map((arrow) => arrow.id)),
+      ]),
+    ),
+    "Added to the specification's table:",
+    renderTable(
+      ["id", "event", "recipient", "channels", "timing", "priority", "why"],
+      Object.entries(addedNotifications).map(([id, row]) => [
+        id,
+        row.event,
+        row.recipient,
+        list(row.channels),
+        row.timing,
+        row.priority,
+        row.reason,
       ]),
     ),
     "A message no arrow sends is sent by its feature: credentials by the sale, maintenance reminders by the schedule.",

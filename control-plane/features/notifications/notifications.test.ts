@@ -2,7 +2,7 @@ import { partnerClient } from "@caas/simulator/partners/testing/partner-client.t
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import type { NotificationSubject } from "../../lifecycle/events.ts";
-import { type NotificationId, notificationTable } from "../../rules/notification-table.ts";
+import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import { newId } from "../../store/ids.ts";
 import {
   type AfterSales,
@@ -45,7 +45,10 @@ async function mailsTo(address: string) {
   return mailsSchema.parse(body).messages;
 }
 
-async function tell(row: NotificationId, subject: NotificationSubject = { expedienteId: car.expedienteId }) {
+async function tell(
+  row: NotificationRowId,
+  subject: NotificationSubject = { expedienteId: car.expedienteId },
+) {
   await desk.inTransaction((tx) => desk.platform.context.publish(tx, "notificationDue", { row, subject }));
 }
 
@@ -86,13 +89,13 @@ async function givenUpActivation(): Promise<string> {
   return id;
 }
 
-const mailed = (Object.keys(notificationTable) as NotificationId[]).filter((row) => row !== "NT1"); // its own keys
+const mailed = (Object.keys(notificationRows) as NotificationRowId[]).filter((row) => row !== "NT1"); // its own keys
 
 describe("the router", () => {
   test.each(mailed)("ND10, SY6, %s: goes to its recipient on exactly its channels", async (row) => {
     const activationId = await givenUpActivation();
     await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
-    const expected = notificationTable[row];
+    const expected = notificationRows[row];
     const written = await rowsOf();
     expect(written.map((one) => one.channel).sort()).toEqual([...expected.channels].sort());
     for (const one of written)

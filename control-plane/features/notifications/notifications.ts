@@ -12,6 +12,8 @@ import { loadTemplates } from "./templates.ts";
 
 export type Notifications = Capability & {
   onNotificationDue: EventHandler<"notificationDue">;
+  /** The reservation is lost with the refused final payment (LF6): the customer is told. */
+  onFinalPaymentDeclined: EventHandler<"finalPaymentDeclined">;
   /** Work for the dealership is mailed to its staff (ND13); support is told by the rows of the table alone. */
   onTaskNeeded: EventHandler<"taskNeeded">;
   sendCredentials: CredentialsMail;
@@ -39,6 +41,8 @@ export function createNotifications(
       ),
     ],
     onNotificationDue: (tx, due) => routeNotification(context, tx, templates, options, due),
+    onFinalPaymentDeclined: (tx, { expedienteId, paymentId }) =>
+      context.publish(tx, "notificationDue", { row: "NX1", subject: { expedienteId, paymentId } }),
     onTaskNeeded: (tx, needed) => announceTask(context, tx, templates, needed),
     sendCredentials: createCredentialsMail(partners.mail, templates),
   };

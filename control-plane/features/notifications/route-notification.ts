@@ -1,6 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
-import { type Channel, type NotificationRow, notificationTable } from "../../rules/notification-table.ts";
+import { notificationRows } from "../../rules/notification-rows.ts";
+import type { Channel, NotificationRow } from "../../rules/notification-table.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { enqueue } from "../../store/jobs.ts";
@@ -26,7 +27,7 @@ export async function routeNotification(
     throw new Error(
       "NT1 carries a one-time password: it is sent by sendCredentials, never from a stored text",
     );
-  const row: NotificationRow = notificationTable[due.row];
+  const row: NotificationRow = notificationRows[due.row];
   const matter = await findSubjectMatter(tx, due.subject);
   const addressee = await findAddressee(tx, row, matter, options.supportEmail);
   const view = await loadView(tx, matter, addressee.name, due.detail ?? {});

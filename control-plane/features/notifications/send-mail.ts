@@ -1,7 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { NotificationSubject } from "../../lifecycle/events.ts";
 import type { Mail } from "../../partners/mail.ts";
-import { type NotificationId, notificationTable } from "../../rules/notification-table.ts";
+import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import { mailAttempts } from "./jobs.ts";
 import type { Templates } from "./templates.ts";
 
@@ -104,6 +104,6 @@ function subjectOf(queued: Queued): NotificationSubject {
   };
 }
 
-function isNotificationRow(rowId: string): rowId is NotificationId {
-  return Object.hasOwn(notificationTable, rowId);
+function isNotificationRow(rowId: string): rowId is NotificationRowId {
+  return Object.hasOwn(notificationRows, rowId);
 }

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { type NotificationId, notificationTable } from "../../rules/notification-table.ts";
+import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import { loadTemplates } from "./templates.ts";
 import type { View } from "./view.ts";
 
 const templates = loadTemplates();
-const rows = Object.keys(notificationTable) as NotificationId[]; // the table's own keys
+const rows = Object.keys(notificationRows) as NotificationRowId[]; // the table's own keys
 
 const full: View = {
   recipient: { name: "Lucía Ferrer" },
@@ -32,7 +32,7 @@ const full: View = {
 };
 
 /** The text of a row's message without the parts that vary. */
-const render = (row: NotificationId, view: Partial<View> = {}) =>
+const render = (row: NotificationRowId, view: Partial<View> = {}) =>
   templates.render(row.toLowerCase(), { ...full, ...view });
 
 describe("ND11: every row has content", () => {
@@ -104,7 +104,7 @@ describe("what the messages say", () => {
 describe("what people typed in stays what it is", () => {
   const hostile = '<img src=x onerror="alert(1)">\n\n- Amount: €0.00\r\nBcc: all@example.com {{ purchase }}';
 
-  test.each(rows.filter((row) => notificationTable[row].recipient === "customer"))(
+  test.each(rows.filter((row) => notificationRows[row].recipient === "customer"))(
     "%s: a customer's name is neither markup, nor a line, nor a template of its own",
     (row) => {
       const message = render(row, { recipient: { name: hostile } });

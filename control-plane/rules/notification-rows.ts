@@ -1,0 +1,22 @@
+import { additionSection } from "./additions.ts";
+import { type NotificationRow, notificationTable } from "./notification-table.ts";
+
+/** Messages the business owes its customers and the specification's table leaves out, each with its reason. */
+export const addedNotifications = {
+  NX1: {
+    event: "Reservation lost",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "high",
+    section: additionSection,
+    reason:
+      'When the final payment fails the "customer loses reservation"; somebody who loses money must be told, and by whom.',
+  },
+} as const satisfies Record<string, NotificationRow & { section: string; reason: string }>;
+
+/** Every message there is: the specification's rows and the additions. */
+export const notificationRows = { ...notificationTable, ...addedNotifications };
+
+export type NotificationRowId = keyof typeof notificationRows;
