@@ -1,10 +1,11 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as broker from "@caas/broker/config.ts";
 import * as controlPlane from "@caas/control-plane/config.ts";
 import * as partners from "@caas/simulator/partners/config.ts";
 import * as vehicleAgent from "@caas/vehicle-agent/config.ts";
 import { describe, expect, test } from "vitest";
+import { renderImportTable } from "../docs/tools/print-import-table.ts";
 import { portTable } from "../start/ports.ts";
 import { root } from "./house/source-files.ts";
 
@@ -111,4 +112,27 @@ describe(".env.example", () => {
     const given = { ...needed, BROKER_CAR_SECRET: secret };
     expect(readConfig({ ...given, ...shownDefaults })).toEqual(readConfig(given));
   });
+});
+
+test("ARCHITECTURE.md shows the import table that is enforced", () => {
+  expect(readFileSync(join(root, "ARCHITECTURE.md"), "utf8")).toContain(renderImportTable());
+});
+
+test("the list of decisions names every decision by its title, in order", () => {
+  const folder = join(root, "docs/adr");
+  const decisions = readdirSync(folder)
+    .filter((name) => /^\d{4}-/.test(name))
+    .toSorted()
+    .map((name) => {
+      const [, number = "", title = ""] =
+        /^# (\d+)\. (.+)$/m.exec(readFileSync(join(folder, name), "utf8")) ?? [];
+      return { number, name, title };
+    });
+  const list = readFileSync(join(folder, "README.md"), "utf8");
+  const listed = [...list.matchAll(/^\| \[(\d+)\]\(([^)]+)\) +\| (.+?) +\|$/gm)].map(
+    ([, number = "", name = "", title = ""]) => ({ number, name, title }),
+  );
+  expect(decisions.length).toBeGreaterThan(10);
+  expect(listed).toEqual(decisions);
+  expect(decisions.map(({ number }) => Number(number))).toEqual(decisions.map((_, index) => index + 1));
 });
