@@ -109,7 +109,16 @@ export async function createServer(options: { logger: Logger; version: string })
   });
   await server.register(scalar, {
     routePrefix: "/docs",
-    configuration: { title: "Car-as-a-Service", telemetry: false },
+    configuration: {
+      title: "Car-as-a-Service",
+      telemetry: false,
+      // Nothing on the page leads to somebody else's service.
+      showDeveloperTools: "never",
+      hideClientButton: true,
+      agent: { disabled: true, hideAddApi: true },
+      mcp: { disabled: true },
+      authentication: { preferredSecurityScheme: "session" },
+    },
   });
   server.get("/openapi.json", { schema: { hide: true } }, () => server.swagger());
   return server;
