@@ -20,6 +20,8 @@ import { listCars, packageFileName } from "./car-folders.ts";
 
 const environmentSchema = z.object({
   DEMO_CARS_FOLDER: z.string().min(1),
+  /** Replaces the broker's address that enrolment gave. */
+  DEMO_CARS_BROKER_URL: z.url({ protocol: /^mqtts?$/ }).optional(),
   /** Loopback port of /metrics and /health of all of them together. */
   DEMO_CARS_HTTP_PORT: z.coerce.number().int().min(0).max(65_535).default(0),
   CAAS_BUSINESS_TIME: z.string().optional(),
@@ -52,6 +54,7 @@ async function run(): Promise<void> {
       adapter: createDirectoryAdapter(),
       transport: createMqttTransport({
         ...identity.broker,
+        url: config.DEMO_CARS_BROKER_URL ?? identity.broker.url,
         tls: { certificate: identity.certificate, key: identity.tlsKeyPem, ca: identity.brokerCa },
       }),
       clock: agentClock(config.CAAS_BUSINESS_TIME),

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { listCars } from "./car-folders.ts";
 import { measureTree } from "./memory.ts";
-import type { Environment } from "./part-environments.ts";
+import { type Environment, explainNoStory } from "./part-environments.ts";
 import { type Platform, startPlatform } from "./platform.ts";
+import { StartRefused } from "./ports.ts";
 import { printAddresses, printMemory } from "./print-summary.ts";
 import { sellDemoCars } from "./sell-demo-cars.ts";
 import { playHappyStory, type StoryEnd } from "./story/happy-story.ts";
@@ -41,8 +42,12 @@ export class PartEnded extends Error {
  * @returns the story as it went, or `null` without one
  * @throws whatever ends it early, after everything that was started has been stopped
  */
-export async function demonstrate(options: DemonstrationOptions): Promise<Played | null> {
-  const { signal, say } = options;
+export async function demonstrate(asked: DemonstrationOptions): Promise<Played | null> {
+  const { signal, say } = asked;
+  const whyNoStory = asked.story ? explainNoStory(asked.environment) : null;
+  if (whyNoStory !== null && asked.once) throw new StartRefused(`The story cannot be played: ${whyNoStory}.`);
+  if (whyNoStory !== null) say(`Without a story: ${whyNoStory}.`);
+  const options = { ...asked, story: asked.story && whyNoStory === null };
   const startedAt = performance.now();
   const failing = Promise.withResolvers<never>();
   // Nobody may be listening at the moment a part ends.
@@ -93,9 +98,9 @@ async function show(
   const played = options.story ? await playStory(platform, options) : null;
   if (options.once) return played;
 
+  printAddresses(platform, say);
   const missing = inOneProcess - known;
   if (missing > 0 && platform.whyNoStory === null) await sellCars(platform, options, missing);
-  printAddresses(platform, say);
   printMemory(measureTree(process.pid), options.cars, say);
   say("It stays up until ^C.");
   await stopAsked;

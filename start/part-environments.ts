@@ -46,6 +46,15 @@ export function listOutsidePartners(environment: Environment): PartnerName[] {
   return isSet(environment, "SMTP_URL") ? [...outside, "smtp"] : outside;
 }
 
+/** The demonstration plays these partners' people: it cannot where they are real. `null`: it can. */
+export function explainNoStory(environment: Environment): string | null {
+  const outside = listOutsidePartners(environment);
+  const needed = (["factory", "transport", "smtp"] as const).filter((name) => outside.includes(name));
+  if (needed.length === 0) return null;
+  const names = needed.join(" and ");
+  return `it plays the people of our own stand-ins, and here ${names} ${needed.length === 1 ? "is an outside system" : "are outside systems"}`;
+}
+
 export const allPartners: readonly PartnerName[] = [...partnerNames, "smtp"];
 
 export function restUrl({ ports }: Installation): string {
@@ -134,7 +143,7 @@ export function controlPlaneEnvironment(
     : {
         MQTT_URL: `mqtt://127.0.0.1:${ports.mqtt}`,
         MQTT_PASSWORD: secretOf(installation, "BROKER_CONTROL_PLANE_PASSWORD"),
-        CAR_MQTT_URL: environment.CAR_MQTT_URL || `mqtts://127.0.0.1:${ports.mqttTls}`,
+        CAR_MQTT_URL: carBrokerUrl(environment, ports),
         BROKER_CAR_SECRET: secretOf(installation, "BROKER_CAR_SECRET"),
       };
   return {
@@ -152,9 +161,19 @@ export function controlPlaneEnvironment(
   };
 }
 
+/** Cars remember where they enrolled; after a start on other ports our broker is elsewhere. */
+function brokerForCars({ environment, ports }: Installation, variable: string): Record<string, string> {
+  return isSet(environment, "MQTT_URL") ? {} : { [variable]: carBrokerUrl(environment, ports) };
+}
+
+function carBrokerUrl(environment: Environment, ports: Ports): string {
+  return environment.CAR_MQTT_URL || `mqtts://127.0.0.1:${ports.mqttTls}`;
+}
+
 export function demoCarsEnvironment(installation: Installation, folder: string): Record<string, string> {
   return {
     ...timeOf(installation),
+    ...brokerForCars(installation, "DEMO_CARS_BROKER_URL"),
     DEMO_CARS_FOLDER: folder,
     DEMO_CARS_HTTP_PORT: String(installation.ports.fleetMetrics),
   };
@@ -162,5 +181,9 @@ export function demoCarsEnvironment(installation: Installation, folder: string):
 
 /** @param carPort 0 takes a free one, for a second car beside the story's */
 export function carEnvironment(installation: Installation, carPort: number): Record<string, string> {
-  return { ...timeOf(installation), CAAS_AGENT_HTTP_PORT: String(carPort) };
+  return {
+    ...timeOf(installation),
+    ...brokerForCars(installation, "CAAS_AGENT_BROKER_URL"),
+    CAAS_AGENT_HTTP_PORT: String(carPort),
+  };
 }

@@ -4,6 +4,7 @@ import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
 import { packageFileName } from "./car-folders.ts";
 import { createDemoStaff, listStaffLogins, type StaffLogins } from "./demo-staff.ts";
+import { compileCacheFolder, nodeOptions } from "./node-settings.ts";
 import {
   allPartners,
   brokerEnvironment,
@@ -11,6 +12,7 @@ import {
   controlPlaneEnvironment,
   demoCarsEnvironment,
   type Environment,
+  explainNoStory,
   type Installation,
   isSet,
   listOutsidePartners,
@@ -93,6 +95,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const supervisor = superviseChildren({
     logFolder: join(dataDir, "logs"),
     stopTimeoutMs,
+    nodeOptions,
+    env: { NODE_COMPILE_CACHE: options.environment.NODE_COMPILE_CACHE || compileCacheFolder },
     onUnexpectedExit: ({ name, code, signal: killedBy, lastLines }) =>
       onFailure(
         [`${name} ended by itself with ${killedBy ?? `code ${code}`}. Its last lines:`, ...lastLines].join(
@@ -169,7 +173,7 @@ async function startParts(
     ports,
     databaseUrl,
     standIns,
-    whyNoStory: explainNoStory(outside),
+    whyNoStory: explainNoStory(environment),
     staff,
     ownBroker,
     demoCarsFolder,
@@ -246,14 +250,6 @@ async function startStandIns(supervisor: Supervisor, installation: Installation)
     inbox: address("inbox"),
     smtp: address("smtp"),
   };
-}
-
-/** The demonstration plays these partners' people: it cannot where they are real. */
-function explainNoStory(outside: readonly string[]): string | null {
-  const needed = ["factory", "transport", "smtp"].filter((name) => outside.includes(name));
-  return needed.length === 0
-    ? null
-    : `the story plays the people of our own stand-ins, and ${needed.join(" and ")} ${needed.length === 1 ? "is" : "are"} an outside system here`;
 }
 
 /** All of them, or the first failure once none is under way any more: nothing starts while we already close. */

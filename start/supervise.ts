@@ -37,6 +37,9 @@ export type SuperviseOptions = {
   logFolder?: string;
   /** How long a child may take to close before SIGKILL. Default 3 s. */
   stopTimeoutMs?: number;
+  /** Node's own options for every child, and variables for all of them. */
+  nodeOptions?: readonly string[];
+  env?: Readonly<Record<string, string>>;
 };
 
 export type Supervisor = {
@@ -81,11 +84,15 @@ function startChild(
 ): Promise<RunningChild> {
   const { name, readyTimeoutMs = 30_000 } = spec;
   const entry = spec.entry instanceof URL ? fileURLToPath(spec.entry) : spec.entry;
-  const child = spawn(process.execPath, ["--import", preload.href, entry, ...(spec.args ?? [])], {
-    env: { ...process.env, ...spec.env },
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe", "ipc"],
-  });
+  const child = spawn(
+    process.execPath,
+    [...(options.nodeOptions ?? []), "--import", preload.href, entry, ...(spec.args ?? [])],
+    {
+      env: { ...process.env, ...options.env, ...spec.env },
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    },
+  );
   const log = openLog(options.logFolder, name);
   const lastLines: Record<"stdout" | "stderr", string[]> = { stdout: [], stderr: [] };
   const takeLine = (stream: "stdout" | "stderr", line: string) => {

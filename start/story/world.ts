@@ -31,7 +31,7 @@ export async function signIn(rest: RestClient, login: Login): Promise<RestClient
 export async function openWorld(platform: Platform, wakeCar: World["wakeCar"]): Promise<World> {
   const { standIns } = platform;
   if (platform.whyNoStory !== null || standIns === null)
-    throw new StartRefused(`No story can be played: ${platform.whyNoStory ?? "there are no stand-ins"}.`);
+    throw new StartRefused(`The story cannot be played: ${platform.whyNoStory ?? "there are no stand-ins"}.`);
   const rest = createRestClient(platform.rest);
   const [sales, support] = await Promise.all([
     signIn(rest, platform.staff.sales),

@@ -1,0 +1,127 @@
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { demonstrate, PartEnded } from "./demonstration.ts";
+import { portTable, StartRefused } from "./ports.ts";
+import { createNarrator } from "./story/narrate.ts";
+import { StoryFailed } from "./story/step.ts";
+
+const portLines = Object.values(portTable)
+  .map(({ variable, port, serves }) => `  ${variable.padEnd(22)} ${String(port).padEnd(6)} ${serves}`)
+  .join("\n");
+
+const moreHelp = `
+Everything runs on this machine: an embedded PostgreSQL, the MQTT broker, the control plane, stand-ins for the
+partners, and the demo cars. The environment replaces any of them:
+  DATABASE_URL           a PostgreSQL 15 or newer, instead of the embedded one
+  MQTT_URL               a broker, instead of ours (with MQTT_USERNAME, MQTT_PASSWORD, CAR_MQTT_URL)
+  FACTORY_URL, GATEWAY_URL, VSS_URL, AUTHORITY_URL, TRANSPORT_URL, SMTP_URL
+                         a partner, instead of its stand-in (with …_API_KEY and …_WEBHOOK_SECRET)
+  CAAS_BUSINESS_TIME     REAL/BUSINESS/SCALE, two instants and a factor: business time runs so much faster
+
+Ports (0 takes any free one):
+${portLines}
+
+The last line of --once --json:
+  {"ok":true,"vehicleState":"Operational","activationState":"ServiceActive","payment":"captured",
+   "steps":[{"name":…,"ms":…}],"totalMs":…}           or {"ok":false,"step":…,"why":…}
+Exit code: 0, or 1 when the start, the story or a part failed, or 2 for wrong use.`;
+
+type Options = {
+  once: boolean;
+  json: boolean;
+  data?: string;
+  story: boolean;
+  cars?: number;
+  ports?: "default" | "free";
+};
+
+const program = new Command("npm start --")
+  .description(
+    "Starts the whole platform and plays the story of one customer, from the sale to a paid service.",
+  )
+  .option("--once", "play the story on free ports in a temporary folder, then end", false)
+  .option("--json", "print what came of the story as one JSON object in the last line", false)
+  .option(
+    "--data <dir>",
+    "what survives a restart is kept here (default: ./data; with --once a temporary folder)",
+  )
+  .option("--no-story", "only bring the platform and its cars up")
+  .option(
+    "--cars <n>",
+    "cars in all, the story's included (default: 25; with --once only the story's)",
+    readCars,
+  )
+  .addOption(
+    new Option("--ports <which>", "the table below, or free ones (default with --once)").choices([
+      "default",
+      "free",
+    ]),
+  )
+  .addHelpText("after", moreHelp)
+  .exitOverride((error) => {
+    process.exit(error.exitCode === 0 ? 0 : 2);
+  });
+
+function readCars(text: string): number {
+  const cars = Number(text);
+  if (!/^\d+$/.test(text) || cars < 1 || cars > 200) throw new InvalidArgumentError("1 to 200 cars.");
+  return cars;
+}
+
+/** Reads the command line, does what it says and returns the exit code. */
+export async function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
+  const options = program.parse([...argv]).opts<Options>();
+  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  const temporary = options.once && options.data === undefined ? makeTemporaryFolder() : undefined;
+  const stopping = new AbortController();
+  let asked = 0;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => {
+      asked += 1;
+      stopping.abort();
+      // Closing takes up to 5 s; who cannot wait leaves the children to end by themselves.
+      if (asked === 3) process.exit(1);
+    });
+  try {
+    const played = await demonstrate({
+      dataDir: temporary ?? resolve(options.data ?? "data"),
+      ports: options.ports ?? (options.once ? "free" : "default"),
+      cars: options.cars ?? (options.once ? 1 : 25),
+      story: options.story,
+      once: options.once,
+      environment: process.env,
+      signal: stopping.signal,
+      say,
+      narrator: createNarrator(say, process.stdout.isTTY === true && process.env.NO_COLOR === undefined),
+    });
+    if (played === null && options.once && options.story)
+      throw new Error("it was stopped before the story's end");
+    if (played !== null && options.json) say(JSON.stringify({ ok: true, ...played }));
+    return 0;
+  } catch (error) {
+    // ^C while starting: the parts under way were ended by ourselves.
+    if (stopping.signal.aborted && !options.once) return 0;
+    const step =
+      error instanceof StoryFailed ? error.step : error instanceof PartEnded ? "platform" : "start";
+    const why = explain(error);
+    process.stderr.write(`${error instanceof StoryFailed ? `The story failed at "${step}": ${why}` : why}\n`);
+    if (options.json) say(JSON.stringify({ ok: false, step, why }));
+    return 1;
+  } finally {
+    if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+function makeTemporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "caas-once-"));
+  chmodSync(folder, 0o711); // the database's user passes through it
+  return folder;
+}
+
+function explain(error: unknown): string {
+  if (error instanceof StoryFailed) return error.why;
+  if (error instanceof StartRefused || error instanceof PartEnded) return error.message;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,17 @@
+import { fileURLToPath } from "node:url";
+
+// How Node itself is set for the parts: many small processes beside each other, not one that owns the machine.
+
+/**
+ * Young objects get little room (Node would let each process take 48 MB): more, shorter collections. Measured with
+ * 25 cars: 290 MB less in all, and 5 % more processor time while it is busiest.
+ */
+export const nodeOptions: readonly string[] = ["--max-semi-space-size=2"];
+
+/**
+ * Compiled code (types stripped) of earlier starts. It halves what starting costs, and spares each process the
+ * compiler's memory. Belongs to this checkout; where it cannot be written, Node goes without.
+ */
+export const compileCacheFolder = fileURLToPath(
+  new URL("../node_modules/.cache/node-compile", import.meta.url),
+);

@@ -1,0 +1,223 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { measureTree } from "./memory.ts";
+
+// What a person does with `npm start`: type it, look, press ^C.
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+/** Of the whole tree after ^C. */
+const stopLimitMs = 5_000;
+
+type Run = {
+  process: ChildProcess;
+  lines: string[];
+  errors: string[];
+  until: (text: string) => Promise<string>;
+  ended: Promise<number | null>;
+};
+
+let dataDir: string;
+let runs: Run[];
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "caas-start-"));
+  runs = [];
+});
+
+afterEach(async () => {
+  for (const run of runs)
+    if (run.process.exitCode === null && run.process.signalCode === null && run.process.pid !== undefined)
+      signal(run, "SIGTERM");
+  await Promise.all(runs.map(({ ended }) => ended));
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+/** `npm start -- …` in a process group of its own, as a shell runs it. */
+function npmStart(...args: string[]): Run {
+  const child = spawn("npm", ["start", "--", "--ports", "free", ...args], {
+    cwd: root,
+    detached: true,
+    env: { ...process.env, DATABASE_URL: "", MQTT_URL: "" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines: string[] = [];
+  const errors: string[] = [];
+  const waiters = new Set<() => void>();
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    lines.push(line);
+    for (const look of waiters) look();
+  });
+  createInterface({ input: child.stderr }).on("line", (line) => errors.push(line));
+  const ended = once(child, "close").then(() => {
+    for (const look of waiters) look();
+    return child.exitCode;
+  });
+  const until = (text: string) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => {
+        const found = lines.find((line) => line.includes(text));
+        if (found === undefined && child.exitCode === null) return;
+        waiters.delete(look);
+        if (found === undefined)
+          reject(new Error(`it ended without "${text}":\n${[...lines, ...errors].join("\n")}`));
+        else resolve(found);
+      };
+      waiters.add(look);
+      look();
+    });
+  const run = { process: child, lines, errors, until, ended };
+  runs.push(run);
+  return run;
+}
+
+function signal({ process: child }: Run, name: NodeJS.Signals): void {
+  if (child.pid !== undefined) process.kill(-child.pid, name);
+}
+
+/** Every process below `pid`, itself included, with the start time that tells it from a later one of its number. */
+function listTree(pid: number): Map<number, string> {
+  const stats = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const fields = readStat(Number(name));
+      return fields === undefined
+        ? []
+        : [{ pid: Number(name), parent: Number(fields[1]), startedAt: fields[19] ?? "" }];
+    });
+  const tree = new Map<number, string>();
+  const add = (wanted: number) => {
+    for (const found of stats) {
+      if (found.pid === wanted) tree.set(found.pid, found.startedAt);
+      if (found.parent === wanted) add(found.pid);
+    }
+  };
+  add(pid);
+  return tree;
+}
+
+function readStat(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return undefined;
+  }
+}
+
+function listLeftovers(tree: Map<number, string>): string[] {
+  return [...tree].flatMap(([pid, startedAt]) => {
+    const fields = readStat(pid);
+    const isSame = fields !== undefined && fields[19] === startedAt && fields[0] !== "Z";
+    return isSame ? [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")}`] : [];
+  });
+}
+
+test("npm start plays the story and stays up; ^C stops everything within 5 s and leaves no process behind", {
+  timeout: 120_000,
+}, async () => {
+  const run = npmStart("--cars", "3", "--data", dataDir);
+  await run.until("It stays up until ^C");
+  const { pid } = run.process;
+  if (pid === undefined) throw new Error("npm has no process");
+  const tree = listTree(pid);
+  expect(tree.size).toBeGreaterThan(10);
+  expect(measureTree(pid)?.pssBytes).toBeGreaterThan(100_000_000);
+  const rest = /REST interface\s+(\S+)/.exec(run.lines.join("\n"))?.[1];
+  expect((await fetch(`${rest}/ready`)).status).toBe(200);
+  expect(run.lines.join("\n")).toMatch(/2 of 2 sold, delivered and linked/);
+  expect(readdirSync(join(dataDir, "cars"))).toHaveLength(2);
+
+  // Nobody else starts on this folder meanwhile.
+  const second = npmStart("--no-story", "--data", dataDir);
+  expect(await second.ended).toBe(1);
+  expect(second.errors.join("\n")).toMatch(/is in use by process \d+ .*--data DIR names another/);
+
+  const stoppingAt = performance.now();
+  signal(run, "SIGINT");
+  // npm and its shell pass ^C on to themselves once the platform has ended, so they have no code of their own.
+  await run.ended;
+  expect(run.lines.at(-1)).toMatch(/^Stopped in/);
+  expect(performance.now() - stoppingAt).toBeLessThan(stopLimitMs);
+  expect(listLeftovers(tree)).toEqual([]);
+  expect(existsSync(join(dataDir, "lock.json"))).toBe(false);
+
+  // The same folder again: the cars simply come up.
+  const again = npmStart("--no-story", "--cars", "3", "--data", dataDir);
+  expect(await again.until("Ready in")).toContain("2 demo cars connected");
+  signal(again, "SIGINT");
+  await again.ended;
+});
+
+test("a part that dies ends the whole, with a sentence and a code that is not zero", {
+  timeout: 90_000,
+}, async () => {
+  const run = npmStart("--no-story", "--cars", "1", "--data", dataDir);
+  await run.until("It stays up until ^C");
+  const { pid } = run.process;
+  if (pid === undefined) throw new Error("npm has no process");
+  const tree = listTree(pid);
+  const broker = [...tree.keys()].find((one) =>
+    readFileSync(`/proc/${one}/cmdline`, "utf8").includes("broker/main.ts"),
+  );
+  if (broker === undefined) throw new Error("there is no broker");
+  process.kill(broker, "SIGKILL");
+  expect(await run.ended).toBe(1);
+  expect(run.errors.join("\n")).toContain("broker ended by itself with SIGKILL.");
+  expect(listLeftovers(tree)).toEqual([]);
+});
+
+test("--once --json ends with one line that says how the story went, and leaves no folder behind", {
+  timeout: 90_000,
+}, async () => {
+  const before = new Set(readdirSync(tmpdir()));
+  const run = npmStart("--once", "--json");
+  expect(await run.ended).toBe(0);
+  const told: unknown = JSON.parse(run.lines.at(-1) ?? "");
+  expect(told).toMatchObject({
+    ok: true,
+    vehicleState: "Operational",
+    activationState: "ServiceActive",
+    payment: "captured",
+  });
+  expect(Object.keys(told ?? {})).toEqual([
+    "ok",
+    "vehicleState",
+    "activationState",
+    "payment",
+    "steps",
+    "totalMs",
+  ]);
+  expect(readdirSync(tmpdir()).filter((name) => name.startsWith("caas-once-") && !before.has(name))).toEqual(
+    [],
+  );
+});
+
+test.each([
+  { args: ["--cars", "none"], says: "1 to 200 cars" },
+  { args: ["--ports", "mine"], says: "Allowed choices are default, free" },
+  { args: ["--colour"], says: "unknown option '--colour'" },
+])("$args is wrong use", async ({ args, says }) => {
+  const run = npmStart(...args);
+  expect(await run.ended).toBe(2);
+  expect(run.errors.join("\n")).toContain(says);
+});
+
+test("an outside partner means no story, said before anything is played", { timeout: 60_000 }, async () => {
+  process.env.FACTORY_URL = "http://127.0.0.1:9";
+  try {
+    const run = npmStart("--once", "--json");
+    expect(await run.ended).toBe(1);
+    expect(JSON.parse(run.lines.at(-1) ?? "")).toMatchObject({ ok: false, step: "start" });
+    expect(run.errors.join("\n")).toContain(
+      "The story cannot be played: it plays the people of our own stand-ins, and here factory is an outside system",
+    );
+  } finally {
+    delete process.env.FACTORY_URL;
+  }
+});
