@@ -1,5 +1,6 @@
 import type { ManifestEntry } from "@caas/contract/manifest.ts";
 import type { Telemetry } from "@caas/contract/telemetry.ts";
+import type { CarConditions } from "./conditions.ts";
 import { readSlotFiles, type SlotFiles } from "./slots.ts";
 
 /** What is active in the car, whole. */
@@ -25,6 +26,10 @@ export type CarAdapter = {
   probe(): Promise<{ healthy: true } | { healthy: false; reason: string }>;
   /** Present readings of the car, for telemetry. */
   signals?(): Promise<Telemetry["signals"]>;
+  /** What may keep a staged change waiting; without it nothing does. Must not throw. */
+  conditions?(): Promise<CarConditions>;
+  /** Has `onChange` called whenever conditions may have changed; gives the way to end that. */
+  watch?(onChange: () => void): () => void;
 };
 
 /** Reads the files of a slot as what an adapter is given. */

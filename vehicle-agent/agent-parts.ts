@@ -1,6 +1,6 @@
 import type { EventEmitter } from "node:events";
 import type { Display, DisplayAck } from "@caas/contract/display.ts";
-import type { Outcome } from "@caas/contract/report.ts";
+import type { Outcome, Report } from "@caas/contract/report.ts";
 import type { Logger } from "pino";
 import type { AgentClock } from "./agent-clock.ts";
 import type { Applier } from "./apply.ts";
@@ -22,6 +22,8 @@ export type AgentEvents = {
   disconnected: [reason: string];
   /** A version was processed for the first time; its outcome is durable. */
   outcome: [outcome: Outcome];
+  /** A version is staged and waits for the car. */
+  deferred: [deferral: NonNullable<Report["deferred"]>];
   /** A report was handed to the broker and taken. */
   reported: [seq: number];
   refused: [reason: string];
@@ -35,7 +37,7 @@ export type AgentEvents = {
 export type AgentLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 
 /** What a car's one timer wakes it for. */
-export type WakeUpName = "report" | "refusals" | "termEnd" | "telemetry";
+export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "telemetry";
 
 export type AgentParts = {
   identity: AgentIdentity;

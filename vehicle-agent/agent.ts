@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import { performance } from "node:perf_hooks";
 import type { Display } from "@caas/contract/display.ts";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
+import type { Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { CarAdapter } from "./adapter.ts";
 import type { AgentClock } from "./agent-clock.ts";
@@ -14,8 +15,10 @@ import { type Failpoint, noFailpoint, PowerLoss } from "./failpoints.ts";
 import { type AgentIdentity, keySetFileName } from "./identity.ts";
 import { type JournalRecord, openJournal } from "./journal.ts";
 import { createKeyRing } from "./key-ring.ts";
+import type { LifecycleState } from "./lifecycle.ts";
 import { createMessageTaker, type MessageTaker } from "./messages.ts";
 import type { AgentMetrics } from "./metrics.ts";
+import { createProgress, type Progress, slowWorkMs } from "./progress.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
 import { createSerialQueue } from "./serial-queue.ts";
 import type { AgentStorage } from "./storage.ts";
@@ -36,9 +39,13 @@ export type AgentOptions = {
   logger: AgentLogger;
   metrics?: AgentMetrics;
   failpoint?: Failpoint;
+  /** Real ms after which a change under way is reported as such; default 5 s. */
+  slowWorkMs?: number;
 };
 
 export type AgentState = Pick<JournalRecord, "active" | "outcome" | "seq" | "connection"> & {
+  lifecycle: LifecycleState;
+  deferred: Report["deferred"];
   keySetVersion: number;
   connected: boolean;
 };
@@ -60,7 +67,7 @@ const longestInbox = 64;
 /** How long after a failed removal of an ended entry it is tried again (business time). */
 const termRetryMs = 600_000;
 
-type Running = AgentParts & { reporter: Reporter; takeMessage: MessageTaker };
+type Running = AgentParts & { reporter: Reporter; progress: Progress; takeMessage: MessageTaker };
 
 /** One car's agent. Nothing happens before `start`, and an agent starts once. */
 export function createAgent(options: AgentOptions): Agent {
@@ -76,6 +83,9 @@ export function createAgent(options: AgentOptions): Agent {
   let parts: Running | null = null;
   let isStarted = false;
   let isStopped = false;
+  /** Signals change many times a second; one look that has not begun yet covers them all. */
+  let isNoticing = false;
+  let unwatch: (() => void) | undefined;
 
   function running(): Running {
     if (parts === null) throw new Error("the agent has not been started");
@@ -95,6 +105,7 @@ export function createAgent(options: AgentOptions): Agent {
   function die(): void {
     if (isStopped) return;
     isStopped = true;
+    unwatch?.();
     wakeUps.stop();
     void queue.close();
     const gone = parts?.connection.stop({ farewell: false }) ?? Promise.resolve();
@@ -109,6 +120,8 @@ export function createAgent(options: AgentOptions): Agent {
         return car.reporter.tellRefusals();
       case "termEnd":
         return removeEnded(car);
+      case "deferral":
+        return rejudge(car);
       case "telemetry":
         wakeUps.set("telemetry", telemetryDelayMs(clock));
         return publishTelemetry(car.connection, adapter, clock);
@@ -122,11 +135,26 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function removeEnded(car: Running): Promise<void> {
-    const changed = await car.applier.removeEnded();
-    scheduleTermEnd(car, changed ? 0 : termRetryMs);
-    if (!changed) return;
-    events.emit("termEnded");
+    let isChanged = false;
+    const isNew = await car.progress.follow(async () => {
+      isChanged = await car.applier.removeEnded();
+    });
+    scheduleTermEnd(car, isChanged ? 0 : termRetryMs);
+    if (isChanged) events.emit("termEnded");
+    if (isChanged || isNew) await car.reporter.send();
+  }
+
+  async function rejudge(car: Running): Promise<void> {
+    if (!(await car.progress.follow(() => car.applier.rejudge()))) return;
+    scheduleTermEnd(car);
     await car.reporter.send();
+  }
+
+  /** Something in the car is another way than before: what waits for that is looked at again. */
+  async function noticeConditions(car: Running): Promise<void> {
+    await rejudge(car);
+    const end = nextTermEnd(car.journal.record.terms);
+    if (end !== null && end.getTime() <= car.time.now().getTime()) await removeEnded(car);
   }
 
   async function assemble(): Promise<Running> {
@@ -181,21 +209,28 @@ export function createAgent(options: AgentOptions): Agent {
       journal,
       time,
     };
-    const reporter = createReporter({ ...shared, connection, failpoint });
-    const all = { ...shared, applier, connection, screen: await openScreen(storage), reporter };
+    const reporter = createReporter({ ...shared, applier, connection, failpoint });
+    const progress = createProgress({
+      ...shared,
+      applier,
+      slowWorkMs: options.slowWorkMs ?? slowWorkMs,
+      onSlow: () => void guarded((car) => car.reporter.send()),
+    });
+    const all = { ...shared, applier, connection, screen: await openScreen(storage), reporter, progress };
     return { ...all, takeMessage: createMessageTaker(all) };
   }
 
   /** @throws what keeps the car from knowing its own state; one that refuses its configuration still connects. */
   async function boot(car: Running): Promise<void> {
-    const { journal, applier } = car;
-    const open = journal.record.change;
+    const { applier } = car;
     try {
-      const problem = await applier.boot();
-      if (problem !== null) logger.error({ vin, problem }, "the car did not take its configuration at boot");
-      const { outcome } = journal.record;
-      if (open?.cause === "manifest" && outcome !== null) events.emit("outcome", outcome);
-      await applier.removeEnded();
+      await car.progress.follow(async () => {
+        const problem = await applier.boot();
+        if (problem !== null)
+          logger.error({ vin, problem }, "the car did not take its configuration at boot");
+      });
+      await car.progress.follow(() => applier.removeEnded());
+      await car.progress.follow(() => applier.rejudge());
       scheduleTermEnd(car);
     } catch (error) {
       if (!(error instanceof PowerLoss)) throw error;
@@ -211,22 +246,34 @@ export function createAgent(options: AgentOptions): Agent {
       parts = await assemble();
       await boot(parts);
       if (isStopped) return;
+      unwatch = adapter.watch?.(() => {
+        if (isNoticing || isStopped) return;
+        isNoticing = true;
+        void queue.run(() => {
+          isNoticing = false;
+          return guarded(noticeConditions);
+        });
+      });
       if (adapter.signals !== undefined) wakeUps.set("telemetry", telemetryDelayMs(clock));
       parts.connection.start();
     },
     async stop() {
       if (isStopped) return;
       isStopped = true;
+      unwatch?.();
       await queue.close();
       wakeUps.stop();
       await parts?.connection.stop({ farewell: true });
     },
     display: () => (parts === null ? [] : parts.screen.shown(parts.time.now())),
     state() {
-      const { journal, connection } = running();
+      const { journal, connection, applier } = running();
       const { active, outcome, seq, connection: count } = journal.record;
       const connected = connection.isUp;
-      return { active, outcome, seq, connection: count, keySetVersion: keys.version, connected };
+      const { state: lifecycle, deferral } = applier;
+      const deferred = deferral === null ? null : { version: deferral.version, reason: deferral.reason };
+      const { version: keySetVersion } = keys;
+      return { active, outcome, seq, connection: count, lifecycle, deferred, keySetVersion, connected };
     },
   });
 }

@@ -1,28 +1,68 @@
-import { type Manifest, manifestHash } from "@caas/contract/manifest.ts";
+import { type Manifest, type ManifestEntry, manifestHash } from "@caas/contract/manifest.ts";
 import type { Outcome } from "@caas/contract/report.ts";
 import { type ApplierParts, applyFrom, createChangeSteps, writeJournal } from "./change-steps.ts";
+import type { DeferralReason } from "./conditions.ts";
 import type { Change } from "./journal.ts";
-import { runLifecycle } from "./lifecycle.ts";
-import { otherSlot, readSlotFiles, type SlotContent, type SlotName, slotFilesOf } from "./slots.ts";
+import { type EventIn, type LifecycleState, type RestingState, runLifecycle } from "./lifecycle.ts";
+import {
+  otherSlot,
+  readSlotFiles,
+  type SlotContent,
+  type SlotFiles,
+  type SlotName,
+  slotFilesOf,
+} from "./slots.ts";
 import { endTerms, planTerms, type Terms } from "./terms.ts";
 
-/** Processes changes one at a time; the caller never starts a second before the first has ended. */
+/** A change that waits, staged, until the car is in a state to be changed. */
+export type Deferral = { version: number; hash: string; reason: DeferralReason; applyBefore: string | null };
+
+/** Processes changes one at a time; the caller never starts a second before the first rests. */
 export type Applier = {
+  /** Where the present change is in the lifecycle. */
+  readonly state: LifecycleState;
+  /** The change that waits, if one does. */
+  readonly deferral: Deferral | null;
   /**
    * Prepares an empty car, ends what a crash left open, and gives the car's systems the active configuration.
+   * A deferred change goes on waiting.
    * @returns why they did not take it, or `null`.
    */
   boot(): Promise<string | null>;
   /** Ends a change that a crash, or a disk that refused a write, left open; call before judging a manifest. */
   recover(): Promise<void>;
-  /** Processes a manifest judged `process` that arrived at `startedMs` of the stopwatch; journals its outcome. */
-  applyManifest(manifest: Manifest, startedMs: number): Promise<Outcome>;
-  /** Takes entries whose term is over out of the car; whether anything changed. */
+  /**
+   * Processes a manifest judged `process` that arrived at `startedMs` of the stopwatch; one that waits is
+   * superseded by it. Gives its journalled outcome, or `null` when it is deferred and has none yet.
+   */
+  applyManifest(manifest: Manifest, startedMs: number): Promise<Outcome | null>;
+  /** Judges the change that waits, if one does, by the present conditions and its `applyBefore`. */
+  rejudge(): Promise<void>;
+  /**
+   * Takes entries whose term is over out of the car, unless it is moving; whether anything changed. A change that
+   * waits is staged anew without them.
+   */
   removeEnded(): Promise<boolean>;
 };
 
+type Subject = Pick<Change, "cause" | "hash" | "applyBefore">;
+
 export function createApplier(parts: ApplierParts): Applier {
-  const { journal, slots, time } = parts;
+  const { journal, slots, adapter, time } = parts;
+  let state: LifecycleState = "idle";
+
+  async function run<R extends RestingState>(
+    from: R,
+    event: EventIn<R>,
+    change: Change,
+    files: SlotFiles | null = null,
+    startedMs = parts.stopwatchMs(),
+  ): Promise<void> {
+    const steps = createChangeSteps(parts, change, files, startedMs);
+    await runLifecycle(from, event, steps, (entered) => {
+      state = entered;
+    });
+  }
 
   async function activeSlot(): Promise<SlotName> {
     const active = await slots.active();
@@ -34,39 +74,60 @@ export function createApplier(parts: ApplierParts): Applier {
 
   async function recover(): Promise<void> {
     const { change } = journal.record;
-    if (change === null) return;
-    const carryOn = (open: Change) => createChangeSteps(parts, open, null, parts.stopwatchMs());
-    if (change.failure !== null) return runLifecycle("failureFound", carryOn(change));
-    if ((await slots.active()) === change.to) return runLifecycle("switchFound", carryOn(change));
+    if (change === null || state === "deferred") return;
+    if (change.failure !== null) return run("idle", "failureFound", change);
+    // Asked before `deferral`: a change that had waited keeps its reason until it is committed.
+    if ((await slots.active()) === change.to) return run("idle", "switchFound", change);
+    if (change.deferral !== null) return run("idle", "deferralFound", change);
     const failure = {
       reason: "interrupted",
       failureClass: "transient",
       detail: "the car restarted before the switch",
     } as const;
-    return runLifecycle("intentFound", carryOn({ ...change, failure }));
+    return run("idle", "intentFound", { ...change, failure });
   }
 
   async function process(
-    subject: Pick<Change, "cause" | "hash" | "applyBefore">,
+    { cause, hash, applyBefore }: Subject,
     content: SlotContent,
     terms: Terms,
     startedMs: number,
   ): Promise<void> {
     const from = await activeSlot();
     const change: Change = {
-      ...subject,
+      cause,
+      hash,
+      applyBefore,
       version: content.version,
       activeHash: manifestHash(content.entries),
       from,
       to: otherSlot(from),
       terms,
       failure: null,
+      deferral: null,
     };
-    const steps = createChangeSteps(parts, change, slotFilesOf(content), startedMs);
-    await runLifecycle("changeAccepted", steps);
+    await run("idle", "changeAccepted", change, slotFilesOf(content), startedMs);
+  }
+
+  /** The change that waits, with what is staged for it; afterwards nothing waits. */
+  async function takeBackDeferred(): Promise<{ change: Change; staged: SlotContent } | null> {
+    const { change } = journal.record;
+    if (change === null || state !== "deferred") return null;
+    const reading = readSlotFiles(await slots.read(change.to));
+    await run("deferred", "superseded", change);
+    return reading.kind === "intact" ? { change, staged: reading.content } : null;
   }
 
   return {
+    get state() {
+      return state;
+    },
+    get deferral() {
+      const { change } = journal.record;
+      if (state !== "deferred" || change === null || change.deferral === null) return null;
+      const { version, hash, deferral: reason, applyBefore } = change;
+      return { version, hash, reason, applyBefore };
+    },
     async boot() {
       await activeSlot();
       await recover();
@@ -79,6 +140,7 @@ export function createApplier(parts: ApplierParts): Applier {
     },
     recover,
     async applyManifest(manifest, startedMs) {
+      await takeBackDeferred();
       const { inForce, terms } = planTerms(manifest.entries, journal.record.terms, time.now());
       const { version, hash } = manifest;
       const applyBefore = earliest(manifest.entries.flatMap((entry) => entry.applyBefore ?? []));
@@ -88,28 +150,48 @@ export function createApplier(parts: ApplierParts): Applier {
         terms,
         startedMs,
       );
+      if (state === "deferred") return null;
       const { outcome } = journal.record;
       if (outcome?.version !== version) throw new Error("a change ended without an outcome");
       return outcome;
     },
+    async rejudge() {
+      await recover();
+      const { change } = journal.record;
+      if (change !== null && state === "deferred") await run("deferred", "conditionsChanged", change);
+    },
     async removeEnded() {
       await recover();
-      const terms = endTerms(journal.record.terms, time.now());
+      const now = time.now();
+      const terms = endTerms(journal.record.terms, now);
       if (terms === null) return false;
+      // Nothing is switched off under the driver's hands.
+      if ((await adapter.conditions?.())?.moving === true) return false;
       const present = readSlotFiles(await slots.read(await activeSlot()));
       // The report of a damaged slot's hash brings a new version; nothing is guessed from the remains.
       if (present.kind === "damaged") return false;
+      const waited = await takeBackDeferred();
       const { version, hash } = journal.record.active;
-      const entries = present.content.entries.filter(({ id }) => terms[id]?.state !== "ended");
       await process(
         { cause: "termEnded", hash, applyBefore: null },
-        { version, entries },
+        { version, entries: withoutEnded(present.content.entries, terms) },
         terms,
         parts.stopwatchMs(),
       );
-      return journal.record.active.hash !== hash;
+      const isChanged = journal.record.active.hash !== hash;
+      if (waited !== null) {
+        const { change, staged } = waited;
+        const later = endTerms(change.terms, now) ?? change.terms;
+        const entries = withoutEnded(staged.entries, later);
+        await process(change, { version: change.version, entries }, later, parts.stopwatchMs());
+      }
+      return isChanged;
     },
   };
+}
+
+function withoutEnded(entries: readonly ManifestEntry[], terms: Terms): ManifestEntry[] {
+  return entries.filter(({ id }) => terms[id]?.state !== "ended");
 }
 
 function earliest(instants: readonly string[]): string | null {

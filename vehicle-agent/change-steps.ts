@@ -1,5 +1,6 @@
 import type { FailureReason, Outcome } from "@caas/contract/report.ts";
 import { type CarAdapter, configurationIn } from "./adapter.ts";
+import { type DeferralReason, deferralOf } from "./conditions.ts";
 import type { Failpoint } from "./failpoints.ts";
 import type { Change, ChangeFailure, Journal, JournalRecord } from "./journal.ts";
 import type { LifecycleSteps } from "./lifecycle.ts";
@@ -26,8 +27,8 @@ export function writeJournal(
 }
 
 /**
- * The work of one change, a step a state of the lifecycle. `files` is `null` when a crash was survived and
- * nothing is left to stage; `startedMs` is when its message arrived, on the stopwatch.
+ * The work of one change, a step a state of the lifecycle. `files` is `null` when it is taken up again
+ * and nothing is left to stage; `startedMs` is when its message arrived, on the stopwatch.
  */
 export function createChangeSteps(
   parts: ApplierParts,
@@ -35,12 +36,13 @@ export function createChangeSteps(
   files: SlotFiles | null,
   startedMs: number,
 ): LifecycleSteps {
-  const { slots, adapter, time } = parts;
+  const { journal, slots, adapter, time } = parts;
   const spentMs = (): number => Math.max(0, Math.round((parts.stopwatchMs() - startedMs) * 10) / 10);
   const timings: Outcome["timings"] = { verifiedMs: spentMs() };
   let failure: ChangeFailure | null = change.failure;
   // True as long as the car lives by its former configuration after a failure, touched or not.
   let rolledBack = true;
+  let obstacle: DeferralReason | null = null;
 
   const fail = (reason: FailureReason, failureClass: ChangeFailure["failureClass"], detail: string): void => {
     failure = { reason, failureClass, detail: detail.slice(0, 500) };
@@ -83,7 +85,26 @@ export function createChangeSteps(
       return "staged";
     },
     async judging() {
-      return isLate() ? "tooLate" : "inTime";
+      if (isLate()) return "tooLate";
+      if (files === null && !(await isStaged(parts, change))) {
+        fail("interrupted", "transient", "what was staged is not there any more");
+        return "stagingLost";
+      }
+      // Neither an app's lock nor an empty battery prolongs what is over; driving was judged before this began.
+      if (change.cause === "termEnded" || adapter.conditions === undefined) return "inTime";
+      obstacle = deferralOf(await adapter.conditions());
+      return obstacle === null ? "inTime" : "obstructed";
+    },
+    async deferring() {
+      if (journal.record.change?.deferral !== obstacle)
+        await writeJournal(parts, () => ({ change: { ...change, deferral: obstacle } }));
+      parts.failpoint("afterDeferral");
+      return "deferralRecorded";
+    },
+    async forgetting() {
+      await writeJournal(parts, () => ({ change: null }));
+      parts.failpoint("afterForgetting");
+      return "forgotten";
     },
     async switching() {
       try {
@@ -146,6 +167,16 @@ export function createChangeSteps(
       return "committed";
     },
   };
+}
+
+/** Whether a change that waited still lies beside the active slot as it was written. */
+async function isStaged({ slots }: Pick<ApplierParts, "slots">, change: Change): Promise<boolean> {
+  const reading = readSlotFiles(await slots.read(change.to));
+  return (
+    reading.kind === "intact" &&
+    reading.hash === change.activeHash &&
+    reading.content.version === change.version
+  );
 }
 
 /** Gives the car's systems what lies in `slot`; `null`, or why they do not have it now. */

@@ -3,6 +3,8 @@
 export const failpointNames = [
   "afterIntent",
   "afterStage",
+  "afterDeferral",
+  "afterForgetting",
   "afterSwitch",
   "afterHealthCheck",
   "beforeRollBack",

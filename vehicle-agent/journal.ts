@@ -1,4 +1,4 @@
-import { failureClasses, failureReasons, outcomeSchema } from "@caas/contract/report.ts";
+import { failureClasses, failureReasons, outcomeSchema, reportSchema } from "@caas/contract/report.ts";
 import * as z from "zod";
 import type { AgentStorage } from "./storage.ts";
 import { termsSchema } from "./terms.ts";
@@ -29,6 +29,8 @@ const changeSchema = z.strictObject({
   terms: termsSchema,
   /** Written before rolling back, so that a crash there keeps the true reason. */
   failure: failureSchema.nullable(),
+  /** Why it waits, staged, for the car; `null` once it goes on. Journals of before deferrals have none. */
+  deferral: reportSchema.shape.deferred.unwrap().shape.reason.nullable().default(null),
 });
 export type Change = z.infer<typeof changeSchema>;
 

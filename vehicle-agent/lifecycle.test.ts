@@ -12,11 +12,14 @@ import {
 // Written again by hand, on purpose: changing a cell of the table must fail here.
 // biome-ignore format: read by column
 const expected: Record<LifecycleState, Partial<Record<LifecycleEvent, LifecycleState>>> = {
-  idle:        { changeAccepted: "recording", intentFound: "abandoning", switchFound: "applying", failureFound: "rollingBack" },
+  idle:        { changeAccepted: "recording", intentFound: "abandoning", switchFound: "applying", failureFound: "rollingBack", deferralFound: "deferred" },
   recording:   { intentRecorded: "admitting" },
   admitting:   { admitted: "staging", rejected: "abandoning", tooLate: "abandoning" },
   staging:     { staged: "judging", stagingFailed: "abandoning" },
-  judging:     { inTime: "switching", tooLate: "abandoning" },
+  judging:     { inTime: "switching", tooLate: "abandoning", stagingLost: "abandoning", obstructed: "deferring" },
+  deferring:   { deferralRecorded: "deferred" },
+  deferred:    { conditionsChanged: "judging", superseded: "forgetting" },
+  forgetting:  { forgotten: "idle" },
   switching:   { switched: "applying", switchFailed: "rollingBack" },
   applying:    { taken: "checking", refused: "rollingBack" },
   checking:    { healthy: "committing", unhealthy: "rollingBack" },
@@ -45,8 +48,9 @@ describe("the update lifecycle (SY5)", () => {
     expect([...reached].sort()).toEqual(Object.keys(expected).sort());
   });
 
-  test("every way to idle passes through a written outcome, and rolling back always ends in abandoning", () => {
+  test("every way to idle passes through a written outcome or gives way to a newer version, and rolling back always ends in abandoning", () => {
     expect(lifecycle.filter(([, , next]) => next === "idle")).toEqual([
+      ["forgetting", "forgotten", "idle"],
       ["committing", "committed", "idle"],
       ["abandoning", "committed", "idle"],
     ]);
@@ -67,6 +71,8 @@ describe("the update lifecycle (SY5)", () => {
       admitting: visit("admitting", "admitted"),
       staging: visit("staging", "staged"),
       judging: visit("judging", "inTime"),
+      deferring: visit("deferring", "deferralRecorded"),
+      forgetting: visit("forgetting", "forgotten"),
       switching: visit("switching", "switched"),
       applying: visit("applying", "taken"),
       checking: visit("checking", "healthy"),
@@ -94,10 +100,24 @@ describe("the update lifecycle (SY5)", () => {
     { event: "intentFound", visits: ["abandoning"] },
     { event: "switchFound", visits: ["applying", "checking", "committing"] },
     { event: "failureFound", visits: ["rollingBack", "abandoning"] },
+    { event: "deferralFound", visits: [] },
   ])("without trouble, $event visits $visits", async ({ event, visits }) => {
     const visited: string[] = [];
-    await runLifecycle(event, scripted(visited));
+    await runLifecycle("idle", event, scripted(visited));
     expect(visited).toEqual(visits);
+  });
+
+  test("an obstructed change rests staged; it goes on from there or gives way, and every state is told", async () => {
+    const visited: string[] = [];
+    const entered: string[] = [];
+    const onEnter = (state: LifecycleState) => void entered.push(state);
+    const obstructed = scripted(visited, { judging: async () => "obstructed" });
+    expect(await runLifecycle("idle", "changeAccepted", obstructed, onEnter)).toBe("deferred");
+    expect(entered).toEqual(["recording", "admitting", "staging", "judging", "deferring", "deferred"]);
+    expect(await runLifecycle("deferred", "conditionsChanged", obstructed)).toBe("deferred");
+    expect(await runLifecycle("deferred", "conditionsChanged", scripted([]))).toBe("idle");
+    expect(await runLifecycle("deferred", "superseded", scripted([]))).toBe("idle");
+    expect(visited).not.toContain("switching");
   });
 
   test("a step that throws ends the run where it is", async () => {
@@ -105,13 +125,13 @@ describe("the update lifecycle (SY5)", () => {
     const steps = scripted(visited, {
       switching: () => Promise.reject(new Error("the disk is gone")),
     });
-    await expect(runLifecycle("changeAccepted", steps)).rejects.toThrow("the disk is gone");
+    await expect(runLifecycle("idle", "changeAccepted", steps)).rejects.toThrow("the disk is gone");
     expect(visited).toEqual(["recording", "admitting", "staging", "judging"]);
   });
 
   test("an event without a row stops the agent", async () => {
     const wrong = async (): Promise<"healthy"> => JSON.parse('"staged"');
-    await expect(runLifecycle("switchFound", scripted([], { checking: wrong }))).rejects.toThrow(
+    await expect(runLifecycle("idle", "switchFound", scripted([], { checking: wrong }))).rejects.toThrow(
       "no row for staged in checking",
     );
   });

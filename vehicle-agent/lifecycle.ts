@@ -8,6 +8,7 @@ export const lifecycle = [
   ["idle",          "intentFound",     "abandoning"],  // after a crash before the switch: nothing was touched
   ["idle",          "switchFound",     "applying"],    // after a crash past the switch: finish what is active
   ["idle",          "failureFound",    "rollingBack"], // after a crash while rolling back
+  ["idle",          "deferralFound",   "deferred"],    // after a crash while it waited
   ["recording",     "intentRecorded",  "admitting"],
   ["admitting",     "admitted",        "staging"],
   ["admitting",     "rejected",        "abandoning"],
@@ -16,6 +17,12 @@ export const lifecycle = [
   ["staging",       "stagingFailed",   "abandoning"],
   ["judging",       "inTime",          "switching"],
   ["judging",       "tooLate",         "abandoning"],
+  ["judging",       "stagingLost",     "abandoning"],  // it waited, and what was staged is not there any more
+  ["judging",       "obstructed",      "deferring"],   // driving, low charge, a lock: no attempt, no failure
+  ["deferring",     "deferralRecorded","deferred"],
+  ["deferred",      "conditionsChanged","judging"],
+  ["deferred",      "superseded",      "forgetting"],  // a newer version has come: this one needs no outcome
+  ["forgetting",    "forgotten",       "idle"],
   ["switching",     "switched",        "applying"],
   ["switching",     "switchFailed",    "rollingBack"], // it may have happened: rolling back settles which slot it is
   ["applying",      "taken",           "checking"],
@@ -31,7 +38,9 @@ export const lifecycle = [
 type Row = (typeof lifecycle)[number];
 export type LifecycleState = Row[0] | Row[2];
 export type LifecycleEvent = Row[1];
-export type WorkingState = Exclude<LifecycleState, "idle">;
+/** Where a change may rest; only an event from outside goes on from there. */
+export type RestingState = "idle" | "deferred";
+export type WorkingState = Exclude<LifecycleState, RestingState>;
 /** The events that have a row in `S`. */
 export type EventIn<S extends LifecycleState> = Extract<Row, readonly [S, string, string]>[1];
 
@@ -47,13 +56,28 @@ export function nextState(state: LifecycleState, event: LifecycleEvent): Lifecyc
   return nextByPair.get(`${state}/${event}`);
 }
 
+function isResting(state: LifecycleState): state is RestingState {
+  return state === "idle" || state === "deferred";
+}
+
 /**
- * Carries one change from `event` until the car is idle again.
+ * Carries one change from `event` in the resting state `from` until it rests again. `onEnter` hears every state.
+ * @returns where it rests
  * @throws what a step throws (a full disk, a simulated crash): the change stays open in the journal.
  */
-export async function runLifecycle(event: EventIn<"idle">, steps: LifecycleSteps): Promise<void> {
-  let state = advance("idle", event);
-  while (state !== "idle") state = advance(state, await steps[state]());
+export async function runLifecycle<R extends RestingState>(
+  from: R,
+  event: EventIn<R>,
+  steps: LifecycleSteps,
+  onEnter: (state: LifecycleState) => void = () => undefined,
+): Promise<RestingState> {
+  let state = advance(from, event);
+  onEnter(state);
+  while (!isResting(state)) {
+    state = advance(state, await steps[state]());
+    onEnter(state);
+  }
+  return state;
 }
 
 function advance(state: LifecycleState, event: LifecycleEvent): LifecycleState {

@@ -1,17 +1,19 @@
-import { performance } from "node:perf_hooks";
 import { type DisplayAck, signDisplayAck, verifyDisplay } from "@caas/contract/display.ts";
-import { type Manifest, verifyManifest } from "@caas/contract/manifest.ts";
+import { verifyManifest } from "@caas/contract/manifest.ts";
 import { parseTopic } from "@caas/contract/topics.ts";
 import { judgeManifest } from "./accept.ts";
 import type { AgentParts } from "./agent-parts.ts";
 import { keySetFileName } from "./identity.ts";
+import type { Progress } from "./progress.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** Takes one message from the link; called for one after another. `arrivedMs` is of `performance.now`. */
 export type MessageTaker = (topic: string, payload: Buffer, arrivedMs: number) => Promise<void>;
 
-export function createMessageTaker(parts: AgentParts & { reporter: Reporter }): MessageTaker {
-  const { identity, storage, metrics, logger, events, keys, journal, time, applier, reporter } = parts;
+export function createMessageTaker(
+  parts: AgentParts & { reporter: Reporter; progress: Progress },
+): MessageTaker {
+  const { identity, storage, logger, events, keys, journal, time, applier, reporter, progress } = parts;
   const { vin, proofKey } = identity;
   let heldManifest: string | null = null;
 
@@ -28,8 +30,10 @@ export function createMessageTaker(parts: AgentParts & { reporter: Reporter }): 
     }
     const { manifest } = result;
     // A change that a full disk left open is ended first: its outcome decides what this message is.
-    await applier.recover();
-    const verdict = judgeManifest(manifest, journal.record.outcome, keys.version);
+    await progress.follow(() => applier.recover());
+    // One that waits counts as processed here: sent again it is the status query, and older ones are refused.
+    const processed = applier.deferral ?? journal.record.outcome;
+    const verdict = judgeManifest(manifest, processed, keys.version);
     if (verdict.kind !== "awaitKeys") time.witness(new Date(manifest.issuedAt));
     switch (verdict.kind) {
       case "awaitKeys":
@@ -40,18 +44,9 @@ export function createMessageTaker(parts: AgentParts & { reporter: Reporter }): 
       case "repeatOutcome":
         return reporter.send();
       case "process":
-        return process(manifest, arrivedMs);
+        await progress.follow(() => applier.applyManifest(manifest, arrivedMs), arrivedMs);
+        return reporter.send();
     }
-  }
-
-  async function process(manifest: Manifest, arrivedMs: number): Promise<void> {
-    const outcome = await applier.applyManifest(manifest, arrivedMs);
-    const { version, result } = outcome;
-    const reason = outcome.result === "applied" ? "none" : outcome.reason;
-    metrics?.changeProcessed(result, reason, performance.now() - arrivedMs);
-    logger.info({ vin, version, result, reason }, "a version was processed");
-    events.emit("outcome", outcome);
-    await reporter.send();
   }
 
   async function takeKeys(token: string, arrivedMs: number): Promise<void> {

@@ -5,6 +5,8 @@ export type AgentMetrics = {
   registry: Registry;
   /** `reason` is `none` for a change that was applied. */
   changeProcessed(result: "applied" | "failed", reason: string, durationMs: number): void;
+  /** A version is staged and waits for the car, for this reason. */
+  changeDeferred(reason: string): void;
   connected(): void;
   disconnected(): void;
   messageRefused(reason: string): void;
@@ -23,6 +25,12 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
     help: "From the arrival of a manifest to its journalled outcome",
     labelNames: ["result"],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
+    registers: [registry],
+  });
+  const deferrals = new Counter({
+    name: "caas_agent_deferrals_total",
+    help: "Times a staged version began to wait for the car, by reason",
+    labelNames: ["reason"],
     registers: [registry],
   });
   const connections = new Gauge({
@@ -47,6 +55,7 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
       applies.inc({ result, reason });
       durations.observe({ result }, durationMs / 1000);
     },
+    changeDeferred: (reason) => deferrals.inc({ reason }),
     connected: () => connections.inc(),
     disconnected: () => connections.dec(),
     messageRefused: (reason) => refused.inc({ reason }),

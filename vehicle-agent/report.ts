@@ -32,6 +32,7 @@ export function createRefusalCounter(): RefusalCounter {
 export function buildReport(
   vin: Vin,
   record: JournalRecord,
+  deferred: Report["deferred"],
   refused: Report["refused"],
   keySetVersion: number,
   sentAt: Date,
@@ -41,7 +42,7 @@ export function buildReport(
     seq: record.seq,
     active: record.active,
     outcome: record.outcome,
-    deferred: null,
+    deferred,
     refused,
     keySetVersion,
     sentAt: sentAt.toISOString(),

@@ -1,4 +1,4 @@
-import { signReport } from "@caas/contract/report.ts";
+import { type Report, signReport } from "@caas/contract/report.ts";
 import type { AgentParts } from "./agent-parts.ts";
 import { writeJournal } from "./change-steps.ts";
 import type { Failpoint } from "./failpoints.ts";
@@ -19,13 +19,16 @@ export type Reporter = {
 /** No forger makes a car talk more often than this (real time). */
 const refusalReportIntervalMs = 60_000;
 
-export function createReporter(
-  parts: Omit<AgentParts, "applier" | "screen"> & { failpoint: Failpoint },
-): Reporter {
+export function createReporter(parts: Omit<AgentParts, "screen"> & { failpoint: Failpoint }): Reporter {
   const { identity, clock, metrics, logger, events, wakeUps, keys, time, connection } = parts;
   const { vin, proofKey } = identity;
   const refusals = createRefusalCounter();
   let refusalsToldAtMs = Number.NEGATIVE_INFINITY;
+
+  function deferredNow(): Report["deferred"] {
+    const { deferral } = parts.applier;
+    return deferral === null ? null : { version: deferral.version, reason: deferral.reason };
+  }
 
   async function send(onTaken?: () => void): Promise<void> {
     parts.failpoint("beforeReport");
@@ -33,7 +36,7 @@ export function createReporter(
     if (!connection.isUp) return;
     const record = await writeJournal(parts, ({ seq }) => ({ seq: seq + 1 }));
     const refused = refusals.take();
-    const report = buildReport(vin, record, refused, keys.version, time.now());
+    const report = buildReport(vin, record, deferredNow(), refused, keys.version, time.now());
     // Not awaited: the car goes on working while the broker takes its time.
     connection.publish("report", signReport(report, proofKey)).then(
       () => {

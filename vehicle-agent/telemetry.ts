@@ -2,15 +2,13 @@ import type { Telemetry } from "@caas/contract/telemetry.ts";
 import type { CarAdapter } from "./adapter.ts";
 import type { AgentClock } from "./agent-clock.ts";
 import type { Connection } from "./connection.ts";
+import { paceMs } from "./wake-ups.ts";
 
 /** Slow on purpose: it informs, and nothing is decided by it. */
 const intervalMs = 60_000;
-/** However fast business time runs, a broker sees no more than a message a second. */
-const leastRealMs = 1_000;
-
 /** Business ms to the next telemetry. */
 export function telemetryDelayMs(clock: Pick<AgentClock, "realDelayMs">): number {
-  return Math.max(intervalMs, leastRealMs / clock.realDelayMs(1));
+  return paceMs(intervalMs, clock);
 }
 
 /** Publishes what the car reads now; lost readings are not repeated (QoS 0). */

@@ -11,6 +11,14 @@ export type WakeUps<Name extends string> = {
   stop(): void;
 };
 
+/** However fast business time runs, nothing periodic happens more often than this. */
+const leastRealMs = 1_000;
+
+/** An interval of business time, lengthened where business time runs so fast that it would be a real rush. */
+export function paceMs(intervalMs: number, clock: Pick<AgentClock, "realDelayMs">): number {
+  return Math.max(intervalMs, leastRealMs / clock.realDelayMs(1));
+}
+
 /** The longest delay a timer takes; later due times are reached in steps. */
 const longestTimerMs = 2 ** 31 - 1;
 

@@ -1,4 +1,5 @@
 import type { AppliedConfiguration, CarAdapter } from "../adapter.ts";
+import type { CarConditions } from "../conditions.ts";
 
 /** What goes wrong in this car, always; may be changed while it runs. */
 export type CarFaults = {
@@ -12,6 +13,10 @@ export type CarFaults = {
 
 export type FaultyAdapter = CarAdapter & {
   faults: CarFaults;
+  /** The car drives, is parked, is charged, is locked: whoever watches hears of it. */
+  turn(conditions: Partial<CarConditions>): void;
+  /** Agents that watch the car now. */
+  readonly watchers: number;
   /** Every configuration given to the car, in order. */
   readonly applied: readonly AppliedConfiguration[];
 };
@@ -19,9 +24,23 @@ export type FaultyAdapter = CarAdapter & {
 /** A car whose failures the test or the demonstration decides. */
 export function createFaultyAdapter(faults: CarFaults = {}): FaultyAdapter {
   const applied: AppliedConfiguration[] = [];
+  const listeners = new Set<() => void>();
+  let present: CarConditions = { moving: false, stateOfChargePercent: null, lockedBy: null };
   return {
     faults,
     applied,
+    turn(conditions) {
+      present = { ...present, ...conditions };
+      for (const listener of listeners) listener();
+    },
+    get watchers() {
+      return listeners.size;
+    },
+    conditions: async () => present,
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     async check() {
       const detail = this.faults.rejects;
       return detail === undefined ? { kind: "ok" } : { kind: "rejected", detail };
