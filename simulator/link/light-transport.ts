@@ -1,0 +1,251 @@
+import { connect as connectTcp, type Socket, type TcpNetConnectOpts } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
+import {
+  createPacketReader,
+  disconnect,
+  encodeConnect,
+  encodePuback,
+  encodePublish,
+  encodeSubscribe,
+  type PacketFromBroker,
+  pingRequest,
+} from "./packets.ts";
+
+export type LightTransportOptions = {
+  /** `mqtts://` proves the car by its certificate; `mqtt://`, on loopback only, by VIN and password. */
+  url: string;
+  username: string;
+  /** `null` sends no user name either, for brokers that let everybody in. */
+  password: string | null;
+  /** PEM texts; needed with `mqtts://`. */
+  tls: { certificate: string; key: string; ca: string } | null;
+  /** Shared by all cars of the process. */
+  keepAlive: KeepAliveWheel;
+  /** Connects from this address; see `loopbackAddressOf`. */
+  localAddress?: string | undefined;
+};
+
+const connectTimeoutMs = 10_000;
+/** A farewell that takes longer is not waited for. */
+const closeTimeoutMs = 2_000;
+const packetIds = 65_535;
+const refusedSubscription = 0x80;
+
+/** Below the 28,232 ports Linux gives out by default: one address has no more towards one broker. */
+const carsPerAddress = 20_000;
+
+/**
+ * The address the `index`-th car connects from: `undefined` (the system's choice) for the first 20,000, then
+ * 127.0.0.2 and so on. Only Linux answers on all of 127/8.
+ */
+export function loopbackAddressOf(index: number): string | undefined {
+  const block = Math.floor(index / carsPerAddress);
+  return block === 0 ? undefined : `127.0.0.${block + 1}`;
+}
+
+/** Into which every plain socket reads: a chunk is taken out of it before the next is read. */
+type ReadInto = NonNullable<TcpNetConnectOpts["onread"]>;
+const readBufferBytes = 64 * 1024;
+let sharedReadBuffer: Buffer | null = null;
+
+/**
+ * `CarTransport` for thousands of cars in one process: MQTT 3.1.1 on a bare socket, clean session, QoS 1 both
+ * ways, one timer for the keep-alive of all.
+ */
+export function createLightTransport(options: LightTransportOptions): CarTransport {
+  return {
+    connect(wanted) {
+      if (wanted.signal.aborted) return Promise.reject(new Error("stopped"));
+      const link = new LightLink(options, wanted);
+      return link.opened;
+    },
+  };
+}
+
+type Waiting = { resolve: () => void; reject: (error: Error) => void };
+
+/** A class, so that a car costs its fields and not a set of closures. */
+class LightLink implements CarLink {
+  readonly closed: Promise<string>;
+  readonly opened: Promise<CarLink>;
+  readonly #socket: Socket;
+  readonly #options: LightTransportOptions;
+  readonly #onMessage: ConnectOptions["onMessage"];
+  #opening: { resolve: (link: CarLink) => void; reject: (error: Error) => void } | null = null;
+  #reason = "the broker closed the connection";
+  #isOver = false;
+  /** Whether anything came since the wheel's last beat. */
+  #wasHeard = true;
+  #leaveWheel: (() => void) | null = null;
+  #lastId = 0;
+  #unacknowledged: Map<number, Waiting> | null = null;
+
+  constructor(options: LightTransportOptions, wanted: ConnectOptions) {
+    this.#options = options;
+    this.#onMessage = wanted.onMessage;
+    this.opened = new Promise((resolve, reject) => {
+      this.#opening = { resolve, reject };
+    });
+    const read = createPacketReader((packet) => this.#take(packet, wanted));
+    const socket = openSocket(options, (chunk) => {
+      try {
+        read(chunk);
+      } catch (error) {
+        this.#end(error instanceof Error ? error.message : String(error));
+      }
+    });
+    this.#socket = socket;
+    const abort = (): void => this.#end("stopped");
+    wanted.signal.addEventListener("abort", abort, { once: true });
+    const forgetSignal = (): void => wanted.signal.removeEventListener("abort", abort);
+    this.opened.then(forgetSignal, forgetSignal);
+    this.closed = new Promise((resolve) => {
+      socket.once("close", () => {
+        this.#finish();
+        resolve(this.#reason);
+      });
+    });
+    socket.on("error", (error) => {
+      this.#reason = error.message;
+    });
+    socket.once("end", () => socket.destroy());
+    socket.setTimeout(connectTimeoutMs);
+    socket.on("timeout", () =>
+      this.#end(this.#opening === null ? this.#reason : "the broker did not answer in time"),
+    );
+    socket.once(options.url.startsWith("mqtts:") ? "secureConnect" : "connect", () => {
+      const { username, password } = options;
+      socket.write(
+        encodeConnect({
+          clientId: wanted.clientId,
+          keepAliveSeconds: 2 * turnSeconds,
+          credentials: password === null ? null : { username, password },
+          will: wanted.will,
+        }),
+      );
+    });
+  }
+
+  publish(message: WireMessage): Promise<void> {
+    if (this.#isOver || this.#socket.destroyed) return Promise.reject(new Error(this.#reason));
+    if (message.qos === 0) {
+      this.#socket.write(encodePublish(message, 0));
+      return Promise.resolve();
+    }
+    this.#unacknowledged ??= new Map();
+    const waiting = this.#unacknowledged;
+    const id = this.#nextId();
+    this.#socket.write(encodePublish(message, id));
+    return new Promise((resolve, reject) => {
+      waiting.set(id, { resolve, reject });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#reason = "closed";
+    if (!this.#socket.destroyed) {
+      this.#socket.setTimeout(closeTimeoutMs);
+      this.#socket.end(disconnect);
+    }
+    await this.closed;
+  }
+
+  drop(): void {
+    this.#end("dropped");
+  }
+
+  #take(packet: PacketFromBroker, wanted: ConnectOptions): void {
+    this.#wasHeard = true;
+    switch (packet.kind) {
+      case "connack":
+        if (packet.returnCode === 0)
+          this.#socket.write(encodeSubscribe(this.#nextId(), wanted.subscriptions));
+        else this.#end(`the broker refused with code ${packet.returnCode}`);
+        return;
+      case "suback":
+        if (packet.returnCodes.includes(refusedSubscription)) this.#end("the broker refused a subscription");
+        else this.#open();
+        return;
+      case "puback": {
+        const waiting = this.#unacknowledged?.get(packet.id);
+        this.#unacknowledged?.delete(packet.id);
+        waiting?.resolve();
+        return;
+      }
+      case "publish":
+        if (this.#isOver) return;
+        this.#onMessage(packet.topic, packet.payload);
+        if (packet.qos === 1 && !this.#socket.destroyed) this.#socket.write(encodePuback(packet.id));
+        return;
+      case "pingresp":
+        return;
+    }
+  }
+
+  #open(): void {
+    this.#socket.setTimeout(0);
+    this.#leaveWheel ??= this.#options.keepAlive.join(() => this.#beat());
+    this.#opening?.resolve(this);
+    this.#opening = null;
+  }
+
+  #beat(): void {
+    if (this.#wasHeard) {
+      this.#wasHeard = false;
+      this.#socket.write(pingRequest);
+    } else this.#end("the broker fell silent");
+  }
+
+  #nextId(): number {
+    do this.#lastId = (this.#lastId % packetIds) + 1;
+    while (this.#unacknowledged?.has(this.#lastId));
+    return this.#lastId;
+  }
+
+  #end(reason: string): void {
+    if (!this.#isOver) this.#reason = reason;
+    this.#socket.destroy();
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#leaveWheel?.();
+    const error = new Error(this.#reason);
+    this.#opening?.reject(error);
+    this.#opening = null;
+    for (const waiting of this.#unacknowledged?.values() ?? []) waiting.reject(error);
+    this.#unacknowledged = null;
+  }
+}
+
+function openSocket(
+  { url, tls, localAddress }: LightTransportOptions,
+  take: (chunk: Buffer) => void,
+): Socket {
+  const { protocol, hostname: host, port: givenPort } = new URL(url);
+  const isTls = protocol === "mqtts:";
+  const port = Number(givenPort || (isTls ? 8883 : 1883));
+  const from = localAddress === undefined ? {} : { localAddress };
+  if (isTls) {
+    if (tls === null) throw new Error(`${url} needs the car's certificate`);
+    const { certificate: cert, key, ca } = tls;
+    const socket = connectTls({ host, port, cert, key, ca, ...from });
+    socket.setNoDelay(true);
+    socket.on("data", take);
+    return socket;
+  }
+  sharedReadBuffer ??= Buffer.allocUnsafeSlow(readBufferBytes);
+  const buffer = sharedReadBuffer;
+  const onread: ReadInto = {
+    buffer,
+    callback(bytes) {
+      take(buffer.subarray(0, bytes));
+      return true;
+    },
+  };
+  return connectTcp({ host, port, noDelay: true, onread, ...from });
+}
