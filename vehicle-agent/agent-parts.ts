@@ -30,6 +30,9 @@ export type AgentEvents = {
   displayed: [message: Display, result: DisplayAck["result"]];
   keysAccepted: [version: number];
   termEnded: [];
+  /** A new certificate is durable; it ends at this business instant. */
+  certificateRenewed: [validUntil: Date];
+  renewalFailed: [detail: string];
   /** A simulated power loss: this agent is dead, its storage may be given to a new one. */
   died: [];
 };
@@ -37,7 +40,7 @@ export type AgentEvents = {
 export type AgentLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 
 /** What a car's one timer wakes it for. */
-export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "telemetry";
+export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "renewal" | "telemetry";
 
 export type AgentParts = {
   identity: AgentIdentity;

@@ -3,11 +3,14 @@ import { performance } from "node:perf_hooks";
 import type { Display } from "@caas/contract/display.ts";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import type { Report } from "@caas/contract/report.ts";
+import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { CarAdapter } from "./adapter.ts";
 import type { AgentClock } from "./agent-clock.ts";
 import type { AgentEvents, AgentLogger, AgentParts, WakeUpName } from "./agent-parts.ts";
 import { createApplier } from "./apply.ts";
+import type { CertificateKeeper } from "./certificate-keeper.ts";
+import { type CertificateRenewal, createCertificateRenewal } from "./certificate-renewal.ts";
 import { writeJournal } from "./change-steps.ts";
 import { createConnection } from "./connection.ts";
 import { openScreen } from "./display.ts";
@@ -39,6 +42,8 @@ export type AgentOptions = {
   logger: AgentLogger;
   metrics?: AgentMetrics;
   failpoint?: Failpoint;
+  /** Renews what the transport proves the car with; without it that lasts as long as it does. */
+  certificates?: CertificateKeeper;
   /** Real ms after which a change under way is reported as such; default 5 s. */
   slowWorkMs?: number;
 };
@@ -46,6 +51,8 @@ export type AgentOptions = {
 export type AgentState = Pick<JournalRecord, "active" | "outcome" | "seq" | "connection"> & {
   lifecycle: LifecycleState;
   deferred: Report["deferred"];
+  /** When the car's certificate ends (business time); `null` without one to keep. */
+  certificateValidUntil: string | null;
   keySetVersion: number;
   connected: boolean;
 };
@@ -67,7 +74,12 @@ const longestInbox = 64;
 /** How long after a failed removal of an ended entry it is tried again (business time). */
 const termRetryMs = 600_000;
 
-type Running = AgentParts & { reporter: Reporter; progress: Progress; takeMessage: MessageTaker };
+type Running = AgentParts & {
+  reporter: Reporter;
+  progress: Progress;
+  takeMessage: MessageTaker;
+  renewal: CertificateRenewal | null;
+};
 
 /** One car's agent. Nothing happens before `start`, and an agent starts once. */
 export function createAgent(options: AgentOptions): Agent {
@@ -78,9 +90,12 @@ export function createAgent(options: AgentOptions): Agent {
   const keys = createKeyRing(identity.rootPublicKey);
   const queue = createSerialQueue(longestInbox);
   const wakeUps = createWakeUps<WakeUpName>(clock, (name) => {
-    void queue.run(() => guarded((car) => wake(car, name)));
+    // The control plane may take long to answer; the car goes on meanwhile.
+    if (name === "renewal") void guarded(async (car) => car.renewal?.whileConnected(stopping.signal));
+    else void queue.run(() => guarded((car) => wake(car, name)));
   });
   let parts: Running | null = null;
+  const stopping = new AbortController();
   let isStarted = false;
   let isStopped = false;
   /** Signals change many times a second; one look that has not begun yet covers them all. */
@@ -105,6 +120,7 @@ export function createAgent(options: AgentOptions): Agent {
   function die(): void {
     if (isStopped) return;
     isStopped = true;
+    stopping.abort();
     unwatch?.();
     wakeUps.stop();
     void queue.close();
@@ -112,7 +128,7 @@ export function createAgent(options: AgentOptions): Agent {
     void gone.then(() => events.emit("died"));
   }
 
-  async function wake(car: Running, name: WakeUpName): Promise<void> {
+  async function wake(car: Running, name: Exclude<WakeUpName, "renewal">): Promise<void> {
     switch (name) {
       case "report":
         return car.reporter.send();
@@ -174,6 +190,7 @@ export function createAgent(options: AgentOptions): Agent {
         const patch = (record: JournalRecord) => ({ connection: record.connection + 1 });
         return (await writeJournal({ journal, time }, patch)).connection;
       },
+      prepare: (signal) => guarded(async (car) => car.renewal?.beforeConnecting(signal)),
       onMessage(topic, payload) {
         const arrivedMs = performance.now();
         const taken = queue.offer(() =>
@@ -187,10 +204,16 @@ export function createAgent(options: AgentOptions): Agent {
       onUp() {
         wasUp = true;
         metrics?.connected();
-        void queue.run(() => guarded((car) => car.reporter.send(() => events.emit("connected"))));
+        void queue.run(() =>
+          guarded(async (car) => {
+            await car.renewal?.connected();
+            await car.reporter.send(() => events.emit("connected"));
+          }),
+        );
       },
       onDown(reason) {
         if (wasUp) metrics?.disconnected();
+        else parts?.renewal?.notConnected();
         wasUp = false;
         logger.debug({ vin, reason }, "not connected");
         events.emit("disconnected", reason);
@@ -216,7 +239,30 @@ export function createAgent(options: AgentOptions): Agent {
       slowWorkMs: options.slowWorkMs ?? slowWorkMs,
       onSlow: () => void guarded((car) => car.reporter.send()),
     });
-    const all = { ...shared, applier, connection, screen: await openScreen(storage), reporter, progress };
+    const { certificates } = options;
+    const renewal =
+      certificates === undefined
+        ? null
+        : createCertificateRenewal({
+            ...shared,
+            certificates,
+            takeKeySet: (token) =>
+              void queue.run(() =>
+                guarded((car) =>
+                  car.takeMessage(topicOf(vin, "keys"), Buffer.from(token), performance.now()),
+                ),
+              ),
+            reconnect: () => connection.renew(),
+          });
+    const all = {
+      ...shared,
+      renewal,
+      applier,
+      connection,
+      screen: await openScreen(storage),
+      reporter,
+      progress,
+    };
     return { ...all, takeMessage: createMessageTaker(all) };
   }
 
@@ -260,6 +306,7 @@ export function createAgent(options: AgentOptions): Agent {
     async stop() {
       if (isStopped) return;
       isStopped = true;
+      stopping.abort();
       unwatch?.();
       await queue.close();
       wakeUps.stop();
@@ -273,7 +320,18 @@ export function createAgent(options: AgentOptions): Agent {
       const { state: lifecycle, deferral } = applier;
       const deferred = deferral === null ? null : { version: deferral.version, reason: deferral.reason };
       const { version: keySetVersion } = keys;
-      return { active, outcome, seq, connection: count, lifecycle, deferred, keySetVersion, connected };
+      const certificateValidUntil = options.certificates?.validUntil.toISOString() ?? null;
+      return {
+        active,
+        outcome,
+        seq,
+        connection: count,
+        lifecycle,
+        deferred,
+        certificateValidUntil,
+        keySetVersion,
+        connected,
+      };
     },
   });
 }

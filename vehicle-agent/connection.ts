@@ -12,6 +12,8 @@ export type Connection = {
   /** Says offline and goes; `farewell: false` goes without a word. */
   stop(options: { farewell: boolean }): Promise<void>;
   readonly isUp: boolean;
+  /** Ends the present connection, if there is one, in favour of a fresh one. */
+  renew(): void;
   /** Rejects when the car is not connected or loses the link before the broker has taken the message. */
   publish(kind: TopicKindFromCar, payload: string): Promise<void>;
 };
@@ -22,6 +24,8 @@ export type ConnectionOptions = {
   random: () => number;
   /** The number of the next connection, durable before it is used. */
   countConnection: () => Promise<number>;
+  /** Done before every attempt; it must not reject. */
+  prepare?: (signal: AbortSignal) => Promise<void>;
   onMessage: (topic: string, payload: Buffer) => void;
   onUp: () => void;
   onDown: (reason: string) => void;
@@ -48,6 +52,8 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   /** One connection from beginning to end; the reason of its end. */
   async function live(onUp: () => void): Promise<string> {
+    await options.prepare?.(stopping.signal);
+    if (stopping.signal.aborted) return "stopped";
     presence = await options.countConnection();
     const opened = await transport.connect({
       clientId: vin,
@@ -89,6 +95,9 @@ export function createConnection(options: ConnectionOptions): Connection {
     },
     get isUp() {
       return link !== null;
+    },
+    renew() {
+      void link?.close().catch(() => undefined);
     },
     async publish(kind, payload) {
       if (link === null) throw new Error("not connected");

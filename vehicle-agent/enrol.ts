@@ -1,4 +1,3 @@
-import { createHash, createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   type EnrolmentPackage,
@@ -7,20 +6,17 @@ import {
   enrolmentResponseSchema,
   makeEnrolmentRequest,
 } from "@caas/contract/enrolment.ts";
-import { verifyingKeyFrom } from "@caas/contract/jws.ts";
-import { verifyKeySet } from "@caas/contract/key-set.ts";
-import * as z from "zod";
 import { backoffMs } from "./backoff.ts";
+import { explainDistrust } from "./certificate-trust.ts";
 import { type CarIdentity, keySetFileName, loadIdentity, saveIdentity } from "./identity.ts";
 import { ensureCarKeys, tlsPublicKeyOf } from "./keys.ts";
+import { type PostAnswer, postJson } from "./post-json.ts";
 import type { AgentStorage } from "./storage.ts";
 
 export type EnrolmentResult =
   | { kind: "enrolled"; identity: CarIdentity }
-  /** The control plane said no: asking again changes nothing. */
-  | { kind: "refused"; status: number; detail: string }
-  /** No answer to trust within the attempts. */
-  | { kind: "unreachable"; detail: string };
+  /** `unreachable`: no answer to trust within the attempts. */
+  | Exclude<PostAnswer<EnrolmentResponse>, { kind: "answered" }>;
 
 export type EnrolmentOptions = {
   package: EnrolmentPackage;
@@ -31,9 +27,6 @@ export type EnrolmentOptions = {
   /** Ends the waiting between attempts. */
   signal?: AbortSignal;
 };
-
-/** One attempt's limit: enrolment signs one certificate. */
-const answerTimeoutMs = 10_000;
 
 /**
  * Trades the package for the car's certificate. May be run again after a crash at any point and after success:
@@ -54,7 +47,10 @@ export async function enrol(options: EnrolmentOptions): Promise<EnrolmentResult>
   const answer = await ask(options, request);
   if (answer.kind !== "answered") return answer;
   const { response } = answer;
-  const problem = explainDistrust(response, given, tlsKeyPem);
+  const problem =
+    response.vin === given.vin
+      ? explainDistrust(response, { ...given, tlsKeyPem })
+      : `the answer is for ${response.vin}`;
   if (problem !== null) return { kind: "unreachable", detail: problem };
   await storage.write(keySetFileName, response.keySet);
   const { vin, certificate, brokerCa, broker } = response;
@@ -65,61 +61,19 @@ export async function enrol(options: EnrolmentOptions): Promise<EnrolmentResult>
   return { kind: "enrolled", identity };
 }
 
-type Answer =
-  | { kind: "answered"; response: EnrolmentResponse }
-  | Exclude<EnrolmentResult, { kind: "enrolled" }>;
-
-async function ask(options: EnrolmentOptions, request: EnrolmentRequest): Promise<Answer> {
+async function ask(
+  options: EnrolmentOptions,
+  request: EnrolmentRequest,
+): Promise<PostAnswer<EnrolmentResponse>> {
   const attempts = options.attempts ?? 8;
-  let answer: Answer = { kind: "unreachable", detail: "not asked" };
+  const url = new URL("/api/enrolments", options.package.controlPlaneUrl);
+  let answer: PostAnswer<EnrolmentResponse> = { kind: "unreachable", detail: "not asked" };
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     if (attempt > 0) {
       await delay(backoffMs(attempt - 1, options.random), undefined, { signal: options.signal });
     }
-    answer = await askOnce(new URL("/api/enrolments", options.package.controlPlaneUrl), request);
+    answer = await postJson(url, request, enrolmentResponseSchema);
     if (answer.kind !== "unreachable") return answer;
   }
   return answer;
-}
-
-const problemSchema = z.looseObject({ detail: z.string() });
-
-async function askOnce(url: URL, request: EnrolmentRequest): Promise<Answer> {
-  const body = JSON.stringify(request);
-  // Of the body: a run after a crash signs afresh, and another body under the same key would be refused.
-  const idempotencyKey = createHash("sha256").update(body).digest("base64url");
-  try {
-    const response = await fetch(url, {
-      method: "POST",
-      headers: { "content-type": "application/json", "idempotency-key": idempotencyKey },
-      body,
-      signal: AbortSignal.timeout(answerTimeoutMs),
-    });
-    const text = await response.text();
-    const answer: unknown = text === "" ? null : JSON.parse(text);
-    if (response.ok) return { kind: "answered", response: enrolmentResponseSchema.parse(answer) };
-    const problem = problemSchema.safeParse(answer);
-    const detail = problem.success ? problem.data.detail : `HTTP ${response.status}`;
-    const mayPass = response.status >= 500 || response.status === 429 || response.status === 408;
-    return mayPass ? { kind: "unreachable", detail } : { kind: "refused", status: response.status, detail };
-  } catch (error) {
-    return { kind: "unreachable", detail: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-/** Plain HTTP may have changed the answer: only what the pinned root and the car's own key confirm is stored. */
-function explainDistrust(
-  response: EnrolmentResponse,
-  given: EnrolmentPackage,
-  tlsKeyPem: string,
-): string | null {
-  if (response.vin !== given.vin) return `the answer is for ${response.vin}`;
-  const keySet = verifyKeySet(response.keySet, verifyingKeyFrom(given.rootPublicKey), 0);
-  if (keySet.kind === "refused") return `the key set is ${keySet.reason} under the pinned root`;
-  const certificate = new X509Certificate(response.certificate);
-  if (!certificate.publicKey.equals(createPublicKey(createPrivateKey(tlsKeyPem))))
-    return "the certificate is for another key";
-  if (!certificate.subject.split("\n").includes(`CN=${given.vin}`))
-    return "the certificate names another car";
-  return null;
 }

@@ -11,6 +11,8 @@ export const failpointNames = [
   "afterRollBack",
   "afterOutcome",
   "beforeReport",
+  "beforeCertificate",
+  "afterCertificate",
 ] as const;
 
 export type FailpointName = (typeof failpointNames)[number];

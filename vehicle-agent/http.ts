@@ -45,8 +45,8 @@ async function answer(url: string, agent: Agent, metrics: AgentMetrics): Promise
   switch (url.split("?")[0]) {
     case "/health": {
       // An unconnected car is healthy: it keeps what it has. Whoever needs the link reads `connected`.
-      const { lifecycle, deferred, active, outcome, connected, keySetVersion } = agent.state();
-      return json(200, { vin: agent.vin, connected, lifecycle, deferred, active, outcome, keySetVersion });
+      const { seq: _seq, connection: _connection, ...state } = agent.state();
+      return json(200, { vin: agent.vin, ...state });
     }
     case "/display":
       return json(200, { messages: agent.display() });

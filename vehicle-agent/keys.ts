@@ -10,9 +10,13 @@ function toPem(key: KeyObject): string {
   return key.export({ type: "pkcs8", format: "pem" }).toString();
 }
 
+export function makeTlsKey(): string {
+  return toPem(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey);
+}
+
 export function makeCarKeys(): CarKeys {
   return {
-    tlsKeyPem: toPem(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey),
+    tlsKeyPem: makeTlsKey(),
     proofKeyPem: toPem(generateKeyPairSync("ed25519").privateKey),
   };
 }

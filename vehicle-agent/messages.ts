@@ -52,7 +52,7 @@ export function createMessageTaker(
   async function takeKeys(token: string, arrivedMs: number): Promise<void> {
     const result = keys.accept(token);
     if (result.kind === "refused") return reporter.refuse(`keys.${result.reason}`);
-    time.witness(new Date(result.keySet.issuedAt));
+    time.atLeast(new Date(result.keySet.issuedAt));
     if (!result.newer) return;
     await storage.write(keySetFileName, token);
     events.emit("keysAccepted", result.keySet.version);

@@ -7,6 +7,7 @@ export type AgentMetrics = {
   changeProcessed(result: "applied" | "failed", reason: string, durationMs: number): void;
   /** A version is staged and waits for the car, for this reason. */
   changeDeferred(reason: string): void;
+  renewalTried(result: "renewed" | "failed"): void;
   connected(): void;
   disconnected(): void;
   messageRefused(reason: string): void;
@@ -33,6 +34,12 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
     labelNames: ["reason"],
     registers: [registry],
   });
+  const renewals = new Counter({
+    name: "caas_agent_certificate_renewals_total",
+    help: "Attempts to renew a certificate, by result",
+    labelNames: ["result"],
+    registers: [registry],
+  });
   const connections = new Gauge({
     name: "caas_agent_connected",
     help: "Cars of this process that are connected to the broker",
@@ -56,6 +63,7 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
       durations.observe({ result }, durationMs / 1000);
     },
     changeDeferred: (reason) => deferrals.inc({ reason }),
+    renewalTried: (result) => renewals.inc({ result }),
     connected: () => connections.inc(),
     disconnected: () => connections.dec(),
     messageRefused: (reason) => refused.inc({ reason }),

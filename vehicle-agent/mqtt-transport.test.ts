@@ -4,14 +4,14 @@ import { topicOf } from "@caas/contract/topics.ts";
 import { Aedes } from "aedes";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeCarKeys, tlsPublicKeyOf } from "./keys.ts";
-import { createMqttTransport, type MqttTransportOptions } from "./mqtt-transport.ts";
+import { createMqttTransport, type MqttTransportOptions, type TlsCredential } from "./mqtt-transport.ts";
 import { makeAuthority } from "./testing/test-authority.ts";
 import { testVin } from "./testing/test-signer.ts";
 import type { ConnectOptions } from "./transport.ts";
 
 type TlsBroker = {
   url: string;
-  tls: MqttTransportOptions["tls"];
+  tls: TlsCredential;
   /** Common names of those who proved themselves by certificate. */
   seen: string[];
   aedes: Aedes;

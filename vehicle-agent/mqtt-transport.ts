@@ -6,9 +6,12 @@ export type MqttTransportOptions = {
   url: string;
   username: string;
   password: string | null;
-  /** PEM texts; used with `mqtts://`. */
-  tls: { certificate: string; key: string; ca: string };
+  /** Used with `mqtts://`; a function is asked before every connection. */
+  tls: TlsCredential | (() => TlsCredential);
 };
+
+/** PEM texts. */
+export type TlsCredential = { certificate: string; key: string; ca: string };
 
 /** The broker's answer to CONNECT: longer means it is not well. */
 const connectTimeoutMs = 10_000;
@@ -18,18 +21,16 @@ const keepaliveSeconds = 60;
 const closeTimeoutMs = 2_000;
 
 export function createMqttTransport(options: MqttTransportOptions): CarTransport {
-  const proof: IClientOptions = options.url.startsWith("mqtts:")
-    ? {
-        cert: options.tls.certificate,
-        key: options.tls.key,
-        ca: options.tls.ca,
-        rejectUnauthorized: true,
-      }
-    : { username: options.username, ...(options.password === null ? {} : { password: options.password }) };
+  function proof(): IClientOptions {
+    const { username, password } = options;
+    if (!options.url.startsWith("mqtts:")) return { username, ...(password === null ? {} : { password }) };
+    const { certificate, key, ca } = typeof options.tls === "function" ? options.tls() : options.tls;
+    return { cert: certificate, key, ca, rejectUnauthorized: true };
+  }
   return {
     async connect(wanted) {
       const client = mqtt.connect(options.url, {
-        ...proof,
+        ...proof(),
         clientId: wanted.clientId,
         clean: true,
         protocolVersion: 4,

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import * as z from "zod";
 import { createAgent } from "./agent.ts";
 import { agentClock } from "./agent-clock.ts";
+import { createCertificateKeeper } from "./certificate-keeper.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
 import { createDirectoryAdapter } from "./directory-adapter.ts";
 import { enrol } from "./enrol.ts";
@@ -86,21 +87,28 @@ export async function runAgent({ config, dataDir, packageFile, signal, onReady }
   if (signal.aborted) return;
   const metrics = createAgentMetrics();
   const crashAt = config.CAAS_AGENT_CRASH_AT;
+  const clock = agentClock(config.CAAS_BUSINESS_TIME);
+  const failpoint =
+    crashAt === undefined ? noFailpoint : failAt(crashAt, () => process.kill(process.pid, "SIGKILL"));
+  const certificates = createCertificateKeeper({ identity, storage, clock, random: Math.random, failpoint });
   const agent = createAgent({
     identity,
     storage,
+    certificates,
     adapter: createDirectoryAdapter({ probeCommand: config.CAAS_AGENT_PROBE_COMMAND }),
     transport: createMqttTransport({
       ...identity.broker,
       url: config.CAAS_AGENT_BROKER_URL ?? identity.broker.url,
-      tls: { certificate: identity.certificate, key: identity.tlsKeyPem, ca: identity.brokerCa },
+      tls() {
+        const { certificate, tlsKeyPem, brokerCa } = certificates.credential;
+        return { certificate, key: tlsKeyPem, ca: brokerCa };
+      },
     }),
-    clock: agentClock(config.CAAS_BUSINESS_TIME),
+    clock,
     random: Math.random,
     logger,
     metrics,
-    failpoint:
-      crashAt === undefined ? noFailpoint : failAt(crashAt, () => process.kill(process.pid, "SIGKILL")),
+    failpoint,
   });
   const ended = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -55,6 +55,15 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(new Date("2026-05-01T00:00:00.000Z"));
   });
 
+  test("a key set signed during a sleep raises it and does not make the rest of the sleep unseen", () => {
+    const clock = createTestClock(new Date("2027-03-01T00:00:00.000Z"));
+    const time = createTrustedTime(clock, start.getTime());
+    time.atLeast(new Date("2026-11-01T00:00:00.000Z"));
+    expect(time.now()).toEqual(new Date("2027-03-01T00:00:00.000Z"));
+    clock.setWallClock(start);
+    expect(time.now()).toEqual(new Date("2026-11-01T00:00:00.000Z"));
+  });
+
   test("a car that never heard anything signed keeps nothing", () => {
     const clock = createTestClock(start);
     expect(createTrustedTime(clock, 0).highestMs()).toBe(0);

@@ -9,6 +9,11 @@ export type TrustedTime = {
   now(): Date;
   /** Takes a signed instant; an older one than already known changes nothing, so a replay does not either. */
   witness(signed: Date): void;
+  /**
+   * Takes a signed instant that may be long past, as that of a key set: it is not earlier than that, which says
+   * nothing about how much later it is.
+   */
+  atLeast(signed: Date): void;
   /** The highest time that rests on signatures alone, ms since 1970: what the journal keeps. */
   highestMs(): number;
 };
@@ -25,14 +30,17 @@ export function createTrustedTime(
   let anchoredAtMs = clock.elapsedMs();
   let witnessed = false;
   const highestMs = (): number => Math.floor(anchorMs + (clock.elapsedMs() - anchoredAtMs));
+  const raise = (signed: Date): void => {
+    anchorMs = Math.max(highestMs(), signed.getTime());
+    anchoredAtMs = clock.elapsedMs();
+  };
   return {
+    atLeast: raise,
     highestMs: () => (anchorMs === 0 ? 0 : highestMs()),
     now: () => new Date(witnessed ? highestMs() : Math.max(highestMs(), clock.now().getTime())),
     witness(signed) {
-      const knownMs = highestMs();
-      if (signed.getTime() >= knownMs - freshWithinMs) witnessed = true;
-      anchorMs = Math.max(knownMs, signed.getTime());
-      anchoredAtMs = clock.elapsedMs();
+      if (signed.getTime() >= highestMs() - freshWithinMs) witnessed = true;
+      raise(signed);
     },
   };
 }

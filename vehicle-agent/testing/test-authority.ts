@@ -4,7 +4,8 @@ import type { Vin } from "@caas/contract/vin.ts";
 import * as x509 from "@peculiar/x509";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-const span = { notBefore: new Date("2026-01-01"), notAfter: new Date("2099-01-01") };
+type Span = { notBefore: Date; notAfter: Date };
+const span: Span = { notBefore: new Date("2026-01-01"), notAfter: new Date("2099-01-01") };
 
 /** A certificate authority for cars and for a broker on loopback. */
 export async function makeAuthority() {
@@ -20,6 +21,7 @@ export async function makeAuthority() {
     subject: string,
     publicKey: x509.PublicKeyType,
     extensions: x509.Extension[] = [],
+    validity: Span = span,
   ): Promise<string> => {
     const leaf = await x509.X509CertificateGenerator.create({
       subject,
@@ -28,13 +30,14 @@ export async function makeAuthority() {
       signingKey: keys.privateKey,
       signingAlgorithm: algorithm,
       extensions,
-      ...span,
+      ...validity,
     });
     return leaf.toString("pem");
   };
   return {
     certificate: root.toString("pem"),
-    certifyCar: (vin: Vin, tlsPublicKey: string) => certify(`CN=${vin}`, new x509.PublicKey(tlsPublicKey)),
+    certifyCar: (vin: Vin, tlsPublicKey: string, validity?: Span) =>
+      certify(`CN=${vin}`, new x509.PublicKey(tlsPublicKey), [], validity),
     /** Certificate and key (PEM) of a server on 127.0.0.1. */
     async certifyServer(): Promise<{ cert: string; key: string }> {
       const server = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);

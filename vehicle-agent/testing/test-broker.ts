@@ -1,5 +1,6 @@
 import { EventEmitter, on } from "node:events";
 import { createServer, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { VerifyingKey } from "@caas/contract/jws.ts";
 import { type Report, verifyReport } from "@caas/contract/report.ts";
 import { parseTopic, type TopicKindToCar, topicOf } from "@caas/contract/topics.ts";
@@ -23,6 +24,8 @@ export type TestBroker = {
     isWanted?: (report: Report) => boolean,
     skip?: number,
   ): Promise<Report>;
+  /** Takes a connection that another server has accepted. */
+  handle(stream: Duplex): void;
   /** Cuts every connection, as a broker that dies does; new ones are accepted at once. */
   cut(): void;
   close(): Promise<void>;
@@ -74,6 +77,7 @@ export async function startTestBroker(): Promise<TestBroker> {
     url: `mqtt://127.0.0.1:${address.port}`,
     messages,
     next,
+    handle: (stream) => void broker.handle(stream),
     send: (vin, kind, text) =>
       new Promise((resolve, reject) => {
         broker.publish(

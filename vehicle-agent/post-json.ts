@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import * as z from "zod";
+
+export type PostAnswer<T> =
+  | { kind: "answered"; response: T }
+  /** The control plane said no: asking again at once changes nothing. */
+  | { kind: "refused"; status: number; detail: string }
+  /** No answer to trust this time. */
+  | { kind: "unreachable"; detail: string };
+
+/** One attempt's limit: what a car asks for is one certificate to sign. */
+const answerTimeoutMs = 10_000;
+
+const problemSchema = z.looseObject({ detail: z.string() });
+
+/** Asks the control plane once. An answer that is not of `schema` counts as none. */
+export async function postJson<T>(
+  url: URL,
+  request: object,
+  schema: z.ZodType<T>,
+  signal?: AbortSignal,
+): Promise<PostAnswer<T>> {
+  const body = JSON.stringify(request);
+  // Of the body: a run after a crash signs afresh, and another body under the same key would be refused.
+  const idempotencyKey = createHash("sha256").update(body).digest("base64url");
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json", "idempotency-key": idempotencyKey },
+      body,
+      signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+    });
+    const text = await response.text();
+    const answer: unknown = text === "" ? null : JSON.parse(text);
+    if (response.ok) return { kind: "answered", response: schema.parse(answer) };
+    const problem = problemSchema.safeParse(answer);
+    const detail = problem.success ? problem.data.detail : `HTTP ${response.status}`;
+    const mayPass = response.status >= 500 || response.status === 429 || response.status === 408;
+    return mayPass ? { kind: "unreachable", detail } : { kind: "refused", status: response.status, detail };
+  } catch (error) {
+    return { kind: "unreachable", detail: error instanceof Error ? error.message : String(error) };
+  }
+}
