@@ -111,13 +111,17 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     return stopped;
   };
   // Told to end while starting: the children under way fail, and so does the start.
-  signal?.addEventListener("abort", () => void supervisor.stop(), { once: true });
+  const giveUp = () => void supervisor.stop();
+  signal?.addEventListener("abort", giveUp, { once: true });
   try {
+    signal?.throwIfAborted();
     const ports = await choosePorts(options.ports, options.environment);
     return await startParts(options, ports, running, stop);
   } catch (error) {
     await stop();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
 }
 

@@ -1,5 +1,11 @@
 import { arrangeTransport, linkApp, payAndRegister } from "./story/bring-it-home.ts";
-import { awaitBuilding, payReservation, registerSale, type Telling } from "./story/buy-the-car.ts";
+import {
+  awaitBuilding,
+  type BuiltCar,
+  payReservation,
+  registerSale,
+  type Telling,
+} from "./story/buy-the-car.ts";
 import { silentNarrator } from "./story/narrate.ts";
 import { choosePlan, inventPerson } from "./story/people.ts";
 import { runPlainly } from "./story/step.ts";
@@ -11,29 +17,30 @@ const soldAtOnce = 8;
 /**
  * Sells `count` cars the way every car is sold: over REST, to customers who pay, wait, and link their app.
  * @param onSold hears how many are done
+ * @returns the cars, Operational; nobody follows their feeds any more
  * @throws the first failure, after the sales under way have ended
  */
 export async function sellDemoCars(
   world: World,
   count: number,
   options: { mark: string; now: () => Date; onSold?: (done: number) => void; signal?: AbortSignal },
-): Promise<void> {
+): Promise<BuiltCar[]> {
   const telling: Telling = { world, step: runPlainly, narrator: silentNarrator };
+  const sold: BuiltCar[] = [];
   let next = 0;
-  let done = 0;
   const sellInTurn = async () => {
     while (next < count && options.signal?.aborted !== true) {
       next += 1;
-      await sellOne(telling, next, `${options.mark}-${next}`, options.now());
-      done += 1;
-      options.onSold?.(done);
+      sold.push(await sellOne(telling, next, `${options.mark}-${next}`, options.now()));
+      options.onSold?.(sold.length);
     }
   };
   const settled = await Promise.allSettled(Array.from({ length: Math.min(soldAtOnce, count) }, sellInTurn));
   for (const result of settled) if (result.status === "rejected") throw result.reason;
+  return sold;
 }
 
-async function sellOne(telling: Telling, number: number, mark: string, now: Date): Promise<void> {
+async function sellOne(telling: Telling, number: number, mark: string, now: Date): Promise<BuiltCar> {
   const purchase = await registerSale(telling, inventPerson(number, mark), choosePlan(number));
   try {
     await payReservation(telling, purchase);
@@ -41,6 +48,7 @@ async function sellOne(telling: Telling, number: number, mark: string, now: Date
     await payAndRegister(telling, bought);
     await arrangeTransport(telling, bought, now);
     await linkApp(telling, bought);
+    return bought;
   } finally {
     await purchase.feed.stop();
   }

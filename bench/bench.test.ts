@@ -1,0 +1,82 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { runBenchmark } from "./frame.ts";
+import { createRandom, drawGapMs } from "./seeded-random.ts";
+
+const entry = fileURLToPath(new URL("./main.ts", import.meta.url));
+
+let results: string;
+
+beforeEach(() => {
+  results = mkdtempSync(join(tmpdir(), "caas-results-"));
+});
+
+afterEach(() => rmSync(results, { recursive: true, force: true }));
+
+function bench(...args: string[]): Promise<{ code: number; lines: string[]; errors: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [entry, ...args], (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+      resolve({ code, lines: stdout.trim().split("\n"), errors: stderr });
+    });
+  });
+}
+
+const small = ["activation", "--cars", "2", "--samples", "4", "--rate", "4", "--burst", "1", "--json"];
+
+test("the activation benchmark prints its three numbers last and keeps them with date and machine", {
+  timeout: 120_000,
+}, async () => {
+  const { code, lines, errors } = await bench(...small, "--max-p99", "60000", "--results", results);
+  expect(errors).toBe("");
+  expect(code).toBe(0);
+  const numbers: unknown = JSON.parse(lines.at(-1) ?? "");
+  expect(numbers).toEqual({
+    activationsPerSecond: expect.any(Number),
+    p50Ms: expect.any(Number),
+    p99Ms: expect.any(Number),
+  });
+  const [file] = readdirSync(results);
+  const kept: unknown = JSON.parse(readFileSync(join(results, file ?? ""), "utf8"));
+  expect(kept).toMatchObject({
+    numbers,
+    conditions: { cars: 2, latencySamples: 4 },
+    machine: { cores: expect.any(Number) },
+    failures: "",
+  });
+});
+
+test.each([
+  { failures: [], code: 0 },
+  { failures: ["p99 is 300 ms, above 250 ms"], code: 1 },
+])("what is asserted decides the exit code: $failures", async ({ failures, code }) => {
+  const findings = { numbers: { p99Ms: 300 }, conditions: {}, failures };
+  const options = { json: false, seed: 1, results };
+  expect(await runBenchmark("sample", options, async () => findings)).toBe(code);
+  expect(readdirSync(results)).toHaveLength(1);
+});
+
+test.each([
+  { args: ["activation", "--cars", "0"], says: "A whole number from 1 to 200." },
+  { args: ["activation", "--rate", "-2"], says: "A number above 0." },
+  { args: ["nothing"], says: "unknown command 'nothing'" },
+])("$args is wrong use", async ({ args, says }) => {
+  const { code, errors } = await bench(...args);
+  expect(code).toBe(2);
+  expect(errors).toContain(says);
+});
+
+test("the same seed draws the same arrivals, at the rate that was asked for", () => {
+  const draw = (seed: number) => {
+    const random = createRandom(seed);
+    return Array.from({ length: 5_000 }, () => drawGapMs(random, 4));
+  };
+  expect(draw(7)).toEqual(draw(7));
+  expect(draw(7)).not.toEqual(draw(8));
+  const gaps = draw(7);
+  expect(gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length).toBeCloseTo(250, -1.5);
+});
