@@ -1,0 +1,67 @@
+import { keySetFileName } from "@caas/vehicle-agent/identity.ts";
+import type { SlotFiles, SlotName } from "@caas/vehicle-agent/slots.ts";
+import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
+import * as z from "zod";
+
+/** Everything one car keeps, as it is written into the fleet's file. */
+export const carImageSchema = z.strictObject({
+  texts: z.record(z.string(), z.string()),
+  active: z.enum(["a", "b"]).nullable(),
+  slots: z.strictObject({
+    a: z.record(z.string(), z.string()).optional(),
+    b: z.record(z.string(), z.string()).optional(),
+  }),
+});
+export type CarImage = z.infer<typeof carImageSchema>;
+
+/** A car's disk in memory: it outlives its agents, and can be written down as a whole. */
+export type CarStorage = AgentStorage & { image(): CarImage };
+
+/** Gives back one string for equal texts: a fleet's key set is the same thousandfold. */
+export type Intern = (text: string) => string;
+
+export function createIntern(): Intern {
+  let last = "";
+  return (text) => {
+    if (text !== last) last = text;
+    return last;
+  };
+}
+
+export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
+  const texts = new Map<string, string>();
+  const slots = new Map<SlotName, SlotFiles>();
+  let active: SlotName | null = image?.active ?? null;
+  const put = (name: string, text: string): void =>
+    void texts.set(name, name === keySetFileName ? intern(text) : text);
+
+  for (const [name, text] of Object.entries(image?.texts ?? {})) put(name, text);
+  for (const slot of ["a", "b"] as const) {
+    const files = image?.slots[slot];
+    if (files !== undefined) slots.set(slot, new Map(Object.entries(files)));
+  }
+  return {
+    read: async (name) => texts.get(name) ?? null,
+    write: async (name, text) => put(name, text),
+    slots: {
+      active: async () => active,
+      stage: async (slot, files) => void slots.set(slot, new Map(files)),
+      activate: async (slot) => {
+        active = slot;
+      },
+      read: async (slot) => slots.get(slot) ?? new Map(),
+      directoryOf: () => null,
+    },
+    image() {
+      const filesOf = (slot: SlotName) => {
+        const files = slots.get(slot);
+        return files === undefined ? {} : { [slot]: Object.fromEntries(files) };
+      };
+      return {
+        texts: Object.fromEntries(texts),
+        active,
+        slots: { ...filesOf("a"), ...filesOf("b") },
+      };
+    },
+  };
+}

@@ -1,0 +1,43 @@
+import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
+import { enrol } from "@caas/vehicle-agent/enrol.ts";
+import { keySetFileName, type StoredIdentity, saveIdentity } from "@caas/vehicle-agent/identity.ts";
+import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
+
+/** A car that is enrolled already: its rows stand in the database, its keys were made elsewhere. */
+export type CarCredentials = StoredIdentity & {
+  /** Both PKCS #8 PEM. */
+  tlsKeyPem: string;
+  proofKeyPem: string;
+  /** Signed key set (compact JWS). */
+  keySet: string;
+};
+
+/** Puts into an empty storage what enrolment would have put there. */
+export async function installCredentials(storage: AgentStorage, credentials: CarCredentials): Promise<void> {
+  const { tlsKeyPem, proofKeyPem, keySet, ...identity } = credentials;
+  await storage.write("keys/tls.pem", tlsKeyPem);
+  await storage.write("keys/proof.pem", proofKeyPem);
+  await storage.write(keySetFileName, keySet);
+  await saveIdentity(storage, identity);
+}
+
+/** Requests that wait for the control plane at the same time; each costs it a signature and a transaction. */
+const enrolledAtOnce = 16;
+
+/**
+ * Enrols cars over HTTP with keys of their own; a storage that is enrolled already stays as it is.
+ * @throws Error at the first car that the control plane refuses or does not answer.
+ */
+export async function enrolAll(
+  cars: readonly { storage: AgentStorage; package: EnrolmentPackage }[],
+  random: () => number,
+): Promise<void> {
+  const waiting = cars.values();
+  async function work(): Promise<void> {
+    for (const { storage, package: given } of waiting) {
+      const result = await enrol({ package: given, storage, random });
+      if (result.kind !== "enrolled") throw new Error(`${given.vin} was not enrolled: ${result.detail}`);
+    }
+  }
+  await Promise.all(Array.from({ length: enrolledAtOnce }, work));
+}

@@ -1,0 +1,171 @@
+import type { Outcome } from "@caas/contract/report.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import { type Agent, type AgentOptions, type AgentState, createAgent } from "@caas/vehicle-agent/agent.ts";
+import { type CarIdentity, loadIdentity } from "@caas/vehicle-agent/identity.ts";
+import { readSlotFiles, type SlotContent } from "@caas/vehicle-agent/slots.ts";
+import type { CarTransport } from "@caas/vehicle-agent/transport.ts";
+import type { CarStorage } from "./car-storage.ts";
+import { adapterOf, type CarProfile, failpointOf } from "./profiles.ts";
+
+/** What a car tells its fleet. */
+export type CarWitness = {
+  connected(vin: Vin): void;
+  disconnected(vin: Vin, reason: string): void;
+  /** A version was processed; once a version, whatever crashed around it. */
+  processed(vin: Vin, outcome: Outcome): void;
+  /** A version was processed that had been before. */
+  processedAgain(vin: Vin, outcome: Outcome): void;
+  reported(vin: Vin, seq: number): void;
+  refused(vin: Vin, reason: string): void;
+  crashed(vin: Vin, at: string): void;
+};
+
+export type FleetCarOptions = Pick<AgentOptions, "clock" | "random" | "logger"> & {
+  vin: Vin;
+  storage: CarStorage;
+  profile: CarProfile;
+  transportOf: (identity: CarIdentity) => CarTransport;
+  witness: CarWitness;
+  metrics: AgentOptions["metrics"] | undefined;
+};
+
+/** One car through all its agents: its disk and its fate stay, the agent comes and goes. */
+export class FleetCar {
+  readonly vin: Vin;
+  readonly profile: CarProfile;
+  readonly storage: CarStorage;
+  readonly #options: FleetCarOptions;
+  readonly #adapter: AgentOptions["adapter"];
+  readonly #failpoint: NonNullable<AgentOptions["failpoint"]>;
+  #transport: CarTransport | null = null;
+  #agent: Agent | null = null;
+  /** Between `wake` and `sleep`, whether an agent is there yet or, after a crash, not. */
+  #isAwake = false;
+  #isUp = false;
+  /** Ends the waiting of `wake`. */
+  #onTried: () => void = () => undefined;
+  /** Newest version whose outcome the fleet has heard of; `null` before the first boot. */
+  #newest: number | null = null;
+
+  constructor(options: FleetCarOptions) {
+    this.#options = options;
+    this.vin = options.vin;
+    this.profile = options.profile;
+    this.storage = options.storage;
+    this.#adapter = adapterOf(options.profile);
+    this.#failpoint = failpointOf(options.profile, (at) => options.witness.crashed(this.vin, at));
+  }
+
+  get isAwake(): boolean {
+    return this.#isAwake;
+  }
+
+  get isConnected(): boolean {
+    return this.#isUp;
+  }
+
+  /** @throws while the car sleeps or is just coming back from a power loss. */
+  state(): AgentState {
+    if (this.#agent === null) throw new Error(`${this.vin} has no agent now`);
+    return this.#agent.state();
+  }
+
+  /** What the active slot really holds; `null` before the first configuration, or when it is damaged. */
+  async configuration(): Promise<SlotContent | null> {
+    const slot = await this.storage.slots.active();
+    if (slot === null) return null;
+    const reading = readSlotFiles(await this.storage.slots.read(slot));
+    return reading.kind === "intact" ? reading.content : null;
+  }
+
+  /** Resolves when the car has connected, or failed to for the first time (it goes on trying). */
+  async wake(): Promise<void> {
+    if (this.#isAwake) return;
+    this.#isAwake = true;
+    await this.#boot();
+  }
+
+  async #boot(): Promise<void> {
+    const identity = await loadIdentity(this.storage);
+    if (identity === null) throw new Error(`${this.vin} is not enrolled`);
+    if (!this.#isAwake) return;
+    const { clock, random, logger, metrics, transportOf } = this.#options;
+    // One for the car's life: a bad link goes on where it was after a reboot.
+    this.#transport ??= transportOf(identity);
+    const agent = createAgent({
+      identity,
+      storage: this.storage,
+      adapter: this.#adapter,
+      transport: this.#transport,
+      clock,
+      random,
+      logger,
+      failpoint: this.#failpoint,
+      ...(metrics === undefined ? {} : { metrics }),
+    });
+    this.#agent = agent;
+    const tried = new Promise<void>((resolve) => {
+      this.#onTried = resolve;
+    });
+    this.#listen(agent);
+    await agent.start();
+    this.#hearOfMissedOutcome(agent.state().outcome);
+    await tried;
+  }
+
+  /** Says goodbye to the broker; the disk stays. */
+  async sleep(): Promise<void> {
+    const agent = this.#agent;
+    this.#isAwake = false;
+    this.#agent = null;
+    this.#onTried();
+    await agent?.stop();
+    this.#goDown("asleep");
+  }
+
+  #listen(agent: Agent): void {
+    const { vin } = this;
+    const { witness, logger } = this.#options;
+    agent.on("connected", () => {
+      if (this.#agent !== agent || this.#isUp) return;
+      this.#isUp = true;
+      witness.connected(vin);
+      this.#onTried();
+    });
+    agent.on("disconnected", (reason) => {
+      this.#goDown(reason);
+      this.#onTried();
+    });
+    agent.on("outcome", (outcome) => {
+      if (outcome.version <= (this.#newest ?? 0)) witness.processedAgain(vin, outcome);
+      else this.#hear(outcome);
+    });
+    agent.on("reported", (seq) => witness.reported(vin, seq));
+    agent.on("refused", (reason) => witness.refused(vin, reason));
+    agent.once("died", () => {
+      this.#goDown("power lost");
+      this.#onTried();
+      if (this.#agent !== agent) return;
+      this.#agent = null;
+      this.#boot().catch((error: unknown) => logger.error({ err: error, vin }, "a car did not come back"));
+    });
+  }
+
+  #goDown(reason: string): void {
+    if (!this.#isUp) return;
+    this.#isUp = false;
+    this.#options.witness.disconnected(this.vin, reason);
+  }
+
+  #hear(outcome: Outcome): void {
+    this.#newest = outcome.version;
+    this.#options.witness.processed(this.vin, outcome);
+  }
+
+  /** Power was lost between the outcome's write and its event: the journal tells it now. */
+  #hearOfMissedOutcome(outcome: Outcome | null): void {
+    const isFirstBoot = this.#newest === null;
+    this.#newest ??= outcome?.version ?? 0;
+    if (!isFirstBoot && outcome !== null && outcome.version > this.#newest) this.#hear(outcome);
+  }
+}

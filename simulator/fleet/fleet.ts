@@ -1,0 +1,219 @@
+import { EventEmitter } from "node:events";
+import { join } from "node:path";
+import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
+import type { Outcome } from "@caas/contract/report.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import { type AgentClock, agentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import type { AgentLogger } from "@caas/vehicle-agent/agent-parts.ts";
+import type { CarIdentity } from "@caas/vehicle-agent/identity.ts";
+import type { AgentMetrics } from "@caas/vehicle-agent/metrics.ts";
+import { pino } from "pino";
+import { createKeepAliveWheel } from "../link/keep-alive-wheel.ts";
+import { createLightTransport, loopbackAddressOf } from "../link/light-transport.ts";
+import type { LossyLink } from "../link/lossy-link.ts";
+import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { createCarStorage, createIntern } from "./car-storage.ts";
+import { type CarCredentials, enrolAll, installCredentials } from "./credentials.ts";
+import { type CarWitness, FleetCar } from "./fleet-car.ts";
+import { countOne, countOutcome, createFleetCounts, type FleetCounts } from "./fleet-counts.ts";
+import { fleetFileName, readFleetFile, writeFleetFile } from "./fleet-file.ts";
+import { type CarProfile, healthy } from "./profiles.ts";
+
+export type FleetOptions = {
+  /** Cars whose rows stand in the database already. */
+  credentials?: readonly CarCredentials[];
+  /** Cars that enrol themselves over HTTP. */
+  packages?: readonly EnrolmentPackage[];
+  /**
+   * `memory` forgets the cars with the process. A folder keeps all of them in one file: those of the last run
+   * are there again, and only new ones are enrolled.
+   */
+  storage: "memory" | { folder: string };
+  /** Decides the jitter of every car. */
+  seed: number;
+  /** Replaces the broker's address that enrolment gave. */
+  brokerUrl?: string;
+  /** Healthy without it. */
+  profileOf?: (vin: Vin) => CarProfile;
+  /** A bad link under every car. */
+  lossyLink?: LossyLink;
+  /** Cars that come up at once; default 64: more only fight for the processor. */
+  comingUpAtOnce?: number;
+  /** Business time is real time without it. */
+  clock?: AgentClock;
+  /** Silent without it. */
+  logger?: AgentLogger;
+  /** Shared by all cars. */
+  metrics?: AgentMetrics;
+};
+
+export type FleetEvents = {
+  connected: [vin: Vin];
+  disconnected: [vin: Vin, reason: string];
+  /** Once a version and car. */
+  outcome: [vin: Vin, outcome: Outcome];
+  reported: [vin: Vin, seq: number];
+  refused: [vin: Vin, reason: string];
+  crashed: [vin: Vin, at: string];
+};
+
+export type Fleet = EventEmitter<FleetEvents> & {
+  readonly cars: ReadonlyMap<Vin, FleetCar>;
+  /** Kept up to date; a copy is the caller's business. */
+  readonly counts: Readonly<FleetCounts>;
+  /** Wakes every car, a few at once; resolves when each has connected or failed to for the first time. */
+  start(): Promise<void>;
+  /** Sends every car to sleep and, with a folder, writes the fleet down. */
+  stop(): Promise<void>;
+  /** Resolves as soon as `isReached` is true after some event of the fleet, or is true now. */
+  until(isReached: () => boolean): Promise<void>;
+};
+
+const defaultComingUpAtOnce = 64;
+
+/**
+ * Thousands of real agents in this process, each with its own keys, storage and connection.
+ * @throws Error when a car cannot be enrolled or the fleet's file is damaged.
+ */
+export async function createFleet(options: FleetOptions): Promise<Fleet> {
+  const { storage, seed, comingUpAtOnce = defaultComingUpAtOnce } = options;
+  const file = storage === "memory" ? null : join(storage.folder, fleetFileName);
+  const storages = await assembleStorages(options, file);
+  const events = new EventEmitter<FleetEvents>();
+  const counts = createFleetCounts(storages.size);
+  const waiting = new Set<() => void>();
+  const stirred = (): void => {
+    for (const check of waiting) check();
+  };
+
+  const witness: CarWitness = {
+    connected(vin) {
+      counts.connected += 1;
+      events.emit("connected", vin);
+      stirred();
+    },
+    disconnected(vin, reason) {
+      counts.connected -= 1;
+      events.emit("disconnected", vin, reason);
+      stirred();
+    },
+    processed(vin, outcome) {
+      countOutcome(counts, outcome);
+      events.emit("outcome", vin, outcome);
+      stirred();
+    },
+    processedAgain() {
+      counts.doubleApplies += 1;
+    },
+    reported(vin, seq) {
+      counts.reports += 1;
+      events.emit("reported", vin, seq);
+      stirred();
+    },
+    refused(vin, reason) {
+      countOne(counts.refused, reason);
+      events.emit("refused", vin, reason);
+    },
+    crashed(vin, at) {
+      countOne(counts.crashes, at);
+      events.emit("crashed", vin, at);
+    },
+  };
+
+  const transportOf = createTransports(options);
+  const clock = options.clock ?? agentClock();
+  const logger = options.logger ?? pino({ level: "silent" });
+  const cars = new Map<Vin, FleetCar>();
+  for (const [vin, carStorage] of storages) {
+    const index = cars.size;
+    const car = new FleetCar({
+      vin,
+      storage: carStorage,
+      profile: options.profileOf?.(vin) ?? healthy,
+      transportOf: (identity) => transportOf(identity, index),
+      witness,
+      clock,
+      random: seededRandom(deriveSeed(seed, "jitter", vin)),
+      logger,
+      metrics: options.metrics,
+    });
+    cars.set(vin, car);
+  }
+
+  async function save(): Promise<void> {
+    if (file === null) return;
+    const images = cars.values().map((car) => ({ vin: car.vin, car: car.storage.image() }));
+    await writeFleetFile(file, images);
+  }
+
+  // Enrolment happens once in a car's life: what it gave must not be lost with a run that ends badly.
+  await save();
+  return Object.assign(events, {
+    cars,
+    counts,
+    start: () => forEachCar(cars.values(), comingUpAtOnce, (car) => car.wake()),
+    async stop() {
+      await forEachCar(cars.values(), comingUpAtOnce, (car) => car.sleep());
+      await save();
+    },
+    until(isReached: () => boolean) {
+      if (isReached()) return Promise.resolve();
+      return new Promise<void>((resolve) => {
+        const check = (): void => {
+          if (!isReached()) return;
+          waiting.delete(check);
+          resolve();
+        };
+        waiting.add(check);
+      });
+    },
+  });
+}
+
+async function assembleStorages(options: FleetOptions, file: string | null) {
+  const intern = createIntern();
+  const stored = file === null ? [] : await readFleetFile(file);
+  const storages = new Map(stored.map(({ vin, car }) => [vin, createCarStorage(intern, car)]));
+  for (const credentials of options.credentials ?? []) {
+    if (storages.has(credentials.vin)) continue;
+    const storage = createCarStorage(intern);
+    await installCredentials(storage, credentials);
+    storages.set(credentials.vin, storage);
+  }
+  const fresh = (options.packages ?? []).filter(({ vin }) => !storages.has(vin));
+  const enrolling = fresh.map((given) => ({ storage: createCarStorage(intern), package: given }));
+  await enrolAll(enrolling, seededRandom(deriveSeed(options.seed, "enrolment")));
+  for (const { storage, package: given } of enrolling) storages.set(given.vin, storage);
+  return storages;
+}
+
+/** The `index` of a car decides from which loopback address it comes. */
+function createTransports(options: FleetOptions) {
+  const keepAlive = createKeepAliveWheel();
+  return (identity: CarIdentity, index: number) => {
+    const url = options.brokerUrl ?? identity.broker.url;
+    const { username, password } = identity.broker;
+    const isTls = url.startsWith("mqtts:");
+    const { certificate, brokerCa: ca, tlsKeyPem: key } = identity;
+    const transport = createLightTransport({
+      url,
+      username,
+      password,
+      tls: isTls ? { certificate, key, ca } : null,
+      keepAlive,
+      localAddress: new URL(url).hostname.startsWith("127.") ? loopbackAddressOf(index) : undefined,
+    });
+    return options.lossyLink?.(identity.vin, transport) ?? transport;
+  };
+}
+
+async function forEachCar(
+  cars: Iterator<FleetCar, unknown> & Iterable<FleetCar>,
+  atOnce: number,
+  work: (car: FleetCar) => Promise<void>,
+): Promise<void> {
+  async function workOff(): Promise<void> {
+    for (let next = cars.next(); next.done !== true; next = cars.next()) await work(next.value);
+  }
+  await Promise.all(Array.from({ length: atOnce }, workOff));
+}

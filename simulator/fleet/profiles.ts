@@ -1,0 +1,74 @@
+import type { CarAdapter } from "@caas/vehicle-agent/adapter.ts";
+import {
+  type Failpoint,
+  type FailpointName,
+  failAt,
+  failpointNames,
+  noFailpoint,
+  PowerLoss,
+} from "@caas/vehicle-agent/failpoints.ts";
+import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+
+/** What kind of car it is; its fate is pinned by it, whatever the link does. */
+export type CarProfile =
+  | { kind: "healthy" }
+  /** Says no to every configuration before anything is touched: a permanent failure. */
+  | { kind: "rejects"; detail: string }
+  /** Takes every configuration that holds an entry and does not work with it. */
+  | { kind: "unhealthy"; reason: string }
+  /** Loses power once, at the n-th passage of a failpoint, and comes back. */
+  | { kind: "crashes"; at: FailpointName; passage: number };
+
+export const healthy: CarProfile = { kind: "healthy" };
+
+/** Shares of the fleet, 0 to 1, together at most 1; the rest is healthy. */
+export type ProfileShares = { rejects?: number; unhealthy?: number; crashes?: number };
+
+/** Deals profiles by seed and VIN; a car that crashes does so at its first or second passage of a random step. */
+export function dealProfiles(seed: number, shares: ProfileShares): (vin: string) => CarProfile {
+  const { rejects = 0, unhealthy = 0, crashes = 0 } = shares;
+  return (vin) => {
+    const random = seededRandom(deriveSeed(seed, "profile", vin));
+    const roll = random();
+    if (roll < rejects) return { kind: "rejects", detail: "this car takes nothing" };
+    if (roll < rejects + unhealthy) return { kind: "unhealthy", reason: "this car falls ill" };
+    if (roll >= rejects + unhealthy + crashes) return healthy;
+    const at = failpointNames[Math.floor(random() * failpointNames.length)] ?? "afterSwitch";
+    return { kind: "crashes", at, passage: 1 + Math.floor(random() * 2) };
+  };
+}
+
+/** Cars that work share one adapter: it remembers nothing. */
+const workingAdapter: CarAdapter = {
+  apply: async () => undefined,
+  probe: async () => ({ healthy: true }),
+};
+
+export function adapterOf(profile: CarProfile): CarAdapter {
+  switch (profile.kind) {
+    case "healthy":
+    case "crashes":
+      return workingAdapter;
+    case "rejects":
+      return { ...workingAdapter, check: async () => ({ kind: "rejected", detail: profile.detail }) };
+    case "unhealthy": {
+      let entries = 0;
+      return {
+        async apply(configuration) {
+          entries = configuration.entries.length;
+        },
+        probe: async () => (entries === 0 ? { healthy: true } : { healthy: false, reason: profile.reason }),
+      };
+    }
+  }
+}
+
+/** Of the whole life of a car and not of one agent: a car that has crashed once is past it. */
+export function failpointOf(profile: CarProfile, onCrash: (at: FailpointName) => void): Failpoint {
+  if (profile.kind !== "crashes") return noFailpoint;
+  const { at: name, passage } = profile;
+  return failAt({ name, passage }, () => {
+    onCrash(name);
+    throw new PowerLoss(name);
+  });
+}
