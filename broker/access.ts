@@ -1,3 +1,4 @@
+import { revocationTopic } from "@caas/contract/revocation-list.ts";
 import {
   fleetFilter,
   parseTopic,
@@ -17,8 +18,11 @@ export type Message = { topic: string; qos: 0 | 1 | 2; retain: boolean };
 
 export type PublishRefusal = "foreign-topic" | "not-retainable" | "qos-too-high";
 
+/** `revocations` goes to the broker itself; `other` exists under the open policy only. */
+export type PublishedKind = TopicKind | "revocations" | "other";
+
 export type PublishVerdict =
-  | { status: "allowed"; kind: TopicKind | "other" }
+  | { status: "allowed"; kind: PublishedKind }
   | { status: "refused"; reason: PublishRefusal };
 
 const toCar: ReadonlySet<TopicKind> = new Set(topicKindsToCar);
@@ -42,8 +46,9 @@ export function judgePublish(identity: Identity, message: Message): PublishVerdi
 function publishableKind(
   identity: Exclude<Identity, { kind: "anyone" }>,
   topic: string,
-): TopicKind | undefined {
+): TopicKind | "revocations" | undefined {
   if (identity.kind === "car") return topicKindsFromCar.find((kind) => topicOf(identity.vin, kind) === topic);
+  if (topic === revocationTopic) return "revocations";
   const kind = parseTopic(topic)?.kind;
   return kind !== undefined && toCar.has(kind) ? kind : undefined;
 }

@@ -1,13 +1,18 @@
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import { type Admission, createDoor, type DoorLimits } from "./connection-door.ts";
 import { type Authority, judgeCertificate, type Passwords, readAuthorities } from "./identity.ts";
 import { isLoopback } from "./loopback.ts";
 import { createMetrics, type Metrics, type Transport } from "./metrics.ts";
 import { createMetricsServer } from "./metrics-server.ts";
 import { type MqttLimits, openMqttShell } from "./mqtt-shell.ts";
+import { createRevocations } from "./revocations.ts";
+import { createTraffic, type TrafficLimits } from "./traffic-meter.ts";
 
-export type BrokerLimits = MqttLimits & { maxKeepAliveS: number; stopTimeoutMs: number };
+export type BrokerLimits = MqttLimits &
+  DoorLimits &
+  TrafficLimits & { maxKeepAliveS: number; stopTimeoutMs: number; certificateSweepMs: number };
 
 export const defaultLimits: Readonly<BrokerLimits> = {
   maxFirstFrameBytes: 4 * 1024, // a CONNECT with a will and a password is below 1 KiB
@@ -15,6 +20,18 @@ export const defaultLimits: Readonly<BrokerLimits> = {
   connectTimeoutMs: 5_000,
   drainTimeoutMs: 5_000,
   maxUnsentBytes: 4 * 1024 * 1024, // what one car that does not read may cost in memory
+  // A TLS handshake costs about a millisecond: twice what a core can do. The burst is a fleet after a restart.
+  connects: { perS: 2_000, burst: 20_000 },
+  // Mobile operators put many cars behind one IPv4 address.
+  connectsPerSource: { perS: 500, burst: 10_000 },
+  maxConnections: 20_000, // half a gigabyte of TLS connections
+  maxUnauthenticated: 10_000, // a reconnecting fleet for five seconds; each may hold 4 KiB
+  maxSubscriptions: 8, // a car has three topics to hear
+  maxInflight: 256, // a car is sent a handful of messages in a minute
+  carMessages: { perS: 50, burst: 500 }, // telemetry kept while away comes in a burst
+  carBytes: { perS: 128 * 1024, burst: 4 * 1024 * 1024 },
+  evictAfterMs: 30_000,
+  certificateSweepMs: 10_000, // a sixth of the minute in which a car must be out
   maxKeepAliveS: 1_200, // beyond it a dead car would be called online for half an hour
   stopTimeoutMs: 1_500,
 };
@@ -35,6 +52,12 @@ export type BrokerOptions = {
   now: () => Date;
   log: Logger;
   limits?: Partial<BrokerLimits>;
+  /** Literal addresses to which no connect rate applies: the control plane's. */
+  exemptAddresses?: readonly string[] | undefined;
+  /** The fleet's root (raw Ed25519, base64url), which revocation lists are verified with. */
+  rootPublicKey?: string | undefined;
+  /** Where the newest revocation list survives a restart. */
+  stateDir?: string | undefined;
   /** An aedes persistence for sessions and retained presence; without one both live in memory. */
   persistence?: unknown;
 };
@@ -59,10 +82,27 @@ export function createBroker(options: BrokerOptions): Broker {
     refuseUnsafe(options);
     const authorities = options.tls === undefined ? [] : readAuthorities(options.tls.clientCa);
     const metrics = createMetrics(performance.now(), () => performance.now());
-    const { log, passwords, persistence, policy } = options;
+    const { log, passwords, persistence, policy, now } = options;
+    const monotonicMs = () => performance.now();
+    const exemptAddresses = new Set(options.exemptAddresses);
+    const door = createDoor(limits, { exemptAddresses, metrics, monotonicMs });
+    const traffic = createTraffic(limits, metrics, monotonicMs);
+    const { rootPublicKey, stateDir } = options;
+    const revocations = createRevocations({ rootPublicKey, stateDir, now, metrics, log });
+    await revocations.load();
     const rules = policy === "open" ? { policy } : { policy, passwords, maxKeepAliveS: limits.maxKeepAliveS };
-    const shell = await openMqttShell({ rules, limits, metrics, log, persistence });
+    const shell = await openMqttShell({ rules, limits, traffic, revocations, metrics, log, persistence });
     closers.push(() => withinMs(shell.close(), limits.stopTimeoutMs));
+    closers.push(() => withinMs(revocations.settled(), limits.stopTimeoutMs));
+    // The only timers of our own: none belongs to a client.
+    const sweeps = [
+      setInterval(() => {
+        door.sweep();
+        traffic.sweep();
+      }, sweepMs),
+      setInterval(() => shell.cutExpired(now()), limits.certificateSweepMs),
+    ];
+    closers.push(async () => sweeps.forEach(clearInterval));
 
     async function open(server: Server, at: Listener): Promise<number> {
       const sockets = new Set<Socket>();
@@ -85,14 +125,18 @@ export function createBroker(options: BrokerOptions): Broker {
 
     try {
       const tcp = createTcpServer({ noDelay: true }, (socket) => {
+        const admission = door.admit(socket, "tcp");
+        if (admission === undefined) return;
         track(socket);
-        shell.accept(socket, { transport: "tcp" });
+        shell.accept(socket, { transport: "tcp" }, admission);
       });
       const tcpPort = options.tcp === undefined ? null : await open(tcp, options.tcp);
 
       let tlsPort: number | null = null;
       if (options.tls !== undefined) {
         const { key, cert, clientCa } = options.tls;
+        // Admitted before the handshake; TLS hands over another socket, which has the same remote end.
+        const admissions = new Map<string, Admission>();
         // The handshake lets everybody through: OpenSSL judges dates by the machine's clock, we by business time.
         const tls = createTlsServer(
           {
@@ -103,24 +147,37 @@ export function createBroker(options: BrokerOptions): Broker {
             rejectUnauthorized: false,
             handshakeTimeout: limits.connectTimeoutMs,
             minVersion: "TLSv1.2",
-            noDelay: true,
           },
           (socket) => {
+            const admission = admissions.get(remoteEnd(socket));
+            if (admission === undefined) return void socket.destroy();
             track(socket);
-            const verdict = judgePeer(socket, authorities, options.now());
-            if (verdict.status === "known") {
-              shell.accept(socket, { transport: "tls", identity: verdict.identity });
-              return;
+            const verdict = judgePeer(socket, authorities, now());
+            if (verdict.status === "refused") {
+              refuseConnection(metrics, log, "tls", verdict.reason);
+              return void socket.destroy();
             }
-            refuseConnection(metrics, log, "tls", verdict.reason);
-            socket.destroy();
+            const { identity, serialNumber, expiresAt } = verdict;
+            if (identity.kind === "car" && revocations.isRevoked(identity.vin, serialNumber)) {
+              refuseConnection(metrics, log, "tls", "revoked");
+              return void socket.destroy();
+            }
+            shell.accept(socket, { transport: "tls", identity, serialNumber, expiresAt }, admission);
           },
         );
+        const gate = createTcpServer({ noDelay: true }, (socket) => {
+          const admission = door.admit(socket, "tls");
+          if (admission === undefined) return;
+          const end = remoteEnd(socket);
+          admissions.set(end, admission);
+          socket.once("close", () => admissions.delete(end));
+          tls.emit("connection", socket);
+        });
         tls.on("tlsClientError", (_error, socket) => {
           refuseConnection(metrics, log, "tls", "tls-handshake");
           socket.destroy();
         });
-        tlsPort = await open(tls, options.tls);
+        tlsPort = await open(gate, options.tls);
       }
 
       const metricsServer = createMetricsServer(metrics.registry, () => isReady);
@@ -140,6 +197,13 @@ export function createBroker(options: BrokerOptions): Broker {
   }
 
   return { start, stop };
+}
+
+/** How often pauses and time limits are looked at. */
+const sweepMs = 250;
+
+function remoteEnd(socket: Socket): string {
+  return `${socket.remoteAddress}|${socket.remotePort}`;
 }
 
 function refuseUnsafe(options: BrokerOptions): void {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { readConfig } from "./config.ts";
+import { defaultLimits } from "./broker.ts";
+import { readConfig, variableNames } from "./config.ts";
 
 const secrets = {
   BROKER_CAR_SECRET: "sixteen characters or more",
@@ -55,6 +56,19 @@ describe("the broker's configuration", () => {
     expect(businessYear).toBeGreaterThanOrEqual(2030);
   });
 
+  test("every limit can be set, and is its default where it is not", () => {
+    const limitNames = variableNames.filter((name) =>
+      /^BROKER_(MAX|CONNECT|SOURCE|CAR_(MESSAGE|BYTE)|EVICT|DRAIN)/.test(name),
+    );
+    const unset = readConfig(secrets);
+    expect(unset).toMatchObject({ status: "valid", config: { limits: defaultLimits } });
+    const given = Object.fromEntries(limitNames.map((name, index) => [name, String(9_000 + index)]));
+    const set = readConfig({ ...secrets, ...given });
+    const values = JSON.stringify(set.status === "valid" ? set.config.limits : {});
+    expect(limitNames).toHaveLength(19);
+    for (const value of Object.values(given)) expect(values).toContain(value);
+  });
+
   test("the open policy needs no secrets", () => {
     expect(readConfig({ BROKER_POLICY: "open", BROKER_TCP_PORT: "0" })).toMatchObject({
       status: "valid",
@@ -77,6 +91,14 @@ describe("the broker's configuration", () => {
     ["BROKER_POLICY", { BROKER_POLICY: "closed" }],
     ["CAAS_BUSINESS_TIME", { CAAS_BUSINESS_TIME: "tomorrow" }],
     ["LOG_LEVEL", { LOG_LEVEL: "loud" }],
+    ["BROKER_MAX_CONNECTIONS", { BROKER_MAX_CONNECTIONS: "0" }],
+    ["BROKER_CAR_BYTES_PER_S", { BROKER_CAR_BYTES_PER_S: "1e3" }],
+    ["BROKER_EXEMPT_ADDRESSES", { BROKER_EXEMPT_ADDRESSES: "10.0.0.1, control-plane" }],
+    ["BROKER_ROOT_PUBLIC_KEY", { BROKER_ROOT_PUBLIC_KEY: "short" }],
+    [
+      "BROKER_ROOT_PUBLIC_KEY_FILE",
+      { BROKER_ROOT_PUBLIC_KEY: "k".repeat(43), BROKER_ROOT_PUBLIC_KEY_FILE: "root.pub" },
+    ],
   ])("a bad %s stops the start and is named", (name, change) => {
     const reading = readConfig({ ...secrets, ...change });
     expect(reading.status).toBe("invalid");

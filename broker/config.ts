@@ -1,6 +1,7 @@
+import { isIP } from "node:net";
 import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
-import type { Listener } from "./broker.ts";
+import { type BrokerLimits, defaultLimits, type Listener } from "./broker.ts";
 import type { Passwords } from "./identity.ts";
 import { isLoopback } from "./loopback.ts";
 
@@ -10,6 +11,10 @@ export type BrokerConfig = {
   tls: (Listener & { keyFile: string; certFile: string; clientCaFile: string }) | undefined;
   metrics: Listener | undefined;
   passwords: Passwords | undefined;
+  limits: BrokerLimits;
+  exemptAddresses: readonly string[];
+  rootPublicKey: { text: string } | { file: string } | undefined;
+  stateDir: string | undefined;
   clock: Clock;
   logLevel: string;
 };
@@ -31,6 +36,27 @@ const port = z
 const secret = z.string().min(16, "must have at least 16 characters");
 const file = z.string().min(1);
 
+const highestLimit = 2_147_483_647;
+/** A whole number from 1; without one the limit's own default. */
+function limit(fallback: number) {
+  return z
+    .string()
+    .refine(
+      (text) => /^[1-9]\d{0,9}$/.test(text) && Number(text) <= highestLimit,
+      "must be a whole number from 1",
+    )
+    .transform(Number)
+    .default(fallback);
+}
+
+const addresses = z
+  .string()
+  .transform((text) => text.split(",").map((part) => part.trim()))
+  .refine(
+    (list) => list.every((address) => isIP(address) !== 0),
+    "must be IP addresses, separated by commas",
+  );
+
 const loopbackHost = z.string().refine(isLoopback, "must be a loopback address (127.0.0.1, ::1)");
 
 const schema = z
@@ -49,6 +75,32 @@ const schema = z
     BROKER_METRICS_PORT: port.optional(),
     // Numbers about the fleet are nobody else's business until somebody decides so.
     BROKER_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
+    BROKER_MAX_FIRST_PACKET_BYTES: limit(defaultLimits.maxFirstFrameBytes),
+    BROKER_MAX_PACKET_BYTES: limit(defaultLimits.maxFrameBytes),
+    BROKER_CONNECT_TIMEOUT_MS: limit(defaultLimits.connectTimeoutMs),
+    BROKER_CONNECTS_PER_S: limit(defaultLimits.connects.perS),
+    BROKER_CONNECT_BURST: limit(defaultLimits.connects.burst),
+    BROKER_SOURCE_CONNECTS_PER_S: limit(defaultLimits.connectsPerSource.perS),
+    BROKER_SOURCE_CONNECT_BURST: limit(defaultLimits.connectsPerSource.burst),
+    BROKER_EXEMPT_ADDRESSES: addresses.optional(),
+    BROKER_MAX_CONNECTIONS: limit(defaultLimits.maxConnections),
+    BROKER_MAX_UNAUTHENTICATED: limit(defaultLimits.maxUnauthenticated),
+    BROKER_MAX_KEEP_ALIVE_S: limit(defaultLimits.maxKeepAliveS),
+    BROKER_MAX_SUBSCRIPTIONS: limit(defaultLimits.maxSubscriptions),
+    BROKER_MAX_INFLIGHT: limit(defaultLimits.maxInflight),
+    BROKER_CAR_MESSAGES_PER_S: limit(defaultLimits.carMessages.perS),
+    BROKER_CAR_MESSAGE_BURST: limit(defaultLimits.carMessages.burst),
+    BROKER_CAR_BYTES_PER_S: limit(defaultLimits.carBytes.perS),
+    BROKER_CAR_BYTE_BURST: limit(defaultLimits.carBytes.burst),
+    BROKER_EVICT_AFTER_MS: limit(defaultLimits.evictAfterMs),
+    BROKER_DRAIN_TIMEOUT_MS: limit(defaultLimits.drainTimeoutMs),
+    BROKER_MAX_UNSENT_BYTES: limit(defaultLimits.maxUnsentBytes),
+    BROKER_ROOT_PUBLIC_KEY: z
+      .string()
+      .regex(/^[\w-]{43}$/, "must be a raw Ed25519 public key, base64url, 43 characters")
+      .optional(),
+    BROKER_ROOT_PUBLIC_KEY_FILE: file.optional(),
+    BROKER_STATE_DIR: file.optional(),
     CAAS_BUSINESS_TIME: z.string().optional(),
     LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   })
@@ -67,6 +119,8 @@ const schema = z
         if (env[name] === undefined) refuse(name, "is needed with BROKER_TCP_PORT under the fleet policy");
     if (env.BROKER_TCP_PORT === "off" && env.BROKER_TLS_PORT === undefined)
       refuse("BROKER_TLS_PORT", "is needed when BROKER_TCP_PORT is off");
+    if (env.BROKER_ROOT_PUBLIC_KEY !== undefined && env.BROKER_ROOT_PUBLIC_KEY_FILE !== undefined)
+      refuse("BROKER_ROOT_PUBLIC_KEY_FILE", "is one too many beside BROKER_ROOT_PUBLIC_KEY");
     if (env.BROKER_POLICY === "open" && !isLoopback(env.BROKER_TLS_HOST ?? "127.0.0.1"))
       refuse("BROKER_TLS_HOST", "must be a loopback address under the open policy");
   });
@@ -99,6 +153,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
         read.BROKER_CAR_SECRET === undefined || read.BROKER_CONTROL_PLANE_PASSWORD === undefined
           ? undefined
           : { carSecret: read.BROKER_CAR_SECRET, controlPlanePassword: read.BROKER_CONTROL_PLANE_PASSWORD },
+      limits: readLimits(read),
+      exemptAddresses: read.BROKER_EXEMPT_ADDRESSES ?? [],
+      rootPublicKey: readRootPublicKey(read),
+      stateDir: read.BROKER_STATE_DIR,
       clock,
       logLevel: read.LOG_LEVEL,
     },
@@ -119,6 +177,33 @@ function readTls(read: z.infer<typeof schema>): BrokerConfig["tls"] {
     return undefined;
   const host = read.BROKER_TLS_HOST ?? (read.BROKER_POLICY === "open" ? "127.0.0.1" : "0.0.0.0");
   return { host, port: listensOn, keyFile, certFile, clientCaFile };
+}
+
+function readLimits(read: z.infer<typeof schema>): BrokerLimits {
+  return {
+    ...defaultLimits,
+    maxFirstFrameBytes: read.BROKER_MAX_FIRST_PACKET_BYTES,
+    maxFrameBytes: read.BROKER_MAX_PACKET_BYTES,
+    connectTimeoutMs: read.BROKER_CONNECT_TIMEOUT_MS,
+    connects: { perS: read.BROKER_CONNECTS_PER_S, burst: read.BROKER_CONNECT_BURST },
+    connectsPerSource: { perS: read.BROKER_SOURCE_CONNECTS_PER_S, burst: read.BROKER_SOURCE_CONNECT_BURST },
+    maxConnections: read.BROKER_MAX_CONNECTIONS,
+    maxUnauthenticated: read.BROKER_MAX_UNAUTHENTICATED,
+    maxKeepAliveS: read.BROKER_MAX_KEEP_ALIVE_S,
+    maxSubscriptions: read.BROKER_MAX_SUBSCRIPTIONS,
+    maxInflight: read.BROKER_MAX_INFLIGHT,
+    carMessages: { perS: read.BROKER_CAR_MESSAGES_PER_S, burst: read.BROKER_CAR_MESSAGE_BURST },
+    carBytes: { perS: read.BROKER_CAR_BYTES_PER_S, burst: read.BROKER_CAR_BYTE_BURST },
+    evictAfterMs: read.BROKER_EVICT_AFTER_MS,
+    drainTimeoutMs: read.BROKER_DRAIN_TIMEOUT_MS,
+    maxUnsentBytes: read.BROKER_MAX_UNSENT_BYTES,
+  };
+}
+
+function readRootPublicKey(read: z.infer<typeof schema>): BrokerConfig["rootPublicKey"] {
+  if (read.BROKER_ROOT_PUBLIC_KEY !== undefined) return { text: read.BROKER_ROOT_PUBLIC_KEY };
+  const path = read.BROKER_ROOT_PUBLIC_KEY_FILE;
+  return path === undefined ? undefined : { file: path };
 }
 
 function readClock(text: string | undefined): Clock | string {

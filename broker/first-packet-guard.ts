@@ -13,9 +13,12 @@ const maxLengthBytes = 4; // MQTT 3.1.1, 2.2.3
 
 /**
  * A check that is handed every chunk of one connection, cut anywhere, and names the first fault it sees.
- * After a fault the connection is over and the check with it.
+ * After a fault the connection is over and the check with it. `onPacket` hears of every fixed header.
  */
-export function createFrameCheck(limits: FrameLimits): (chunk: Uint8Array) => FrameFault | undefined {
+export function createFrameCheck(
+  limits: FrameLimits,
+  onPacket: (firstByte: number) => void = () => {},
+): (chunk: Uint8Array) => FrameFault | undefined {
   let isFirst = true;
   let awaits: "header" | "length" | "body" = "header";
   let lengthBytes = 0;
@@ -34,6 +37,7 @@ export function createFrameCheck(limits: FrameLimits): (chunk: Uint8Array) => Fr
       const byte = chunk[position++] ?? 0;
       if (awaits === "header") {
         if (isFirst && byte !== connectHeader) return "not-connect";
+        onPacket(byte);
         awaits = "length";
         lengthBytes = 0;
         bodyBytes = 0;
@@ -63,17 +67,36 @@ export class ConnectionFault extends Error {
   }
 }
 
+/** Who looks on while a connection is read. */
+export type ReadWatch = {
+  /** While paused nothing is read; whoever ends the pause emits `readable`. */
+  isPaused(): boolean;
+  onPacket(firstByte: number): void;
+  /** A chunk was read, in which `packets` began. */
+  took(packets: number, bytes: number): void;
+};
+
 /**
  * Lets `socket.read()` return only what the check has passed; at a fault the socket is destroyed with a
  * `ConnectionFault`. A wrapping stream would do the same for twice the memory of a connection.
  */
-export function guardFrames(socket: Socket, limits: FrameLimits): void {
-  const check = createFrameCheck(limits);
+export function guardFrames(socket: Socket, limits: FrameLimits, watch: ReadWatch): void {
+  let packets = 0;
+  const check = createFrameCheck(limits, (firstByte) => {
+    packets += 1;
+    watch.onPacket(firstByte);
+  });
   const read = socket.read.bind(socket);
   socket.read = (size?: number) => {
+    if (watch.isPaused()) return null;
     const chunk: unknown = read(size);
-    const fault = chunk instanceof Uint8Array ? check(chunk) : undefined;
-    if (fault === undefined) return chunk;
+    if (!(chunk instanceof Uint8Array)) return chunk;
+    packets = 0;
+    const fault = check(chunk);
+    if (fault === undefined) {
+      watch.took(packets, chunk.length);
+      return chunk;
+    }
     socket.destroy(new ConnectionFault(fault));
     return null;
   };

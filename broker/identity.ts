@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual, X509Certificate } from "node:crypto";
 import { isCarPassword } from "@caas/contract/car-password.ts";
+import { normalizeSerialNumber } from "@caas/contract/revocation-list.ts";
 import { explainVin, parseVin } from "@caas/contract/vin.ts";
 import { type Identity, isAllowedWill, type Message } from "./access.ts";
 
@@ -30,8 +31,11 @@ export type CertificateRefusal =
   | "certificate-dates"
   | "certificate-subject";
 
+/** What of a certificate matters after the handshake; `serialNumber` as the revocation list writes it. */
+export type CertificateFacts = { serialNumber: string; expiresAt: Date };
+
 export type CertificateVerdict =
-  | { status: "known"; identity: Identity }
+  | ({ status: "known"; identity: Identity } & CertificateFacts)
   | { status: "refused"; reason: CertificateRefusal };
 
 const dateErrors: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
@@ -66,7 +70,12 @@ export function judgeCertificate(
   const identity = identityOfSubject(certificate);
   return identity === undefined
     ? { status: "refused", reason: "certificate-subject" }
-    : { status: "known", identity };
+    : {
+        status: "known",
+        identity,
+        serialNumber: normalizeSerialNumber(certificate.serialNumber),
+        expiresAt: certificate.validToDate,
+      };
 }
 
 function isValidAt(certificate: X509Certificate, now: Date): boolean {
@@ -86,7 +95,7 @@ const controlPlaneName = "control-plane";
 export type Passwords = { carSecret: string; controlPlanePassword: string };
 
 /** How a connection came in; over TLS its identity is known before the first packet. */
-export type Peer = { transport: "tcp" } | { transport: "tls"; identity: Identity };
+export type Peer = { transport: "tcp" } | ({ transport: "tls"; identity: Identity } & CertificateFacts);
 
 /** The CONNECT packet, as far as it is judged. `keepAliveS` is in seconds, 0 = off. */
 export type ConnectRequest = {
@@ -105,12 +114,14 @@ export type ConnectRefusal =
   | "credentials"
   | "keep-alive"
   | "kept-session"
-  | "foreign-will";
+  | "foreign-will"
+  | "revoked"
+  | "too-many-connections";
 
 /** `returnCode` is the CONNACK's (MQTT 3.1.1, table 3.1). */
 export type ConnectVerdict =
   | { status: "accepted"; identity: Identity }
-  | { status: "refused"; reason: ConnectRefusal; returnCode: 1 | 2 | 4 | 5 };
+  | { status: "refused"; reason: ConnectRefusal; returnCode: 1 | 2 | 3 | 4 | 5 };
 
 export type ConnectRules =
   | { policy: "open" }

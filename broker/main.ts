@@ -26,6 +26,20 @@ Environment
   BROKER_METRICS_PORT            /metrics and /health over HTTP (default none)
   BROKER_METRICS_HOST            where (default 127.0.0.1)
   BROKER_POLICY                  as --policy
+
+  Limits (README.md says why each default is what it is)
+  BROKER_MAX_FIRST_PACKET_BYTES, BROKER_MAX_PACKET_BYTES, BROKER_CONNECT_TIMEOUT_MS, BROKER_CONNECTS_PER_S,
+  BROKER_CONNECT_BURST, BROKER_SOURCE_CONNECTS_PER_S, BROKER_SOURCE_CONNECT_BURST, BROKER_MAX_CONNECTIONS,
+  BROKER_MAX_UNAUTHENTICATED, BROKER_MAX_KEEP_ALIVE_S, BROKER_MAX_SUBSCRIPTIONS, BROKER_MAX_INFLIGHT,
+  BROKER_CAR_MESSAGES_PER_S, BROKER_CAR_MESSAGE_BURST, BROKER_CAR_BYTES_PER_S, BROKER_CAR_BYTE_BURST,
+  BROKER_EVICT_AFTER_MS, BROKER_DRAIN_TIMEOUT_MS, BROKER_MAX_UNSENT_BYTES
+  BROKER_EXEMPT_ADDRESSES        addresses no connect rate applies to, with commas: the control plane's
+
+  Revocation
+  BROKER_ROOT_PUBLIC_KEY         the fleet's root (raw Ed25519, base64url) that revocation lists lead back to
+  BROKER_ROOT_PUBLIC_KEY_FILE    the same in a file
+  BROKER_STATE_DIR               where the newest list is kept over a restart (default: nowhere)
+
   CAAS_BUSINESS_TIME             REAL/BUSINESS/SCALE (default: business time is real time)
   LOG_LEVEL                      trace to fatal, or silent (default info)
 `;
@@ -52,6 +66,10 @@ async function main(): Promise<void> {
       tls: await readTlsFiles(config.tls),
       metrics: config.metrics,
       passwords: config.passwords,
+      limits: config.limits,
+      exemptAddresses: config.exemptAddresses,
+      rootPublicKey: await readRootPublicKey(config.rootPublicKey),
+      stateDir: config.stateDir,
       now: config.clock.now,
       log,
     });
@@ -96,6 +114,11 @@ async function readTlsFiles(tls: BrokerConfig["tls"]): Promise<BrokerOptions["tl
     cert: await readNamed("BROKER_TLS_CERT_FILE", tls.certFile),
     clientCa: await readNamed("BROKER_TLS_CLIENT_CA_FILE", tls.clientCaFile),
   };
+}
+
+async function readRootPublicKey(from: BrokerConfig["rootPublicKey"]): Promise<string | undefined> {
+  if (from === undefined || "text" in from) return from?.text;
+  return (await readNamed("BROKER_ROOT_PUBLIC_KEY_FILE", from.file)).trim();
 }
 
 async function readNamed(variable: string, path: string): Promise<string> {

@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
-import type { TopicKind } from "@caas/contract/topics.ts";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { Identity } from "./access.ts";
+import type { Identity, PublishedKind } from "./access.ts";
 
 export type Transport = "tcp" | "tls";
 
@@ -15,9 +14,14 @@ export type Metrics = {
   clientDisconnected(transport: Transport, identity: Identity["kind"]): void;
   connectRefused(transport: Transport, reason: string): void;
   connectionCut(reason: string): void;
-  messagePublished(kind: TopicKind | "other"): void;
+  messagePublished(kind: PublishedKind): void;
   messageRefused(reason: string): void;
-  subscriptionRefused(identity: Identity["kind"]): void;
+  subscriptionRefused(identity: Identity["kind"], reason: "not-allowed" | "too-many"): void;
+  carPaused(limit: string): void;
+  revocationsReceived(
+    result: "accepted" | "incomplete" | "older" | "forged" | "malformed" | "unverifiable",
+  ): void;
+  revocationsInForce(version: number, entries: number): void;
   brokerErred(): void;
   socketOpened(socket: Socket): void;
   socketClosed(socket: Socket): void;
@@ -61,7 +65,29 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
   const subscriptionRefusals = new Counter({
     name: "caas_broker_subscriptions_refused_total",
     help: "Subscriptions answered with 0x80",
-    labelNames: ["identity"],
+    labelNames: ["identity", "reason"],
+    registers,
+  });
+  const pauses = new Counter({
+    name: "caas_broker_car_pauses_total",
+    help: "Times a car that sent too much was read no further for a while, by limit",
+    labelNames: ["limit"],
+    registers,
+  });
+  const revocationLists = new Counter({
+    name: "caas_broker_revocation_lists_total",
+    help: "Parts of revocation lists received, by result",
+    labelNames: ["result"],
+    registers,
+  });
+  const revocationVersion = new Gauge({
+    name: "caas_broker_revocation_list_version",
+    help: "Version of the revocation list in force, 0 without one",
+    registers,
+  });
+  const revocationEntries = new Gauge({
+    name: "caas_broker_revocation_list_entries",
+    help: "Cars and certificates revoked by the list in force",
     registers,
   });
   const errors = new Counter({
@@ -79,7 +105,7 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
   });
 
   // The hot path adds to plain numbers; they become metrics when somebody asks.
-  const published = new Map<TopicKind | "other", number>();
+  const published = new Map<PublishedKind, number>();
   new Counter({
     name: "caas_broker_messages_published_total",
     help: "Messages accepted, by kind of topic",
@@ -121,7 +147,13 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     connectionCut: (reason) => cuts.inc({ reason }),
     messagePublished: (kind) => void published.set(kind, (published.get(kind) ?? 0) + 1),
     messageRefused: (reason) => messageRefusals.inc({ reason }),
-    subscriptionRefused: (identity) => subscriptionRefusals.inc({ identity }),
+    subscriptionRefused: (identity, reason) => subscriptionRefusals.inc({ identity, reason }),
+    carPaused: (limit) => pauses.inc({ limit }),
+    revocationsReceived: (result) => revocationLists.inc({ result }),
+    revocationsInForce(version, entries) {
+      revocationVersion.set(version);
+      revocationEntries.set(entries);
+    },
     brokerErred: () => errors.inc(),
     socketOpened: (socket) => void open.add(socket),
     socketClosed(socket) {

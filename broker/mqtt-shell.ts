@@ -1,28 +1,48 @@
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
-import { type Identity, isAllowedSubscription, judgePublish } from "./access.ts";
+import { isAllowedSubscription, judgePublish } from "./access.ts";
+import type { Admission } from "./connection-door.ts";
 import { ConnectionFault, type FrameLimits, guardFrames } from "./first-packet-guard.ts";
-import { type ConnectRequest, type ConnectRules, judgeConnect, type Peer } from "./identity.ts";
+import {
+  type ConnectRequest,
+  type ConnectRules,
+  type ConnectVerdict,
+  judgeConnect,
+  type Peer,
+} from "./identity.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Revocations } from "./revocations.ts";
+import { createSessions, type Session } from "./sessions.ts";
 import { type DrainLimits, neverWaitFor } from "./slow-subscriber.ts";
+import type { Traffic } from "./traffic-meter.ts";
 
-export type MqttLimits = FrameLimits & DrainLimits & { connectTimeoutMs: number };
+export type MqttLimits = FrameLimits &
+  DrainLimits & {
+    connectTimeoutMs: number;
+    /** Topics one car may have subscribed to at once. */
+    maxSubscriptions: number;
+    /** QoS 1 messages a car has not acknowledged. */
+    maxInflight: number;
+  };
 
 export type MqttShell = {
   /** Serves MQTT on a socket whose peer may be heard; the socket belongs to the shell from here on. */
-  accept(socket: Socket, peer: Peer): void;
+  accept(socket: Socket, peer: Peer, admission: Admission): void;
+  /** Cuts cars whose certificate has ended at `now`, which is business time. */
+  cutExpired(now: Date): void;
   /** Closes every client; wills are published to those still there. */
   close(): Promise<void>;
 };
 
-type Session = { peer: Peer; openedAtMs: number; identity: Identity | undefined };
+const pubackType = 4; // MQTT 3.1.1, table 2.1
 
 type Parts = {
   rules: ConnectRules;
   limits: MqttLimits;
+  traffic: Traffic;
+  revocations: Revocations;
   metrics: Metrics;
   log: Logger;
   /** An aedes persistence; without one everything is held in memory. */
@@ -30,16 +50,16 @@ type Parts = {
 };
 
 /** aedes with our judgement at each of its gates. */
-export async function openMqttShell({ rules, limits, metrics, log, persistence }: Parts): Promise<MqttShell> {
-  // Weak, because aedes still asks about the will of a client whose socket is gone.
-  const sessions = new WeakMap<Duplex, Session>();
+export async function openMqttShell(parts: Parts): Promise<MqttShell> {
+  const { rules, limits, traffic, revocations, metrics, log, persistence } = parts;
+  const sessions = createSessions();
   const identityOf = (client: Client | null) =>
     client === null ? undefined : sessions.get(client.conn)?.identity;
 
   const preConnect: AedesOptions["preConnect"] = (client, packet, done) => {
     const session = sessions.get(client.conn);
     if (session === undefined) return done(new ConnectionFault("unknown-socket"), false);
-    const verdict = judgeConnect(readRequest(packet), session.peer, rules);
+    const verdict = judge(readRequest(packet), session);
     if (verdict.status === "accepted") {
       session.identity = verdict.identity;
       if (verdict.identity.kind === "car") neverWaitFor(client, limits);
@@ -54,12 +74,34 @@ export async function openMqttShell({ rules, limits, metrics, log, persistence }
     );
   };
 
+  function judge(request: ConnectRequest, { peer, admission }: Session): ConnectVerdict {
+    const verdict = judgeConnect(request, peer, rules);
+    if (verdict.status === "refused") return verdict;
+    const { identity } = verdict;
+    if (identity.kind === "car" && revocations.isRevoked(identity.vin, serialNumberOf(peer)))
+      return { status: "refused", reason: "revoked", returnCode: 5 };
+    return admission.authenticated(identity.kind) === "full"
+      ? { status: "refused", reason: "too-many-connections", returnCode: 3 }
+      : verdict;
+  }
+
+  function enforceRevocations(): void {
+    const count = sessions.cut(({ identity, peer }) =>
+      identity?.kind === "car" && revocations.isRevoked(identity.vin, serialNumberOf(peer))
+        ? "revoked"
+        : undefined,
+    );
+    if (count > 0) log.warn({ count }, "revoked cars cut");
+  }
+
   const authorizePublish: AedesOptions["authorizePublish"] = (client, packet, done) => {
     const identity = identityOf(client);
     if (identity === undefined) return done(new ConnectionFault("message-refused"));
     const verdict = judgePublish(identity, packet);
     if (verdict.status === "allowed") {
       metrics.messagePublished(verdict.kind);
+      // A refused list does not end the connection: a replica may be a moment behind another.
+      if (verdict.kind === "revocations" && revocations.take(packet.payload.toString())) enforceRevocations();
       return done(null);
     }
     metrics.messageRefused(verdict.reason);
@@ -68,12 +110,36 @@ export async function openMqttShell({ rules, limits, metrics, log, persistence }
   };
 
   const authorizeSubscribe: AedesOptions["authorizeSubscribe"] = (client, subscription, done) => {
-    const identity = identityOf(client);
-    if (identity !== undefined && isAllowedSubscription(identity, subscription.topic))
+    const session = sessions.get(client.conn);
+    const identity = session?.identity;
+    const refusal = judgeSubscription(session, subscription.topic);
+    if (refusal === undefined) {
+      if (identity?.kind === "car") session?.granted.set(subscription.topic, subscription.qos);
       return done(null, subscription);
-    metrics.subscriptionRefused(identity?.kind ?? "anyone");
-    log.warn({ clientId: client.id, filter: subscription.topic }, "subscription refused");
+    }
+    metrics.subscriptionRefused(identity?.kind ?? "anyone", refusal);
+    log.warn({ clientId: client.id, filter: subscription.topic, reason: refusal }, "subscription refused");
     done(null, null); // answered with 0x80 [MQTT-3.9.3-2]
+  };
+
+  function judgeSubscription(
+    session: Session | undefined,
+    topic: string,
+  ): "not-allowed" | "too-many" | undefined {
+    if (session?.identity === undefined || !isAllowedSubscription(session.identity, topic))
+      return "not-allowed";
+    const { granted } = session;
+    return granted.has(topic) || granted.size < limits.maxSubscriptions ? undefined : "too-many";
+  }
+
+  const authorizeForward: AedesOptions["authorizeForward"] = (client, packet) => {
+    const session = sessions.get(client.conn);
+    if (session?.identity?.kind !== "car" || packet.qos === 0 || session.granted.get(packet.topic) === 0)
+      return packet;
+    session.inflight += 1;
+    if (session.inflight <= limits.maxInflight) return packet;
+    client.conn.destroy(new ConnectionFault("inflight"));
+    return null;
   };
 
   const aedes = await Aedes.createBroker({
@@ -85,14 +151,12 @@ export async function openMqttShell({ rules, limits, metrics, log, persistence }
     preConnect,
     authorizePublish,
     authorizeSubscribe,
+    authorizeForward,
   });
 
   const countCut = (client: Client, error: Error) => {
     const session = sessions.get(client.conn);
-    const isLate =
-      session !== undefined &&
-      session.identity === undefined &&
-      performance.now() - session.openedAtMs >= limits.connectTimeoutMs;
+    const isLate = session !== undefined && session.identity === undefined && session.admission.isLate();
     const reason = explainCut(error, isLate);
     metrics.connectionCut(reason);
     log.debug({ reason, clientId: client.id, err: error }, "connection cut");
@@ -116,13 +180,42 @@ export async function openMqttShell({ rules, limits, metrics, log, persistence }
   });
 
   return {
-    accept(socket, peer) {
-      sessions.set(socket, { peer, openedAtMs: performance.now(), identity: undefined });
-      guardFrames(socket, limits);
+    accept(socket, peer, admission) {
+      const meter = traffic.meter(socket);
+      const session: Session = {
+        peer,
+        admission,
+        identity: undefined,
+        meter,
+        granted: new Map(),
+        inflight: 0,
+      };
+      sessions.add(socket, session);
+      admission.endLate = () => socket.destroy(new ConnectionFault("connect-timeout"));
+      guardFrames(socket, limits, {
+        isPaused: meter.isPaused,
+        onPacket(firstByte) {
+          if (firstByte >> 4 === pubackType && session.inflight > 0) session.inflight -= 1;
+        },
+        took(packets, bytes) {
+          if (session.identity?.kind === "car") meter.took(packets, bytes);
+        },
+      });
       aedes.handle(socket);
+    },
+    cutExpired(now) {
+      sessions.cut(({ identity, peer }) =>
+        identity?.kind === "car" && peer.transport === "tls" && peer.expiresAt < now
+          ? "certificate-expired"
+          : undefined,
+      );
     },
     close: () => new Promise((resolve) => aedes.close(resolve)),
   };
+}
+
+function serialNumberOf(peer: Peer): string | undefined {
+  return peer.transport === "tls" ? peer.serialNumber : undefined;
 }
 
 function readRequest(packet: Parameters<NonNullable<AedesOptions["preConnect"]>>[1]): ConnectRequest {

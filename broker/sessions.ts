@@ -1,0 +1,50 @@
+import type { Duplex } from "node:stream";
+import type { Identity } from "./access.ts";
+import type { Admission } from "./connection-door.ts";
+import { ConnectionFault } from "./first-packet-guard.ts";
+import type { Peer } from "./identity.ts";
+import type { Meter } from "./traffic-meter.ts";
+
+/** One connection as the shell sees it; `identity` is known from its CONNECT on. */
+export type Session = {
+  peer: Peer;
+  admission: Admission;
+  identity: Identity | undefined;
+  meter: Meter;
+  /** What a car heard is granted, by topic. */
+  granted: Map<string, 0 | 1 | 2>;
+  /** Messages sent to a car with QoS 1 that it has not acknowledged. */
+  inflight: number;
+};
+
+export type Sessions = {
+  add(conn: Duplex, session: Session): void;
+  get(conn: Duplex): Session | undefined;
+  /** Cuts every car that `reasonOf` names a reason for; how many. */
+  cut(reasonOf: (session: Session) => string | undefined): number;
+};
+
+export function createSessions(): Sessions {
+  // Weak, because aedes still asks about the will of a client whose socket is gone.
+  const sessions = new WeakMap<Duplex, Session>();
+  const live = new Set<Duplex>();
+  return {
+    add(conn, session) {
+      sessions.set(conn, session);
+      live.add(conn);
+      conn.once("close", () => live.delete(conn));
+    },
+    get: (conn) => sessions.get(conn),
+    cut(reasonOf) {
+      let count = 0;
+      for (const conn of live) {
+        const session = sessions.get(conn);
+        const reason = session === undefined ? undefined : reasonOf(session);
+        if (reason === undefined) continue;
+        count += 1;
+        conn.destroy(new ConnectionFault(reason));
+      }
+      return count;
+    },
+  };
+}
