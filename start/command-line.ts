@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { readComplaints } from "./complaints.ts";
 import { demonstrate, PartEnded } from "./demonstration.ts";
 import { portTable, StartRefused } from "./ports.ts";
 import { createNarrator } from "./story/narrate.ts";
@@ -75,9 +76,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
   const options = program.parse([...argv]).opts<Options>();
   const say = (line: string) => void process.stdout.write(`${line}\n`);
   const temporary = options.once && options.data === undefined ? makeTemporaryFolder() : undefined;
+  const dataDir = temporary ?? resolve(options.data ?? "data");
   const stopping = new AbortController();
   let asked = 0;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.on(signal, () => {
       asked += 1;
       stopping.abort();
@@ -86,7 +88,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
     });
   try {
     const played = await demonstrate({
-      dataDir: temporary ?? resolve(options.data ?? "data"),
+      dataDir,
       ports: options.ports ?? (options.once ? "free" : "default"),
       cars: options.cars ?? (options.once ? 1 : 25),
       story: options.story,
@@ -106,6 +108,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
     const step =
       error instanceof StoryFailed ? error.step : error instanceof PartEnded ? "platform" : "start";
     const why = explain(error);
+    // A refused start has said what to do; anything else is explained best by the parts themselves.
+    if (!(error instanceof StartRefused))
+      for (const line of readComplaints(dataDir)) process.stderr.write(`${line}\n`);
     process.stderr.write(`${error instanceof StoryFailed ? `The story failed at "${step}": ${why}` : why}\n`);
     if (options.json) say(JSON.stringify({ ok: false, step, why }));
     return 1;
