@@ -173,6 +173,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     servicePaymentDeclined: [activations.onPaymentDeclined],
     serviceCaptureRequested: [payments.onServiceCaptureRequested],
     servicePaymentCaptured: [],
+    servicePaymentLost: [activations.onPaymentLost],
     serviceVoidRequested: [payments.onServiceVoidRequested],
     servicePaymentVoided: [activations.onPaymentVoided],
     attemptApplied: [activations.onAttemptApplied],

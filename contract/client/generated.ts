@@ -749,6 +749,8 @@ export type ListTheActivationsOfAVehicle200 = {
   activations: Activation[];
 };
 
+export type CancelAnActivationBody = { [key: string]: unknown };
+
 export type ReadTheStepsOfAnActivation200StepsItemDetail = {[key: string]: unknown};
 
 export type ReadTheStepsOfAnActivation200StepsItem = {
@@ -1793,6 +1795,48 @@ export const readAnActivation = async (activationId: string, options: Call): Pro
     method: 'GET'
 
 
+  }
+);}
+
+
+
+export const getCancelAnActivationUrl = (activationId: string,) => {
+
+
+
+
+  return `/api/activations/${encodeURIComponent(String(activationId))}/cancellation`
+}
+
+/**
+ * Possible until the car has proved the service: the hold is released and nothing is charged. Afterwards the answer says that it is already applied.
+ *
+ * For customer (own).
+ * @summary Cancel an activation
+ */
+export const cancelAnActivation = async (activationId: string,
+    cancelAnActivationBody: CancelAnActivationBody, options: Call): Promise<Activation> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<Activation>(getCancelAnActivationUrl(activationId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(cancelAnActivationBody)
   }
 );}
 

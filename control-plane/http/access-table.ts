@@ -80,6 +80,7 @@ export const accessTable: Readonly<Record<string, Access>> = {
   "POST /api/vehicles/:vehicleId/activations": { kind: "roles", roles: { customer: "own" } },
   "GET /api/vehicles/:vehicleId/activations": { kind: "roles", roles: everyoneRelated },
   "GET /api/activations/:activationId": { kind: "roles", roles: everyoneRelated },
+  "POST /api/activations/:activationId/cancellation": { kind: "roles", roles: { customer: "own" } },
   "GET /api/activations/:activationId/steps": { kind: "roles", roles: everyoneRelated },
 
   "GET /api/catalog/services": {

@@ -72,6 +72,8 @@ export type DomainEvents = {
   servicePaymentAuthorised: { activationId: string; paymentId: string; captureBefore: Date };
   servicePaymentDeclined: { activationId: string; paymentId: string; reason: string };
   servicePaymentCaptured: { activationId: string; paymentId: string };
+  /** The car has proved the service, and the bank will not pay what it held. */
+  servicePaymentLost: { activationId: string; paymentId: string; reason: string };
   /** The hold is released, or was never made: nothing was or will be charged. */
   servicePaymentVoided: { activationId: string; paymentId: string | null };
   /** Ask the workshops' system; answered by maintenanceChecked, whatever happens, within 2 s. */

@@ -29,6 +29,8 @@ const drawn: [id: string, from: Place, event: ActivationEvent, to: ActivationSta
   ["SX7", "MaintenanceCheck", "customerCancelled", "NoCharge"],
   ["SX8", "PaymentInitiated", "customerCancelled", "NoCharge"],
   ["SX9", "OTAQueue", "customerCancelled", "NoCharge"],
+  ["SX10", "RetryQueue", "customerCancelled", "NoCharge"],
+  ["SX11", "OTAAttempt", "customerCancelled", "NoCharge"],
 ];
 
 const places: Place[] = [
@@ -300,6 +302,8 @@ describe("what an arrow says and who does it", () => {
       SX7: null,
       SX8: null,
       SX9: null,
+      SX10: null,
+      SX11: null,
     });
   });
 });

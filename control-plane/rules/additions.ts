@@ -289,4 +289,23 @@ export const activationAdditions = [
     to: "NoCharge",
     reason: "The car has not begun, so the hold is voided and the entry leaves the manifest.",
   },
+  {
+    ...activationDefaults,
+    id: "SX10",
+    label: "Customer cancelled",
+    from: "RetryQueue",
+    event: "customerCancelled",
+    to: "NoCharge",
+    reason: "Between two attempts the entry is in no manifest, so nothing has to be taken back.",
+  },
+  {
+    ...activationDefaults,
+    id: "SX11",
+    label: "Customer cancelled",
+    from: "OTAAttempt",
+    event: "customerCancelled",
+    to: "NoCharge",
+    reason:
+      "Until the car proves it, nothing is charged: the next manifest leaves the entry out, and a proof that comes later only brings its removal.",
+  },
 ] as const satisfies readonly AddedArrow<string, string, ActivationGuardId>[];

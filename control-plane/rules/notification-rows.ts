@@ -14,6 +14,17 @@ export const addedNotifications = {
     reason:
       'When the final payment fails the "customer loses reservation"; somebody who loses money must be told, and by whom.',
   },
+  NX2: {
+    event: "Service withdrawn, payment not taken",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "high",
+    section: additionSection,
+    reason:
+      "A bank may refuse what it held after the car has proved the service: it is withdrawn, and the customer hears why.",
+  },
 } as const satisfies Record<string, NotificationRow & { section: string; reason: string }>;
 
 /** Every message there is: the specification's rows and the additions. */

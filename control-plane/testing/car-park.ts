@@ -142,6 +142,7 @@ export async function createCarPark(): Promise<CarPark> {
             },
           ],
           servicePaymentVoided: [activations.onPaymentVoided],
+          servicePaymentLost: [activations.onPaymentLost],
           changePossible: [activations.onChangePossible],
           attemptApplied: [activations.onAttemptApplied],
           attemptFailed: [activations.onAttemptFailed],

@@ -82,6 +82,7 @@ const noHandlers: EventHandlers = {
   servicePaymentDeclined: [],
   servicePaymentCaptured: [],
   servicePaymentVoided: [],
+  servicePaymentLost: [],
   maintenanceCheckRequested: [],
   maintenanceChecked: [],
   displayRequested: [],

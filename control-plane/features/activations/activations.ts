@@ -1,4 +1,5 @@
-import { system } from "../../lifecycle/actor.ts";
+import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
@@ -8,6 +9,7 @@ import {
   parseActivationState,
 } from "../../lifecycle/move-activation.ts";
 import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { recordStep } from "../../lifecycle/record-step.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
 import { planHoldWindows } from "../../rules/hold-windows.ts";
 import { isFinal } from "../../rules/interpreter.ts";
@@ -26,11 +28,16 @@ export const giveUpTimer = "activationGiveUp";
 
 const secondsADay = 86_400;
 
+export type Cancelled = { kind: "cancelled" };
+
 export type Activations = Capability & {
+  /** The customer changed their mind; honest about what can no longer be undone. */
+  cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal>;
   onMaintenanceChecked: EventHandler<"maintenanceChecked">;
   onPaymentAuthorised: EventHandler<"servicePaymentAuthorised">;
   onPaymentDeclined: EventHandler<"servicePaymentDeclined">;
   onPaymentVoided: EventHandler<"servicePaymentVoided">;
+  onPaymentLost: EventHandler<"servicePaymentLost">;
   onChangePossible: EventHandler<"changePossible">;
   onAttemptApplied: EventHandler<"attemptApplied">;
   onAttemptFailed: EventHandler<"attemptFailed">;
@@ -89,8 +96,34 @@ export function createActivations(
     await context.publish(tx, "serviceVoidRequested", { activationId: loaded.id });
   }
 
+  async function cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal> {
+    const { vehicleId } = await vehicleOf(tx, activationId);
+    // The car's lock first: its proof may be on its way in, and whoever comes first decides.
+    await manifests.mayCarry(tx, vehicleId);
+    const loaded = await loadActivation(tx, activationId);
+    const decision = await moveActivation(context, tx, {
+      activationId,
+      event: "customerCancelled",
+      actor,
+      facts: loaded.facts,
+      set: { end_reason: "customerCancelled" },
+    });
+    if (decision.kind === "refused")
+      return loaded.state === "ServiceActive"
+        ? refuse("conflict", `${loaded.service.name} is already applied in the car and paid`)
+        : refuseByRule(decision);
+    await clearTimer(tx, giveUpTimer, activationId);
+    await clearTimer(tx, retryTimer, activationId);
+    if (loaded.entitlementId !== null)
+      await entitlements.abandon(tx, loaded.entitlementId, "customerCancelled");
+    await manifests.release(tx, vehicleId, activationId);
+    await context.publish(tx, "serviceVoidRequested", { activationId });
+    return { kind: "cancelled" };
+  }
+
   return {
-    addRoutes: (routing) => activationRoutes(context, routing),
+    cancel,
+    addRoutes: (routing) => activationRoutes(context, cancel, routing),
 
     async onMaintenanceChecked(tx, { activationId, status }) {
       const loaded = await loadActivation(tx, activationId);
@@ -170,6 +203,22 @@ export function createActivations(
         actor: { kind: "partner", id: "paymentGateway" },
         set: { payment_confirmed: false },
       });
+    },
+
+    async onPaymentLost(tx, { activationId, reason }) {
+      const { vehicleId, entitlementId, service } = await loadActivation(tx, activationId);
+      if (entitlementId === null) return;
+      await entitlements.withdraw(tx, entitlementId, "lateDecline");
+      await recordStep(tx, {
+        vehicleId,
+        activationId,
+        event: "serviceWithdrawn",
+        automation: null,
+        actor: system,
+        at: context.clock.now(),
+        detail: { service: service.code, reason },
+      });
+      await context.publish(tx, "notificationDue", { row: "NX2", subject: { activationId, vehicleId } });
     },
 
     async onChangePossible(tx, { vehicleId }) {

@@ -29,5 +29,6 @@ export type ServiceEntitlements = {
     },
   ): Promise<string>;
   prove(tx: Transaction, entitlementId: string, appliedAt: Date): Promise<void>;
+  withdraw(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
   abandon(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
 };

@@ -1,9 +1,10 @@
 import * as z from "zod";
 import { actorOf } from "../../http/principal.ts";
-import { refuse } from "../../http/refusal.ts";
+import { type Refusal, refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
+import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { Reader } from "../../store/database.ts";
+import type { Reader, Transaction } from "../../store/database.ts";
 import { selectService } from "./select-service.ts";
 
 const attemptSchema = z.object({
@@ -109,7 +110,13 @@ async function readActivations(
 const vehicleParams = z.strictObject({ vehicleId: z.uuid() });
 const activationParams = z.strictObject({ activationId: z.uuid() });
 
-export function activationRoutes(context: Context, routing: Routing): void {
+type Cancel = (
+  tx: Transaction,
+  activationId: string,
+  actor: Actor,
+) => Promise<{ kind: "cancelled" } | Refusal>;
+
+export function activationRoutes(context: Context, cancel: Cancel, routing: Routing): void {
   addCommand(routing, {
     url: "/api/vehicles/:vehicleId/activations",
     tag: "services",
@@ -164,6 +171,26 @@ export function activationRoutes(context: Context, routing: Routing): void {
       return activation === undefined
         ? refuse("notFound", "there is no such activation")
         : { kind: "done", answer: activation };
+    },
+  });
+
+  addCommand(routing, {
+    url: "/api/activations/:activationId/cancellation",
+    tag: "services",
+    summary: "Cancel an activation",
+    description:
+      "Possible until the car has proved the service: the hold is released and nothing is charged. Afterwards the " +
+      "answer says that it is already applied.",
+    params: activationParams,
+    body: z.strictObject({}),
+    answer: activationSchema,
+    status: 200,
+    async run(tx, { params, principal }) {
+      const cancelled = await cancel(tx, params.activationId, actorOf(principal));
+      if (cancelled.kind === "refused") return cancelled;
+      const [activation] = await readActivations(tx, { id: params.activationId });
+      if (activation === undefined) throw new Error("an activation just cancelled is not found");
+      return { kind: "done", answer: activation };
     },
   });
 

@@ -21,6 +21,8 @@ export type Entitlements = {
   /** The car has proved it: the term begins where the car says it did. */
   prove(tx: Transaction, entitlementId: string, appliedAt: Date): Promise<void>;
   provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
+  /** Taken back while it runs: the next manifest leaves it out, and it ends when the car no longer holds it. */
+  withdraw(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
   /** Never delivered: it ends without having been. */
   abandon(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
   /** The car holds no trace of what was ending. */
@@ -40,6 +42,17 @@ export function createEntitlements(
       .where("id", "=", id)
       .where("state", "<>", "ended")
       .execute();
+  }
+
+  async function beginEnding(tx: Transaction, id: string, reason: string): Promise<void> {
+    const row = await tx
+      .updateTable("entitlements")
+      .set({ state: "ending", end_reason: reason })
+      .where("id", "=", id)
+      .where("state", "=", "proved")
+      .returning("vehicle_id")
+      .executeTakeFirst();
+    if (row !== undefined) await withdraw(tx, row.vehicle_id);
   }
 
   async function markProved(
@@ -119,6 +132,7 @@ export function createEntitlements(
       for (const row of rows) await markProved(tx, row, appliedAt);
     },
 
+    withdraw: beginEnding,
     abandon: end,
 
     async finishEnding(tx, vehicleId) {
@@ -135,16 +149,7 @@ export function createEntitlements(
     timers: [
       {
         kind: entitlementTimer,
-        async due(tx, id) {
-          const row = await tx
-            .updateTable("entitlements")
-            .set({ state: "ending", end_reason: "termEnded" })
-            .where("id", "=", id)
-            .where("state", "=", "proved")
-            .returning("vehicle_id")
-            .executeTakeFirst();
-          if (row !== undefined) await withdraw(tx, row.vehicle_id);
-        },
+        due: (tx, id) => beginEnding(tx, id, "termEnded"),
       },
     ],
   };

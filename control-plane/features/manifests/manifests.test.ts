@@ -229,6 +229,117 @@ describe("versions and reports", () => {
   });
 });
 
+describe("taking back", () => {
+  async function cancel(activationId: string, car: Car) {
+    return park.platform.db
+      .transaction()
+      .execute((tx) => park.activations.cancel(tx, activationId, { kind: "customer", id: car.customerId }));
+  }
+
+  test("a purchase is cancelled while it waits, while the car is asked, and between attempts: nothing is charged", async () => {
+    const car = await enrolledCar();
+    const asked = await park.buy(car, "heatedSeats");
+    const waiting = await park.buy(car, "ambientLight");
+    expect(await cancel(waiting, car)).toEqual({ kind: "cancelled" });
+    expect(await cancel(asked, car)).toEqual({ kind: "cancelled" });
+    expect([await park.stateOf(asked), await park.stateOf(waiting)]).toEqual(["NoCharge", "NoCharge"]);
+    const retried = await park.buy(car, "highwayAssist");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect(await park.stateOf(retried)).toBe("RetryQueue");
+    expect(await cancel(retried, car)).toEqual({ kind: "cancelled" });
+    expect(await codesOf(car)).toEqual([]);
+    for (const id of [asked, waiting, retried]) expect(park.world.voided).toContain(id);
+    for (const id of [asked, waiting, retried]) expect(park.world.captured).not.toContain(id);
+  });
+
+  test("faults 26: a proof that comes after the cancellation charges nobody, and the car is told to take it out", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const late = await linkRow(car);
+    await cancel(activationId, car);
+    await report(car, {
+      active: { version: late.manifest_version, hash: late.manifest_hash },
+      outcome: applied(late.manifest_version, late.manifest_hash),
+    });
+    expect(await park.stateOf(activationId)).toBe("NoCharge");
+    expect(park.world.captured).not.toContain(activationId);
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
+  });
+
+  test("a cancellation after the proof is answered honestly: it is already applied", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    await obey(car);
+    expect(await cancel(activationId, car)).toMatchObject({
+      kind: "refused",
+      code: "conflict",
+      detail: expect.stringMatching(/already applied/),
+    });
+    expect(await codesOf(car)).toEqual(["heatedSeats"]);
+  });
+
+  test("cancellation and proof race: exactly one of them wins", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const [cancelled] = await Promise.all([cancel(activationId, car), obey(car)]);
+    const isCaptured = park.world.captured.includes(activationId);
+    const isVoided = park.world.voided.includes(activationId);
+    expect([isCaptured, isVoided]).toEqual(cancelled.kind === "cancelled" ? [false, true] : [true, false]);
+  });
+
+  test("a bank that will not pay what it held, after the proof: the service leaves the car and the customer is told", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    await obey(car);
+    const { context, db } = park.platform;
+    await db
+      .transaction()
+      .execute((tx) =>
+        context.publish(tx, "servicePaymentLost", {
+          activationId,
+          paymentId: activationId,
+          reason: "card_declined",
+        }),
+      );
+    expect(await codesOf(car)).toEqual([]);
+    await obey(car);
+    const entitlement = await db
+      .selectFrom("activations")
+      .innerJoin("entitlements", "entitlements.id", "activations.entitlement_id")
+      .select(["entitlements.state", "entitlements.end_reason"])
+      .where("activations.id", "=", activationId)
+      .executeTakeFirstOrThrow();
+    expect(entitlement).toEqual({ state: "ended", end_reason: "lateDecline" });
+    const told = park.platform.published.filter(
+      ({ name, event }) => name === "notificationDue" && event.row === "NX2",
+    );
+    expect(told).toHaveLength(1);
+  });
+});
+
+describe("k purchases at once", () => {
+  test("end in one manifest that is their union, whatever order requests and reports come in; a failing one undoes none", async () => {
+    for (const failing of [null, "heatedSeats", "ambientLight"]) {
+      const car = await enrolledCar();
+      const codes = ["heatedSeats", "highwayAssist", "ambientLight"];
+      const ids = await Promise.all(codes.map((code) => park.buy(car, code)));
+      for (let round = 0; round < codes.length; round += 1) {
+        const row = await linkRow(car);
+        const activation = row.unproved_activation_id;
+        const code = codes[ids.findIndex((id) => id === activation)];
+        if (code === failing && row.unproved_version !== null)
+          await report(car, { outcome: failed(row.manifest_version, row.manifest_hash, "permanent") });
+        else await obey(car);
+      }
+      const expected = codes.filter((code) => code !== failing).sort();
+      expect([failing, await codesOf(car)]).toEqual([failing, expected]);
+      const states = await Promise.all(ids.map((id) => park.stateOf(id)));
+      expect(states).toEqual(codes.map((code) => (code === failing ? "NoCharge" : "ServiceActive")));
+    }
+  });
+});
+
 describe("sending", () => {
   test("FA6: a car that is online and silent is asked again with the same version, then its attempt has failed", async () => {
     const car = await enrolledCar();

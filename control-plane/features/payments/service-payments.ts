@@ -119,7 +119,7 @@ export async function recordHoldLost(
   if (payment.settlement === "capture") await reportUnpaidService(context, tx, payment, reason);
 }
 
-/** A proved service that nobody paid: a person decides until withdrawing it is automatic. */
+/** A proved service that nobody paid: it is withdrawn (a late decline), and support hears of it. */
 export async function reportUnpaidService(
   context: Context,
   tx: Transaction,
@@ -132,6 +132,11 @@ export async function reportUnpaidService(
     title: "A service is active and its payment could not be taken",
     detail: { paymentId: payment.id, amountCents: payment.amount_cents, reason },
     subject: { activationId: activationOf(payment), paymentId: payment.id },
+  });
+  await context.publish(tx, "servicePaymentLost", {
+    activationId: activationOf(payment),
+    paymentId: payment.id,
+    reason,
   });
 }
 
