@@ -142,6 +142,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     vehicleMoved: [
       async (_tx, moved) => metrics.onVehicleMoved(moved),
       payments.onVehicleMoved,
+      orders.onVehicleMoved,
       maintenance.onVehicleMoved,
       async (tx, { vehicleId, event }) => {
         if (event !== "appLinked") return;

@@ -59,6 +59,8 @@ export type SalePlatform = TestPlatform & {
 export async function createSalePlatform(options: {
   name: string;
   factoryPace: { mode: "auto"; milestoneDelayMs: number } | { mode: "manual" };
+  /** No provider takes the ready message. */
+  readyNoticeFails?: boolean;
 }): Promise<SalePlatform> {
   const mailbox = createMailbox();
   // Both stand-ins live on the platform's business time, which the platform is not there yet to give.
@@ -102,12 +104,12 @@ export async function createSalePlatform(options: {
         capabilities: [accounts, createSales(context, { steps }), payments, orders],
         handlers: {
           saleRegistered: [accounts.onSaleRegistered],
-          vehicleMoved: [payments.onVehicleMoved],
+          vehicleMoved: [payments.onVehicleMoved, orders.onVehicleMoved],
           reservationPaid: [orders.onReservationPaid],
           notificationAccepted: [orders.onNotificationAccepted],
           notificationDue: [
             async (tx, { row, subject }) => {
-              if (row === "NT4")
+              if (row === "NT4" && options.readyNoticeFails !== true)
                 await context.publish(tx, "notificationAccepted", {
                   row,
                   notificationId: randomUUID(),

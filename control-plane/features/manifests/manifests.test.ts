@@ -293,15 +293,13 @@ describe("taking back", () => {
     const activationId = await park.buy(car, "heatedSeats");
     await obey(car);
     const { context, db } = park.platform;
-    await db
-      .transaction()
-      .execute((tx) =>
-        context.publish(tx, "servicePaymentLost", {
-          activationId,
-          paymentId: activationId,
-          reason: "card_declined",
-        }),
-      );
+    await db.transaction().execute((tx) =>
+      context.publish(tx, "servicePaymentLost", {
+        activationId,
+        paymentId: activationId,
+        reason: "card_declined",
+      }),
+    );
     expect(await codesOf(car)).toEqual([]);
     await obey(car);
     const entitlement = await db

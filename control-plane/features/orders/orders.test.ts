@@ -1,6 +1,7 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createSalePlatform, type SalePlatform, type SoldCar } from "../../testing/sale-platform.ts";
+import { readyNoticePatienceMs } from "./watch-ready-notice.ts";
 
 function vinOf(serial: number): string {
   const behind = `TA${String(serial).padStart(6, "0")}`;
@@ -255,5 +256,33 @@ describe("a factory that fails or whose messages go astray", () => {
     expect((await tell("order.manufacturing_started", { ...data, state: "Delivered" })).status).toBe(400);
     expect(await readEvents(platform, car)).toEqual(before);
     expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
+  });
+});
+
+describe("a ready message that no provider takes", () => {
+  let platform: SalePlatform;
+  beforeAll(async () => {
+    platform = await createSalePlatform({
+      name: "orders_unheard",
+      factoryPace: { mode: "auto", milestoneDelayMs: 0 },
+      readyNoticeFails: true,
+    });
+  });
+  afterAll(() => platform.close());
+
+  test("VA4: the car stays ReadyAtFactory, and after 15 minutes the dealership is asked to call the customer", async () => {
+    const car = await platform.sell();
+    await payReservation(platform, car);
+    await platform.untilState(car.vehicleId, "ReadyAtFactory");
+    const asked = () =>
+      platform.published.filter(
+        ({ name, event }) => name === "taskNeeded" && event.kind === "readyNoticeStalled",
+      );
+    platform.clock.advanceMs(readyNoticePatienceMs - 1_000);
+    await platform.runTimers();
+    expect(asked()).toEqual([]);
+    platform.clock.advanceMs(1_000);
+    await platform.runTimers();
+    expect(asked()).toMatchObject([{ event: { team: "dealership", subject: { vehicleId: car.vehicleId } } }]);
   });
 });

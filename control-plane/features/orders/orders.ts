@@ -9,10 +9,12 @@ import { type EnrolmentPackageFor, handOverEnrolment, handOverEnrolmentJob } fro
 import { openOrder, placeFactoryOrderJob } from "./open-order.ts";
 import { placeOrder } from "./place-order.ts";
 import { orderRoutes } from "./routes.ts";
+import { watchReadyNotice } from "./watch-ready-notice.ts";
 
 export type Orders = Capability & {
   onReservationPaid: EventHandler<"reservationPaid">;
   onNotificationAccepted: EventHandler<"notificationAccepted">;
+  onVehicleMoved: EventHandler<"vehicleMoved">;
 };
 
 /** Factory orders from the paid reservation to the finished car. `verifyWebhook` judges the factory's signatures. */
@@ -21,6 +23,7 @@ export function createOrders(
   parts: { factory: Factory; verifyWebhook: VerifyWebhook; enrolmentPackageFor: EnrolmentPackageFor },
 ): Orders {
   const { factory, enrolmentPackageFor } = parts;
+  const readyNotice = watchReadyNotice(context);
   return {
     addRoutes: (routing) => orderRoutes(context, parts.verifyWebhook, routing),
     jobs: [
@@ -31,6 +34,8 @@ export function createOrders(
         handOverEnrolment(context, factory, enrolmentPackageFor, orderId),
       ),
     ],
+    timers: [readyNotice.timer],
+    onVehicleMoved: readyNotice.onVehicleMoved,
     onReservationPaid: (tx, paid) => openOrder(context, tx, paid),
     onNotificationAccepted: (tx, accepted) => recordCustomerNotified(context, tx, accepted),
   };

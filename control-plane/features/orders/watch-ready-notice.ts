@@ -1,0 +1,46 @@
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import type { Transaction } from "../../store/database.ts";
+import { clearTimer, setTimer, type TimerHandler } from "../../store/timers.ts";
+
+// The final payment waits for the ready message. When no provider takes it in time, a person tells the customer.
+
+const readyNoticeTimer = "readyNoticeStalled";
+
+/** Business time. Longer than a mail server's greylisting takes, short enough to telephone the same day. */
+export const readyNoticePatienceMs = 15 * 60_000;
+
+/** Watches over every car that is built; ends when the customer was told. */
+export function watchReadyNotice(context: Context): {
+  onVehicleMoved: EventHandler<"vehicleMoved">;
+  timer: TimerHandler;
+} {
+  return {
+    async onVehicleMoved(tx, { vehicleId, event }) {
+      if (event === "manufacturingCompleted")
+        await setTimer(
+          tx,
+          readyNoticeTimer,
+          vehicleId,
+          new Date(context.clock.now().getTime() + readyNoticePatienceMs),
+        );
+      if (event === "customerNotified") await clearTimer(tx, readyNoticeTimer, vehicleId);
+    },
+    timer: { kind: readyNoticeTimer, due: (tx, vehicleId) => callForAPerson(context, tx, vehicleId) },
+  };
+}
+
+async function callForAPerson(context: Context, tx: Transaction, vehicleId: string): Promise<void> {
+  const { state } = await tx
+    .selectFrom("vehicles")
+    .select("state")
+    .where("id", "=", vehicleId)
+    .executeTakeFirstOrThrow();
+  if (state !== "ReadyAtFactory") return;
+  await context.publish(tx, "taskNeeded", {
+    kind: "readyNoticeStalled",
+    team: "dealership",
+    title: "A car is ready and its customer could not be told: please call them",
+    subject: { vehicleId },
+  });
+}
