@@ -23,6 +23,8 @@ export type LightTransportOptions = {
   tls: { certificate: string; key: string; ca: string } | null;
   /** Shared by all cars of the process. */
   keepAlive: KeepAliveWheel;
+  /** `false` keeps the will to itself: a broker takes one only from cars. Default true. */
+  sendsWill?: boolean;
   /** Connects from this address; see `loopbackAddressOf`. */
   localAddress?: string | undefined;
 };
@@ -122,7 +124,7 @@ class LightLink implements CarLink {
           clientId: wanted.clientId,
           keepAliveSeconds: 2 * turnSeconds,
           credentials: password === null ? null : { username, password },
-          will: wanted.will,
+          will: (options.sendsWill ?? true) ? wanted.will : null,
         }),
       );
     });
