@@ -1,3 +1,4 @@
+import type { Display } from "@caas/contract/display.ts";
 import type { ManifestEntry } from "@caas/contract/manifest.ts";
 import type { Telemetry } from "@caas/contract/telemetry.ts";
 import type { CarConditions } from "./conditions.ts";
@@ -26,6 +27,8 @@ export type CarAdapter = {
   probe(): Promise<{ healthy: true } | { healthy: false; reason: string }>;
   /** Present readings of the car, for telemetry. */
   signals?(): Promise<Telemetry["signals"]>;
+  /** What the car's screen shows now, newest first; after every change of it and at every boot. */
+  show?(messages: readonly Display[]): Promise<void>;
   /** What may keep a staged change waiting; without it nothing does. Must not throw. */
   conditions?(): Promise<CarConditions>;
   /** Has `onChange` called whenever conditions may have changed; gives the way to end that. */

@@ -2,6 +2,7 @@ import type { EventEmitter } from "node:events";
 import type { Display, DisplayAck } from "@caas/contract/display.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import type { Logger } from "pino";
+import type { CarAdapter } from "./adapter.ts";
 import type { AgentClock } from "./agent-clock.ts";
 import type { Applier } from "./apply.ts";
 import type { Connection } from "./connection.ts";
@@ -45,6 +46,7 @@ export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "renew
 export type AgentParts = {
   identity: AgentIdentity;
   storage: AgentStorage;
+  adapter: CarAdapter;
   clock: AgentClock;
   random: () => number;
   logger: AgentLogger;

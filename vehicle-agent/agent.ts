@@ -222,6 +222,7 @@ export function createAgent(options: AgentOptions): Agent {
     const shared = {
       identity,
       storage,
+      adapter,
       clock,
       random,
       logger,
@@ -278,6 +279,7 @@ export function createAgent(options: AgentOptions): Agent {
       await car.progress.follow(() => applier.removeEnded());
       await car.progress.follow(() => applier.rejudge());
       scheduleTermEnd(car);
+      await adapter.show?.(car.screen.shown(car.time.now()));
     } catch (error) {
       if (!(error instanceof PowerLoss)) throw error;
       die();

@@ -24,6 +24,12 @@ const environmentSchema = z.object({
   CAAS_AGENT_PACKAGE_FILE: optionalText,
   /** Run by the shell after every change; exit code 0 means the car is healthy. */
   CAAS_AGENT_PROBE_COMMAND: optionalText,
+  /** Run by the shell with the whole active configuration on its standard input; exit code 0 means taken. */
+  CAAS_AGENT_APPLY_COMMAND: optionalText,
+  /** Loopback port where apps in the car speak MQTT; 0 takes a free one, without it there is none. */
+  CAAS_AGENT_LOCAL_PORT: optionalText.pipe(portSchema.optional()),
+  /** Which apps may do what there (JSON); without it none may do anything. */
+  CAAS_AGENT_LOCAL_APPS_FILE: optionalText,
   /** Loopback port of /health, /metrics and /display; 0 takes a free one, without it there is none. */
   CAAS_AGENT_HTTP_PORT: optionalText.pipe(portSchema.optional()),
   /** Replaces the broker address that enrolment gave, when the broker has moved. */

@@ -1,5 +1,5 @@
-import { spawn } from "node:child_process";
 import type { CarAdapter } from "./adapter.ts";
+import { runCommand } from "./run-command.ts";
 
 /** A program that has not answered by then is as good as unhealthy. */
 const probeTimeoutMs = 30_000;
@@ -17,32 +17,12 @@ export function createDirectoryAdapter(options: { probeCommand?: string | undefi
     },
     async probe() {
       if (options.probeCommand === undefined) return { healthy: true };
-      return runProbe(options.probeCommand, directory ?? "");
+      const ending = await runCommand({
+        command: options.probeCommand,
+        environment: { CAAS_CONFIGURATION_DIR: directory ?? "" },
+        timeoutMs: probeTimeoutMs,
+      });
+      return ending.ok ? { healthy: true } : { healthy: false, reason: `the probe said: ${ending.detail}` };
     },
   };
-}
-
-function runProbe(
-  command: string,
-  directory: string,
-): Promise<{ healthy: true } | { healthy: false; reason: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(command, {
-      shell: true,
-      stdio: ["ignore", "ignore", "pipe"],
-      timeout: probeTimeoutMs,
-      killSignal: "SIGKILL",
-      env: { ...process.env, CAAS_CONFIGURATION_DIR: directory },
-    });
-    let words = "";
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      words = (words + chunk).slice(0, 300);
-    });
-    child.on("error", (error) => resolve({ healthy: false, reason: error.message }));
-    child.on("close", (code, signal) => {
-      if (code === 0) return resolve({ healthy: true });
-      const ending = signal === null ? `exit code ${code}` : `ended by ${signal}`;
-      resolve({ healthy: false, reason: `the probe said: ${words.trim() || ending}` });
-    });
-  });
 }

@@ -13,6 +13,9 @@ const help = `caas-agent: the edge gateway of one car
   --help           this text
 
   CAAS_AGENT_PROBE_COMMAND   run after every change; exit code 0 means the car is healthy
+  CAAS_AGENT_APPLY_COMMAND   run with the active configuration on its standard input
+  CAAS_AGENT_LOCAL_PORT      loopback port where apps in the car speak MQTT (0: a free one)
+  CAAS_AGENT_LOCAL_APPS_FILE which apps may do what there
   CAAS_AGENT_HTTP_PORT       loopback port of /health, /metrics and /display (0: a free one)
   CAAS_AGENT_BROKER_URL      another broker than the one enrolment named
   CAAS_BUSINESS_TIME         REAL/BUSINESS/SCALE

@@ -67,6 +67,8 @@ export function createMessageTaker(
     if (message === null) return reporter.refuse("display.untrusted");
     time.witness(new Date(message.issuedAt));
     const result = await parts.screen.show(message, time.now());
+    // Acknowledged only when it is where the driver sees it.
+    await parts.adapter.show?.(parts.screen.shown(time.now()));
     events.emit("displayed", message, result);
     const ack: DisplayAck = { vin, id: message.id, result, at: time.now().toISOString() };
     parts.connection.publish("display-ack", signDisplayAck(ack, proofKey)).catch((error: unknown) => {

@@ -6,13 +6,13 @@ import { createAgent } from "./agent.ts";
 import { agentClock } from "./agent-clock.ts";
 import { createCertificateKeeper } from "./certificate-keeper.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
-import { createDirectoryAdapter } from "./directory-adapter.ts";
 import { enrol } from "./enrol.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
 import { startHttpServer } from "./http.ts";
 import { type CarIdentity, loadIdentity } from "./identity.ts";
 import { createAgentMetrics } from "./metrics.ts";
 import { createMqttTransport } from "./mqtt-transport.ts";
+import { openAdapters } from "./open-adapters.ts";
 import { type AgentStorage, openDirectoryStorage } from "./storage.ts";
 
 /** Enrols the folder unless it is. */
@@ -70,7 +70,7 @@ export type RunOptions = {
   /** Ends the run. */
   signal: AbortSignal;
   /** Called once, when the broker has taken the first report. */
-  onReady: (ready: { vin: string; addresses: { http?: string } }) => void;
+  onReady: (ready: { vin: string; addresses: { http?: string; local?: string } }) => void;
 };
 
 /** Runs the agent of one car until `signal`; resolves when it has said goodbye. */
@@ -90,12 +90,15 @@ export async function runAgent({ config, dataDir, packageFile, signal, onReady }
   const clock = agentClock(config.CAAS_BUSINESS_TIME);
   const failpoint =
     crashAt === undefined ? noFailpoint : failAt(crashAt, () => process.kill(process.pid, "SIGKILL"));
+  const adapters = await openAdapters(config, (app, what) =>
+    logger.warn({ app, what }, "an app was refused at the local port"),
+  );
   const certificates = createCertificateKeeper({ identity, storage, clock, random: Math.random, failpoint });
   const agent = createAgent({
     identity,
     storage,
     certificates,
-    adapter: createDirectoryAdapter({ probeCommand: config.CAAS_AGENT_PROBE_COMMAND }),
+    adapter: adapters.adapter,
     transport: createMqttTransport({
       ...identity.broker,
       url: config.CAAS_AGENT_BROKER_URL ?? identity.broker.url,
@@ -114,7 +117,8 @@ export async function runAgent({ config, dataDir, packageFile, signal, onReady }
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  const addresses: { http?: string } = {};
+  const addresses: { http?: string; local?: string } = {};
+  if (adapters.url !== null) addresses.local = adapters.url;
   agent.once("connected", () => onReady({ vin: identity.vin, addresses }));
   await agent.start();
   const http =
@@ -125,4 +129,5 @@ export async function runAgent({ config, dataDir, packageFile, signal, onReady }
   await ended;
   await http?.close();
   await agent.stop();
+  await adapters.close();
 }

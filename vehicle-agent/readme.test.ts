@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { failpointNames } from "./failpoints.ts";
 import { lifecycle } from "./lifecycle.ts";
+import { localTopics } from "./local-apps.ts";
 import { createAgentMetrics } from "./metrics.ts";
 
 const read = (name: string) => readFile(join(import.meta.dirname, name), "utf8");
@@ -12,6 +13,14 @@ test("the README shows the lifecycle as it is, row by row", async () => {
     .map(([, ...cells]) => cells)
     .filter(([state]) => state !== "state");
   expect(rows).toEqual(lifecycle.map((row) => [...row]));
+});
+
+test("the README names every topic of the local port", async () => {
+  const readme = await read("README.md");
+  const { configuration, signal, ...fixed } = localTopics;
+  const topics = [...Object.values(fixed), decodeURIComponent(configuration("{code}"))];
+  const prefix = signal("Vehicle.Speed").replace("Vehicle.Speed", "{name}");
+  for (const topic of [...topics, prefix]) expect(readme).toContain(`\`${topic}\``);
 });
 
 test("the README names every metric, failpoint and variable", async () => {
