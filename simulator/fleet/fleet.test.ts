@@ -191,7 +191,12 @@ describe("a fleet between two runs", () => {
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "caas-fleet-"));
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
+  afterEach(async () => {
+    // Stopping writes the file: before its folder goes.
+    await fleet?.stop();
+    fleet = undefined;
+    await rm(folder, { recursive: true, force: true });
+  });
 
   test("is the same fleet: keys, configuration and counters", async () => {
     const cars = makeCars(3);

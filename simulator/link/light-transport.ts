@@ -133,13 +133,13 @@ class LightLink implements CarLink {
   publish(message: WireMessage): Promise<void> {
     if (this.#isOver || this.#socket.destroyed) return Promise.reject(new Error(this.#reason));
     if (message.qos === 0) {
-      this.#socket.write(encodePublish(message, 0));
+      this.#write(encodePublish(message, 0));
       return Promise.resolve();
     }
     this.#unacknowledged ??= new Map();
     const waiting = this.#unacknowledged;
     const id = this.#nextId();
-    this.#socket.write(encodePublish(message, id));
+    this.#write(encodePublish(message, id));
     return new Promise((resolve, reject) => {
       waiting.set(id, { resolve, reject });
     });
@@ -162,8 +162,7 @@ class LightLink implements CarLink {
     this.#wasHeard = true;
     switch (packet.kind) {
       case "connack":
-        if (packet.returnCode === 0)
-          this.#socket.write(encodeSubscribe(this.#nextId(), wanted.subscriptions));
+        if (packet.returnCode === 0) this.#write(encodeSubscribe(this.#nextId(), wanted.subscriptions));
         else this.#end(`the broker refused with code ${packet.returnCode}`);
         return;
       case "suback":
@@ -179,7 +178,7 @@ class LightLink implements CarLink {
       case "publish":
         if (this.#isOver) return;
         this.#onMessage(packet.topic, packet.payload);
-        if (packet.qos === 1 && !this.#socket.destroyed) this.#socket.write(encodePuback(packet.id));
+        if (packet.qos === 1 && !this.#socket.destroyed) this.#write(encodePuback(packet.id));
         return;
       case "pingresp":
         return;
@@ -196,8 +195,18 @@ class LightLink implements CarLink {
   #beat(): void {
     if (this.#wasHeard) {
       this.#wasHeard = false;
-      this.#socket.write(pingRequest);
+      this.#write(pingRequest);
     } else this.#end("the broker fell silent");
+  }
+
+  /** What one turn of the loop says goes out in one system call: an answer together with its acknowledgement. */
+  #write(bytes: Buffer): void {
+    const socket = this.#socket;
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      process.nextTick(() => socket.uncork());
+    }
+    socket.write(bytes);
   }
 
   #nextId(): number {
