@@ -1,7 +1,6 @@
 import { stepsChannel } from "@caas/control-plane/lifecycle/record-step.ts";
 import { type OpenDatabase, openDatabase } from "@caas/control-plane/store/database.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
-import { sql } from "kysely";
 import pg from "pg";
 
 /** How an activation went, by the real times of its steps. */
@@ -81,25 +80,18 @@ async function selectEnded({ db }: OpenDatabase, ids: readonly string[]): Promis
   return rows.map(({ id }) => id);
 }
 
-async function selectMeasured({ db }: OpenDatabase, ids: readonly string[]): Promise<Measured[]> {
-  if (ids.length === 0) return [];
-  const rows = await db
-    .selectFrom("activations as activation")
-    .leftJoin("steps as held", (join) =>
-      join.onRef("held.activation_id", "=", "activation.id").on("held.event", "=", "paymentAuthorised"),
-    )
-    .leftJoin("steps as proved", (join) =>
-      join.onRef("proved.activation_id", "=", "activation.id").on("proved.event", "=", "activationConfirmed"),
-    )
-    .where("activation.id", "in", [...ids])
-    .select([
-      "activation.state",
-      "activation.attempts_used",
-      sql<number | null>`(extract(epoch from proved.recorded_at - held.recorded_at) * 1000)::float8`.as(
-        "latency_ms",
-      ),
-    ])
-    .execute();
+type MeasuredRow = { state: string; attempts_used: number; latency_ms: number | null };
+
+async function selectMeasured({ pool }: OpenDatabase, ids: readonly string[]): Promise<Measured[]> {
+  const { rows } = await pool.query<MeasuredRow>(
+    `select activation.state, activation.attempts_used,
+            (extract(epoch from proved.recorded_at - held.recorded_at) * 1000)::float8 as latency_ms
+     from activations activation
+     left join steps held on held.activation_id = activation.id and held.event = 'paymentAuthorised'
+     left join steps proved on proved.activation_id = activation.id and proved.event = 'activationConfirmed'
+     where activation.id = any($1::uuid[])`,
+    [ids],
+  );
   return rows.map((row) => ({ state: row.state, attempts: row.attempts_used, latencyMs: row.latency_ms }));
 }
 
