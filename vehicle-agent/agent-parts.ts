@@ -41,7 +41,7 @@ export type AgentEvents = {
 export type AgentLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 
 /** What a car's one timer wakes it for. */
-export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "renewal" | "telemetry";
+export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "renewal" | "telemetry" | "backlog";
 
 export type AgentParts = {
   identity: AgentIdentity;

@@ -25,7 +25,8 @@ import { createProgress, type Progress, slowWorkMs } from "./progress.ts";
 import { createReporter, type Reporter } from "./reporter.ts";
 import { createSerialQueue } from "./serial-queue.ts";
 import type { AgentStorage } from "./storage.ts";
-import { publishTelemetry, telemetryDelayMs } from "./telemetry.ts";
+import { createTelemetry, type TelemetryDuty } from "./telemetry.ts";
+import { openTelemetryBuffer } from "./telemetry-buffer.ts";
 import { nextTermEnd } from "./terms.ts";
 import type { CarTransport } from "./transport.ts";
 import { createTrustedTime } from "./trusted-time.ts";
@@ -79,6 +80,7 @@ type Running = AgentParts & {
   progress: Progress;
   takeMessage: MessageTaker;
   renewal: CertificateRenewal | null;
+  telemetry: TelemetryDuty | null;
 };
 
 /** One car's agent. Nothing happens before `start`, and an agent starts once. */
@@ -139,8 +141,9 @@ export function createAgent(options: AgentOptions): Agent {
       case "deferral":
         return rejudge(car);
       case "telemetry":
-        wakeUps.set("telemetry", telemetryDelayMs(clock));
-        return publishTelemetry(car.connection, adapter, clock);
+        return car.telemetry?.read();
+      case "backlog":
+        return car.telemetry?.sendBacklog();
     }
   }
 
@@ -208,6 +211,7 @@ export function createAgent(options: AgentOptions): Agent {
           guarded(async (car) => {
             await car.renewal?.connected();
             await car.reporter.send(() => events.emit("connected"));
+            await car.telemetry?.sendBacklog();
           }),
         );
       },
@@ -255,7 +259,12 @@ export function createAgent(options: AgentOptions): Agent {
               ),
             reconnect: () => connection.renew(),
           });
+    const telemetry =
+      adapter.signals === undefined
+        ? null
+        : createTelemetry({ ...shared, connection, buffer: await openTelemetryBuffer(storage) });
     const all = {
+      telemetry,
       ...shared,
       renewal,
       applier,
@@ -302,7 +311,7 @@ export function createAgent(options: AgentOptions): Agent {
           return guarded(noticeConditions);
         });
       });
-      if (adapter.signals !== undefined) wakeUps.set("telemetry", telemetryDelayMs(clock));
+      parts.telemetry?.start();
       parts.connection.start();
     },
     async stop() {

@@ -12,6 +12,7 @@ export type AgentMetrics = {
   disconnected(): void;
   messageRefused(reason: string): void;
   reportSent(): void;
+  telemetryHandled(result: "sent" | "dropped", count: number): void;
 };
 
 export function createAgentMetrics(registry: Registry = new Registry()): AgentMetrics {
@@ -56,6 +57,12 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
     help: "Signed reports handed to the broker",
     registers: [registry],
   });
+  const telemetry = new Counter({
+    name: "caas_agent_telemetry_total",
+    help: "Readings of the car: sent, or dropped because the buffer on disk was full",
+    labelNames: ["result"],
+    registers: [registry],
+  });
   return {
     registry,
     changeProcessed(result, reason, durationMs) {
@@ -68,5 +75,6 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
     disconnected: () => connections.dec(),
     messageRefused: (reason) => refused.inc({ reason }),
     reportSent: () => reports.inc(),
+    telemetryHandled: (result, count) => telemetry.inc({ result }, count),
   };
 }
