@@ -1,7 +1,8 @@
 import type { Outcome } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { type Agent, type AgentOptions, type AgentState, createAgent } from "@caas/vehicle-agent/agent.ts";
-import { type CarIdentity, loadIdentity } from "@caas/vehicle-agent/identity.ts";
+import { createCertificateKeeper } from "@caas/vehicle-agent/certificate-keeper.ts";
+import { type CarIdentity, type LinkCredential, loadIdentity } from "@caas/vehicle-agent/identity.ts";
 import { readSlotFiles, type SlotContent } from "@caas/vehicle-agent/slots.ts";
 import type { CarTransport } from "@caas/vehicle-agent/transport.ts";
 import type { CarStorage } from "./car-storage.ts";
@@ -24,7 +25,8 @@ export type FleetCarOptions = Pick<AgentOptions, "clock" | "random" | "logger"> 
   vin: Vin;
   storage: CarStorage;
   profile: CarProfile;
-  transportOf: (identity: CarIdentity) => CarTransport;
+  /** Made once in a car's life; `credential` gives what the next connection proves the car with. */
+  transportOf: (identity: CarIdentity, credential: () => LinkCredential) => CarTransport;
   witness: CarWitness;
   metrics: AgentOptions["metrics"] | undefined;
 };
@@ -38,6 +40,9 @@ export class FleetCar {
   readonly #adapter: AgentOptions["adapter"];
   readonly #failpoint: NonNullable<AgentOptions["failpoint"]>;
   #transport: CarTransport | null = null;
+  #credential: () => LinkCredential = () => {
+    throw new Error(`${this.vin} has not been woken`);
+  };
   #agent: Agent | null = null;
   /** Between `wake` and `sleep`, whether an agent is there yet or, after a crash, not. */
   #isAwake = false;
@@ -90,8 +95,20 @@ export class FleetCar {
     if (identity === null) throw new Error(`${this.vin} is not enrolled`);
     if (!this.#isAwake) return;
     const { clock, random, logger, metrics, transportOf } = this.#options;
+    // Cars that connect by password alone have no certificate to keep.
+    const certificates =
+      identity.certificate === ""
+        ? null
+        : createCertificateKeeper({
+            identity,
+            storage: this.storage,
+            clock,
+            random,
+            failpoint: this.#failpoint,
+          });
+    this.#credential = () => certificates?.credential ?? identity.link.present;
     // One for the car's life: a bad link goes on where it was after a reboot.
-    this.#transport ??= transportOf(identity);
+    this.#transport ??= transportOf(identity, () => this.#credential());
     const agent = createAgent({
       identity,
       storage: this.storage,
@@ -102,6 +119,7 @@ export class FleetCar {
       logger,
       failpoint: this.#failpoint,
       ...(metrics === undefined ? {} : { metrics }),
+      ...(certificates === null ? {} : { certificates }),
     });
     this.#agent = agent;
     const tried = new Promise<void>((resolve) => {

@@ -5,8 +5,9 @@ import type { Outcome } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { type AgentClock, agentClock } from "@caas/vehicle-agent/agent-clock.ts";
 import type { AgentLogger } from "@caas/vehicle-agent/agent-parts.ts";
-import type { CarIdentity } from "@caas/vehicle-agent/identity.ts";
+import type { CarIdentity, LinkCredential } from "@caas/vehicle-agent/identity.ts";
 import type { AgentMetrics } from "@caas/vehicle-agent/metrics.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
 import { pino } from "pino";
 import { createKeepAliveWheel } from "../link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "../link/light-transport.ts";
@@ -130,7 +131,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
       vin,
       storage: carStorage,
       profile: options.profileOf?.(vin) ?? healthy,
-      transportOf: (identity) => transportOf(identity, index),
+      transportOf: (identity, credential) => transportOf(identity, credential, index),
       witness,
       clock,
       random: seededRandom(deriveSeed(seed, "jitter", vin)),
@@ -190,16 +191,19 @@ async function assembleStorages(options: FleetOptions, file: string | null) {
 /** The `index` of a car decides from which loopback address it comes. */
 function createTransports(options: FleetOptions) {
   const keepAlive = createKeepAliveWheel();
-  return (identity: CarIdentity, index: number) => {
+  return (identity: CarIdentity, credential: () => LinkCredential, index: number) => {
     const url = options.brokerUrl ?? identity.broker.url;
     const { username, password } = identity.broker;
     const isTls = url.startsWith("mqtts:");
-    const { certificate, brokerCa: ca, tlsKeyPem: key } = identity;
+    const tls = (): TlsCredential => {
+      const { certificate, tlsKeyPem: key, brokerCa: ca } = credential();
+      return { certificate, key, ca };
+    };
     const transport = createLightTransport({
       url,
       username,
       password,
-      tls: isTls ? { certificate, key, ca } : null,
+      tls: isTls ? tls : null,
       keepAlive,
       localAddress: new URL(url).hostname.startsWith("127.") ? loopbackAddressOf(index) : undefined,
     });

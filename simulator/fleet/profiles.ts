@@ -3,7 +3,6 @@ import {
   type Failpoint,
   type FailpointName,
   failAt,
-  failpointNames,
   noFailpoint,
   PowerLoss,
 } from "@caas/vehicle-agent/failpoints.ts";
@@ -24,6 +23,16 @@ export const healthy: CarProfile = { kind: "healthy" };
 /** Shares of the fleet, 0 to 1, together at most 1; the rest is healthy. */
 export type ProfileShares = { rejects?: number; unhealthy?: number; crashes?: number };
 
+/** What a car without faults passes whenever it takes a change. */
+const everydaySteps: readonly [FailpointName, ...FailpointName[]] = [
+  "afterIntent",
+  "afterStage",
+  "afterSwitch",
+  "afterHealthCheck",
+  "afterOutcome",
+  "beforeReport",
+];
+
 /** Deals profiles by seed and VIN; a car that crashes does so at its first or second passage of a random step. */
 export function dealProfiles(seed: number, shares: ProfileShares): (vin: string) => CarProfile {
   const { rejects = 0, unhealthy = 0, crashes = 0 } = shares;
@@ -33,7 +42,7 @@ export function dealProfiles(seed: number, shares: ProfileShares): (vin: string)
     if (roll < rejects) return { kind: "rejects", detail: "this car takes nothing" };
     if (roll < rejects + unhealthy) return { kind: "unhealthy", reason: "this car falls ill" };
     if (roll >= rejects + unhealthy + crashes) return healthy;
-    const at = failpointNames[Math.floor(random() * failpointNames.length)] ?? "afterSwitch";
+    const at = everydaySteps[Math.floor(random() * everydaySteps.length)] ?? everydaySteps[0];
     return { kind: "crashes", at, passage: 1 + Math.floor(random() * 2) };
   };
 }

@@ -2,6 +2,7 @@ import { connect as connectRaw, createServer, type Server, type Socket } from "n
 import { carPassword } from "@caas/contract/car-password.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
 import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/transport.ts";
 import type { MqttClient } from "mqtt";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -20,8 +21,8 @@ import { createLightTransport, type LightTransportOptions, loopbackAddressOf } f
 const vin = testVin(1);
 let running: RunningBroker;
 let controlPlane: MqttClient;
-let tls: NonNullable<LightTransportOptions["tls"]>;
-let foreignTls: NonNullable<LightTransportOptions["tls"]>;
+let tls: TlsCredential;
+let foreignTls: TlsCredential;
 let wheel: KeepAliveWheel;
 let tick: () => void;
 const links: CarLink[] = [];

@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket, type TcpNetConnectOpts } from "node:net";
 import { connect as connectTls } from "node:tls";
+import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
 import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
 import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
 import {
@@ -19,8 +20,8 @@ export type LightTransportOptions = {
   username: string;
   /** `null` sends no user name either, for brokers that let everybody in. */
   password: string | null;
-  /** PEM texts; needed with `mqtts://`. */
-  tls: { certificate: string; key: string; ca: string } | null;
+  /** Needed with `mqtts://`; a function is asked before every connection. */
+  tls: TlsCredential | (() => TlsCredential) | null;
   /** Shared by all cars of the process. */
   keepAlive: KeepAliveWheel;
   /** `false` keeps the will to itself: a broker takes one only from cars. Default true. */
@@ -243,7 +244,7 @@ function openSocket(
   const from = localAddress === undefined ? {} : { localAddress };
   if (isTls) {
     if (tls === null) throw new Error(`${url} needs the car's certificate`);
-    const { certificate: cert, key, ca } = tls;
+    const { certificate: cert, key, ca } = typeof tls === "function" ? tls() : tls;
     const socket = connectTls({ host, port, cert, key, ca, ...from });
     socket.setNoDelay(true);
     socket.on("data", take);
