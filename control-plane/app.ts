@@ -23,11 +23,12 @@ import { createSales } from "./features/sales/sales.ts";
 import { createTasks } from "./features/tasks/tasks.ts";
 import { vehicleRoutes } from "./features/vehicles/routes.ts";
 import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
+import { createRenewal } from "./fleet-link/certificates.ts";
 import { createEnrolment } from "./fleet-link/enrolment.ts";
 import { createFleetLink } from "./fleet-link/fleet-link.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
-import { enrolmentRoutes } from "./fleet-link/routes.ts";
+import { certificateRoutes, enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -216,6 +217,8 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   });
   metricsRoute(server, metrics.render);
   enrolmentRoutes(server, db, enrolment);
+  renewalRoutes(server, db, createRenewal(context, { authority, keyRing }));
+  certificateRoutes(context, routing);
   vehicleRoutes(routing);
   for (const capability of capabilities) capability.addRoutes?.(routing);
 

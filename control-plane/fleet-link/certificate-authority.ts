@@ -2,13 +2,15 @@ import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { normalizeSerialNumber } from "@caas/contract/revocation-list.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import * as x509 from "@peculiar/x509";
-import { readOrMake, writeSecret } from "./key-ring.ts";
+import { readOrMake, writeSecret } from "./secret-files.ts";
 
 // Gives cars, the broker and the control plane itself their TLS certificates (P-256, X.509).
 
-export type IssuedCertificate = { pem: string; serialNumber: string };
+/** `serialNumber` as the revocation list writes it. */
+export type IssuedCertificate = { pem: string; serialNumber: string; notAfter: Date };
 
 export type CertificateAuthority = {
   /** Whoever connects to the broker trusts this; the broker trusts it for its clients. */
@@ -29,8 +31,10 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256" } as const;
 const signing = { name: "ECDSA", hash: "SHA-256" } as const;
 const dayMs = 86_400_000;
 const caYears = 20;
-/** Until certificates are renewed over the air, a car's outlives a typical ownership check-up interval. */
-const leafDays = 730;
+/** A car renews at two thirds of it, so a stolen one is of use for a season at most. */
+const carDays = 90;
+/** Ours are issued anew at each start. */
+const serviceDays = 730;
 
 function pemToDer(pem: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64"));
@@ -76,9 +80,12 @@ export async function openCertificateAuthority(folder: string, clock: Clock): Pr
     subject: string,
     publicKey: webcrypto.CryptoKey,
     usage: "client" | "server",
+    days: number,
     extensions: x509.Extension[],
   ): Promise<IssuedCertificate> {
     const now = clock.now();
+    // X.509 counts in whole seconds.
+    const notAfter = new Date(Math.floor((now.getTime() + days * dayMs) / 1_000) * 1_000);
     const certificate = await x509.X509CertificateGenerator.create({
       subject,
       issuer: issuer.subject,
@@ -86,7 +93,7 @@ export async function openCertificateAuthority(folder: string, clock: Clock): Pr
       signingKey: keys.privateKey,
       signingAlgorithm: signing,
       notBefore: new Date(now.getTime() - dayMs),
-      notAfter: new Date(now.getTime() + leafDays * dayMs),
+      notAfter,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -97,7 +104,8 @@ export async function openCertificateAuthority(folder: string, clock: Clock): Pr
         ...extensions,
       ],
     });
-    return { pem: certificate.toString("pem"), serialNumber: certificate.serialNumber };
+    const serialNumber = normalizeSerialNumber(certificate.serialNumber);
+    return { pem: certificate.toString("pem"), serialNumber, notAfter };
   }
 
   async function issueService(
@@ -111,7 +119,10 @@ export async function openCertificateAuthority(folder: string, clock: Clock): Pr
     const certificateFile = join(folderPath, `${name}.pem`);
     const pair = await importPair(await readOrMake(keyFile, makeKeyPem));
     // Anew at each start: it costs a millisecond and never lets a running platform's own certificate lapse.
-    await writeSecret(certificateFile, (await issue(subject, pair.publicKey, usage, extensions)).pem);
+    await writeSecret(
+      certificateFile,
+      (await issue(subject, pair.publicKey, usage, serviceDays, extensions)).pem,
+    );
     return { keyFile, certificateFile };
   }
 
@@ -121,7 +132,7 @@ export async function openCertificateAuthority(folder: string, clock: Clock): Pr
       const publicKey = await webcrypto.subtle.importKey("spki", pemToDer(publicKeyPem), algorithm, true, [
         "verify",
       ]);
-      return issue(`CN=${vin}`, publicKey, "client", []);
+      return issue(`CN=${vin}`, publicKey, "client", carDays, []);
     },
     async issueForServices(folderPath) {
       const names = new x509.SubjectAlternativeNameExtension([

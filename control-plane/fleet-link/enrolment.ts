@@ -1,4 +1,4 @@
-import { createHash, createHmac, createPublicKey, type KeyObject } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { carPassword } from "@caas/contract/car-password.ts";
 import {
   type EnrolmentPackage,
@@ -13,6 +13,7 @@ import type { Context } from "../lifecycle/context.ts";
 import type { EventHandler } from "../lifecycle/events.ts";
 import type { Transaction } from "../store/database.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
+import { isShutOut, keepCertificate, readTlsKey, thumbprintOfTlsKey } from "./certificates.ts";
 import type { KeyRing } from "./key-ring.ts";
 
 export type Enrolment = {
@@ -110,9 +111,9 @@ export function createEnrolment(
       if (!isEnrolmentProved(request, tlsKey))
         return refuse("signatureInvalid", "both keys must sign the enrolment statement");
       const vin = parseVin(row.vin);
-      const thumbprint = createHash("sha256")
-        .update(tlsKey.export({ format: "der", type: "spki" }))
-        .digest("base64url");
+      const thumbprint = thumbprintOfTlsKey(tlsKey);
+      if (await isShutOut(tx, row.vehicle_id, thumbprint))
+        return refuse("identityRevoked", "the car was revoked");
       const respond = (certificate: string) =>
         ({
           kind: "enrolled",
@@ -148,6 +149,13 @@ export function createEnrolment(
         })
         .where("vehicle_id", "=", row.vehicle_id)
         .execute();
+      await keepCertificate(tx, {
+        vehicleId: row.vehicle_id,
+        thumbprint,
+        requestHash: null,
+        issued,
+        at: now,
+      });
       await tx
         .updateTable("vehicle_links")
         .set({ proof_public_key: request.proofPublicKey, key_set_version: keyRing.keySet.version })
@@ -156,13 +164,4 @@ export function createEnrolment(
       return respond(issued.pem);
     },
   };
-}
-
-function readTlsKey(pem: string): KeyObject | null {
-  try {
-    const key = createPublicKey(pem);
-    return key.asymmetricKeyDetails?.namedCurve === "prime256v1" ? key : null;
-  } catch {
-    return null;
-  }
 }

@@ -10,12 +10,14 @@ import { createDispatcher, type DueManifest } from "./dispatcher.ts";
 import { createDisplays, type Displays } from "./displays.ts";
 import { createIngester, type FromCar } from "./ingester.ts";
 import type { KeyRing } from "./key-ring.ts";
+import { createKeySpreader } from "./key-spreader.ts";
 import { createMqttLink, type LinkTls } from "./mqtt-link.ts";
+import { createRevocationPublisher, revocationChannel } from "./revocations.ts";
 
 /** What the link asks of the manifest engine. */
 export type Engine = {
   takeDue(limit: number): Promise<DueManifest[]>;
-  ingest(tx: Transaction, received: { vin: Vin; report: Report; token: string }): Promise<unknown>;
+  ingest(tx: Transaction, received: readonly { vin: Vin; report: Report; token: string }[]): Promise<unknown>;
   recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
   forgetPresence(tx: Transaction): Promise<void>;
 };
@@ -68,6 +70,8 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
     })),
     // Whoever is online says so by the retained presence that the subscription brings.
     onConnecting: () => context.db.transaction().execute((tx) => engine.forgetPresence(tx)),
+    // A broker that was started anew may know of no revocation.
+    onConnected: () => revocations.publish(),
     onMessage: (message) => ingester.take(message),
     random: context.random,
     logger,
@@ -86,19 +90,34 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
     onRing: () => dispatcher.ring(),
     logger,
   });
+  const revocations = createRevocationPublisher(context, { keyRing, link });
+  const revocationListener = createNotifyListener({
+    url: options.databaseUrl,
+    channel: revocationChannel,
+    onRing: () => revocations.publish(),
+    logger,
+  });
+  const keySpreader = createKeySpreader({
+    db: context.db,
+    keyRing,
+    link,
+    // The broker too learns of a retired key: no list signed by it is believed any more.
+    onNewKeys: () => revocations.publish(),
+    logger,
+  });
   const displays = createDisplays(context, { link, keyRing });
 
-  async function handle(tx: Transaction, message: FromCar): Promise<void> {
-    switch (message.kind) {
-      case "report":
-        await engine.ingest(tx, message);
-        return;
-      case "presence":
-        await engine.recordPresence(tx, message.vin, message.presence);
-        return;
-      case "displayAck":
+  async function handle(tx: Transaction, messages: readonly FromCar[]): Promise<void> {
+    for (const message of messages)
+      if (message.kind === "presence") await engine.recordPresence(tx, message.vin, message.presence);
+    await engine.ingest(
+      tx,
+      messages.filter((message) => message.kind === "report"),
+    );
+    for (const message of messages) {
+      if (message.kind === "report") keySpreader.heard(message.vin, message.report.keySetVersion);
+      if (message.kind === "displayAck")
         await displays.acknowledge(tx, message.displayId, message.vin, message.result);
-        return;
     }
   }
 
@@ -112,8 +131,13 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
       link.start();
       dispatcher.start();
       await listener.start();
+      await revocationListener.start();
+      keySpreader.start();
     },
     async stop() {
+      await keySpreader.stop();
+      await revocationListener.stop();
+      await revocations.stop();
       await listener.stop();
       await dispatcher.stop();
       await link.stop();

@@ -35,7 +35,8 @@ const conflictTries = 5;
  */
 export function createIngester(options: {
   db: Db;
-  handle(tx: Transaction, message: FromCar): Promise<void>;
+  /** In the order of their VINs; what one car said stays in its own order. */
+  handle(tx: Transaction, messages: readonly FromCar[]): Promise<void>;
   onRefused?(reason: string): void;
   onTaken?(count: number): void;
   logger: Logger;
@@ -95,9 +96,7 @@ export function createIngester(options: {
   async function takeTogether(messages: readonly FromCar[]): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await db.transaction().execute(async (tx) => {
-          for (const message of messages) await options.handle(tx, message);
-        });
+        return await db.transaction().execute((tx) => options.handle(tx, messages));
       } catch (error) {
         if (!isConflict(error) || tries === conflictTries) throw error;
       }

@@ -1,99 +1,133 @@
-import { generateKeyPairSync } from "node:crypto";
-import { chmod, mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "@caas/contract/business-clock.ts";
 import { exportPublicKey, type SigningKey, signingKeyFromPem } from "@caas/contract/jws.ts";
 import { type KeySet, keySetSchema, signKeySet } from "@caas/contract/key-set.ts";
+import { makeEd25519, readIfThere, readOrMake, restrictFolder, writeSecret } from "./secret-files.ts";
 
 // The control plane's keys, made on the first start in one folder (0700, files 0600). The root signs only key
 // sets; a real fleet makes it offline and gives this folder nothing but signed sets and the signing key.
 
 export type KeyRing = {
-  /** Pinned in every car at the factory. */
-  rootPublicKey: string;
-  signingKey: SigningKey;
-  keySet: KeySet;
+  /** Pinned in every car at the factory, and in the broker. */
+  readonly rootPublicKey: string;
+  /** The current key, the first of the set. */
+  readonly signingKey: SigningKey;
+  readonly keySet: KeySet;
   /** The key set signed by the root. */
-  keySetToken: string;
+  readonly keySetToken: string;
+  /** Takes over a newer set that was written into the folder since; whether there was one. */
+  refresh(): Promise<boolean>;
 };
 
-const signingKeyYears = 2;
-const renewBeforeDays = 180;
+/** What is in the folder: the set says which key signs, so that one renamed file is the whole change. */
+export type KeyFolder = { root: SigningKey; keySet: KeySet; signingKey: SigningKey };
+
+export const keySetFile = "key-set.json";
 const dayMs = 86_400_000;
+export const signingKeyYears = 2;
+const renewBeforeDays = 180;
 
-/** Writes a secret so that a crash leaves the old file or the new one, and nobody else can read either. */
-export async function writeSecret(path: string, text: string): Promise<void> {
-  const file = await open(`${path}.new`, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
-}
-
-/** The file's text, or `make()` written to it when there is none. */
-export async function readOrMake(path: string, make: () => string | Promise<string>): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-    const text = await make();
-    await writeSecret(path, text);
-    return text;
-  }
-}
-
-function makeEd25519(): string {
-  return generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" }).toString();
-}
-
-function nextKeySet(version: number, signingKey: SigningKey, now: Date): KeySet {
+/** The set's entry for a key that is valid from now on. */
+export function keySetEntry(key: SigningKey, now: Date): KeySet["keys"][number] {
   return {
-    version,
+    kid: key.kid,
+    x: exportPublicKey(key.privateKey),
+    // A day back: a car's clock may be behind ours.
+    notBefore: new Date(now.getTime() - dayMs).toISOString(),
+    notAfter: new Date(now.getTime() + signingKeyYears * 365 * dayMs).toISOString(),
+  };
+}
+
+/** Where the private half of a set's key lies. */
+export function signingKeyFile(folder: string, kid: string): string {
+  return join(folder, `signing-${kid}.pem`);
+}
+
+/** @throws when the folder is not complete or a file is not what it should be. */
+export async function readKeyFolder(folder: string): Promise<KeyFolder> {
+  const root = signingKeyFromPem(await readFile(join(folder, "root.pem"), "utf8"));
+  const keySet = keySetSchema.parse(JSON.parse(await readFile(join(folder, keySetFile), "utf8")));
+  const kid = keySet.keys[0]?.kid ?? "";
+  // `signing.pem` is where the key lay before there could be several.
+  const pem =
+    (await readIfThere(signingKeyFile(folder, kid))) ?? (await readFile(join(folder, "signing.pem"), "utf8"));
+  const signingKey = signingKeyFromPem(pem);
+  if (signingKey.kid !== kid)
+    throw new Error(`the folder ${folder} does not hold the signing key ${kid} that its key set names first`);
+  return { root, keySet, signingKey };
+}
+
+async function makeMissing(folder: string, clock: Clock): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await restrictFolder(folder);
+  const root = signingKeyFromPem(await readOrMake(join(folder, "root.pem"), makeEd25519));
+  // For whoever verifies: the broker pins it.
+  await readOrMake(join(folder, "root.pub"), () => `${exportPublicKey(root.privateKey)}\n`);
+  await readOrMake(join(folder, keySetFile), async () => {
+    const pem = (await readIfThere(join(folder, "signing.pem"))) ?? makeEd25519();
+    const key = signingKeyFromPem(pem);
+    await writeSecret(signingKeyFile(folder, key.kid), pem);
+    const now = clock.now();
+    const first: KeySet = { version: 1, issuedAt: now.toISOString(), keys: [keySetEntry(key, now)] };
+    return JSON.stringify(first, null, 2);
+  });
+}
+
+/** A set whose current key ends within half a year is issued anew, with the next version. */
+async function extend(folder: string, held: KeyFolder, now: Date): Promise<KeyFolder> {
+  const [current, ...others] = held.keySet.keys;
+  const endsMs = current === undefined ? 0 : Date.parse(current.notAfter);
+  if (endsMs - now.getTime() > renewBeforeDays * dayMs) return held;
+  const keySet: KeySet = {
+    version: held.keySet.version + 1,
     issuedAt: now.toISOString(),
     keys: [
-      {
-        kid: signingKey.kid,
-        x: exportPublicKey(signingKey.privateKey),
-        // A day back: a car's clock may be behind ours.
-        notBefore: new Date(now.getTime() - dayMs).toISOString(),
-        notAfter: new Date(now.getTime() + signingKeyYears * 365 * dayMs).toISOString(),
-      },
+      keySetEntry(held.signingKey, now),
+      ...others.filter((key) => Date.parse(key.notAfter) > now.getTime()),
     ],
   };
+  await writeSecret(join(folder, keySetFile), JSON.stringify(keySet, null, 2));
+  return { ...held, keySet };
 }
 
 /**
- * Opens the folder's keys, making what is missing. A set that ends within half a year is issued anew, with the
- * next version.
+ * Opens the folder's keys, making what is missing.
  * @throws when a file is there but is not what it should be.
  */
 export async function openKeyRing(folder: string, clock: Clock): Promise<KeyRing> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await chmod(folder, 0o700);
-  const root = signingKeyFromPem(await readOrMake(join(folder, "root.pem"), makeEd25519));
-  const signingKey = signingKeyFromPem(await readOrMake(join(folder, "signing.pem"), makeEd25519));
-  const now = clock.now();
-  const stored = keySetSchema.parse(
-    JSON.parse(
-      await readOrMake(join(folder, "key-set.json"), () =>
-        JSON.stringify(nextKeySet(1, signingKey, now), null, 2),
-      ),
-    ),
-  );
-  const current = stored.keys.find((key) => key.kid === signingKey.kid);
-  const endsMs = current === undefined ? 0 : Date.parse(current.notAfter);
-  const keySet =
-    endsMs - now.getTime() > renewBeforeDays * dayMs
-      ? stored
-      : nextKeySet(stored.version + 1, signingKey, now);
-  if (keySet !== stored) await writeSecret(join(folder, "key-set.json"), JSON.stringify(keySet, null, 2));
+  await makeMissing(folder, clock);
+  let held = await extend(folder, await readKeyFolder(folder), clock.now());
+  let token = signKeySet(held.keySet, held.root);
+  let changedMs = await changedAtMs(folder);
+  const rootPublicKey = exportPublicKey(held.root.privateKey);
   return {
-    rootPublicKey: exportPublicKey(root.privateKey),
-    signingKey,
-    keySet,
-    keySetToken: signKeySet(keySet, root),
+    rootPublicKey,
+    get signingKey() {
+      return held.signingKey;
+    },
+    get keySet() {
+      return held.keySet;
+    },
+    get keySetToken() {
+      return token;
+    },
+    async refresh() {
+      const nowChangedMs = await changedAtMs(folder);
+      if (nowChangedMs === changedMs) return false;
+      const found = await readKeyFolder(folder);
+      changedMs = nowChangedMs;
+      // Cars refuse an older set, and all of them pinned the root: neither may change under a running fleet.
+      if (found.root.kid !== held.root.kid)
+        throw new Error("the key folder has another root: not taken over");
+      if (found.keySet.version <= held.keySet.version) return false;
+      held = found;
+      token = signKeySet(held.keySet, held.root);
+      return true;
+    },
   };
+}
+
+async function changedAtMs(folder: string): Promise<number> {
+  return (await stat(join(folder, keySetFile))).mtimeMs;
 }

@@ -18,6 +18,8 @@ export type LinkOptions = {
   subscriptions: readonly { topic: string; qos: 0 | 1 }[];
   /** Before the subscriptions are made, at every (re)connect. */
   onConnecting(): Promise<void>;
+  /** The subscriptions stand, at every (re)connect. */
+  onConnected?(): void;
   /** `acknowledge` is called once the message may be forgotten. */
   onMessage(message: { topic: string; payload: Buffer; acknowledge(): void }): void;
   random: () => number;
@@ -123,6 +125,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
         for (const resolve of connectedWaiters) resolve();
         connectedWaiters = [];
         logger.info({ broker: options.url }, "linked to the broker");
+        options.onConnected?.();
         return;
       case "publish":
         return deliver(current, packet);

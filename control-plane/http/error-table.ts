@@ -20,6 +20,7 @@ export const errorTable = {
   unknownChoice: { status: 422, kind: "invalid", title: "A chosen item does not exist" },
   signatureInvalid: { status: 401, kind: "invalid", title: "The signature does not match" },
   tokenInvalid: { status: 403, kind: "refused", title: "The enrolment token is not valid" },
+  identityRevoked: { status: 403, kind: "refused", title: "The car's identity was revoked" },
   tooManyRequests: { status: 429, kind: "transient", title: "Too many requests" },
   payloadTooLarge: { status: 413, kind: "invalid", title: "The request is too large" },
   unsupportedMediaType: { status: 415, kind: "invalid", title: "Only application/json is understood" },

@@ -6,6 +6,7 @@ import * as sales from "./migrations/0002-sales.ts";
 import * as billing from "./migrations/0003-billing.ts";
 import * as services from "./migrations/0004-services.ts";
 import * as platform from "./migrations/0005-platform.ts";
+import * as certificates from "./migrations/0006-certificates.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -13,6 +14,7 @@ const migrations: Record<string, Migration> = {
   "0003-billing": billing,
   "0004-services": services,
   "0005-platform": platform,
+  "0006-certificates": certificates,
 };
 
 /**

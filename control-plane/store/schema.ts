@@ -266,6 +266,7 @@ export type Database = {
     failure_class: Nullable<string>;
     report: Nullable<string>;
   };
+  plan_proofs: { vehicle_id: string; version: number; report: string };
   manifest_dispatches: {
     vehicle_id: string;
     due_at: Date;
@@ -358,4 +359,23 @@ export type Database = {
     serial_number: Nullable<string>;
     handed_over_at: Nullable<Date>;
   };
+  certificates: {
+    serial_number: string;
+    vehicle_id: string;
+    tls_key_thumbprint: string;
+    request_hash: Nullable<string>;
+    pem: string;
+    issued_at: Date;
+    not_after: Date;
+  };
+  revocations: {
+    id: string;
+    vehicle_id: string;
+    vin: string;
+    serial_number: Nullable<string>;
+    reason: string;
+    revoked_by: Nullable<string>;
+    revoked_at: Date;
+  };
+  revocation_list: { version: number };
 };

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Broker, createBroker } from "@caas/broker/broker.ts";
+import { type Broker, type BrokerAddresses, createBroker } from "@caas/broker/broker.ts";
+import { realClock } from "@caas/contract/business-clock.ts";
 import { checkDigit, parseVin } from "@caas/contract/vin.ts";
 import { type Agent, createAgent } from "@caas/vehicle-agent/agent.ts";
 import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
@@ -10,6 +11,7 @@ import { createMqttTransport } from "@caas/vehicle-agent/mqtt-transport.ts";
 import { type AgentStorage, createMemoryStorage } from "@caas/vehicle-agent/storage.ts";
 import { createFaultyAdapter, type FaultyAdapter } from "@caas/vehicle-agent/testing/faulty-adapter.ts";
 import { pino } from "pino";
+import { createAccounts } from "../features/accounts/accounts.ts";
 import type { Activations } from "../features/activations/activations.ts";
 import { createActivations } from "../features/activations/activations.ts";
 import { selectService } from "../features/activations/select-service.ts";
@@ -17,10 +19,11 @@ import { createEntitlements, type Entitlements } from "../features/entitlements/
 import { dispatchChannel } from "../features/manifests/change-manifest.ts";
 import { createManifests, type Manifests } from "../features/manifests/manifests.ts";
 import { openCertificateAuthority } from "../fleet-link/certificate-authority.ts";
+import { createRenewal } from "../fleet-link/certificates.ts";
 import { createEnrolment, type Enrolment } from "../fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLink } from "../fleet-link/fleet-link.ts";
-import { openKeyRing } from "../fleet-link/key-ring.ts";
-import { enrolmentRoutes } from "../fleet-link/routes.ts";
+import { type KeyRing, openKeyRing } from "../fleet-link/key-ring.ts";
+import { certificateRoutes, enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
 import { newId } from "../store/ids.ts";
 import { createTestPlatform, type TestPlatform } from "./harness.ts";
 
@@ -47,6 +50,9 @@ export type CarPark = {
   activations: Activations;
   enrolment: Enrolment;
   link: FleetLink;
+  keyRing: KeyRing;
+  keysFolder: string;
+  broker: BrokerAddresses;
   /** What the gate and the bank will say; the captures and voids they were asked for. */
   world: {
     maintenance: "current" | "overdue" | "unavailable";
@@ -79,14 +85,19 @@ const services = [
 export async function createCarPark(): Promise<CarPark> {
   const folder = await mkdtemp(join(tmpdir(), "caas-car-park-"));
   const logger = pino({ level: process.env.TEST_LOG ?? "silent" });
+  const keysFolder = join(folder, "keys");
+  const keyRing = await openKeyRing(keysFolder, realClock);
   const broker: Broker = createBroker({
     policy: "fleet",
     tcp: { host: "127.0.0.1", port: 0 },
     passwords: { carSecret, controlPlanePassword },
     now: () => new Date(),
     log: logger,
+    metrics: { host: "127.0.0.1", port: 0 },
+    rootPublicKey: keyRing.rootPublicKey,
   });
-  const { tcpPort } = await broker.start();
+  const brokerAddresses = await broker.start();
+  const { tcpPort } = brokerAddresses;
   const brokerUrl = `mqtt://127.0.0.1:${tcpPort}`;
   const world: CarPark["world"] = {
     maintenance: "current",
@@ -102,7 +113,7 @@ export async function createCarPark(): Promise<CarPark> {
       const entitlements = createEntitlements(context, (tx, vehicleId) => manifests.withdraw(tx, vehicleId));
       const manifests = createManifests(context, {
         entitlements: () => entitlements,
-        keySetVersion: () => 1,
+        keySetVersion: () => keyRing.keySet.version,
       });
       const activations = createActivations(context, { manifests, entitlements });
       parts = { manifests, entitlements, activations };
@@ -158,8 +169,7 @@ export async function createCarPark(): Promise<CarPark> {
   );
   if (parts === undefined) throw new Error("the platform was not wired");
   const { context, db, clock } = platform;
-  const keyRing = await openKeyRing(join(folder, "keys"), clock);
-  const authority = await openCertificateAuthority(join(folder, "keys"), clock);
+  const authority = await openCertificateAuthority(keysFolder, clock);
   const controlPlaneUrl = { current: "" };
   const enrolment = createEnrolment(context, {
     authority,
@@ -169,6 +179,9 @@ export async function createCarPark(): Promise<CarPark> {
     broker: { url: brokerUrl, carSecret },
   });
   enrolmentRoutes(platform.server, db, enrolment);
+  renewalRoutes(platform.server, db, createRenewal(context, { authority, keyRing }));
+  certificateRoutes(context, platform.routing);
+  createAccounts(context, { sendCredentials: async () => ({ providerId: "none" }) }).addRoutes?.(platform.routing);
   controlPlaneUrl.current = await platform.listen();
   const { databaseUrl } = platform;
   const link = createFleetLink(context, {
@@ -188,10 +201,12 @@ export async function createCarPark(): Promise<CarPark> {
   await link.connected();
   const serviceIds = await seed(platform);
   const cars: TestCar[] = [];
+  let carNumber = 0;
   const { manifests, entitlements, activations } = parts;
 
   async function addCar(options: { online?: boolean } = {}): Promise<TestCar> {
-    const number = String(cars.length + 1).padStart(6, "0");
+    carNumber += 1;
+    const number = String(carNumber).padStart(6, "0");
     const car = await addVehicle(platform, number);
     await db
       .transaction()
@@ -264,6 +279,9 @@ export async function createCarPark(): Promise<CarPark> {
     activations,
     enrolment,
     link,
+    keyRing,
+    keysFolder,
+    broker: brokerAddresses,
     world,
     serviceId,
     addCar,

@@ -3,6 +3,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
+import { type EntitlementsOfMany, entitlementsOfMany } from "./entitlements-of-many.ts";
 import { grantPlan } from "./grant-plan.ts";
 import { toEntry } from "./manifest-entry.ts";
 import type { UnprovedChange, Wanted } from "./wanted.ts";
@@ -27,8 +28,9 @@ export type Entitlements = {
   abandon(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
   /** The car holds no trace of what was ending. */
   finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
-  timers: readonly TimerHandler[];
-};
+} & EntitlementsOfMany & {
+    timers: readonly TimerHandler[];
+  };
 
 /** @param withdraw makes a new manifest for the car after an entitlement began to end */
 export function createEntitlements(
@@ -145,6 +147,8 @@ export function createEntitlements(
         .execute();
       return rows.length;
     },
+
+    ...entitlementsOfMany(context),
 
     timers: [
       {

@@ -64,29 +64,28 @@ export async function takeDue(
       .execute();
     const due: Due[] = [];
     const silent: string[] = [];
+    const nextDue: Date[] = [];
     for (const row of rows) {
       const waitMs = resendAfterMs[row.sends];
+      nextDue.push(new Date(now.getTime() + (waitMs ?? resendAfterMs[0])));
       if (waitMs === undefined) silent.push(row.vehicle_id);
-      await tx
-        .updateTable("manifest_dispatches")
-        .set({
-          sends: row.sends + 1,
-          due_at: new Date(now.getTime() + (waitMs ?? resendAfterMs[0])),
-          first_sent_at: sql`coalesce(first_sent_at, ${now})`,
-        })
-        .where("vehicle_id", "=", row.vehicle_id)
-        .execute();
-      if (waitMs === undefined) continue;
-      due.push({
-        vehicleId: row.vehicle_id,
-        vin: parseVin(row.vin),
-        version: row.version,
-        hash: row.hash,
-        proofKey: thumbprintOf(row.proof_public_key ?? ""),
-        entries: entriesSchema.parse(row.entries),
-        needsKeys: row.key_set_version < keySetVersion,
-      });
+      else
+        due.push({
+          vehicleId: row.vehicle_id,
+          vin: parseVin(row.vin),
+          version: row.version,
+          hash: row.hash,
+          proofKey: thumbprintOf(row.proof_public_key ?? ""),
+          entries: entriesSchema.parse(row.entries),
+          needsKeys: row.key_set_version < keySetVersion,
+        });
     }
+    if (rows.length > 0)
+      await sql`
+        update manifest_dispatches as dispatch
+        set sends = sends + 1, due_at = next.due_at, first_sent_at = coalesce(first_sent_at, ${now})
+        from unnest(${rows.map((row) => row.vehicle_id)}::uuid[], ${nextDue}::timestamptz[]) as next (vehicle_id, due_at)
+        where dispatch.vehicle_id = next.vehicle_id`.execute(tx);
     return { due, silent };
   });
 }

@@ -9,4 +9,8 @@ export type EntitlementSource = {
   listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
   provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
   finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
+  /** The same for many cars at once: everything wanted or proved, by vehicle. */
+  listEntriesOfMany(tx: Transaction, vehicleIds: readonly string[]): Promise<Map<string, ManifestEntry[]>>;
+  provePlans(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
+  finishEndings(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
 };

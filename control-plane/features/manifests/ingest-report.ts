@@ -15,17 +15,15 @@ export type Ingested =
   | { kind: "repeated" }
   | { kind: "taken"; proved: boolean; failed: string | null; converged: boolean };
 
-type Engine = { context: Context; entitlements: EntitlementSource; keySetVersion: number };
+export type Received = { vin: Vin; report: Report; token: string };
+
+export type Engine = { context: Context; entitlements: EntitlementSource; keySetVersion: number };
 
 /** A staged version that waits for the car to be parked or charged is asked about again after this. */
 const deferralPatienceMs = 60 * 60 * 1_000;
 
 /** Takes in one verified report under the car's lock. */
-export async function ingestReport(
-  engine: Engine,
-  tx: Transaction,
-  received: { vin: Vin; report: Report; token: string },
-): Promise<Ingested> {
+export async function ingestReport(engine: Engine, tx: Transaction, received: Received): Promise<Ingested> {
   const { report } = received;
   const row = await tx
     .selectFrom("vehicle_links")
@@ -83,6 +81,10 @@ async function proveVersion(
     .execute();
   if (activationId === null) {
     await entitlements.provePlan(tx, vehicleId, appliedAt);
+    await tx
+      .insertInto("plan_proofs")
+      .values({ vehicle_id: vehicleId, version: outcome.version, report: token })
+      .execute();
     await recordStep(tx, {
       vehicleId,
       event: "planApplied",

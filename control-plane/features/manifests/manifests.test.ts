@@ -45,7 +45,11 @@ async function report(
   };
   return park.platform.db
     .transaction()
-    .execute((tx) => park.manifests.ingest(tx, { vin: body.vin, report: body, token: `signed.${seq}.x` }));
+    .execute((tx) => park.manifests.ingest(tx, [{ vin: body.vin, report: body, token: `signed.${seq}.x` }]))
+    .then(([ingested]) => {
+      if (ingested === undefined) throw new Error("a report without an answer");
+      return ingested;
+    });
 }
 
 function applied(version: number, hash: string): Outcome {
@@ -313,6 +317,115 @@ describe("taking back", () => {
       ({ name, event }) => name === "notificationDue" && event.row === "NX2",
     );
     expect(told).toHaveLength(1);
+  });
+});
+
+describe("many cars at once", () => {
+  async function rollOut(cars: readonly Car[], level: number) {
+    const { db } = park.platform;
+    const ids = cars.map((car) => car.vehicleId);
+    return db.transaction().execute(async (tx) => {
+      await park.entitlements.wantForMany(tx, ids, { code: "firmware", configuration: { level } });
+      return park.manifests.changeMany(tx, ids);
+    });
+  }
+
+  async function obeyTogether(cars: readonly Car[]) {
+    const rows = await Promise.all(cars.map(async (car) => ({ car, row: await linkRow(car) })));
+    const received = rows.map(({ car, row }) => ({
+      vin: parseVin(car.vin),
+      token: `signed.${row.manifest_version}.x`,
+      report: {
+        vin: parseVin(car.vin),
+        seq: ++car.seq,
+        active: { version: row.manifest_version, hash: row.manifest_hash },
+        outcome: applied(row.manifest_version, row.manifest_hash),
+        deferred: null,
+        refused: {},
+        keySetVersion: 1,
+        sentAt: new Date().toISOString(),
+      },
+    }));
+    return park.platform.db.transaction().execute((tx) => park.manifests.ingest(tx, received));
+  }
+
+  test("a roll-out step is one version a car, proved by their reports in one batch; the next step replaces it", async () => {
+    const cars = await Promise.all(Array.from({ length: 8 }, () => enrolledCar()));
+    expect(await rollOut(cars, 1)).toEqual({ carried: 8, waiting: [] });
+    expect(await obeyTogether(cars)).toEqual(
+      cars.map(() => ({ kind: "taken", proved: true, failed: null, converged: true })),
+    );
+    expect(await rollOut(cars, 2)).toEqual({ carried: 8, waiting: [] });
+    await obeyTogether(cars);
+    for (const car of cars) {
+      expect([await codesOf(car), await isDue(car)]).toEqual([["firmware"], false]);
+      const held = await park.platform.db
+        .selectFrom("entitlements")
+        .select(["state", "configuration"])
+        .where("vehicle_id", "=", car.vehicleId)
+        .orderBy("created_at")
+        .execute();
+      expect(held.map(({ state }) => state).sort()).toEqual(["ended", "proved"]);
+      const proofs = await park.platform.db
+        .selectFrom("plan_proofs")
+        .select("version")
+        .where("vehicle_id", "=", car.vehicleId)
+        .execute();
+      expect(proofs.map(({ version }) => version).sort()).toEqual([1, 2]);
+    }
+  });
+
+  test("a car with another change under way waits for the roll-out, and a purchase waits for the roll-out's proof", async () => {
+    const [busy, free] = [await enrolledCar(), await enrolledCar()];
+    await park.buy(busy, "heatedSeats");
+    expect(await rollOut([busy, free], 1)).toEqual({ carried: 1, waiting: [busy.vehicleId] });
+    const bought = await park.buy(free, "heatedSeats");
+    expect(await park.stateOf(bought)).toBe("OTAQueue");
+    await obeyTogether([free]);
+    expect(await park.stateOf(bought)).toBe("OTAAttempt");
+    expect(await codesOf(free)).toEqual(["firmware", "heatedSeats"]);
+  });
+
+  test("a batch in which a car speaks twice, one is unknown and one fails takes each as if it were alone", async () => {
+    const [twice, failing] = [await enrolledCar(), await enrolledCar()];
+    await rollOut([twice, failing], 1);
+    const row = await linkRow(twice);
+    const failingRow = await linkRow(failing);
+    const one = (car: Car, seq: number, outcome: Outcome | null, active: Report["active"]) => ({
+      vin: parseVin(car.vin),
+      token: `signed.${seq}.x`,
+      report: {
+        vin: parseVin(car.vin),
+        seq,
+        active,
+        outcome,
+        deferred: null,
+        refused: {},
+        keySetVersion: 1,
+        sentAt: new Date().toISOString(),
+      } satisfies Report,
+    });
+    const now = { version: row.manifest_version, hash: row.manifest_hash };
+    const unknown = { ...twice, vin: "JH4KA7561PC008269" };
+    const answers = await park.platform.db
+      .transaction()
+      .execute((tx) =>
+        park.manifests.ingest(tx, [
+          one(twice, 1, null, { version: 0, hash: emptyManifestHash }),
+          one(failing, 1, failed(failingRow.manifest_version, failingRow.manifest_hash), {
+            version: 0,
+            hash: emptyManifestHash,
+          }),
+          one(unknown, 1, null, now),
+          one(twice, 2, applied(now.version, now.hash), now),
+        ]),
+      );
+    expect(answers).toEqual([
+      { kind: "taken", proved: false, failed: null, converged: false },
+      { kind: "taken", proved: false, failed: "probeFailed", converged: true },
+      { kind: "unknownCar" },
+      { kind: "taken", proved: true, failed: null, converged: true },
+    ]);
   });
 });
 

@@ -1,14 +1,15 @@
 import type { Presence } from "@caas/contract/presence.ts";
-import type { Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
+import { type ChangedMany, changeMany } from "./change-many.ts";
 import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
 import type { EntitlementSource, UnprovedChange } from "./entitlement-source.ts";
 import { failUnproved, planRetryMs, planRetryTimer } from "./fail-unproved.ts";
-import { type Ingested, ingestReport } from "./ingest-report.ts";
+import type { Ingested, Received } from "./ingest-report.ts";
+import { ingestReports } from "./ingest-reports.ts";
 import { type LinkRow, lockLink } from "./link-row.ts";
 
 export type Carried =
@@ -34,8 +35,10 @@ export type Manifests = {
   release(tx: Transaction, vehicleId: string, activationId: string): Promise<void>;
   /** A removal: it never waits, and a change under way goes on in the new version. */
   withdraw(tx: Transaction, vehicleId: string): Promise<void>;
-  /** Takes in one verified report; `token` is kept as the proof. Idempotent by (vehicle, seq). */
-  ingest(tx: Transaction, received: { vin: Vin; report: Report; token: string }): Promise<Ingested>;
+  /** One step of a roll-out: what the entitlements of these cars want now, as one unproved change each. */
+  changeMany(tx: Transaction, vehicleIds: readonly string[]): Promise<ChangedMany>;
+  /** Takes in verified reports; each `token` is kept as the proof. Idempotent by (vehicle, seq). */
+  ingest(tx: Transaction, received: readonly Received[]): Promise<Ingested[]>;
   recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
   /** The link to the broker broke: nobody is known to be online until they say so again. */
   forgetPresence(tx: Transaction): Promise<void>;
@@ -171,13 +174,10 @@ export function createManifests(
           .execute();
     },
 
-    async ingest(tx, received) {
-      return ingestReport(
-        { context, entitlements: entitlements(), keySetVersion: keySetVersion() },
-        tx,
-        received,
-      );
-    },
+    changeMany: (tx, vehicleIds) => changeMany(context, entitlements(), tx, vehicleIds),
+
+    ingest: (tx, received) =>
+      ingestReports({ context, entitlements: entitlements(), keySetVersion: keySetVersion() }, tx, received),
 
     async recordPresence(tx, vin, presence) {
       const row = await tx

@@ -121,6 +121,14 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       unique (vehicle_id, version)
     );
 
+    -- The car's signed proof of a version that nobody paid for by itself: the plan's, or a roll-out's.
+    create table plan_proofs (
+      vehicle_id uuid not null,
+      version integer not null,
+      report text not null,
+      primary key (vehicle_id, version)
+    );
+
     -- Due work of the link as rows that come and go: a manifest to send, or to send again.
     create table manifest_dispatches (
       vehicle_id uuid primary key references vehicles,

@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+import { parseArgs } from "node:util";
+import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
+import type { KeySet } from "@caas/contract/key-set.ts";
+import { prepareKeyFolder } from "./fleet-link/key-folder.ts";
+import { readKeyFolder } from "./fleet-link/key-ring.ts";
+import { graceDays, revokeKey, rotateKeys } from "./fleet-link/rotate-keys.ts";
+
+const help = `caas-keys: the keys that sign what cars are told
+
+  caas-keys init          makes what the folder lacks: root, signing key, key set, certificate authority
+  caas-keys rotate        a new key signs from now on; the old one verifies for ${graceDays} days more
+  caas-keys revoke KID    takes a key out of the set at once; of the current key, a new one takes its place
+  caas-keys show          the key set
+
+A running control plane takes the new set over within a second or two, sends it to every car that is online and,
+before their next manifest, to the others. Each command prints the set in force, as JSON.
+
+Environment
+  KEYS_DIR            the control plane's key folder
+  CAAS_BUSINESS_TIME  as the control plane's
+`;
+
+const usageError = 2;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    options: { help: { type: "boolean", short: "h", default: false } },
+    allowPositionals: true,
+  });
+  if (values.help) return void process.stdout.write(help);
+  const [command, kid, ...rest] = positionals;
+  const folder = process.env.KEYS_DIR;
+  if (folder === undefined || folder === "") return fail("KEYS_DIR: is not set", usageError);
+  if (rest.length > 0 || (kid !== undefined && command !== "revoke"))
+    return fail("too many words", usageError);
+  const clock = businessClockFrom(process.env.CAAS_BUSINESS_TIME || undefined);
+  const work = workOf(command, kid, folder, clock);
+  if (work === undefined)
+    return fail("say one of init, rotate, revoke KID, show; --help explains them", usageError);
+  const keySet = await work();
+  process.stdout.write(`${JSON.stringify({ current: keySet.keys[0]?.kid, ...keySet }, null, 2)}\n`);
+}
+
+function workOf(
+  command: string | undefined,
+  kid: string | undefined,
+  folder: string,
+  clock: Clock,
+): (() => Promise<KeySet>) | undefined {
+  switch (command) {
+    case "init":
+      return async () => {
+        await prepareKeyFolder(folder, clock);
+        return (await readKeyFolder(folder)).keySet;
+      };
+    case "rotate":
+      return () => rotateKeys(folder, clock);
+    case "revoke":
+      return kid === undefined ? undefined : () => revokeKey(folder, clock, kid);
+    case "show":
+      return async () => (await readKeyFolder(folder)).keySet;
+    default:
+      return undefined;
+  }
+}
+
+function fail(message: string, code: number): void {
+  process.stderr.write(`caas-keys: ${message}\n`);
+  process.exitCode = code;
+}
+
+if (import.meta.main)
+  await main().catch((error: unknown) => fail(error instanceof Error ? error.message : String(error), 1));
