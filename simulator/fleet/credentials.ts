@@ -26,18 +26,22 @@ const enrolledAtOnce = 16;
 
 /**
  * Enrols cars over HTTP with keys of their own; a storage that is enrolled already stays as it is.
- * @throws Error at the first car that the control plane refuses or does not answer.
+ * @throws Error naming the first car that the control plane refused or did not answer; the rest is not begun then.
  */
 export async function enrolAll(
   cars: readonly { storage: AgentStorage; package: EnrolmentPackage }[],
   random: () => number,
 ): Promise<void> {
   const waiting = cars.values();
+  const failures: string[] = [];
   async function work(): Promise<void> {
     for (const { storage, package: given } of waiting) {
+      if (failures.length > 0) return;
       const result = await enrol({ package: given, storage, random });
-      if (result.kind !== "enrolled") throw new Error(`${given.vin} was not enrolled: ${result.detail}`);
+      if (result.kind !== "enrolled") failures.push(`${given.vin} was not enrolled: ${result.detail}`);
     }
   }
   await Promise.all(Array.from({ length: enrolledAtOnce }, work));
+  const [failure] = failures;
+  if (failure !== undefined) throw new Error(failure);
 }

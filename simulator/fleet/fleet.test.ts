@@ -17,6 +17,7 @@ import { createTestSigner, entry } from "../../vehicle-agent/testing/test-signer
 import { createFaultCounts, createFaultSchedule, faultKinds } from "../link/fault-schedule.ts";
 import { createLossyLink } from "../link/lossy-link.ts";
 import { createFleet, type Fleet, type FleetOptions } from "./fleet.ts";
+import { readFleetFile } from "./fleet-file.ts";
 import type { CarProfile } from "./profiles.ts";
 import { makeCredentials, type TestCredentials } from "./testing/make-credentials.ts";
 import { type ManifestSender, startManifestSender } from "./testing/manifest-sender.ts";
@@ -260,6 +261,19 @@ describe("a fleet between two runs", () => {
     enrolment.failNext(403);
     const stranger = createFleet({ ...options, storage: "memory" });
     await expect(stranger).rejects.toThrow(`${vin} was not enrolled: as the test wished`);
+    await enrolment.close();
+  });
+
+  test("an enrolment that failed half-way goes on with the same keys in the next run", async () => {
+    const enrolment = await startTestEnrolment(testVin(1), signer, "mqtt://127.0.0.1:1");
+    const options = { packages: [enrolment.package], storage: { folder }, seed: 1 };
+    enrolment.failNext(403);
+    await expect(createFleet(options)).rejects.toThrow("was not enrolled");
+    const [half] = await readFleetFile(join(folder, "fleet.jsonl.gz"));
+    fleet = await createFleet(options);
+    const proof = await fleet.cars.get(testVin(1))?.storage.read("keys/proof.pem");
+    expect(proof).toBeTypeOf("string");
+    expect(half?.car.texts["keys/proof.pem"]).toBe(proof);
     await enrolment.close();
   });
 });

@@ -13,7 +13,7 @@ import { createKeepAliveWheel } from "../link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "../link/light-transport.ts";
 import type { LossyLink } from "../link/lossy-link.ts";
 import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
-import { createCarStorage, createIntern } from "./car-storage.ts";
+import { type CarStorage, createCarStorage, createIntern } from "./car-storage.ts";
 import { type CarCredentials, enrolAll, installCredentials } from "./credentials.ts";
 import { type CarWitness, FleetCar } from "./fleet-car.ts";
 import { countOne, countOutcome, createFleetCounts, type FleetCounts } from "./fleet-counts.ts";
@@ -141,21 +141,13 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
     cars.set(vin, car);
   }
 
-  async function save(): Promise<void> {
-    if (file === null) return;
-    const images = cars.values().map((car) => ({ vin: car.vin, car: car.storage.image() }));
-    await writeFleetFile(file, images);
-  }
-
-  // Enrolment happens once in a car's life: what it gave must not be lost with a run that ends badly.
-  await save();
   return Object.assign(events, {
     cars,
     counts,
     start: () => forEachCar(cars.values(), comingUpAtOnce, (car) => car.wake()),
     async stop() {
       await forEachCar(cars.values(), comingUpAtOnce, (car) => car.sleep());
-      await save();
+      await writeStorages(file, storages);
     },
     until(isReached: () => boolean) {
       if (isReached()) return Promise.resolve();
@@ -171,7 +163,10 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   });
 }
 
-async function assembleStorages(options: FleetOptions, file: string | null) {
+async function assembleStorages(
+  options: FleetOptions,
+  file: string | null,
+): Promise<ReadonlyMap<Vin, CarStorage>> {
   const intern = createIntern();
   const stored = file === null ? [] : await readFleetFile(file);
   const storages = new Map(stored.map(({ vin, car }) => [vin, createCarStorage(intern, car)]));
@@ -181,11 +176,27 @@ async function assembleStorages(options: FleetOptions, file: string | null) {
     await installCredentials(storage, credentials);
     storages.set(credentials.vin, storage);
   }
-  const fresh = (options.packages ?? []).filter(({ vin }) => !storages.has(vin));
-  const enrolling = fresh.map((given) => ({ storage: createCarStorage(intern), package: given }));
-  await enrolAll(enrolling, seededRandom(deriveSeed(options.seed, "enrolment")));
-  for (const { storage, package: given } of enrolling) storages.set(given.vin, storage);
+  // Those of the folder too: an earlier run may have ended between a car's keys and its certificate.
+  const enrolling = (options.packages ?? []).map((given) => {
+    const storage = storages.get(given.vin) ?? createCarStorage(intern);
+    storages.set(given.vin, storage);
+    return { storage, package: given };
+  });
+  try {
+    await enrolAll(enrolling, seededRandom(deriveSeed(options.seed, "enrolment")));
+  } finally {
+    // Whatever came of it: a token is bound to the first keys that the control plane saw with it.
+    await writeStorages(file, storages);
+  }
   return storages;
+}
+
+async function writeStorages(file: string | null, storages: ReadonlyMap<Vin, CarStorage>): Promise<void> {
+  if (file === null) return;
+  await writeFleetFile(
+    file,
+    storages.entries().map(([vin, storage]) => ({ vin, car: storage.image() })),
+  );
 }
 
 /** The `index` of a car decides from which loopback address it comes. */
