@@ -10,6 +10,10 @@ import { createCatalog } from "./features/catalog/catalog.ts";
 import { seedCatalog } from "./features/catalog/seed-catalog.ts";
 import { createDelivery } from "./features/delivery/delivery.ts";
 import { createEntitlements } from "./features/entitlements/entitlements.ts";
+import { createIdentities } from "./features/identities/identities.ts";
+import { revocationChannel } from "./features/identities/revoke.ts";
+import { findOffenders } from "./features/invariants/find-offenders.ts";
+import { invariantRoutes } from "./features/invariants/routes.ts";
 import { drawLinkCode } from "./features/linking/link-code.ts";
 import { createLinking } from "./features/linking/linking.ts";
 import { createMaintenance } from "./features/maintenance/maintenance.ts";
@@ -28,7 +32,7 @@ import { createEnrolment } from "./fleet-link/enrolment.ts";
 import { createFleetLink } from "./fleet-link/fleet-link.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
-import { certificateRoutes, enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
+import { enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -76,7 +80,14 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     logger.warn({ err: error }, "an idle database connection ended"),
   );
   const { db, pool } = opened;
-  const metrics = createMetrics(() => readDepths(pool));
+  const metrics = createMetrics(
+    () => readDepths(pool),
+    async () =>
+      (await findOffenders(db, clock.now())).map(({ invariant, since }) => ({
+        invariant,
+        ageSeconds: (clock.now().getTime() - since.getTime()) / 1_000,
+      })),
+  );
   const publish = createPublish(() => handlers);
   const context: Context = { db, clock, realClock, publish, random, logger };
 
@@ -129,6 +140,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     keyRing,
     databaseUrl: config.DATABASE_URL,
     dispatchChannel,
+    revocationChannel,
     broker: await brokerAccess(config),
     metrics,
   });
@@ -198,6 +210,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     notifications,
     tasks,
     activations,
+    createIdentities(context),
     link,
     { timers: entitlements.timers },
     { timers: manifests.timers },
@@ -218,8 +231,8 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   metricsRoute(server, metrics.render);
   enrolmentRoutes(server, db, enrolment);
   renewalRoutes(server, db, createRenewal(context, { authority, keyRing }));
-  certificateRoutes(context, routing);
   vehicleRoutes(routing);
+  invariantRoutes(context, routing);
   for (const capability of capabilities) capability.addRoutes?.(routing);
 
   const timers = createTimers({

@@ -28,7 +28,16 @@ const noDepths = {
 };
 
 const parts: readonly { part: string; render: () => Promise<string> }[] = [
-  { part: "Control plane", render: async () => (await createMetrics(async () => noDepths).render()).text },
+  {
+    part: "Control plane",
+    render: async () =>
+      (
+        await createMetrics(
+          async () => noDepths,
+          async () => [],
+        ).render()
+      ).text,
+  },
   { part: "Broker", render: () => createBrokerMetrics(0, () => 0).registry.metrics() },
   { part: "Vehicle agent", render: () => createAgentMetrics().registry.metrics() },
 ];

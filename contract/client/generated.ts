@@ -315,6 +315,23 @@ export type EnrolACar200 = {
   broker: EnrolACar200Broker;
 };
 
+export type RenewACertificateBody = {
+  vin: string;
+  /** @maxLength 1000 */
+  tlsPublicKey: string;
+  requestedAt: string;
+  /** @maxLength 200 */
+  tlsProof: string;
+  /** @maxLength 120 */
+  proof: string;
+};
+
+export type RenewACertificate200 = {
+  certificate: string;
+  brokerCa: string;
+  keySet: string;
+};
+
 export type ListVehiclesParams = {
 /**
  * @minimum 1
@@ -751,6 +768,23 @@ export type ListTheActivationsOfAVehicle200 = {
 
 export type CancelAnActivationBody = { [key: string]: unknown };
 
+export type ExplainAnActivation200TimeLineItemDetail = {[key: string]: unknown};
+
+export type ExplainAnActivation200TimeLineItem = {
+  at: string;
+  what: string;
+  by: string;
+  automatic: boolean;
+  detail: ExplainAnActivation200TimeLineItemDetail;
+};
+
+export type ExplainAnActivation200 = {
+  verdict: string;
+  charged: boolean;
+  active: boolean;
+  timeLine: ExplainAnActivation200TimeLineItem[];
+};
+
 export type ReadTheStepsOfAnActivation200StepsItemDetail = {[key: string]: unknown};
 
 export type ReadTheStepsOfAnActivation200StepsItem = {
@@ -770,6 +804,35 @@ export type ReadTheStepsOfAnActivation200StepsItem = {
 
 export type ReadTheStepsOfAnActivation200 = {
   steps: ReadTheStepsOfAnActivation200StepsItem[];
+};
+
+export type RevokeACarOrACertificateBody = {
+  /**
+     * @minLength 3
+     * @maxLength 500
+     */
+  reason: string;
+  serialNumber?: string;
+};
+
+export type RevokeACarOrACertificate200 = {
+  vehicleId: string;
+  /** @nullable */
+  serialNumber: string | null;
+  reason: string;
+  revokedAt: string;
+};
+
+export type ListTheCertificatesOfACar200CertificatesItem = {
+  serialNumber: string;
+  issuedAt: string;
+  notAfter: string;
+  revokedAt: string | null;
+};
+
+export type ListTheCertificatesOfACar200 = {
+  revokedAt: string | null;
+  certificates: ListTheCertificatesOfACar200CertificatesItem[];
 };
 
 export const getEnrolACarUrl = () => {
@@ -806,6 +869,45 @@ return send<EnrolACar200>(getEnrolACarUrl(),
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
     body: JSON.stringify(enrolACarBody)
+  }
+);}
+
+
+
+export const getRenewACertificateUrl = () => {
+
+
+
+
+  return `/api/certificate-renewals`
+}
+
+/**
+ * Gives an enrolled car its next certificate, also when the last one has expired. Both the TLS key that it is for and the proof key that the car enrolled with sign the request. The same request gets the same certificate again; a revoked car, or the key of a revoked certificate, gets none.
+ * @summary Renew a certificate
+ */
+export const renewACertificate = async (renewACertificateBody: RenewACertificateBody, options: Call): Promise<RenewACertificate200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<RenewACertificate200>(getRenewACertificateUrl(),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(renewACertificateBody)
   }
 );}
 
@@ -1842,6 +1944,33 @@ return send<Activation>(getCancelAnActivationUrl(activationId),
 
 
 
+export const getExplainAnActivationUrl = (activationId: string,) => {
+
+
+
+
+  return `/api/activations/${encodeURIComponent(String(activationId))}/explanation`
+}
+
+/**
+ * Why it was or was not charged and activated: one sentence, and everything that happened, in order.
+ *
+ * For admin, support, sales (dealership), customer (own).
+ * @summary Explain an activation
+ */
+export const explainAnActivation = async (activationId: string, options: Call): Promise<ExplainAnActivation200> => {
+
+  return send<ExplainAnActivation200>(getExplainAnActivationUrl(activationId),
+  {
+    ...options,
+    method: 'GET'
+
+
+  }
+);}
+
+
+
 export const getReadTheStepsOfAnActivationUrl = (activationId: string,) => {
 
 
@@ -1859,6 +1988,73 @@ export const getReadTheStepsOfAnActivationUrl = (activationId: string,) => {
 export const readTheStepsOfAnActivation = async (activationId: string, options: Call): Promise<ReadTheStepsOfAnActivation200> => {
 
   return send<ReadTheStepsOfAnActivation200>(getReadTheStepsOfAnActivationUrl(activationId),
+  {
+    ...options,
+    method: 'GET'
+
+
+  }
+);}
+
+
+
+export const getRevokeACarOrACertificateUrl = (vehicleId: string,) => {
+
+
+
+
+  return `/api/vehicles/${encodeURIComponent(String(vehicleId))}/revocation`
+}
+
+/**
+ * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity.
+ *
+ * For admin.
+ * @summary Revoke a car or a certificate
+ */
+export const revokeACarOrACertificate = async (vehicleId: string,
+    revokeACarOrACertificateBody: RevokeACarOrACertificateBody, options: Call): Promise<RevokeACarOrACertificate200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<RevokeACarOrACertificate200>(getRevokeACarOrACertificateUrl(vehicleId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(revokeACarOrACertificateBody)
+  }
+);}
+
+
+
+export const getListTheCertificatesOfACarUrl = (vehicleId: string,) => {
+
+
+
+
+  return `/api/vehicles/${encodeURIComponent(String(vehicleId))}/certificates`
+}
+
+/**
+ * For admin, support.
+ * @summary List the certificates of a car
+ */
+export const listTheCertificatesOfACar = async (vehicleId: string, options: Call): Promise<ListTheCertificatesOfACar200> => {
+
+  return send<ListTheCertificatesOfACar200>(getListTheCertificatesOfACarUrl(vehicleId),
   {
     ...options,
     method: 'GET'

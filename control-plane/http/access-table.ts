@@ -87,6 +87,8 @@ export const accessTable: Readonly<Record<string, Access>> = {
   "GET /api/vehicles/:vehicleId/activations": { kind: "roles", roles: everyoneRelated },
   "GET /api/activations/:activationId": { kind: "roles", roles: everyoneRelated },
   "POST /api/activations/:activationId/cancellation": { kind: "roles", roles: { customer: "own" } },
+  "GET /api/activations/:activationId/explanation": { kind: "roles", roles: everyoneRelated },
+  "GET /api/invariants": { kind: "roles", roles: { admin: "any", support: "any" } },
   "GET /api/activations/:activationId/steps": { kind: "roles", roles: everyoneRelated },
 
   "GET /api/catalog/services": {

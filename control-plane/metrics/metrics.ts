@@ -29,7 +29,15 @@ export type Depths = {
 
 const latencyBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300];
 
-export function createMetrics(readDepths: () => Promise<Depths>): ControlPlaneMetrics {
+/** Who breaks a promise now: read from the database when it is asked for. */
+export type Violation = { invariant: string; ageSeconds: number };
+
+const watchedInvariants = ["moneyWithoutService", "serviceWithoutMoney"] as const;
+
+export function createMetrics(
+  readDepths: () => Promise<Depths>,
+  readViolations: () => Promise<readonly Violation[]>,
+): ControlPlaneMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -125,8 +133,26 @@ export function createMetrics(readDepths: () => Promise<Depths>): ControlPlaneMe
     registers,
   });
 
+  const violations = new Gauge({
+    name: "caas_invariant_violations",
+    help: "Activations with money without service, or service without money; 0 at all times",
+    labelNames: ["invariant"],
+    registers,
+  });
+  const oldestViolation = new Gauge({
+    name: "caas_invariant_oldest_seconds",
+    help: "Age of the oldest such activation",
+    labelNames: ["invariant"],
+    registers,
+  });
+
   async function fillGauges(): Promise<void> {
-    const depths = await readDepths();
+    const [depths, broken] = await Promise.all([readDepths(), readViolations()]);
+    for (const invariant of watchedInvariants) {
+      const ages = broken.filter((one) => one.invariant === invariant).map((one) => one.ageSeconds);
+      violations.set({ invariant }, ages.length);
+      oldestViolation.set({ invariant }, Math.max(0, ...ages));
+    }
     for (const gauge of [jobs, states, tasks, notifications]) gauge.reset();
     for (const row of depths.jobs) {
       jobs.set({ task: row.task, status: "waiting" }, row.waiting);

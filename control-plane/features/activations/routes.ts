@@ -5,6 +5,7 @@ import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
+import { explain } from "./explain.ts";
 import { selectService } from "./select-service.ts";
 
 const attemptSchema = z.object({
@@ -191,6 +192,40 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
       const [activation] = await readActivations(tx, { id: params.activationId });
       if (activation === undefined) throw new Error("an activation just cancelled is not found");
       return { kind: "done", answer: activation };
+    },
+  });
+
+  addQuery(routing, {
+    url: "/api/activations/:activationId/explanation",
+    tag: "services",
+    summary: "Explain an activation",
+    description:
+      "Why it was or was not charged and activated: one sentence, and everything that happened, in order.",
+    params: activationParams,
+    answer: z.object({
+      verdict: z.string(),
+      charged: z.boolean(),
+      active: z.boolean(),
+      timeLine: z.array(
+        z.object({
+          at: z.iso.datetime(),
+          what: z.string(),
+          by: z.string(),
+          automatic: z.boolean(),
+          detail: z.record(z.string(), z.unknown()),
+        }),
+      ),
+    }),
+    async run(db, { params }) {
+      const explanation = await explain(db, params.activationId);
+      if (explanation === undefined) return refuse("notFound", "there is no such activation");
+      return {
+        kind: "done",
+        answer: {
+          ...explanation,
+          timeLine: explanation.timeLine.map((moment) => ({ ...moment, at: moment.at.toISOString() })),
+        },
+      };
     },
   });
 

@@ -407,19 +407,17 @@ describe("many cars at once", () => {
     });
     const now = { version: row.manifest_version, hash: row.manifest_hash };
     const unknown = { ...twice, vin: "JH4KA7561PC008269" };
-    const answers = await park.platform.db
-      .transaction()
-      .execute((tx) =>
-        park.manifests.ingest(tx, [
-          one(twice, 1, null, { version: 0, hash: emptyManifestHash }),
-          one(failing, 1, failed(failingRow.manifest_version, failingRow.manifest_hash), {
-            version: 0,
-            hash: emptyManifestHash,
-          }),
-          one(unknown, 1, null, now),
-          one(twice, 2, applied(now.version, now.hash), now),
-        ]),
-      );
+    const answers = await park.platform.db.transaction().execute((tx) =>
+      park.manifests.ingest(tx, [
+        one(twice, 1, null, { version: 0, hash: emptyManifestHash }),
+        one(failing, 1, failed(failingRow.manifest_version, failingRow.manifest_hash), {
+          version: 0,
+          hash: emptyManifestHash,
+        }),
+        one(unknown, 1, null, now),
+        one(twice, 2, applied(now.version, now.hash), now),
+      ]),
+    );
     expect(answers).toEqual([
       { kind: "taken", proved: false, failed: null, converged: false },
       { kind: "taken", proved: false, failed: "probeFailed", converged: true },

@@ -1,0 +1,88 @@
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CarPark, createCarPark } from "../../testing/car-park.ts";
+import { type Staff, seedStaff } from "../../testing/people.ts";
+
+let park: CarPark;
+let staff: Staff;
+beforeAll(async () => {
+  park = await createCarPark();
+  staff = await seedStaff(park.platform);
+});
+afterAll(() => park?.close());
+
+const urlOf = (vehicleId: string) => `/api/vehicles/${vehicleId}/revocation`;
+
+async function brokerMetric(line: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${park.broker.metricsPort}/metrics`)).text();
+  return Number(new RegExp(`^${line} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
+}
+
+describe("faults 13: a car that an administrator revokes", () => {
+  test("is off the broker well within 60 s and stays off; another car goes on; who did it is written down", async () => {
+    const [car, other] = [await park.addCar(), await park.addCar()];
+    const disconnected = once(car.agent(), "disconnected");
+    const askedAtMs = performance.now();
+    const reason = "reported stolen";
+    const answer = await staff.admin.post(urlOf(car.vehicleId), { reason });
+    expect([answer.status, answer.body]).toMatchObject([
+      200,
+      { vehicleId: car.vehicleId, reason, serialNumber: null },
+    ]);
+    await disconnected;
+    expect(performance.now() - askedAtMs).toBeLessThan(5_000);
+    // Its agent tries to come back by itself, and is refused.
+    await once(car.agent(), "disconnected");
+    expect(car.agent().state().connected).toBe(false);
+    expect(await brokerMetric('caas_broker_connections_cut_total\\{reason="revoked"\\}')).toBe(1);
+    expect(other.agent().state().connected).toBe(true);
+    await park.platform.waitUntil("it is known to be offline", async () => {
+      const row = await park.platform.db
+        .selectFrom("vehicle_links")
+        .select("presence")
+        .where("vehicle_id", "=", car.vehicleId)
+        .executeTakeFirst();
+      return row?.presence === "offline" ? true : undefined;
+    });
+    const steps = await park.platform.db
+      .selectFrom("steps")
+      .select(["event", "actor_kind", "actor_id", "automatic"])
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("event", "=", "identityRevoked")
+      .execute();
+    expect(steps).toEqual([
+      { event: "identityRevoked", actor_kind: "staff", actor_id: staff.admin.userId, automatic: false },
+    ]);
+  });
+
+  test("revoked twice it is revoked once, and its list shows when", async () => {
+    const car = await park.addCar({ online: false });
+    const first = await staff.admin.post(urlOf(car.vehicleId), { reason: "written off" });
+    const second = await staff.admin.post(urlOf(car.vehicleId), { reason: "again" });
+    expect(second.body).toEqual(first.body);
+    const { body } = await staff.support.get(`/api/vehicles/${car.vehicleId}/certificates`);
+    expect(body).toMatchObject({
+      revokedAt: first.text("revokedAt"),
+      certificates: [{ serialNumber: expect.stringMatching(/^[0-9a-f]+$/), revokedAt: null }],
+    });
+  });
+
+  test("one certificate of a car is revoked by its serial number; a foreign one is refused", async () => {
+    const [car, other] = [await park.addCar({ online: false }), await park.addCar({ online: false })];
+    const list = async (vehicleId: string) =>
+      (await staff.admin.get(`/api/vehicles/${vehicleId}/certificates`)).body;
+    const serialOf = (body: unknown) => /"serialNumber":"([0-9a-f]+)"/.exec(JSON.stringify(body))?.[1] ?? "";
+    const serialNumber = serialOf(await list(car.vehicleId));
+    const answer = await staff.admin.post(urlOf(car.vehicleId), {
+      reason: "key copied in a workshop",
+      serialNumber: `00${serialNumber.toUpperCase()}`,
+    });
+    expect([answer.status, answer.body]).toMatchObject([200, { serialNumber }]);
+    expect(await list(car.vehicleId)).toMatchObject({
+      revokedAt: null,
+      certificates: [{ serialNumber, revokedAt: answer.text("revokedAt") }],
+    });
+    const foreign = { reason: "mistaken", serialNumber: serialOf(await list(other.vehicleId)) };
+    expect((await staff.admin.post(urlOf(car.vehicleId), foreign)).status).toBe(422);
+  });
+});

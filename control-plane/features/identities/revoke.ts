@@ -1,0 +1,85 @@
+import { sql } from "kysely";
+import { type Refusal, refuse } from "../../http/refusal.ts";
+import { type Actor, actorId } from "../../lifecycle/actor.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import { recordStep } from "../../lifecycle/record-step.ts";
+import type { Reader, Transaction } from "../../store/database.ts";
+import { newId } from "../../store/ids.ts";
+
+/** Rung, without content, when somebody was shut out. */
+export const revocationChannel = "caas_revocations";
+
+export type Revoked = { serialNumber: string | null; reason: string; revokedAt: Date };
+
+/**
+ * Shuts a car out, or one certificate of it. What is bought for it stays as it is: who may not connect is one
+ * question, what a customer is entitled to another. Revoking twice is the same as once.
+ */
+export async function revoke(
+  context: Context,
+  tx: Transaction,
+  asked: { vehicleId: string; serialNumber: string | null; reason: string; actor: Actor },
+): Promise<{ kind: "revoked"; revocation: Revoked } | Refusal> {
+  const { vehicleId, serialNumber, reason, actor } = asked;
+  const vehicle = await tx
+    .selectFrom("vehicles")
+    .select("vin")
+    .where("id", "=", vehicleId)
+    .forUpdate()
+    .executeTakeFirst();
+  if (vehicle === undefined || vehicle.vin === null)
+    return refuse("conflict", "the car has no identity yet: no VIN was assigned to it");
+  if (serialNumber !== null) {
+    const certificate = await tx
+      .selectFrom("certificates")
+      .select("serial_number")
+      .where("vehicle_id", "=", vehicleId)
+      .where("serial_number", "=", serialNumber)
+      .executeTakeFirst();
+    if (certificate === undefined)
+      return refuse("unknownChoice", "the car has no certificate of that serial number", {
+        field: "body.serialNumber",
+      });
+  }
+  const known = (await listRevocations(tx, vehicleId)).find((one) => one.serialNumber === serialNumber);
+  if (known !== undefined) return { kind: "revoked", revocation: known };
+
+  const revokedAt = context.clock.now();
+  await tx.updateTable("revocation_list").set({ version: sql`version + 1` }).execute();
+  await tx
+    .insertInto("revocations")
+    .values({
+      id: newId(),
+      vehicle_id: vehicleId,
+      vin: vehicle.vin,
+      serial_number: serialNumber,
+      reason,
+      revoked_by: actorId(actor),
+      revoked_at: revokedAt,
+    })
+    .execute();
+  await recordStep(tx, {
+    vehicleId,
+    event: serialNumber === null ? "identityRevoked" : "certificateRevoked",
+    automation: null,
+    actor,
+    at: revokedAt,
+    detail: { reason, ...(serialNumber === null ? {} : { serialNumber }) },
+  });
+  await sql`select pg_notify(${revocationChannel}, '')`.execute(tx);
+  return { kind: "revoked", revocation: { serialNumber, reason, revokedAt } };
+}
+
+export async function listRevocations(reader: Reader, vehicleId: string): Promise<Revoked[]> {
+  const rows = await reader
+    .selectFrom("revocations")
+    .select(["serial_number", "reason", "revoked_at"])
+    .where("vehicle_id", "=", vehicleId)
+    .orderBy("revoked_at")
+    .execute();
+  return rows.map((row) => ({
+    serialNumber: row.serial_number,
+    reason: row.reason,
+    revokedAt: row.revoked_at,
+  }));
+}
