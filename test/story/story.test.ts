@@ -51,12 +51,13 @@ async function readExpediente({ customer, expedienteId }: BuiltCar) {
     status: z.string(),
     reservationCents: z.int(),
     payments: z.array(z.object({ paymentId: z.string(), kind: z.string(), status: z.string() })),
+    activations: z.array(z.looseObject({ state: z.string() })),
     delivery: z.looseObject({ status: z.string(), receivedBy: z.string().nullable() }).nullable(),
   });
   return customer.get(`/api/expedientes/${expedienteId}`, schema);
 }
 
-test("the story: from a sale to a paid service switched on in the car (LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14 VA15, SA1 SA2 SA3 SA6 SA9 SA10 SA17)", {
+test("the story: from a sale to a paid service switched on in the car (DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14 VA15, SA1 SA2 SA3 SA6 SA9 SA10 SA17)", {
   timeout: 90_000,
 }, async () => {
   const telling = await stage.tell();
@@ -191,7 +192,7 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   await bought.feed.stop();
 });
 
-test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest (SA7 SA8, DE6)", {
+test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente says so (SA7 SA8, DE6, DA26)", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -213,6 +214,7 @@ test("the service payment is refused: PaymentFailed, and nothing of it is in the
     heldCents: 0,
     capturedCents: 0,
   });
+  expect((await readExpediente(bought)).activations).toMatchObject([{ state: "PaymentFailed" }]);
   await bought.feed.stop();
 });
 
