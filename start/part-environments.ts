@@ -1,4 +1,5 @@
-import type { ServiceCertificates } from "@caas/control-plane/fleet-link/certificate-authority.ts";
+import { join } from "node:path";
+import type { PreparedFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
 import type { Ports } from "./ports.ts";
 import type { Secrets } from "./secrets.ts";
 
@@ -108,9 +109,9 @@ export function standInsEnvironment(installation: Installation, folder: string):
 
 export function brokerEnvironment(
   installation: Installation,
-  certificates: ServiceCertificates,
+  certificates: PreparedFolder,
 ): Record<string, string> {
-  const { ports } = installation;
+  const { ports, dataDir } = installation;
   return {
     ...timeOf(installation),
     BROKER_TCP_PORT: String(ports.mqtt),
@@ -121,6 +122,8 @@ export function brokerEnvironment(
     BROKER_TLS_CERT_FILE: certificates.broker.certificateFile,
     BROKER_TLS_CLIENT_CA_FILE: certificates.caFile,
     BROKER_METRICS_PORT: String(ports.brokerMetrics),
+    BROKER_ROOT_PUBLIC_KEY_FILE: certificates.rootPublicKeyFile,
+    BROKER_STATE_DIR: join(dataDir, "broker"),
     BROKER_CAR_SECRET: secretOf(installation, "BROKER_CAR_SECRET"),
     BROKER_CONTROL_PLANE_PASSWORD: secretOf(installation, "BROKER_CONTROL_PLANE_PASSWORD"),
   };

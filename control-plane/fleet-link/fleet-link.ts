@@ -12,7 +12,7 @@ import { createIngester, type FromCar } from "./ingester.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { createKeySpreader } from "./key-spreader.ts";
 import { createMqttLink, type LinkTls } from "./mqtt-link.ts";
-import { createRevocationPublisher, revocationChannel } from "./revocations.ts";
+import { createRevocationPublisher } from "./revocations.ts";
 
 /** What the link asks of the manifest engine. */
 export type Engine = {
@@ -28,6 +28,8 @@ export type FleetLinkOptions = {
   databaseUrl: string;
   /** The channel that is rung when a manifest is due. */
   dispatchChannel: string;
+  /** The channel that is rung when a car or a certificate was revoked. */
+  revocationChannel: string;
   broker: {
     url: string;
     clientId: string;
@@ -93,7 +95,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   const revocations = createRevocationPublisher(context, { keyRing, link });
   const revocationListener = createNotifyListener({
     url: options.databaseUrl,
-    channel: revocationChannel,
+    channel: options.revocationChannel,
     onRing: () => revocations.publish(),
     logger,
   });

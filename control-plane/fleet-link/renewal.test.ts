@@ -5,9 +5,9 @@ import { verifyKeySet } from "@caas/contract/key-set.ts";
 import { makeRenewalRequest, type RenewalRequest } from "@caas/contract/renewal.ts";
 import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { revoke } from "../features/identities/revoke.ts";
 import { newId } from "../store/ids.ts";
 import { type CarPark, createCarPark } from "../testing/car-park.ts";
-import { revoke } from "./revocations.ts";
 
 let park: CarPark;
 beforeAll(async () => {

@@ -16,6 +16,8 @@ import type { Activations } from "../features/activations/activations.ts";
 import { createActivations } from "../features/activations/activations.ts";
 import { selectService } from "../features/activations/select-service.ts";
 import { createEntitlements, type Entitlements } from "../features/entitlements/entitlements.ts";
+import { createIdentities } from "../features/identities/identities.ts";
+import { revocationChannel } from "../features/identities/revoke.ts";
 import { dispatchChannel } from "../features/manifests/change-manifest.ts";
 import { createManifests, type Manifests } from "../features/manifests/manifests.ts";
 import { openCertificateAuthority } from "../fleet-link/certificate-authority.ts";
@@ -23,7 +25,7 @@ import { createRenewal } from "../fleet-link/certificates.ts";
 import { createEnrolment, type Enrolment } from "../fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLink } from "../fleet-link/fleet-link.ts";
 import { type KeyRing, openKeyRing } from "../fleet-link/key-ring.ts";
-import { certificateRoutes, enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
+import { enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
 import { newId } from "../store/ids.ts";
 import { createTestPlatform, type TestPlatform } from "./harness.ts";
 
@@ -180,8 +182,10 @@ export async function createCarPark(): Promise<CarPark> {
   });
   enrolmentRoutes(platform.server, db, enrolment);
   renewalRoutes(platform.server, db, createRenewal(context, { authority, keyRing }));
-  certificateRoutes(context, platform.routing);
-  createAccounts(context, { sendCredentials: async () => ({ providerId: "none" }) }).addRoutes?.(platform.routing);
+  createIdentities(context).addRoutes?.(platform.routing);
+  createAccounts(context, { sendCredentials: async () => ({ providerId: "none" }) }).addRoutes?.(
+    platform.routing,
+  );
   controlPlaneUrl.current = await platform.listen();
   const { databaseUrl } = platform;
   const link = createFleetLink(context, {
@@ -189,6 +193,7 @@ export async function createCarPark(): Promise<CarPark> {
     keyRing,
     databaseUrl,
     dispatchChannel,
+    revocationChannel,
     broker: {
       url: brokerUrl,
       clientId: "control-plane-test",

@@ -16,6 +16,8 @@ const whatToDo: Readonly<Record<ErrorCode, string>> = {
   unknownChoice: "Choose from the catalogue; `errors` names the field.",
   signatureInvalid: "Compare the secret on both sides, and the sender's clock.",
   tokenInvalid: "Use the token of this very car, with the keys it was first used with.",
+  identityRevoked:
+    "The car, or the TLS key it shows, was revoked by an administrator: it gets no certificate any more. Nothing that the car does changes that.",
   tooManyRequests: "Wait as long as `detail` says.",
   payloadTooLarge: "Send less: a body holds at most 64 KiB.",
   unsupportedMediaType: "Send `Content-Type: application/json`.",
