@@ -12,7 +12,7 @@ import { readSlotFiles } from "./slots.ts";
 import { openDirectoryStorage } from "./storage.ts";
 import { startTestBroker, type TestBroker } from "./testing/test-broker.ts";
 import { startTestEnrolment, type TestEnrolment } from "./testing/test-enrolment.ts";
-import { createTestSigner, entry, testVin } from "./testing/test-signer.ts";
+import { createTestSigner, entry, otherVin, testVin } from "./testing/test-signer.ts";
 
 // The program itself, in processes of its own, killed for real.
 
@@ -158,6 +158,33 @@ describe("the program caas-agent", () => {
     expect(code).toBe(1);
     expect(errors).toContain(words);
     expect(errors).not.toContain("    at ");
+  });
+
+  test("two agents on one folder: the second is told so, and a killed one leaves no lock behind", async () => {
+    const first = runCar();
+    await first.ready;
+    const second = await runCar().ended;
+    expect(second).toMatchObject({ code: 1 });
+    expect(second.errors).toContain("is in use by another agent");
+    first.child.kill("SIGKILL");
+    await first.ended;
+    const third = runCar();
+    expect((await third.ready).vin).toBe(testVin);
+  });
+
+  test("a port that is taken ends the program, and not the car's word", async () => {
+    const first = runCar();
+    const { addresses } = await first.ready;
+    const other = await startTestEnrolment(otherVin, signer, broker.url);
+    await writeFile(join(root, "other.json"), JSON.stringify(other.package));
+    const second = runCar({ CAAS_AGENT_HTTP_PORT: new URL(addresses.http).port }, [
+      "run",
+      ...["--data", join(root, "other"), "--package", join(root, "other.json")],
+    ]);
+    const { code, errors } = await second.ended;
+    await other.close();
+    expect(code).toBe(1);
+    expect(errors).toContain("EADDRINUSE");
   });
 
   test("a package that is none is refused by name of its field", async () => {

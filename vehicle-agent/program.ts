@@ -8,7 +8,8 @@ import { createCertificateKeeper } from "./certificate-keeper.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
 import { enrol } from "./enrol.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
-import { startHttpServer } from "./http.ts";
+import { type FolderLock, lockFolder } from "./folder-lock.ts";
+import { type AgentHttpServer, startHttpServer } from "./http.ts";
 import { type CarIdentity, loadIdentity } from "./identity.ts";
 import { createAgentMetrics } from "./metrics.ts";
 import { createMqttTransport } from "./mqtt-transport.ts";
@@ -21,7 +22,19 @@ export async function enrolFolder(
   packageFile: string,
   signal: AbortSignal,
 ): Promise<CarIdentity> {
-  return enrolStorage(await openDirectoryStorage(dataDir), packageFile, signal);
+  const storage = await openDirectoryStorage(dataDir);
+  const lock = await takeLock(dataDir);
+  try {
+    return await enrolStorage(storage, packageFile, signal);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function takeLock(dataDir: string): Promise<FolderLock> {
+  const lock = await lockFolder(dataDir);
+  if (lock === null) throw new ProgramError(`${dataDir} is in use by another agent`);
+  return lock;
 }
 
 async function enrolStorage(
@@ -73,13 +86,26 @@ export type RunOptions = {
   onReady: (ready: { vin: string; addresses: { http?: string; local?: string } }) => void;
 };
 
-/** Runs the agent of one car until `signal`; resolves when it has said goodbye. */
-export async function runAgent({ config, dataDir, packageFile, signal, onReady }: RunOptions): Promise<void> {
+/**
+ * Runs the agent of one car until `signal`; resolves when it has said goodbye.
+ * @throws ProgramError where another agent has the folder, or enrolment does not succeed.
+ */
+export async function runAgent(options: RunOptions): Promise<void> {
+  const storage = await openDirectoryStorage(options.dataDir);
+  const lock = await takeLock(options.dataDir);
+  try {
+    await runLocked(storage, options);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function runLocked(storage: AgentStorage, options: RunOptions): Promise<void> {
+  const { config, dataDir, packageFile, signal, onReady } = options;
   const logger = pino(
     { level: config.LOG_LEVEL, base: undefined },
     pino.destination({ dest: 2, sync: true }),
   );
-  const storage = await openDirectoryStorage(dataDir);
   const enrolled = await loadIdentity(storage);
   if (enrolled === null && packageFile === undefined)
     throw new ProgramError(`${dataDir} is not enrolled: name the enrolment package with --package`);
@@ -119,15 +145,19 @@ export async function runAgent({ config, dataDir, packageFile, signal, onReady }
   });
   const addresses: { http?: string; local?: string } = {};
   if (adapters.url !== null) addresses.local = adapters.url;
+  let http: AgentHttpServer | null = null;
   agent.once("connected", () => onReady({ vin: identity.vin, addresses }));
-  await agent.start();
-  const http =
-    config.CAAS_AGENT_HTTP_PORT === undefined
-      ? null
-      : await startHttpServer(config.CAAS_AGENT_HTTP_PORT, agent, metrics);
-  if (http !== null) addresses.http = http.url;
-  await ended;
-  await http?.close();
-  await agent.stop();
-  await adapters.close();
+  try {
+    await agent.start();
+    const port = config.CAAS_AGENT_HTTP_PORT;
+    if (port !== undefined) {
+      http = await startHttpServer(port, agent, metrics);
+      addresses.http = http.url;
+    }
+    await ended;
+  } finally {
+    await http?.close();
+    await agent.stop();
+    await adapters.close();
+  }
 }
