@@ -252,7 +252,9 @@ describe("what it says about itself", () => {
     await car.publishAsync(topicOf(vin, "report"), "x", { qos: 1 });
     expect(await read('caas_broker_messages_published_total{kind="report"}')).toBe(1);
     await subackCodes(car, ["#"]);
-    expect(await read('caas_broker_subscriptions_refused_total{identity="car"}')).toBe(1);
+    expect(await read('caas_broker_subscriptions_refused_total{identity="car",reason="not-allowed"}')).toBe(
+      1,
+    );
     const closed = closeOf(car);
     car.publish(topicOf(vin, "manifest"), "x");
     await closed;

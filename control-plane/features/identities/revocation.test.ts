@@ -1,5 +1,11 @@
 import { once } from "node:events";
+import { createBroker } from "@caas/broker/broker.ts";
+import { carPassword } from "@caas/contract/car-password.ts";
+import { parseVin } from "@caas/contract/vin.ts";
+import { connectAsync } from "mqtt";
+import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createFleetLink } from "../../fleet-link/fleet-link.ts";
 import { type CarPark, createCarPark } from "../../testing/car-park.ts";
 import { type Staff, seedStaff } from "../../testing/people.ts";
 
@@ -53,6 +59,50 @@ describe("faults 13: a car that an administrator revokes", () => {
     expect(steps).toEqual([
       { event: "identityRevoked", actor_kind: "staff", actor_id: staff.admin.userId, automatic: false },
     ]);
+  });
+
+  test("a broker that is started anew, and knows of nobody, cuts it as soon as the control plane connects", async () => {
+    const car = await park.addCar({ online: false });
+    await staff.admin.post(urlOf(car.vehicleId), { reason: "reported stolen" });
+    const secrets = {
+      carSecret: "the cars' secret, 16 or more",
+      controlPlanePassword: "sixteen characters or more",
+    };
+    const logger = pino({ level: "silent" });
+    const broker = createBroker({
+      policy: "fleet",
+      tcp: { host: "127.0.0.1", port: 0 },
+      passwords: secrets,
+      now: () => new Date(),
+      log: logger,
+      rootPublicKey: park.keyRing.rootPublicKey,
+    });
+    const url = `mqtt://127.0.0.1:${(await broker.start()).tcpPort}`;
+    const thief = await connectAsync(url, {
+      clientId: car.vin,
+      username: car.vin,
+      password: carPassword(secrets.carSecret, parseVin(car.vin)),
+      reconnectPeriod: 0,
+    });
+    const cut = new Promise<void>((resolve) => thief.once("close", () => resolve()));
+    const link = createFleetLink(park.platform.context, {
+      engine: park.manifests,
+      keyRing: park.keyRing,
+      databaseUrl: park.platform.databaseUrl,
+      dispatchChannel: "unused",
+      revocationChannel: "unused",
+      broker: {
+        url,
+        clientId: "control-plane-2",
+        username: "control-plane",
+        password: secrets.controlPlanePassword,
+        tls: null,
+      },
+    });
+    await link.start();
+    await cut;
+    await link.stop();
+    await broker.stop();
   });
 
   test("revoked twice it is revoked once, and its list shows when", async () => {
