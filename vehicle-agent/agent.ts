@@ -27,9 +27,9 @@ import { createSerialQueue } from "./serial-queue.ts";
 import type { AgentStorage } from "./storage.ts";
 import { createTelemetry, type TelemetryDuty } from "./telemetry.ts";
 import { openTelemetryBuffer } from "./telemetry-buffer.ts";
-import { nextTermEnd } from "./terms.ts";
 import type { CarTransport } from "./transport.ts";
 import { createTrustedTime } from "./trusted-time.ts";
+import { createWaitingWork, type WaitingWork } from "./waiting-work.ts";
 import { createWakeUps } from "./wake-ups.ts";
 
 export type AgentOptions = {
@@ -72,15 +72,13 @@ export type Agent = EventEmitter<AgentEvents> & {
 
 /** Messages that wait while one is processed; all of them can be sent again, so more is refused. */
 const longestInbox = 64;
-/** How long after a failed removal of an ended entry it is tried again (business time). */
-const termRetryMs = 600_000;
-
 type Running = AgentParts & {
   reporter: Reporter;
   progress: Progress;
   takeMessage: MessageTaker;
   renewal: CertificateRenewal | null;
   telemetry: TelemetryDuty | null;
+  waitingWork: WaitingWork;
 };
 
 /** One car's agent. Nothing happens before `start`, and an agent starts once. */
@@ -137,43 +135,14 @@ export function createAgent(options: AgentOptions): Agent {
       case "refusals":
         return car.reporter.tellRefusals();
       case "termEnd":
-        return removeEnded(car);
+        return car.waitingWork.removeEnded();
       case "deferral":
-        return rejudge(car);
+        return car.waitingWork.rejudge();
       case "telemetry":
         return car.telemetry?.read();
       case "backlog":
         return car.telemetry?.sendBacklog();
     }
-  }
-
-  function scheduleTermEnd({ journal, time }: Running, earliestMs = 0): void {
-    const end = nextTermEnd(journal.record.terms);
-    if (end === null) wakeUps.clear("termEnd");
-    else wakeUps.set("termEnd", Math.max(earliestMs, end.getTime() - time.now().getTime()));
-  }
-
-  async function removeEnded(car: Running): Promise<void> {
-    let isChanged = false;
-    const isNew = await car.progress.follow(async () => {
-      isChanged = await car.applier.removeEnded();
-    });
-    scheduleTermEnd(car, isChanged ? 0 : termRetryMs);
-    if (isChanged) events.emit("termEnded");
-    if (isChanged || isNew) await car.reporter.send();
-  }
-
-  async function rejudge(car: Running): Promise<void> {
-    if (!(await car.progress.follow(() => car.applier.rejudge()))) return;
-    scheduleTermEnd(car);
-    await car.reporter.send();
-  }
-
-  /** Something in the car is another way than before: what waits for that is looked at again. */
-  async function noticeConditions(car: Running): Promise<void> {
-    await rejudge(car);
-    const end = nextTermEnd(car.journal.record.terms);
-    if (end !== null && end.getTime() <= car.time.now().getTime()) await removeEnded(car);
   }
 
   async function assemble(): Promise<Running> {
@@ -199,7 +168,7 @@ export function createAgent(options: AgentOptions): Agent {
         const taken = queue.offer(() =>
           guarded(async (car) => {
             await car.takeMessage(topic, payload, arrivedMs);
-            scheduleTermEnd(car);
+            car.waitingWork.scheduleTermEnd();
           }),
         );
         if (!taken && !isStopped) reporter.refuse("link.overload");
@@ -273,7 +242,8 @@ export function createAgent(options: AgentOptions): Agent {
       reporter,
       progress,
     };
-    return { ...all, takeMessage: createMessageTaker(all) };
+    const waitingWork = createWaitingWork(all);
+    return { ...all, waitingWork, takeMessage: createMessageTaker(all) };
   }
 
   /** @throws what keeps the car from knowing its own state; one that refuses its configuration still connects. */
@@ -287,7 +257,7 @@ export function createAgent(options: AgentOptions): Agent {
       });
       await car.progress.follow(() => applier.removeEnded());
       await car.progress.follow(() => applier.rejudge());
-      scheduleTermEnd(car);
+      car.waitingWork.scheduleTermEnd();
       await adapter.show?.(car.screen.shown(car.time.now()));
     } catch (error) {
       if (!(error instanceof PowerLoss)) throw error;
@@ -308,7 +278,7 @@ export function createAgent(options: AgentOptions): Agent {
         isNoticing = true;
         void queue.run(() => {
           isNoticing = false;
-          return guarded(noticeConditions);
+          return guarded((car) => car.waitingWork.noticeConditions());
         });
       });
       parts.telemetry?.start();

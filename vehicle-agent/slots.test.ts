@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { manifestHash } from "@caas/contract/manifest.ts";
+import { manifestEntrySchema, manifestHash } from "@caas/contract/manifest.ts";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readSlotFiles, type SlotFiles, slotFilesOf } from "./slots.ts";
@@ -73,11 +73,20 @@ describe("the files of a slot", () => {
     expect(reading.hash).not.toBe(manifestHash([base, seats]));
   });
 
+  test('a key "__proto__" is left behind at the door, so that it cannot differ between hash and disk', () => {
+    const configuration = JSON.parse('{"a":[{"__proto__":0,"b":1}]}');
+    const received = manifestEntrySchema.parse(entry("any", { configuration }));
+    expect(JSON.stringify(received.configuration)).toBe('{"a":[{"b":1}]}');
+    const reading = readSlotFiles(slotFilesOf({ version: 1, entries: [received] }));
+    expect(reading).toMatchObject({ kind: "intact", hash: manifestHash([received]) });
+  });
+
   test("any configuration reads back as what was written", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (configuration) => {
-        // As it comes off the wire: JSON has no -0.
-        const received = entry("any", { configuration: JSON.parse(JSON.stringify(configuration)) });
+        // As it comes off the wire: JSON has no -0, and the contract's schema takes no key "__proto__" along.
+        const sent = entry("any", { configuration: JSON.parse(JSON.stringify(configuration)) });
+        const received = manifestEntrySchema.parse(sent);
         const reading = readSlotFiles(slotFilesOf({ version: 1, entries: [received] }));
         expect(reading).toMatchObject({ kind: "intact", hash: manifestHash([received]) });
       }),
