@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { parseTopic } from "@caas/contract/topics.ts";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
@@ -13,6 +14,7 @@ import {
   type Peer,
 } from "./identity.ts";
 import type { Metrics } from "./metrics.ts";
+import { lookUpOnlyRetained } from "./retained-lookup.ts";
 import type { Revocations } from "./revocations.ts";
 import { createSessions, type Session } from "./sessions.ts";
 import { type DrainLimits, neverWaitFor } from "./slow-subscriber.ts";
@@ -163,6 +165,12 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   };
   aedes.on("clientError", countCut);
   aedes.on("connectionError", countCut);
+  // Under the fleet's rules only presence is ever retained; under the open policy anything may be.
+  if (rules.policy === "fleet")
+    lookUpOnlyRetained(
+      Reflect.get(aedes, "persistence"),
+      (topic) => /[+#]/.test(topic) || parseTopic(topic)?.kind === "presence",
+    );
   // A persistence that fails emits "error"; without a listener that would end the process.
   aedes.addListener("error", (error: Error) => {
     metrics.brokerErred();
