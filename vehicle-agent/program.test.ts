@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
 import { topicOf } from "@caas/contract/topics.ts";
+import mqtt from "mqtt";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { readSlotFiles } from "./slots.ts";
@@ -23,7 +25,7 @@ const seats = entry("asientosCalefactables");
 const readySchema = z.strictObject({
   ready: z.literal(true),
   vin: z.string(),
-  addresses: z.strictObject({ http: z.url() }),
+  addresses: z.strictObject({ http: z.url(), local: z.url().optional() }),
 });
 
 let root: string;
@@ -158,6 +160,44 @@ describe("the program caas-agent", () => {
     expect(code).toBe(1);
     expect(errors).toContain(words);
     expect(errors).not.toContain("    at ");
+  });
+
+  test("an app in the car holds a change up, is given it afterwards, and so is the car's program", async () => {
+    const appsFile = join(root, "apps.json");
+    const given = join(root, "given.json");
+    const passwordSha256 = createHash("sha256").update("of the seats").digest("base64url");
+    const apps = [{ name: "seats", passwordSha256, reads: [seats.code], mayLock: true }];
+    await writeFile(appsFile, JSON.stringify({ apps }));
+    const car = runCar({
+      CAAS_AGENT_LOCAL_PORT: "0",
+      CAAS_AGENT_LOCAL_APPS_FILE: appsFile,
+      CAAS_AGENT_APPLY_COMMAND: `cat > '${given}'`,
+    });
+    const { addresses } = await car.ready;
+    const app = await mqtt.connectAsync(addresses.local ?? "", {
+      ...{ clientId: "seats", username: "seats", password: "of the seats", reconnectPeriod: 0 },
+    });
+    const configured = new Promise<string>((resolve) =>
+      app.on("message", (_topic, payload) => resolve(payload.toString())),
+    );
+    await app.subscribeAsync(`car/v1/configuration/${seats.code}`, { qos: 1 });
+    await app.publishAsync("car/v1/lock/request", '{"seconds":600}', { qos: 1 });
+    await broker.send(testVin, "manifest", manifest(1, [base, seats]));
+    const waiting = await report(({ deferred }) => deferred !== null);
+    expect(waiting).toMatchObject({ deferred: { version: 1, reason: "locked" }, active: { version: 0 } });
+    expect(await (await fetch(`${addresses.http}/health`)).json()).toMatchObject({
+      lifecycle: "deferred",
+      deferred: { version: 1, reason: "locked" },
+    });
+    await app.publishAsync("car/v1/lock/release", "", { qos: 1 });
+    await report(({ outcome }) => outcome?.result === "applied");
+    expect(JSON.parse(await configured)).toMatchObject([
+      { id: seats.id, configuration: seats.configuration },
+    ]);
+    expect(JSON.parse(await readFile(given, "utf8"))).toMatchObject({ version: 1 });
+    car.child.kill("SIGTERM");
+    expect(await car.ended).toMatchObject({ code: 0 });
+    await app.endAsync(true);
   });
 
   test("two agents on one folder: the second is told so, and a killed one leaves no lock behind", async () => {
