@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { type ActivationOptions, measureActivations } from "./activation.ts";
 import { type CommonOptions, resultsFolder, runBenchmark } from "./frame.ts";
+import { measureOta, type OtaOptions } from "./ota.ts";
 
 const moreHelp = `
 Each benchmark starts what it needs on free ports in a temporary folder, and removes it. Numbers, date and machine
@@ -57,6 +58,35 @@ Asserted: every activation ends in ServiceActive at its first attempt, and p99 <
     )
     .action(async (options: ActivationOptions & CommonOptions) => {
       exitCode = await runBenchmark("activation", options, (frame) => measureActivations(options, frame));
+    });
+  program
+    .command("ota")
+    .description(
+      "How fast a roll-out goes: from a change written for many cars to each car's signed report, committed.",
+    )
+    .option("--cars <n>", "cars, all connected, in one process", wholeNumber(4, 19_000), 5_000)
+    .option("--changes <n>", "changes in all, over these cars in turn", wholeNumber(1, 10_000_000), 40_000)
+    .option("--wave <n>", "cars changed in one transaction", wholeNumber(1, 5_000), 500)
+    .option("--raw-seconds <s>", "how long each raw round trip is measured", positive, 5)
+    .option("--seed <n>", "decides the cars' jitter", wholeNumber(0, 2 ** 31 - 1), 1)
+    .option("--results <dir>", "where numbers, date and machine are kept", resultsFolder)
+    .option("--json", "the last line is one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Starts the whole platform (PostgreSQL with every commit on disk, broker, control plane) and a process of real agents,
+then: warms up with one change a car; --changes as fast as they are proved, several waves under way at once; about
+10 s at half that rate, in waves that begin when they are due; and, after all that is closed, the raw round trip of
+as many bytes through our broker and through Mosquitto (Debian's package; installed when root runs this), in turns.
+Prints {"rolloutCarsPerSecond":…,"halfLoadP99Ms":…,"mosquittoRoundTripsPerSecond":…,"ratio":…,
+"paidActivationsPerSecond":…,"bytesPerChange":…,"costRatio100kTo1k":…,"loadGeneratorCpuShare":…,
+"brokerCpuUs":{"ours":…,"mosquitto":…}}; what is null was not measured, and the lines above say why.
+loadGeneratorCpuShare: cars and driver together, of one core, during the roll-out. bytesPerChange: growth of all
+tables with indexes and TOAST after VACUUM. A profile of each part: NODE_OPTIONS="--cpu-prof --cpu-prof-dir=DIR".
+Asserted: every change is proved, and every car's active slot holds what it shall. No speed fails it.${moreHelp}`,
+    )
+    .action(async (options: OtaOptions & CommonOptions) => {
+      exitCode = await runBenchmark("ota", options, (frame) => measureOta(options, frame));
     });
   await program.parseAsync([...argv]);
   return exitCode;

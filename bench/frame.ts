@@ -6,10 +6,15 @@ import { describeMachine } from "./machine.ts";
 
 export type CommonOptions = { json: boolean; seed: number; results: string };
 
+/** `null`: not measured, and `whyNull` says why. */
+export type Figure = number | null | Readonly<Record<string, number | null>>;
+
 /** What a benchmark found. `failures`: what was asserted and did not hold, a sentence each. */
 export type Findings = {
   /** Printed as the last line with --json. */
-  numbers: Readonly<Record<string, number>>;
+  numbers: Readonly<Record<string, Figure>>;
+  /** A sentence for each number that is null. */
+  whyNull?: Readonly<Record<string, string>>;
   /** Kept in the results file as well: how it was measured. */
   conditions: Readonly<Record<string, string | number>>;
   failures: readonly string[];
@@ -55,7 +60,11 @@ export async function runBenchmark(
   }
   const wasCut = stopping.signal.aborted;
   const failures = wasCut ? [...findings.failures, "it was stopped before its end"] : findings.failures;
-  for (const [key, value] of Object.entries(findings.numbers)) say(`  ${key.padEnd(24)} ${value}`);
+  for (const [key, value] of Object.entries(findings.numbers)) {
+    const why = value === null ? `: ${findings.whyNull?.[key] ?? "it could not be measured"}` : "";
+    say(`  ${key.padEnd(28)} ${typeof value === "object" ? JSON.stringify(value) : value}${why}`);
+  }
+  for (const [key, value] of Object.entries(findings.conditions)) say(`    ${key}: ${value}`);
   for (const failure of failures) process.stderr.write(`Did not hold: ${failure}\n`);
   say(`Kept in ${keepResult(name, startedAt, options, { ...findings, failures })}`);
   if (options.json) say(JSON.stringify(findings.numbers));
@@ -72,6 +81,7 @@ function keepResult(name: string, startedAt: Date, options: CommonOptions, findi
     machine: describeMachine(),
     options,
     numbers: findings.numbers,
+    ...(findings.whyNull === undefined ? {} : { whyNull: findings.whyNull }),
     conditions: findings.conditions,
     failures: findings.failures.join("; "),
   };

@@ -1,0 +1,258 @@
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { realClock } from "@caas/contract/business-clock.ts";
+import { manifestEntrySchema, signManifest } from "@caas/contract/manifest.ts";
+import { parseVin } from "@caas/contract/vin.ts";
+import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
+import * as z from "zod";
+import { type Platform, startPlatform } from "../start/platform.ts";
+import { openSecrets } from "../start/secrets.ts";
+import { type FleetProcess, startFleetProcess } from "./fleet-process.ts";
+import type { Findings, Frame } from "./frame.ts";
+import { costOf, type PartTimes, readPartTimes } from "./part-processes.ts";
+import { type Compared, compareBrokers } from "./raw-comparison.ts";
+import { openRollOutDriver, type RollOut } from "./roll-out-driver.ts";
+import { openRollOutProofs, type RollOutProofs } from "./roll-out-proofs.ts";
+
+export type OtaOptions = { cars: number; changes: number; wave: number; rawSeconds: number; seed: number };
+
+/** The half load lasts about so long. */
+const halfLoadSeconds = 10;
+/** Waves of the half load are small, so that a wave is not itself the load's peak. */
+const halfLoadWavesPerSecond = 20;
+
+/** Starts the whole platform with a fleet of real agents in a process of its own, and rolls changes out to it. */
+export async function measureOta(options: OtaOptions, frame: Frame): Promise<Findings> {
+  const dataDir = mkdtempSync(join(tmpdir(), "caas-bench-"));
+  chmodSync(dataDir, 0o711); // the database's user passes through it
+  const failures: string[] = [];
+  try {
+    const onPlatform = await measureOnPlatform(dataDir, options, frame, failures);
+    // The parts are closed by now: a broker alone is not measured beside a busy platform.
+    const raw = await compareBrokers({
+      clients: options.cars,
+      measureMs: options.rawSeconds * 1000,
+      requestBytes: onPlatform.manifestBytes,
+      replyBytes: onPlatform.reportBytes,
+      frame,
+    });
+    return report(options, onPlatform, raw, failures);
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+type OnPlatform = {
+  rollOut: RollOut;
+  carsPerSecond: number;
+  cost: ReturnType<typeof costOf>;
+  generatorCpuShare: number | null;
+  driverCpuShare: number | null;
+  bytesPerChange: number | null;
+  halfLoad: Awaited<ReturnType<RollOutProofs["measure"]>> & { perSecond: number; changes: number };
+  saturated: Awaited<ReturnType<RollOutProofs["measure"]>>;
+  manifestBytes: number;
+  reportBytes: number;
+};
+
+async function measureOnPlatform(
+  dataDir: string,
+  options: OtaOptions,
+  frame: Frame,
+  failures: string[],
+): Promise<OnPlatform> {
+  const platform = await startPlatform({
+    dataDir,
+    ports: "free",
+    environment: process.env,
+    onFailure: (reason) => failures.push(reason),
+    signal: frame.signal,
+  });
+  try {
+    frame.say(`Seeding and connecting ${options.cars} cars`);
+    const fleet = await startFleetProcess({
+      databaseUrl: platform.databaseUrl,
+      keysDir: join(dataDir, "keys"),
+      brokerUrl: `mqtt://127.0.0.1:${platform.ports.mqtt}`,
+      carSecret: openSecrets(dataDir).BROKER_CAR_SECRET,
+      cars: options.cars,
+      seed: options.seed,
+      signal: frame.signal,
+    });
+    try {
+      return await measureRollOuts(platform, fleet, options, frame, failures);
+    } finally {
+      await fleet.stop();
+    }
+  } finally {
+    await platform.stop();
+  }
+}
+
+async function measureRollOuts(
+  platform: Platform,
+  fleet: FleetProcess,
+  options: OtaOptions,
+  frame: Frame,
+  failures: string[],
+): Promise<OnPlatform> {
+  const { cars, changes } = options;
+  let progress = frame.startProgress("warming up", cars);
+  const advance = (count: number) => {
+    for (let one = 0; one < count; one += 1) progress.advance();
+  };
+  const driver = await openRollOutDriver(platform.databaseUrl, frame.signal, advance);
+  const proofs = await openRollOutProofs(platform.databaseUrl);
+  try {
+    const wave = Math.max(1, Math.min(options.wave, Math.floor(cars / 4)));
+    const shape = { wave, underWay: Math.max(wave, Math.min(4 * wave, Math.floor(cars / 2))) };
+    const warmUp = await driver.rollOut(cars, shape);
+    progress.end();
+
+    const sizeBefore = await proofs.measureSize();
+    progress = frame.startProgress("changes as fast as they are proved", changes);
+    const before = readPartTimes();
+    const rollOut = await driver.rollOut(changes, shape);
+    const after = readPartTimes();
+    progress.end();
+    const sizeAfter = await proofs.measureSize();
+    const seconds = (rollOut.provedMs - rollOut.startedMs) / 1000;
+    const carsPerSecond = rollOut.changes / seconds;
+
+    const perSecond = Math.max(1, carsPerSecond / 2);
+    const halfChanges = Math.min(changes, Math.ceil(perSecond * halfLoadSeconds));
+    progress = frame.startProgress(`changes at ${Math.round(perSecond)} a second`, halfChanges);
+    const half = await driver.rollOutAtRate(halfChanges, {
+      wave: Math.max(1, Math.min(Math.floor(cars / 4), Math.ceil(perSecond / halfLoadWavesPerSecond))),
+      perSecond,
+    });
+    progress.end();
+
+    await assertProved(proofs, fleet, [warmUp, rollOut, half], failures);
+    const bytes = await measureMessages(proofs, join(platform.dataDir, "keys"));
+    return {
+      rollOut,
+      carsPerSecond,
+      cost: costOf(before, after, rollOut.changes),
+      generatorCpuShare: shareOf(before, after, seconds, ["fleet", "driver"]),
+      driverCpuShare: shareOf(before, after, seconds, ["driver"]),
+      bytesPerChange: rollOut.changes === 0 ? null : Math.round((sizeAfter - sizeBefore) / rollOut.changes),
+      halfLoad: {
+        ...(await proofs.measure(half)),
+        changes: half.changes,
+        perSecond: (half.changes / (half.provedMs - half.startedMs)) * 1000,
+      },
+      saturated: await proofs.measure(rollOut),
+      ...bytes,
+    };
+  } finally {
+    await proofs.close();
+    await driver.close();
+  }
+}
+
+/** Every change has its signed report, and every car's slot holds what it shall. */
+async function assertProved(
+  proofs: RollOutProofs,
+  fleet: FleetProcess,
+  rollOuts: readonly RollOut[],
+  failures: string[],
+): Promise<void> {
+  const changes = rollOuts.reduce((sum, rollOut) => sum + rollOut.changes, 0);
+  const [proved, open, verdict] = [await proofs.count(), await proofs.countOpen(), await fleet.judge()];
+  if (proved !== changes) failures.push(`${proved} of ${changes} changes were proved`);
+  if (open > 0) failures.push(`${open} cars have something under way or report something else`);
+  if (verdict.notConverged > 0)
+    failures.push(`${verdict.notConverged} cars hold something else than they shall`);
+  if (verdict.failed > 0 || verdict.refused > 0)
+    failures.push(`the cars failed ${verdict.failed} changes and refused ${verdict.refused} messages`);
+}
+
+/** The bytes that one change puts on the wire each way, for the raw round trip. */
+async function measureMessages(proofs: RollOutProofs, keysDir: string) {
+  const sample = await proofs.readSample();
+  if (sample === null) return { manifestBytes: 1, reportBytes: 1 };
+  const { keySet, signingKey } = await openKeyRing(keysDir, realClock);
+  const anyHash = "h".repeat(43);
+  const manifest = signManifest(
+    {
+      vin: parseVin(sample.vin),
+      version: 10,
+      hash: anyHash,
+      proofKey: anyHash,
+      keySetVersion: keySet.version,
+      issuedAt: new Date().toISOString(),
+      entries: z.array(manifestEntrySchema).parse(sample.entries),
+    },
+    signingKey,
+  );
+  return { manifestBytes: Buffer.byteLength(manifest), reportBytes: sample.reportBytes };
+}
+
+function shareOf(
+  before: PartTimes | null,
+  after: PartTimes | null,
+  seconds: number,
+  parts: readonly ("fleet" | "driver")[],
+): number | null {
+  if (before === null || after === null || seconds === 0) return null;
+  const us = parts.reduce((sum, part) => sum + after[part] - before[part], 0);
+  return round(us / 1e6 / seconds, 2);
+}
+
+function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failures: string[]): Findings {
+  const { halfLoad, saturated, rollOut } = measured;
+  const { ours, mosquitto } = raw;
+  const ratio = mosquitto === null ? null : round(measured.carsPerSecond / mosquitto.perSecond, 3);
+  return {
+    numbers: {
+      rolloutCarsPerSecond: Math.round(measured.carsPerSecond),
+      halfLoadP99Ms: halfLoad.measured === 0 ? null : halfLoad.fromCommit.p99Ms,
+      mosquittoRoundTripsPerSecond: mosquitto === null ? null : Math.round(mosquitto.perSecond),
+      ratio,
+      paidActivationsPerSecond: null,
+      bytesPerChange: measured.bytesPerChange,
+      costRatio100kTo1k: null,
+      loadGeneratorCpuShare: measured.generatorCpuShare,
+      brokerCpuUs: { ours: ours?.brokerCpuUs ?? null, mosquitto: mosquitto?.brokerCpuUs ?? null },
+    },
+    whyNull: {
+      paidActivationsPerSecond:
+        "cars put there by SQL have owners without a login, so nobody can buy; `npm run bench -- activation` measures paid activations on cars that were sold",
+      costRatio100kTo1k: "runs with 1,000 and with 100,000 cars in the tables are not compared yet",
+      ...(mosquitto === null
+        ? { mosquittoRoundTripsPerSecond: raw.whyNoMosquitto, ratio: raw.whyNoMosquitto }
+        : {}),
+    },
+    conditions: {
+      cars: options.cars,
+      changes: rollOut.changes,
+      waves: rollOut.waves.length,
+      seconds: round((rollOut.provedMs - rollOut.startedMs) / 1000, 1),
+      halfLoadChanges: halfLoad.measured,
+      halfLoadPerSecond: Math.round(halfLoad.perSecond),
+      halfLoadP50Ms: halfLoad.fromCommit.p50Ms,
+      halfLoadMaxMs: halfLoad.fromCommit.maxMs,
+      halfLoadP99FromIntendedMs: halfLoad.fromIntended.p99Ms,
+      saturatedP99Ms: saturated.fromCommit.p99Ms,
+      microsecondsAChange: measured.cost === null ? "unknown here" : JSON.stringify(measured.cost),
+      driverCpuShare: measured.driverCpuShare ?? "unknown here",
+      manifestBytes: measured.manifestBytes,
+      reportBytes: measured.reportBytes,
+      ownRoundTripsPerSecond: ours === null ? "not measured" : Math.round(ours.perSecond),
+      rawGeneratorCpuShare: ours === null ? "not measured" : round(ours.generatorCpuShare, 2),
+      mosquittoCpuShare: mosquitto?.brokerCpuShare ?? "not measured",
+      mosquitto: mosquitto?.broker ?? "none",
+      command: `npm run bench -- ota --cars ${options.cars} --changes ${options.changes} --wave ${options.wave} --raw-seconds ${options.rawSeconds} --seed ${options.seed}`,
+      measured:
+        "first wave begun to nothing under way, as the driver saw it; latency from a wave's commit to recorded_at of planApplied, which is read before its own commit; plain MQTT, one entry a manifest; shares are of one core",
+      caution: "provisional where other work shares the machine",
+    },
+    failures,
+  };
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

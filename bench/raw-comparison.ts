@@ -1,0 +1,70 @@
+import { findOrInstall } from "./debian-packages.ts";
+import type { Frame } from "./frame.ts";
+import { type MeasuredBroker, startMosquitto, startOurBroker } from "./rival-brokers.ts";
+import { measureRoundTrips, type RoundTripResult } from "./round-trip.ts";
+
+export type Compared = {
+  ours: RoundTripResult | null;
+  mosquitto: RoundTripResult | null;
+  /** A sentence, when `mosquitto` is null. */
+  whyNoMosquitto: string;
+};
+
+/** Requests under way at once: enough to keep either broker busy. */
+const concurrency = 512;
+const warmUpMs = 500;
+
+/** The raw round trip of the same bytes, in turns (A B A B), the median of each. */
+export async function compareBrokers(options: {
+  clients: number;
+  measureMs: number;
+  requestBytes: number;
+  replyBytes: number;
+  frame: Frame;
+}): Promise<Compared> {
+  const { clients, frame } = options;
+  const found = await findOrInstall("mosquitto", "mosquitto");
+  const ours: RoundTripResult[] = [];
+  const theirs: RoundTripResult[] = [];
+  async function measure(broker: MeasuredBroker): Promise<RoundTripResult> {
+    try {
+      const { measureMs, requestBytes, replyBytes } = options;
+      const shape = { clients, concurrency: Math.min(concurrency, clients), warmUpMs, measureMs };
+      return await measureRoundTrips({ broker, ...shape, requestBytes, replyBytes });
+    } finally {
+      await broker.stop();
+    }
+  }
+  for (let turn = 0; turn < 2 && !frame.signal.aborted; turn += 1) {
+    frame.say(`Raw round trips, turn ${turn + 1} of 2`);
+    ours.push(await measure(await startOurBroker()));
+    if (found.kind === "found" && !frame.signal.aborted)
+      theirs.push(await measure(await startMosquitto(found.path)));
+  }
+  return {
+    ours: summarise(ours),
+    mosquitto: summarise(theirs),
+    whyNoMosquitto: found.kind === "missing" ? found.explanation : "the run was stopped before its turn",
+  };
+}
+
+function summarise(results: readonly RoundTripResult[]): RoundTripResult | null {
+  const [first] = results;
+  if (first === undefined) return null;
+  const share = medianOf(results.map((one) => one.brokerCpuShare));
+  const us = medianOf(results.map((one) => one.brokerCpuUs));
+  return {
+    ...first,
+    perSecond: medianOf(results.map((one) => one.perSecond)) ?? first.perSecond,
+    generatorCpuShare: medianOf(results.map((one) => one.generatorCpuShare)) ?? first.generatorCpuShare,
+    brokerCpuUs: us === null ? null : Math.round(us * 10) / 10,
+    brokerCpuShare: share === null ? null : Math.round(share * 100) / 100,
+  };
+}
+
+function medianOf(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
+  const middle = known.length / 2;
+  const [low, high] = [known[Math.ceil(middle) - 1], known[Math.floor(middle)]];
+  return low === undefined || high === undefined ? null : (low + high) / 2;
+}

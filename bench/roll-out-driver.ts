@@ -1,0 +1,160 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { realClock } from "@caas/contract/business-clock.ts";
+import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
+import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
+import type { Context } from "@caas/control-plane/lifecycle/context.ts";
+import { openDatabase, type Transaction } from "@caas/control-plane/store/database.ts";
+import { pino } from "pino";
+
+// Rolls changes out to cars as the control plane's bulk entrance lets it: one transaction a wave.
+
+/** `performance.timeOrigin` based, in ms: comparable with the database's clock on the same machine. */
+export type Wave = { vehicleIds: string[]; intendedMs: number; committedMs: number };
+
+export type RollOut = {
+  waves: Wave[];
+  changes: number;
+  startedMs: number;
+  /** When nothing was under way any more, as seen by the driver: not earlier than the last proof's commit. */
+  provedMs: number;
+};
+
+export type RollOutDriver = {
+  vehicleIds: readonly string[];
+  /** Closed loop: the next wave begins as soon as fewer than `underWay` cars have an unproved change. */
+  rollOut(changes: number, shape: { wave: number; underWay: number }): Promise<RollOut>;
+  /** Open loop: waves begin when they are due, however long the earlier ones take. */
+  rollOutAtRate(changes: number, shape: { wave: number; perSecond: number }): Promise<RollOut>;
+  close(): Promise<void>;
+};
+
+/** How often the driver looks whether there is room for a wave. */
+const lookEveryMs = 5;
+/** A healthy fleet proves in milliseconds; re-sends come after 10 s and more. */
+const silenceMs = 60_000;
+
+const nowMs = (): number => performance.timeOrigin + performance.now();
+
+/**
+ * The cars without a change under way. Reports lock a car's link before its entitlements, so a wave must as well:
+ * the entitlements written first would end in a deadlock.
+ */
+async function lockFree(tx: Transaction, vehicleIds: readonly string[]): Promise<string[]> {
+  const rows = await tx
+    .selectFrom("vehicle_links")
+    .select("vehicle_id")
+    .where("vehicle_id", "in", vehicleIds)
+    .where("unproved_version", "is", null)
+    .orderBy("vin")
+    .forUpdate()
+    .execute();
+  return rows.map(({ vehicle_id }) => vehicle_id);
+}
+
+/** @param signal ends a roll-out early: what is under way is still waited for, a few seconds */
+export async function openRollOutDriver(
+  databaseUrl: string,
+  signal: AbortSignal,
+  onChanged: (count: number) => void,
+): Promise<RollOutDriver> {
+  const opened = openDatabase(databaseUrl, 3, () => undefined);
+  const context: Context = {
+    db: opened.db,
+    clock: realClock,
+    realClock,
+    random: Math.random,
+    logger: pino({ level: "silent" }),
+    // A roll-out only writes rows: what follows is the control plane's.
+    publish: async (_tx, name) => {
+      throw new Error(`a roll-out has nothing to say, and said ${name}`);
+    },
+  };
+  const entitlements = createEntitlements(context, async () => undefined);
+  const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
+  const links = await opened.db.selectFrom("vehicle_links").select("vehicle_id").orderBy("vin").execute();
+  const vehicleIds = links.map(({ vehicle_id }) => vehicle_id);
+  /** A ring: the car that was changed longest ago is next. */
+  const ring = [...vehicleIds];
+  let release = 0;
+
+  async function changeNext(count: number, intendedMs: number): Promise<Wave> {
+    const candidates = ring.splice(0, count);
+    release += 1;
+    const chosen = await opened.db.transaction().execute(async (tx) => {
+      const free = await lockFree(tx, candidates);
+      if (free.length === 0) return free;
+      await entitlements.wantForMany(tx, free, { code: "release", configuration: { release } });
+      const { waiting } = await manifests.changeMany(tx, free);
+      if (waiting.length > 0) throw new Error(`${waiting.length} cars could not be changed`);
+      return free;
+    });
+    const committedMs = nowMs();
+    const taken = new Set(chosen);
+    // Whoever still has a change under way keeps its place.
+    ring.unshift(...candidates.filter((id) => !taken.has(id)));
+    ring.push(...chosen);
+    onChanged(chosen.length);
+    return { vehicleIds: chosen, intendedMs, committedMs };
+  }
+
+  /** A dispatch goes with the proof of its change, so these few rows are all that is under way. */
+  async function countUnderWay(): Promise<number> {
+    const row = await opened.db
+      .selectFrom("manifest_dispatches")
+      .select(({ fn }) => fn.countAll<number>().as("count"))
+      .executeTakeFirstOrThrow();
+    return Number(row.count);
+  }
+
+  async function untilUnderWay(most: number): Promise<void> {
+    let last = Number.POSITIVE_INFINITY;
+    let movedMs = nowMs();
+    for (;;) {
+      const count = await countUnderWay();
+      if (count <= most) return;
+      if (count !== last) movedMs = nowMs();
+      last = count;
+      if (nowMs() - movedMs > (signal.aborted ? 3_000 : silenceMs)) return;
+      await delay(lookEveryMs);
+    }
+  }
+
+  function sum(waves: readonly Wave[]): number {
+    return waves.reduce((total, wave) => total + wave.vehicleIds.length, 0);
+  }
+
+  return {
+    vehicleIds,
+    async rollOut(changes, { wave, underWay }) {
+      const waves: Wave[] = [];
+      const startedMs = nowMs();
+      for (let left = changes; left > 0 && !signal.aborted; ) {
+        const size = Math.min(wave, left, ring.length);
+        await untilUnderWay(Math.max(0, underWay - size));
+        const next = await changeNext(size, nowMs());
+        if (next.vehicleIds.length === 0) await delay(lookEveryMs);
+        else waves.push(next);
+        left -= next.vehicleIds.length;
+      }
+      await untilUnderWay(0);
+      return { waves, changes: sum(waves), startedMs, provedMs: nowMs() };
+    },
+    async rollOutAtRate(changes, { wave, perSecond }) {
+      const waves: Wave[] = [];
+      const startedMs = nowMs();
+      let dueMs = startedMs;
+      for (let left = changes; left > 0 && !signal.aborted; ) {
+        const size = Math.min(wave, left, ring.length);
+        await delay(Math.max(0, dueMs - nowMs()), undefined, { signal }).catch(() => undefined);
+        const next = await changeNext(size, dueMs);
+        if (next.vehicleIds.length === 0) await delay(lookEveryMs);
+        else waves.push(next);
+        left -= next.vehicleIds.length;
+        dueMs += (next.vehicleIds.length / perSecond) * 1000;
+      }
+      await untilUnderWay(0);
+      return { waves, changes: sum(waves), startedMs, provedMs: nowMs() };
+    },
+    close: () => opened.close(),
+  };
+}

@@ -1,0 +1,103 @@
+import { build, type Histogram } from "hdr-histogram-js";
+import pg from "pg";
+import type { RollOut } from "./roll-out-driver.ts";
+
+// What a roll-out has left in the database.
+
+export type RollOutProofs = {
+  /** Signed reports kept. */
+  count(): Promise<number>;
+  /** Cars whose last report is not of the manifest they shall hold, or with something under way. */
+  countOpen(): Promise<number>;
+  /** From a wave's commit, and from when it was due, to each car's proof recorded. */
+  measure(rollOut: RollOut): Promise<{ fromCommit: Quantiles; fromIntended: Quantiles; measured: number }>;
+  /** All tables with indexes and TOAST, after VACUUM, in bytes. */
+  measureSize(): Promise<number>;
+  /** Of the newest manifests' entries and of the newest reports. */
+  readSample(): Promise<{ vin: string; entries: unknown; reportBytes: number } | null>;
+  close(): Promise<void>;
+};
+
+export type Quantiles = { p50Ms: number; p99Ms: number; maxMs: number };
+
+export async function openRollOutProofs(databaseUrl: string): Promise<RollOutProofs> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+
+  async function readNumber(query: string): Promise<number> {
+    const { rows } = await client.query<{ value: string }>(query);
+    return Number(rows[0]?.value ?? 0);
+  }
+
+  return {
+    count: () => readNumber("select count(*) as value from plan_proofs"),
+    countOpen: () =>
+      readNumber(
+        `select count(*) as value from vehicle_links link
+         left join manifest_dispatches dispatch using (vehicle_id)
+         where link.active_hash <> link.manifest_hash or link.unproved_version is not null
+            or dispatch.vehicle_id is not null`,
+      ),
+    async measure({ waves, startedMs }) {
+      const { rows } = await client.query<{ vehicle_id: string; at_ms: number }>(
+        `select vehicle_id, (extract(epoch from recorded_at) * 1000)::float8 as at_ms from steps
+         where event = 'planApplied' and recorded_at >= to_timestamp($1::float8 / 1000) order by id`,
+        [startedMs],
+      );
+      const proofs = new Map<string, number[]>();
+      for (const row of rows) {
+        const of = proofs.get(row.vehicle_id);
+        if (of === undefined) proofs.set(row.vehicle_id, [row.at_ms]);
+        else of.push(row.at_ms);
+      }
+      const fromCommit = createHistogram();
+      const fromIntended = createHistogram();
+      // A car has one change under way at most, so its proofs come in the order of its waves.
+      for (const wave of waves)
+        for (const id of wave.vehicleIds) {
+          const provedMs = proofs.get(id)?.shift();
+          if (provedMs === undefined) continue;
+          record(fromCommit, provedMs - wave.committedMs);
+          record(fromIntended, provedMs - wave.intendedMs);
+        }
+      return {
+        fromCommit: quantilesOf(fromCommit),
+        fromIntended: quantilesOf(fromIntended),
+        measured: fromCommit.totalCount,
+      };
+    },
+    async measureSize() {
+      await client.query("vacuum");
+      return readNumber(
+        `select sum(pg_total_relation_size(c.oid)) as value from pg_class c
+         join pg_namespace n on n.oid = c.relnamespace
+         where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')`,
+      );
+    },
+    async readSample() {
+      const { rows } = await client.query<{ vin: string; entries: unknown; report_bytes: number }>(
+        `select link.vin, manifest.entries, octet_length(proof.report) as report_bytes
+         from plan_proofs proof join vehicle_links link using (vehicle_id)
+         join manifests manifest using (vehicle_id, version) order by proof.version desc limit 1`,
+      );
+      const [row] = rows;
+      return row === undefined ? null : { vin: row.vin, entries: row.entries, reportBytes: row.report_bytes };
+    },
+    close: () => client.end(),
+  };
+}
+
+/** In microseconds, up to a minute. */
+function createHistogram(): Histogram {
+  return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
+}
+
+/** A proof can be recorded before the driver has heard of its wave's commit: that is no time at all. */
+function record(histogram: Histogram, ms: number): void {
+  histogram.recordValue(Math.min(60_000_000, Math.max(1, Math.round(ms * 1000))));
+}
+
+function quantilesOf(histogram: Histogram): Quantiles {
+  const at = (percentile: number) => Math.round(histogram.getValueAtPercentile(percentile) / 100) / 10;
+  return { p50Ms: at(50), p99Ms: at(99), maxMs: Math.round(histogram.maxValue / 100) / 10 };
+}
