@@ -152,7 +152,7 @@ describe("the car's proof takes the money", () => {
     expect(await chargedAtGateway(payment.id)).toMatchObject({ capturedCents: priceCents });
   });
 
-  test("a bank that refuses what it had held leaves no false receipt: support is called", async () => {
+  test("a bank that refuses what it had held leaves no false receipt: support is called, and the service is to be withdrawn", async () => {
     const card = `pm_${randomUUID().slice(0, 8)}`;
     await platform.gateway("PUT", `/_control/cards/${card}`, { behaviour: "declineCapture" });
     const activationId = await request(card);
@@ -162,17 +162,25 @@ describe("the car's proof takes the money", () => {
     const payment = await paymentOf(activationId);
     expect(payment.status).toBe("declined");
     expect(await balancesOf(payment.id)).toEqual({ cardHolds: 0, cardHoldsContra: 0 });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "captureFailed"]);
+    expect(toldAbout(activationId)).toEqual([
+      "servicePaymentAuthorised",
+      "captureFailed",
+      "servicePaymentLost",
+    ]);
   });
 
-  test("a hold that has lapsed before the proof cannot be taken: support is called", async () => {
+  test("a hold that has lapsed before the proof cannot be taken: support is called, and the service is to be withdrawn", async () => {
     const activationId = await request();
     await platform.runJobs();
     platform.clock.advanceMs(7 * dayMs + 1_000);
     await publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
     expect((await paymentOf(activationId)).status).toBe("voided");
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "captureFailed"]);
+    expect(toldAbout(activationId)).toEqual([
+      "servicePaymentAuthorised",
+      "captureFailed",
+      "servicePaymentLost",
+    ]);
   });
 });
 
