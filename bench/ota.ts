@@ -52,6 +52,7 @@ type OnPlatform = {
   bytesPerChange: number | null;
   halfLoad: Awaited<ReturnType<RollOutProofs["measure"]>> & { perSecond: number; changes: number };
   saturated: Awaited<ReturnType<RollOutProofs["measure"]>>;
+  conflicts: number;
   manifestBytes: number;
   reportBytes: number;
 };
@@ -144,6 +145,7 @@ async function measureRollOuts(
         perSecond: (half.changes / (half.provedMs - half.startedMs)) * 1000,
       },
       saturated: await proofs.measure(rollOut),
+      conflicts: driver.conflicts(),
       ...bytes,
     };
   } finally {
@@ -238,6 +240,7 @@ function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failur
       saturatedP99Ms: saturated.fromCommit.p99Ms,
       microsecondsAChange: measured.cost === null ? "unknown here" : JSON.stringify(measured.cost),
       driverCpuShare: measured.driverCpuShare ?? "unknown here",
+      wavesWrittenAgain: measured.conflicts,
       manifestBytes: measured.manifestBytes,
       reportBytes: measured.reportBytes,
       ownRoundTripsPerSecond: ours === null ? "not measured" : Math.round(ours.perSecond),

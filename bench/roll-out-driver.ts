@@ -4,6 +4,7 @@ import { createEntitlements } from "@caas/control-plane/features/entitlements/en
 import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { openDatabase, type Transaction } from "@caas/control-plane/store/database.ts";
+import { isConflict } from "@caas/control-plane/store/database-errors.ts";
 import { pino } from "pino";
 
 // Rolls changes out to cars as the control plane's bulk entrance lets it: one transaction a wave.
@@ -21,6 +22,8 @@ export type RollOut = {
 
 export type RollOutDriver = {
   vehicleIds: readonly string[];
+  /** Waves that were written again because the database undid them. */
+  conflicts(): number;
   /** Closed loop: the next wave begins as soon as fewer than `underWay` cars have an unproved change. */
   rollOut(changes: number, shape: { wave: number; underWay: number }): Promise<RollOut>;
   /** Open loop: waves begin when they are due, however long the earlier ones take. */
@@ -32,6 +35,8 @@ export type RollOutDriver = {
 const lookEveryMs = 5;
 /** A healthy fleet proves in milliseconds; re-sends come after 10 s and more. */
 const silenceMs = 60_000;
+/** As often as the control plane itself tries. */
+const conflictTries = 5;
 
 const nowMs = (): number => performance.timeOrigin + performance.now();
 
@@ -76,18 +81,12 @@ export async function openRollOutDriver(
   /** A ring: the car that was changed longest ago is next. */
   const ring = [...vehicleIds];
   let release = 0;
+  let conflicts = 0;
 
   async function changeNext(count: number, intendedMs: number): Promise<Wave> {
     const candidates = ring.splice(0, count);
     release += 1;
-    const chosen = await opened.db.transaction().execute(async (tx) => {
-      const free = await lockFree(tx, candidates);
-      if (free.length === 0) return free;
-      await entitlements.wantForMany(tx, free, { code: "release", configuration: { release } });
-      const { waiting } = await manifests.changeMany(tx, free);
-      if (waiting.length > 0) throw new Error(`${waiting.length} cars could not be changed`);
-      return free;
-    });
+    const chosen = await writeWave(candidates);
     const committedMs = nowMs();
     const taken = new Set(chosen);
     // Whoever still has a change under way keeps its place.
@@ -95,6 +94,28 @@ export async function openRollOutDriver(
     ring.push(...chosen);
     onChanged(chosen.length);
     return { vehicleIds: chosen, intendedMs, committedMs };
+  }
+
+  /** Whoever was changed. A deadlock with what cars say ends one of the two; which, is chance. */
+  async function writeWave(candidates: readonly string[]): Promise<string[]> {
+    for (let tries = 1; ; tries += 1)
+      try {
+        return await writeWaveOnce(candidates);
+      } catch (error) {
+        if (!isConflict(error) || tries === conflictTries) throw error;
+        conflicts += 1;
+      }
+  }
+
+  function writeWaveOnce(candidates: readonly string[]): Promise<string[]> {
+    return opened.db.transaction().execute(async (tx) => {
+      const free = await lockFree(tx, candidates);
+      if (free.length === 0) return free;
+      await entitlements.wantForMany(tx, free, { code: "release", configuration: { release } });
+      const { waiting } = await manifests.changeMany(tx, free);
+      if (waiting.length > 0) throw new Error(`${waiting.length} cars could not be changed`);
+      return free;
+    });
   }
 
   /** A dispatch goes with the proof of its change, so these few rows are all that is under way. */
@@ -125,6 +146,7 @@ export async function openRollOutDriver(
 
   return {
     vehicleIds,
+    conflicts: () => conflicts,
     async rollOut(changes, { wave, underWay }) {
       const waves: Wave[] = [];
       const startedMs = nowMs();

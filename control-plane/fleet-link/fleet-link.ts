@@ -110,6 +110,12 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   const displays = createDisplays(context, { link, keyRing });
 
   async function handle(tx: Transaction, messages: readonly FromCar[]): Promise<void> {
+    // Presences go before reports, so their locks would cross those of a roll-out: all of them first, in one order.
+    if (messages.some(({ kind }) => kind === "presence"))
+      await lockLinks(
+        tx,
+        messages.map(({ vin }) => vin),
+      );
     for (const message of messages)
       if (message.kind === "presence") await engine.recordPresence(tx, message.vin, message.presence);
     await engine.ingest(
@@ -146,4 +152,14 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
       await ingester.stop();
     },
   };
+}
+
+async function lockLinks(tx: Transaction, vins: readonly Vin[]): Promise<void> {
+  await tx
+    .selectFrom("vehicle_links")
+    .select("vehicle_id")
+    .where("vin", "in", [...new Set(vins)])
+    .orderBy("vin")
+    .forUpdate()
+    .execute();
 }
