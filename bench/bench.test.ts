@@ -63,6 +63,7 @@ test.each([
 test.each([
   { args: ["activation", "--cars", "0"], says: "A whole number from 1 to 200." },
   { args: ["activation", "--rate", "-2"], says: "A number above 0." },
+  { args: ["ota", "--cars", "3"], says: "A whole number from 4 to 19000." },
   { args: ["nothing"], says: "unknown command 'nothing'" },
 ])("$args is wrong use", async ({ args, says }) => {
   const { code, errors } = await bench(...args);

@@ -61,7 +61,8 @@ export async function runBenchmark(
   const wasCut = stopping.signal.aborted;
   const failures = wasCut ? [...findings.failures, "it was stopped before its end"] : findings.failures;
   for (const [key, value] of Object.entries(findings.numbers)) {
-    const why = value === null ? `: ${findings.whyNull?.[key] ?? "it could not be measured"}` : "";
+    const isMissing = value === null || (typeof value === "object" && Object.values(value).includes(null));
+    const why = isMissing ? `: ${findings.whyNull?.[key] ?? "it could not be measured"}` : "";
     say(`  ${key.padEnd(28)} ${typeof value === "object" ? JSON.stringify(value) : value}${why}`);
   }
   for (const [key, value] of Object.entries(findings.conditions)) say(`    ${key}: ${value}`);

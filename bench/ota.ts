@@ -50,6 +50,7 @@ type OnPlatform = {
   generatorCpuShare: number | null;
   driverCpuShare: number | null;
   bytesPerChange: number | null;
+  growth: ReadonlyMap<string, number>;
   halfLoad: Awaited<ReturnType<RollOutProofs["measure"]>> & { perSecond: number; changes: number };
   saturated: Awaited<ReturnType<RollOutProofs["measure"]>>;
   conflicts: number;
@@ -111,13 +112,13 @@ async function measureRollOuts(
     const warmUp = await driver.rollOut(cars, shape);
     progress.end();
 
-    const sizeBefore = await proofs.measureSize();
+    const sizesBefore = await proofs.measureSizes();
     progress = frame.startProgress("changes as fast as they are proved", changes);
     const before = readPartTimes();
     const rollOut = await driver.rollOut(changes, shape);
     const after = readPartTimes();
     progress.end();
-    const sizeAfter = await proofs.measureSize();
+    const growth = growthOf(sizesBefore, await proofs.measureSizes(), rollOut.changes);
     const seconds = (rollOut.provedMs - rollOut.startedMs) / 1000;
     const carsPerSecond = rollOut.changes / seconds;
 
@@ -138,7 +139,8 @@ async function measureRollOuts(
       cost: costOf(before, after, rollOut.changes),
       generatorCpuShare: shareOf(before, after, seconds, ["fleet", "driver"]),
       driverCpuShare: shareOf(before, after, seconds, ["driver"]),
-      bytesPerChange: rollOut.changes === 0 ? null : Math.round((sizeAfter - sizeBefore) / rollOut.changes),
+      bytesPerChange: rollOut.changes === 0 ? null : growth.values().reduce((sum, one) => sum + one, 0),
+      growth,
       halfLoad: {
         ...(await proofs.measure(half)),
         changes: half.changes,
@@ -192,6 +194,21 @@ async function measureMessages(proofs: RollOutProofs, keysDir: string) {
   return { manifestBytes: Buffer.byteLength(manifest), reportBytes: sample.reportBytes };
 }
 
+/** Bytes a change by table, those that grew. */
+function growthOf(
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+  changes: number,
+): Map<string, number> {
+  const grown = after
+    .entries()
+    .map(([name, bytes]): [string, number] => [
+      name,
+      Math.round((bytes - (before.get(name) ?? 0)) / Math.max(1, changes)),
+    ]);
+  return new Map(grown.filter(([, bytes]) => bytes !== 0));
+}
+
 function shareOf(
   before: PartTimes | null,
   after: PartTimes | null,
@@ -223,6 +240,8 @@ function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failur
       paidActivationsPerSecond:
         "cars put there by SQL have owners without a login, so nobody can buy; `npm run bench -- activation` measures paid activations on cars that were sold",
       costRatio100kTo1k: "runs with 1,000 and with 100,000 cars in the tables are not compared yet",
+      ...(halfLoad.measured === 0 ? { halfLoadP99Ms: "the run was stopped before its turn" } : {}),
+      ...(ours === null || mosquitto === null ? { brokerCpuUs: raw.whyNoMosquitto } : {}),
       ...(mosquitto === null
         ? { mosquittoRoundTripsPerSecond: raw.whyNoMosquitto, ratio: raw.whyNoMosquitto }
         : {}),
@@ -240,6 +259,7 @@ function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failur
       saturatedP99Ms: saturated.fromCommit.p99Ms,
       microsecondsAChange: measured.cost === null ? "unknown here" : JSON.stringify(measured.cost),
       driverCpuShare: measured.driverCpuShare ?? "unknown here",
+      bytesPerChangeByTable: JSON.stringify(Object.fromEntries(measured.growth)),
       wavesWrittenAgain: measured.conflicts,
       manifestBytes: measured.manifestBytes,
       reportBytes: measured.reportBytes,

@@ -11,8 +11,8 @@ export type RollOutProofs = {
   countOpen(): Promise<number>;
   /** From a wave's commit, and from when it was due, to each car's proof recorded. */
   measure(rollOut: RollOut): Promise<{ fromCommit: Quantiles; fromIntended: Quantiles; measured: number }>;
-  /** All tables with indexes and TOAST, after VACUUM, in bytes. */
-  measureSize(): Promise<number>;
+  /** Each table with its indexes and TOAST, after VACUUM, in bytes. */
+  measureSizes(): Promise<Map<string, number>>;
   /** Of the newest manifests' entries and of the newest reports. */
   readSample(): Promise<{ vin: string; entries: unknown; reportBytes: number } | null>;
   close(): Promise<void>;
@@ -66,13 +66,14 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
         measured: fromCommit.totalCount,
       };
     },
-    async measureSize() {
+    async measureSizes() {
       await client.query("vacuum");
-      return readNumber(
-        `select sum(pg_total_relation_size(c.oid)) as value from pg_class c
+      const { rows } = await client.query<{ name: string; bytes: string }>(
+        `select n.nspname || '.' || c.relname as name, pg_total_relation_size(c.oid) as bytes from pg_class c
          join pg_namespace n on n.oid = c.relnamespace
          where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')`,
       );
+      return new Map(rows.map(({ name, bytes }) => [name.replace("public.", ""), Number(bytes)]));
     },
     async readSample() {
       const { rows } = await client.query<{ vin: string; entries: unknown; report_bytes: number }>(
