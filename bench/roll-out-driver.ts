@@ -3,7 +3,7 @@ import { realClock } from "@caas/contract/business-clock.ts";
 import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
 import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
-import { openDatabase, type Transaction } from "@caas/control-plane/store/database.ts";
+import { openDatabase } from "@caas/control-plane/store/database.ts";
 import { isConflict } from "@caas/control-plane/store/database-errors.ts";
 import { pino } from "pino";
 
@@ -39,22 +39,6 @@ const silenceMs = 60_000;
 const conflictTries = 5;
 
 const nowMs = (): number => performance.timeOrigin + performance.now();
-
-/**
- * The cars without a change under way. Reports lock a car's link before its entitlements, so a wave must as well:
- * the entitlements written first would end in a deadlock.
- */
-async function lockFree(tx: Transaction, vehicleIds: readonly string[]): Promise<string[]> {
-  const rows = await tx
-    .selectFrom("vehicle_links")
-    .select("vehicle_id")
-    .where("vehicle_id", "in", vehicleIds)
-    .where("unproved_version", "is", null)
-    .orderBy("vin")
-    .forUpdate()
-    .execute();
-  return rows.map(({ vehicle_id }) => vehicle_id);
-}
 
 /** @param signal ends a roll-out early: what is under way is still waited for, a few seconds */
 export async function openRollOutDriver(
@@ -107,15 +91,12 @@ export async function openRollOutDriver(
       }
   }
 
-  function writeWaveOnce(candidates: readonly string[]): Promise<string[]> {
-    return opened.db.transaction().execute(async (tx) => {
-      const free = await lockFree(tx, candidates);
-      if (free.length === 0) return free;
-      await entitlements.wantForMany(tx, free, { code: "release", configuration: { release } });
-      const { waiting } = await manifests.changeMany(tx, free);
-      if (waiting.length > 0) throw new Error(`${waiting.length} cars could not be changed`);
-      return free;
-    });
+  async function writeWaveOnce(candidates: readonly string[]): Promise<string[]> {
+    const { waiting } = await opened.db
+      .transaction()
+      .execute((tx) => manifests.changeMany(tx, candidates, { code: "release", configuration: { release } }));
+    const left = new Set(waiting);
+    return candidates.filter((id) => !left.has(id));
   }
 
   /** A dispatch goes with the proof of its change, so these few rows are all that is under way. */

@@ -3,18 +3,18 @@ import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { dispatchChannel } from "./change-manifest.ts";
-import type { EntitlementSource } from "./entitlement-source.ts";
+import type { EntitlementSource, RollOutStep } from "./entitlement-source.ts";
 
 export type ChangedMany = {
   /** Cars whose next version carries the change. */
   carried: number;
-  /** Cars with another change under way, or without an identity: the caller asks again for these. */
+  /** Cars with another change under way, or without an identity: left as they are, the caller asks again for them. */
   waiting: string[];
 };
 
 /**
- * Writes the next version of many cars at once, each with everything its entitlements want now as one unproved
- * change. The caller has changed the entitlements in this transaction. Offline cars get it when they come.
+ * One step of a roll-out for many cars at once: each car's entitlement and its next version, as its one unproved
+ * change. The cars' locks come first, as they do for reports. Offline cars get it when they come.
  *
  * @param vehicleIds at most some thousands: one transaction holds all their locks
  */
@@ -23,6 +23,7 @@ export async function changeMany(
   entitlements: EntitlementSource,
   tx: Transaction,
   vehicleIds: readonly string[],
+  step: RollOutStep,
 ): Promise<ChangedMany> {
   if (vehicleIds.length === 0) return { carried: 0, waiting: [] };
   const links = await tx
@@ -38,6 +39,7 @@ export async function changeMany(
   const waiting = vehicleIds.filter((id) => !carried.has(id));
   if (free.length === 0) return { carried: 0, waiting };
 
+  await entitlements.wantForMany(tx, freeIds, step);
   const entriesOf = await entitlements.listEntriesOfMany(tx, freeIds);
   const entries = free.map((link): ManifestEntry[] => entriesOf.get(link.vehicle_id) ?? []);
   const versions = free.map((link) => Math.max(link.manifest_version, link.active_version) + 1);

@@ -5,10 +5,15 @@ import type { Transaction } from "../../store/database.ts";
 export type UnprovedChange = { kind: "plan" } | { kind: "service"; entitlementId: string; applyBefore: Date };
 
 /** What the engine asks of the entitlements: the truth that a manifest projects. */
+/** What a roll-out gives to every car it reaches. */
+export type RollOutStep = { code: string; configuration: { readonly [key: string]: unknown } };
+
 export type EntitlementSource = {
   listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
   provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
   finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
+  /** One more thing for the life of each car, replacing what it holds under the same code. */
+  wantForMany(tx: Transaction, vehicleIds: readonly string[], wanted: RollOutStep): Promise<void>;
   /** The same for many cars at once: everything wanted or proved, by vehicle. */
   listEntriesOfMany(tx: Transaction, vehicleIds: readonly string[]): Promise<Map<string, ManifestEntry[]>>;
   provePlans(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;

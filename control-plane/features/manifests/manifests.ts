@@ -6,7 +6,7 @@ import { setTimer, type TimerHandler } from "../../store/timers.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
 import { type ChangedMany, changeMany } from "./change-many.ts";
 import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
-import type { EntitlementSource, UnprovedChange } from "./entitlement-source.ts";
+import type { EntitlementSource, RollOutStep, UnprovedChange } from "./entitlement-source.ts";
 import { failUnproved, planRetryMs, planRetryTimer } from "./fail-unproved.ts";
 import type { Ingested, Received } from "./ingest-report.ts";
 import { ingestReports } from "./ingest-reports.ts";
@@ -35,8 +35,8 @@ export type Manifests = {
   release(tx: Transaction, vehicleId: string, activationId: string): Promise<void>;
   /** A removal: it never waits, and a change under way goes on in the new version. */
   withdraw(tx: Transaction, vehicleId: string): Promise<void>;
-  /** One step of a roll-out: what the entitlements of these cars want now, as one unproved change each. */
-  changeMany(tx: Transaction, vehicleIds: readonly string[]): Promise<ChangedMany>;
+  /** One step of a roll-out, as one unproved change of each car that has none under way. */
+  changeMany(tx: Transaction, vehicleIds: readonly string[], step: RollOutStep): Promise<ChangedMany>;
   /** Takes in verified reports; each `token` is kept as the proof. Idempotent by (vehicle, seq). */
   ingest(tx: Transaction, received: readonly Received[]): Promise<Ingested[]>;
   recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
@@ -174,7 +174,7 @@ export function createManifests(
           .execute();
     },
 
-    changeMany: (tx, vehicleIds) => changeMany(context, entitlements(), tx, vehicleIds),
+    changeMany: (tx, vehicleIds, step) => changeMany(context, entitlements(), tx, vehicleIds, step),
 
     ingest: (tx, received) =>
       ingestReports({ context, entitlements: entitlements(), keySetVersion: keySetVersion() }, tx, received),
