@@ -80,7 +80,8 @@ function keepResult(name: string, startedAt: Date, options: CommonOptions, findi
     benchmark: name,
     startedAt: startedAt.toISOString(),
     machine: describeMachine(),
-    options,
+    // Where it was kept says nothing about what was measured, and would name a folder of this machine.
+    options: { ...options, results: undefined },
     numbers: findings.numbers,
     ...(findings.whyNull === undefined ? {} : { whyNull: findings.whyNull }),
     conditions: findings.conditions,
