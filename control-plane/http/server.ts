@@ -132,10 +132,16 @@ const codeOfFastify: Readonly<Record<string, ErrorCode>> = {
 
 function describeError(error: FastifyError, request: FastifyRequest) {
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const errors = error.validation.map((issue) => ({
-      field: `${error.validationContext ?? "body"}${issue.instancePath.replaceAll("/", ".")}`,
-      message: issue.message ?? "is not valid",
-    }));
+    const errors = error.validation.flatMap(({ instancePath, params, message = "is not valid" }) => {
+      const path = [
+        error.validationContext ?? "body",
+        ...instancePath.split("/").filter((name) => name !== ""),
+      ];
+      // An unknown field is reported by the object that holds it; the caller looks for the field.
+      const unknown: unknown = "keys" in params ? params.keys : undefined;
+      const names = Array.isArray(unknown) ? unknown.map((name) => [...path, String(name)]) : [path];
+      return names.map((name) => ({ field: name.join("."), message }));
+    });
     return problemOf("badRequest", errors.map(({ field, message }) => `${field}: ${message}`).join("; "), {
       errors,
     });
