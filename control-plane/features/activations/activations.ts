@@ -99,7 +99,7 @@ export function createActivations(
   async function cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal> {
     const { vehicleId } = await vehicleOf(tx, activationId);
     // The car's lock first: its proof may be on its way in, and whoever comes first decides.
-    await manifests.mayCarry(tx, vehicleId);
+    await manifests.lock(tx, vehicleId);
     const loaded = await loadActivation(tx, activationId);
     const decision = await moveActivation(context, tx, {
       activationId,
@@ -274,7 +274,7 @@ export function createActivations(
         async due(tx, activationId) {
           const { vehicleId } = await vehicleOf(tx, activationId);
           // The car's lock comes first, as everywhere: a report about this very activation may be on its way in.
-          await manifests.mayCarry(tx, vehicleId);
+          await manifests.lock(tx, vehicleId);
           const loaded = await loadActivation(tx, activationId);
           if (isOver(loaded) || !["OTAQueue", "OTAAttempt", "RetryQueue"].includes(loaded.state)) return;
           await giveUp(tx, loaded, "holdExpired", { end_reason: "holdExpired" });

@@ -2,6 +2,8 @@ import type { Transaction } from "../../store/database.ts";
 
 /** What activations ask of the manifest engine. */
 export type ManifestEngine = {
+  /** Takes the car's lock, which comes before an activation's everywhere. */
+  lock(tx: Transaction, vehicleId: string): Promise<void>;
   mayCarry(tx: Transaction, vehicleId: string): Promise<"carried" | "waiting">;
   carry(
     tx: Transaction,

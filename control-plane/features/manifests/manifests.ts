@@ -28,6 +28,8 @@ export type ServiceChange = {
 export type Manifests = {
   /** Puts one service into the car's next version, as the one unproved change. */
   carry(tx: Transaction, change: ServiceChange): Promise<Carried>;
+  /** Takes the car's lock: for who is about to decide something that a report may be deciding too. */
+  lock(tx: Transaction, vehicleId: string): Promise<void>;
   /** Whether `carry` would put a change into a version now; takes the link row's lock. */
   mayCarry(tx: Transaction, vehicleId: string): Promise<Carried["kind"]>;
   carryPlan(tx: Transaction, vehicleId: string): Promise<Carried>;
@@ -114,6 +116,10 @@ export function createManifests(
         },
       },
     ],
+
+    async lock(tx, vehicleId) {
+      await lockLink(tx, vehicleId);
+    },
 
     async mayCarry(tx, vehicleId) {
       return (await mayCarry(await lockLink(tx, vehicleId)))?.kind ?? "carried";
