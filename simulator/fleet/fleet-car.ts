@@ -95,6 +95,7 @@ export class FleetCar {
     if (identity === null) throw new Error(`${this.vin} is not enrolled`);
     if (!this.#isAwake) return;
     const { clock, random, logger, metrics, transportOf } = this.#options;
+    const slotsOf = this.profile.kind === "modelled" ? this.profile.slots : undefined;
     // Cars that connect by password alone have no certificate to keep.
     const certificates =
       identity.certificate === ""
@@ -111,7 +112,7 @@ export class FleetCar {
     this.#transport ??= transportOf(identity, () => this.#credential());
     const agent = createAgent({
       identity,
-      storage: this.storage,
+      storage: slotsOf === undefined ? this.storage : { ...this.storage, slots: slotsOf(this.storage.slots) },
       adapter: this.#adapter,
       transport: this.#transport,
       clock,

@@ -38,6 +38,8 @@ export type FleetOptions = {
   profileOf?: (vin: Vin) => CarProfile;
   /** A bad link under every car. */
   lossyLink?: LossyLink;
+  /** Cars of the same machine in other processes: these come from the loopback addresses after theirs. */
+  firstIndex?: number;
   /** Cars that come up at once; default 64: more only fight for the processor. */
   comingUpAtOnce?: number;
   /** Business time is real time without it. */
@@ -126,14 +128,15 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   const logger = options.logger ?? pino({ level: "silent" });
   const cars = new Map<Vin, FleetCar>();
   for (const [vin, carStorage] of storages) {
-    const index = cars.size;
+    const index = (options.firstIndex ?? 0) + cars.size;
+    const profile = options.profileOf?.(vin) ?? healthy;
     const car = new FleetCar({
       vin,
       storage: carStorage,
-      profile: options.profileOf?.(vin) ?? healthy,
+      profile,
       transportOf: (identity, credential) => transportOf(identity, credential, index),
       witness,
-      clock,
+      clock: profile.kind === "modelled" ? (profile.clock ?? clock) : clock,
       random: seededRandom(deriveSeed(seed, "jitter", vin)),
       logger,
       metrics: options.metrics,

@@ -1,4 +1,5 @@
 import type { CarAdapter } from "@caas/vehicle-agent/adapter.ts";
+import type { AgentClock } from "@caas/vehicle-agent/agent-clock.ts";
 import {
   type Failpoint,
   type FailpointName,
@@ -6,6 +7,7 @@ import {
   noFailpoint,
   PowerLoss,
 } from "@caas/vehicle-agent/failpoints.ts";
+import type { ConfigurationSlots } from "@caas/vehicle-agent/slots.ts";
 import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
 
 /** What kind of car it is; its fate is pinned by it, whatever the link does. */
@@ -16,7 +18,20 @@ export type CarProfile =
   /** Takes every configuration that holds an entry and does not work with it. */
   | { kind: "unhealthy"; reason: string }
   /** Loses power once, at the n-th passage of a failpoint, and comes back. */
-  | { kind: "crashes"; at: FailpointName; passage: number };
+  | { kind: "crashes"; at: FailpointName; passage: number }
+  /** Behaves as whoever made it says. */
+  | ({ kind: "modelled" } & CarModel);
+
+/** A car's own systems, made by somebody else; what is left out is as in a healthy car. */
+export type CarModel = {
+  adapter: CarAdapter;
+  /** Whether power is lost at this passage of the place. */
+  losesPowerAt?: (at: FailpointName) => boolean;
+  /** Its own readings of business time. */
+  clock?: AgentClock;
+  /** Puts faults between the agent and its slots. */
+  slots?: (slots: ConfigurationSlots) => ConfigurationSlots;
+};
 
 export const healthy: CarProfile = { kind: "healthy" };
 
@@ -60,6 +75,8 @@ export function adapterOf(profile: CarProfile): CarAdapter {
       return workingAdapter;
     case "rejects":
       return { ...workingAdapter, check: async () => ({ kind: "rejected", detail: profile.detail }) };
+    case "modelled":
+      return profile.adapter;
     case "unhealthy": {
       let entries = 0;
       return {
@@ -74,6 +91,15 @@ export function adapterOf(profile: CarProfile): CarAdapter {
 
 /** Of the whole life of a car and not of one agent: a car that has crashed once is past it. */
 export function failpointOf(profile: CarProfile, onCrash: (at: FailpointName) => void): Failpoint {
+  if (profile.kind === "modelled") {
+    const { losesPowerAt } = profile;
+    if (losesPowerAt === undefined) return noFailpoint;
+    return (name) => {
+      if (!losesPowerAt(name)) return;
+      onCrash(name);
+      throw new PowerLoss(name);
+    };
+  }
   if (profile.kind !== "crashes") return noFailpoint;
   const { at: name, passage } = profile;
   return failAt({ name, passage }, () => {
