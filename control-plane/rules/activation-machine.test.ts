@@ -31,6 +31,10 @@ const drawn: [id: string, from: Place, event: ActivationEvent, to: ActivationSta
   ["SX9", "OTAQueue", "customerCancelled", "NoCharge"],
   ["SX10", "RetryQueue", "customerCancelled", "NoCharge"],
   ["SX11", "OTAAttempt", "customerCancelled", "NoCharge"],
+  ["SX12", "PaymentInitiated", "paymentPresumed", "OTAQueue"],
+  ["SX13", "OTAQueue", "presumptionRefuted", "PaymentFailed"],
+  ["SX14", "OTAAttempt", "presumptionRefuted", "PaymentFailed"],
+  ["SX15", "RetryQueue", "presumptionRefuted", "PaymentFailed"],
 ];
 
 const places: Place[] = [
@@ -198,6 +202,20 @@ describe("what an arrow waits for", () => {
       "DE11",
     ],
     [
+      "DE11: no presumption before the check is passed either",
+      "PaymentInitiated",
+      "paymentPresumed",
+      overdue,
+      "CE8",
+    ],
+    [
+      "DE11: no presumption for a car that left operation",
+      "PaymentInitiated",
+      "paymentPresumed",
+      { vehicleOperational: false },
+      "DE11",
+    ],
+    [
       "DE6: nothing is sent before the payment is confirmed",
       "OTAQueue",
       "attemptStarted",
@@ -304,6 +322,10 @@ describe("what an arrow says and who does it", () => {
       SX9: null,
       SX10: null,
       SX11: null,
+      SX12: "AU14 true",
+      SX13: "AU14 true",
+      SX14: "AU14 true",
+      SX15: "AU14 true",
     });
   });
 });

@@ -308,4 +308,47 @@ export const activationAdditions = [
     reason:
       "Until the car proves it, nothing is charged: the next manifest leaves the entry out, and a proof that comes later only brings its removal.",
   },
+  {
+    ...activationDefaults,
+    id: "SX12",
+    label: "Payment presumed",
+    from: "PaymentInitiated",
+    event: "paymentPresumed",
+    to: "OTAQueue",
+    guards: ["CE8", "DE11"],
+    automation: "AU14",
+    reason:
+      "The gateway did not answer: success is assumed and the service delivered (FA4), within the limits PP1 to PP7; for DE6 the presumption counts as the confirmation.",
+  },
+  {
+    ...activationDefaults,
+    id: "SX13",
+    label: "Presumption refuted",
+    from: "OTAQueue",
+    event: "presumptionRefuted",
+    to: "PaymentFailed",
+    automation: "AU14",
+    reason: "The payment turned out not to exist before the car began: nothing is delivered any more.",
+  },
+  {
+    ...activationDefaults,
+    id: "SX14",
+    label: "Presumption refuted",
+    from: "OTAAttempt",
+    event: "presumptionRefuted",
+    to: "PaymentFailed",
+    automation: "AU14",
+    reason:
+      "The car may be applying it or have applied it: the next manifest leaves the entry out, and a proof that comes later charges nobody.",
+  },
+  {
+    ...activationDefaults,
+    id: "SX15",
+    label: "Presumption refuted",
+    from: "RetryQueue",
+    event: "presumptionRefuted",
+    to: "PaymentFailed",
+    automation: "AU14",
+    reason: "Retries end with the payment they were made for.",
+  },
 ] as const satisfies readonly AddedArrow<string, string, ActivationGuardId>[];

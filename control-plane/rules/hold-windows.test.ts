@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { mayStillApply, mustGiveUp, planHoldWindows } from "./hold-windows.ts";
+import { mayStillApply, mustGiveUp, planHoldWindows, planPresumedWindows } from "./hold-windows.ts";
 
 const minuteMs = 60_000;
 const captureBeforeMs = Date.UTC(2026, 10, 29, 12);
@@ -20,5 +20,14 @@ describe("the windows of a held payment", () => {
   ])("%i ms before the release: may apply %s, must give up %s", (beforeMs, apply, giveUp) => {
     expect(mayStillApply(windows, captureBeforeMs - beforeMs)).toBe(apply);
     expect(mustGiveUp(windows, captureBeforeMs - beforeMs)).toBe(giveUp);
+  });
+});
+
+describe("the windows of a presumed payment", () => {
+  it("the car has the whole time until the payment must be known; its last report is waited for before we give up", () => {
+    expect(planPresumedWindows(captureBeforeMs)).toEqual({
+      applyBeforeMs: captureBeforeMs,
+      giveUpAtMs: captureBeforeMs + 10 * minuteMs,
+    });
   });
 });

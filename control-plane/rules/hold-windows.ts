@@ -15,11 +15,19 @@ export type HoldWindows = {
 };
 
 /**
- * Windows of an activation paid by a hold that ends at `captureBeforeMs` (epoch ms, business time). For a presumed
- * payment pass its reconcile deadline. The car stops first, so what it still applies can still be paid for.
+ * Windows of an activation paid by a hold that ends at `captureBeforeMs` (epoch ms, business time). The car stops
+ * first, so what it still applies can still be paid for.
  */
 export function planHoldWindows(captureBeforeMs: number): HoldWindows {
   return { applyBeforeMs: captureBeforeMs - applyMarginMs, giveUpAtMs: captureBeforeMs - giveUpMarginMs };
+}
+
+/**
+ * Windows of an activation whose payment is presumed until `reconcileByMs` (epoch ms, business time). No hold ends
+ * there, so the car has the whole time; what it applied in the last moment may still be reported before we give up.
+ */
+export function planPresumedWindows(reconcileByMs: number): HoldWindows {
+  return { applyBeforeMs: reconcileByMs, giveUpAtMs: reconcileByMs + giveUpMarginMs };
 }
 
 /** Whether an entry would still reach the car in time: sending one that is past its window only wastes an attempt. */

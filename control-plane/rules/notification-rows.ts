@@ -25,6 +25,17 @@ export const addedNotifications = {
     reason:
       "A bank may refuse what it held after the car has proved the service: it is withdrawn, and the customer hears why.",
   },
+  NX3: {
+    event: "Service not delivered, presumed payment not made",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "high",
+    section: additionSection,
+    reason:
+      "The service was on its way on a payment that was presumed and does not exist: whoever waits for it must hear that it does not come, and that nothing was charged.",
+  },
 } as const satisfies Record<string, NotificationRow & { section: string; reason: string }>;
 
 /** Every message there is: the specification's rows and the additions. */

@@ -22,6 +22,14 @@ import {
 import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-windows.ts";
 import { addedNotifications } from "@caas/control-plane/rules/notification-rows.ts";
 import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
+import {
+  defaultPresumptionLimits,
+  firstLookUpMs,
+  lastAskMarginMs,
+  longestLookUpMs,
+  presumptionRules,
+  reconcileWithinMs,
+} from "@caas/control-plane/rules/presumption-policy.ts";
 import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
 import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
 import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
@@ -37,6 +45,7 @@ export function renderRules(): string {
     renderMachines(),
     renderDependencies(),
     renderAdditions(),
+    renderPresumption(),
     renderNotifications(),
     renderAutomation(),
     renderNumbers(),
@@ -140,6 +149,30 @@ function renderAdditions(): string {
   ].join("\n\n");
 }
 
+function renderPresumption(): string {
+  const { maxAmountCents, customerCapCents, totalCapCents } = defaultPresumptionLimits;
+  return [
+    "## Presumed payments",
+    "When the gateway does not answer an authorisation, the payment is presumed to succeed if all of these hold; otherwise it waits, and nothing is delivered.",
+    renderTable(
+      ["id", "waits because", "reason"],
+      Object.entries(presumptionRules).map(([id, row]) => [id, row.refusal, row.reason]),
+    ),
+    renderTable(
+      ["what", "value"],
+      [
+        ["dearest payment that is presumed (unless configured otherwise)", cents(maxAmountCents)],
+        ["open at once for one customer (unless configured otherwise)", cents(customerCapCents)],
+        ["open at once for all customers (unless configured otherwise)", cents(totalCapCents)],
+        ["the truth is known after, at the latest", `${reconcileWithinMs / 3_600_000} h`],
+        ["the gateway is asked to pay with the same key until, before that", seconds(lastAskMarginMs)],
+        ["first look-up after", seconds(firstLookUpMs)],
+        ["longest time between two look-ups", seconds(longestLookUpMs)],
+      ],
+    ),
+  ].join("\n\n");
+}
+
 function renderNotifications(): string {
   const arrows = [...vehicleMachine.arrows, ...activationMachine.arrows];
   return [
@@ -217,6 +250,10 @@ function list(items: readonly string[]): string {
 function listUsers(guard: string): string {
   const arrows: readonly AnyArrow[] = [...vehicleMachine.arrows, ...activationMachine.arrows];
   return list(arrows.filter((row) => row.guards.some((id) => id === guard)).map((row) => row.id));
+}
+
+function cents(amount: number): string {
+  return `${(amount / 100).toFixed(2)} EUR`;
 }
 
 function seconds(ms: number): string {

@@ -1,0 +1,143 @@
+import { additionSection } from "./additions.ts";
+
+// "Payment gateway timeout: assume success, reconcile async; deliver service; rare chargeback risk" says the
+// specification, and "OTA waits for payment confirmation". Both hold when the risk is small, bounded and looked up.
+
+/** Amounts are integer cents. Zero presumes nothing. */
+export type PresumptionLimits = {
+  /** The dearest payment that may be presumed. */
+  maxAmountCents: number;
+  /** What one customer may have open at once. */
+  customerCapCents: number;
+  /** What all customers together may have open at once. */
+  totalCapCents: number;
+};
+
+/** Two of the dearer services for one customer, and two hundred such customers: what a bad day may cost. */
+export const defaultPresumptionLimits: PresumptionLimits = {
+  maxAmountCents: 5_000,
+  customerCapCents: 10_000,
+  totalCapCents: 1_000_000,
+};
+
+/** What is known about a payment whose authorisation the gateway did not answer. */
+export type PresumptionFacts = {
+  kind: "reservation" | "final" | "service";
+  /** Nobody gave the purchase up while the gateway was being asked. */
+  wanted: boolean;
+  amountCents: number;
+  earlierCaptures: number;
+  chargeBacks: number;
+  /** Presumed and not known yet, without this payment. */
+  customerOpenCents: number;
+  totalOpenCents: number;
+};
+
+type PresumptionRule = {
+  section: string;
+  /** Why the payment waits, for the customer's and support's eyes. */
+  refusal: string;
+  reason: string;
+  holds: (facts: PresumptionFacts, limits: PresumptionLimits) => boolean;
+};
+
+/** All must hold; the first that does not is why the payment waits. The two caps come last: they are taken, not read. */
+export const presumptionRules = {
+  PP1: {
+    section: additionSection,
+    refusal: "only the payment of a service may be presumed",
+    reason: "A car is not ordered, registered or handed over for money that may not exist.",
+    holds: (facts) => facts.kind === "service",
+  },
+  PP2: {
+    section: additionSection,
+    refusal: "the purchase was given up meanwhile",
+    reason: "Nothing is delivered for a purchase that nobody wants any more.",
+    holds: (facts) => facts.wanted,
+  },
+  PP3: {
+    section: additionSection,
+    refusal: "the customer has not paid anything by card before",
+    reason: "A card that has paid once is likely to pay again; of an unknown one nothing is known.",
+    holds: (facts) => facts.earlierCaptures > 0,
+  },
+  PP4: {
+    section: additionSection,
+    refusal: "an earlier payment of the customer was charged back",
+    reason: "The risk that the specification calls rare is not rare for who has used it.",
+    holds: (facts) => facts.chargeBacks === 0,
+  },
+  PP5: {
+    section: additionSection,
+    refusal: "the price is above what may be presumed",
+    reason: "One wrong presumption must cost little.",
+    holds: (facts, limits) => facts.amountCents <= limits.maxAmountCents,
+  },
+  PP6: {
+    section: additionSection,
+    refusal: "the customer has as much open as one customer may",
+    reason: "Many small purchases during one outage would add up to a large one.",
+    holds: (facts, limits) => facts.customerOpenCents + facts.amountCents <= limits.customerCapCents,
+  },
+  PP7: {
+    section: additionSection,
+    refusal: "all customers together have as much open as may be",
+    reason: "A long outage must not become a loss that nobody decided to take.",
+    holds: (facts, limits) => facts.totalOpenCents + facts.amountCents <= limits.totalCapCents,
+  },
+} as const satisfies Record<string, PresumptionRule>;
+
+export type PresumptionRuleId = keyof typeof presumptionRules;
+
+export type PresumptionDecision =
+  | { kind: "presumed" }
+  | { kind: "waits"; rule: PresumptionRuleId; reason: string };
+
+const order: readonly PresumptionRuleId[] = ["PP1", "PP2", "PP3", "PP4", "PP5", "PP6", "PP7"];
+
+/** Whether an unanswered payment is treated as successful for now, or waits until the gateway says how it stands. */
+export function decidePresumption(facts: PresumptionFacts, limits: PresumptionLimits): PresumptionDecision {
+  const rule = order.find((id) => !presumptionRules[id].holds(facts, limits));
+  return rule === undefined
+    ? { kind: "presumed" }
+    : { kind: "waits", rule, reason: presumptionRules[rule].refusal };
+}
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+
+/** The gateway remembers an idempotency key for a day: within it the same request can be asked again. */
+export const reconcileWithinMs = 24 * hourMs;
+
+/**
+ * Before the deadline nobody asks the gateway to pay any more, only how it stands: a request still on its way has
+ * landed by then, and what is not found at the deadline does not exist.
+ */
+export const lastAskMarginMs = hourMs;
+
+/** A gateway that is back after a hiccup is found within seconds; one that is down is not asked more than hourly. */
+export const firstLookUpMs = 10_000;
+export const longestLookUpMs = hourMs;
+
+/** Business times, epoch ms. */
+export type Presumed = { presumedAtMs: number; reconcileByMs: number };
+
+export function planReconciliation(presumedAtMs: number): Presumed {
+  return { presumedAtMs, reconcileByMs: presumedAtMs + reconcileWithinMs };
+}
+
+/** Waits double with the presumption's age; one look-up falls on the deadline itself; after it they go on. */
+export function planNextLookUp({ presumedAtMs, reconcileByMs }: Presumed, nowMs: number): number {
+  const wait = Math.min(longestLookUpMs, Math.max(firstLookUpMs, nowMs - presumedAtMs));
+  return nowMs < reconcileByMs ? Math.min(nowMs + wait, reconcileByMs) : nowMs + wait;
+}
+
+/** Whether the gateway may still be asked to pay with the same key, or only how the payment stands. */
+export function mayAskAgain({ reconcileByMs }: Presumed, nowMs: number): boolean {
+  return nowMs < reconcileByMs - lastAskMarginMs;
+}
+
+/** What the gateway does not know now was never made. */
+export function isDecided({ reconcileByMs }: Presumed, nowMs: number): boolean {
+  return nowMs >= reconcileByMs;
+}
