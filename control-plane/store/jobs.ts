@@ -1,8 +1,10 @@
+import { EventEmitter } from "node:events";
 import {
   type LogFunctionFactory,
   type Runner,
   run,
   type TaskList,
+  type WorkerEvents,
   Logger as WorkerLogger,
 } from "graphile-worker";
 import { sql } from "kysely";
@@ -10,6 +12,7 @@ import type pg from "pg";
 import type { Logger } from "pino";
 import type * as z from "zod";
 import type { Transaction } from "./database.ts";
+import { type JobRecovery, recoverJobsOfTheDead } from "./job-recovery.ts";
 
 // Work that follows a commit. A job is enqueued in the transaction that causes it, so it exists exactly when
 // its cause does; it runs at least once, so every handler is idempotent.
@@ -56,7 +59,7 @@ export async function enqueue<P>(
 
 export type RunningJobs = { stop(): Promise<void> };
 
-/** Starts working; `stop` waits for the jobs in hand. */
+/** Starts working, also on what workers that died had in hand; `stop` waits for the jobs in hand. */
 export async function startJobs(options: {
   pool: pg.Pool;
   handlers: readonly JobHandler[];
@@ -70,9 +73,19 @@ export async function startJobs(options: {
         handler.run(payload, helpers.job.attempts),
     ]),
   );
+  const events: WorkerEvents = new EventEmitter();
+  let recovery: JobRecovery | undefined;
+  events.on("pool:create", ({ workerPool }) => {
+    recovery = recoverJobsOfTheDead({
+      pool: options.pool,
+      workerName: workerPool.id,
+      logger: options.logger,
+    });
+  });
   const runner: Runner = await run({
     pgPool: options.pool,
     taskList,
+    events,
     noHandleSignals: true,
     logger: new WorkerLogger(logTo(options.logger)),
     preset: {
@@ -84,7 +97,13 @@ export async function startJobs(options: {
       },
     },
   });
-  return { stop: () => runner.stop() };
+  return {
+    async stop() {
+      await runner.stop();
+      // Not before: until then the others must see that we live.
+      await recovery?.stop();
+    },
+  };
 }
 
 const levels = { error: "error", warning: "warn", info: "debug", debug: "trace" } as const;
