@@ -193,7 +193,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     attemptApplied: [activations.onAttemptApplied],
     attemptFailed: [activations.onAttemptFailed],
     changePossible: [activations.onChangePossible],
-    carConnected: [link.onCarConnected],
+    carsConnected: [link.onCarsConnected],
     displayRequested: [link.onDisplayRequested],
   };
 

@@ -12,8 +12,8 @@ import type { MqttLink } from "./mqtt-link.ts";
 
 export type Displays = {
   onDisplayRequested: EventHandler<"displayRequested">;
-  /** Shows again what the car has not acknowledged. */
-  onCarConnected: EventHandler<"carConnected">;
+  /** Shows again what the cars have not acknowledged. */
+  onCarsConnected: EventHandler<"carsConnected">;
   acknowledge(tx: Transaction, displayId: string, vin: string, result: string): Promise<void>;
   jobs: readonly JobHandler[];
 };
@@ -61,11 +61,11 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
       await enqueue(tx, sendDisplay, { displayId });
     },
 
-    async onCarConnected(tx, { vehicleId }) {
+    async onCarsConnected(tx, { vehicleIds }) {
       const rows = await tx
         .selectFrom("displays")
         .select("id")
-        .where("vehicle_id", "=", vehicleId)
+        .where("vehicle_id", "in", vehicleIds)
         .where("acknowledged_at", "is", null)
         .where("expires_at", ">", context.clock.now())
         .execute();

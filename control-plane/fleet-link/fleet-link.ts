@@ -18,8 +18,8 @@ import { createRevocationPublisher } from "./revocations.ts";
 export type Engine = {
   takeDue(limit: number): Promise<DueManifest[]>;
   ingest(tx: Transaction, received: readonly { vin: Vin; report: Report; token: string }[]): Promise<unknown>;
-  recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
-  forgetPresence(tx: Transaction): Promise<void>;
+  recordPresences(tx: Transaction, said: readonly { vin: Vin; presence: Presence }[]): Promise<void>;
+  forgetPresences(): Promise<void>;
 };
 
 export type FleetLinkOptions = {
@@ -45,7 +45,7 @@ export type FleetLinkOptions = {
 };
 
 export type FleetLink = Capability &
-  Pick<Displays, "onDisplayRequested" | "onCarConnected"> & {
+  Pick<Displays, "onDisplayRequested" | "onCarsConnected"> & {
     start(): Promise<void>;
     stop(): Promise<void>;
     isConnected(): boolean;
@@ -71,7 +71,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
       qos: qosOf[kind],
     })),
     // Whoever is online says so by the retained presence that the subscription brings.
-    onConnecting: () => context.db.transaction().execute((tx) => engine.forgetPresence(tx)),
+    onConnecting: engine.forgetPresences,
     // A broker that was started anew may know of no revocation.
     onConnected: () => revocations.publish(),
     onMessage: (message) => ingester.take(message),
@@ -116,8 +116,10 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
         tx,
         messages.map(({ vin }) => vin),
       );
-    for (const message of messages)
-      if (message.kind === "presence") await engine.recordPresence(tx, message.vin, message.presence);
+    await engine.recordPresences(
+      tx,
+      messages.filter((message) => message.kind === "presence"),
+    );
     await engine.ingest(
       tx,
       messages.filter((message) => message.kind === "report"),
@@ -132,7 +134,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   return {
     jobs: displays.jobs,
     onDisplayRequested: displays.onDisplayRequested,
-    onCarConnected: displays.onCarConnected,
+    onCarsConnected: displays.onCarsConnected,
     isConnected: () => link.isConnected(),
     connected: () => link.connected(),
     async start() {

@@ -93,7 +93,8 @@ export type DomainEvents = {
   };
   /** The manifest engine can take this car's next unproved change: the last one ended, or the car came online. */
   changePossible: { vehicleId: string };
-  carConnected: { vehicleId: string };
+  /** They said so themselves, and were not known to be online. Many at once, after a broker restart for one. */
+  carsConnected: { vehicleIds: readonly string[] };
 };
 
 export type DomainEventName = keyof DomainEvents;

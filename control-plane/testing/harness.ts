@@ -90,7 +90,7 @@ const noHandlers: EventHandlers = {
   attemptApplied: [],
   attemptFailed: [],
   changePossible: [],
-  carConnected: [],
+  carsConnected: [],
 };
 
 /**

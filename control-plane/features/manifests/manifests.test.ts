@@ -82,7 +82,9 @@ function failed(
 async function presence(car: Car, state: "online" | "offline", connection = ++car.connection): Promise<void> {
   await park.platform.db
     .transaction()
-    .execute((tx) => park.manifests.recordPresence(tx, parseVin(car.vin), { state, connection }));
+    .execute((tx) =>
+      park.manifests.recordPresences(tx, [{ vin: parseVin(car.vin), presence: { state, connection } }]),
+    );
 }
 
 /** Says that it applied what its newest manifest holds. */

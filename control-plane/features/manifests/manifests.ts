@@ -1,9 +1,7 @@
-import type { Presence } from "@caas/contract/presence.ts";
-import type { Vin } from "@caas/contract/vin.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
-import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
+import { forgetDispatch, writeVersion } from "./change-manifest.ts";
 import { type ChangedMany, changeMany } from "./change-many.ts";
 import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
 import type { EntitlementSource, RollOutStep, UnprovedChange } from "./entitlement-source.ts";
@@ -11,6 +9,7 @@ import { failUnproved, planRetryMs, planRetryTimer } from "./fail-unproved.ts";
 import type { Ingested, Received } from "./ingest-report.ts";
 import { ingestReports } from "./ingest-reports.ts";
 import { type LinkRow, lockLink } from "./link-row.ts";
+import { forgetPresences, recordPresences, type SaidPresence } from "./record-presences.ts";
 
 export type Carried =
   | { kind: "carried"; version: number }
@@ -41,9 +40,10 @@ export type Manifests = {
   changeMany(tx: Transaction, vehicleIds: readonly string[], step: RollOutStep): Promise<ChangedMany>;
   /** Takes in verified reports; each `token` is kept as the proof. Idempotent by (vehicle, seq). */
   ingest(tx: Transaction, received: readonly Received[]): Promise<Ingested[]>;
-  recordPresence(tx: Transaction, vin: Vin, presence: Presence): Promise<void>;
+  /** Takes in what cars say of their presence; see `record-presences.ts`. */
+  recordPresences(tx: Transaction, said: readonly SaidPresence[]): Promise<void>;
   /** The link to the broker broke: nobody is known to be online until they say so again. */
-  forgetPresence(tx: Transaction): Promise<void>;
+  forgetPresences(): Promise<void>;
   /** Claims manifests that are due to be sent, oldest first. */
   takeDue(limit: number): Promise<Due[]>;
   timers: readonly TimerHandler[];
@@ -185,27 +185,8 @@ export function createManifests(
     ingest: (tx, received) =>
       ingestReports({ context, entitlements: entitlements(), keySetVersion: keySetVersion() }, tx, received),
 
-    async recordPresence(tx, vin, presence) {
-      const row = await tx
-        .updateTable("vehicle_links")
-        .set({ presence: presence.state, presence_connection: presence.connection })
-        .where("vin", "=", vin)
-        .where("presence_connection", "<=", presence.connection)
-        .returning("vehicle_id")
-        .executeTakeFirst();
-      if (row === undefined || presence.state === "offline") return;
-      await resend(tx, row.vehicle_id);
-      await context.publish(tx, "carConnected", { vehicleId: row.vehicle_id });
-      await context.publish(tx, "changePossible", { vehicleId: row.vehicle_id });
-    },
-
-    async forgetPresence(tx) {
-      await tx
-        .updateTable("vehicle_links")
-        .set({ presence: "unknown" })
-        .where("presence", "<>", "unknown")
-        .execute();
-    },
+    recordPresences: (tx, said) => recordPresences(context, tx, said),
+    forgetPresences: () => forgetPresences(context.db),
 
     async takeDue(limit) {
       const { due, silent } = await takeDue(context, limit, keySetVersion());
@@ -231,16 +212,6 @@ export function createManifests(
       detail: "the car is online and does not answer",
       report: null,
     });
-  }
-
-  /** A car that is back gets the newest version at once if it waits for one. */
-  async function resend(tx: Transaction, vehicleId: string): Promise<void> {
-    const waiting = await tx
-      .selectFrom("manifest_dispatches")
-      .select("vehicle_id")
-      .where("vehicle_id", "=", vehicleId)
-      .executeTakeFirst();
-    if (waiting !== undefined) await requestDispatch(tx, vehicleId, context.clock.now());
   }
 }
 

@@ -1,0 +1,89 @@
+import type { Presence } from "@caas/contract/presence.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import { sql } from "kysely";
+import type { Context } from "../../lifecycle/context.ts";
+import type { Db, Transaction } from "../../store/database.ts";
+import { dispatchChannel } from "./change-manifest.ts";
+
+export type SaidPresence = { vin: Vin; presence: Presence };
+
+/**
+ * Takes in what cars say of their presence, in any number, and looks after those that came online: the newest
+ * version goes out to whoever waits for one, and what else waited is told of. A whole fleet that comes back at once
+ * costs a handful of statements a batch, and a car that nothing waits for costs no more than its row.
+ * The caller holds the link rows' locks, or writes nothing else of other cars in this transaction.
+ */
+export async function recordPresences(
+  context: Context,
+  tx: Transaction,
+  said: readonly SaidPresence[],
+): Promise<void> {
+  const newest = newestOfEach(said);
+  if (newest.length === 0) return;
+  // The same word again (a second delivery, a second replica) changes nothing and starts nothing.
+  const { rows } = await sql<{ vehicle_id: string; state: Presence["state"] }>`
+    update vehicle_links as link
+    set presence = said.state, presence_connection = said.connection
+    from unnest(${newest.map(({ vin }) => vin)}::text[], ${newest.map(({ presence }) => presence.state)}::text[],
+                ${newest.map(({ presence }) => presence.connection)}::int[]) as said (vin, state, connection)
+    where link.vin = said.vin and link.presence_connection <= said.connection
+      and (link.presence, link.presence_connection) <> (said.state, said.connection)
+    returning link.vehicle_id, said.state`.execute(tx);
+  const vehicleIds = rows.filter(({ state }) => state === "online").map((row) => row.vehicle_id);
+  if (vehicleIds.length === 0) return;
+  await dispatchWaiting(context, tx, vehicleIds);
+  await context.publish(tx, "carsConnected", { vehicleIds });
+  const waiting = await tx
+    .selectFrom("activations")
+    .select("vehicle_id")
+    .distinct()
+    .where("vehicle_id", "in", vehicleIds)
+    .where("state", "in", ["OTAQueue", "RetryQueue"])
+    .orderBy("vehicle_id")
+    .execute();
+  for (const { vehicle_id: vehicleId } of waiting) await context.publish(tx, "changePossible", { vehicleId });
+}
+
+/** The last word of each car; of an older connection's there is none after a newer one's. */
+function newestOfEach(said: readonly SaidPresence[]): SaidPresence[] {
+  const newest = new Map<Vin, SaidPresence>();
+  for (const one of said) {
+    const known = newest.get(one.vin);
+    if (known === undefined || known.presence.connection <= one.presence.connection) newest.set(one.vin, one);
+  }
+  return [...newest.values()];
+}
+
+/** Cars that are back get the newest version at once if they wait for one. */
+async function dispatchWaiting(context: Context, tx: Transaction, vehicleIds: string[]): Promise<void> {
+  await sql`
+    with asked as (
+      update manifest_dispatches set due_at = ${context.clock.now()}, sends = 0, first_sent_at = null
+      where vehicle_id = any(${vehicleIds}::uuid[]) returning 1
+    )
+    select pg_notify(${dispatchChannel}, '') from asked limit 1`.execute(tx);
+}
+
+/** Cars in one transaction: short enough that nobody who wants one of them waits. */
+const carsAtOnce = 1_000;
+
+/**
+ * The link to the broker broke: nobody is known to be online until they say so again. In pieces, in the order in
+ * which everybody takes these locks.
+ */
+export async function forgetPresences(db: Db): Promise<void> {
+  for (let from: string | null = ""; from !== null; ) {
+    const { rows } = await sql<{ last: string | null }>`
+      with page as (select vin from vehicle_links where vin > ${from} order by vin limit ${carsAtOnce}),
+      known as (
+        select vehicle_id from vehicle_links
+        where vin > ${from} and vin <= (select max(vin) from page) and presence <> 'unknown'
+        order by vin for update
+      ),
+      forgotten as (
+        update vehicle_links as link set presence = 'unknown' from known where link.vehicle_id = known.vehicle_id
+      )
+      select max(vin) as last from page`.execute(db);
+    from = rows[0]?.last ?? null;
+  }
+}
