@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
 import { type BrokerLimits, defaultLimits, type Listener } from "./broker.ts";
+import { parseFailpoints } from "./failpoints.ts";
 import type { Passwords } from "./identity.ts";
 import { isLoopback } from "./loopback.ts";
 
@@ -16,6 +17,7 @@ export type BrokerConfig = {
   rootPublicKey: { text: string } | { file: string } | undefined;
   stateDir: string | undefined;
   clock: Clock;
+  failpoints: ReturnType<typeof parseFailpoints>;
   logLevel: string;
 };
 
@@ -102,6 +104,11 @@ const schema = z
     BROKER_ROOT_PUBLIC_KEY_FILE: file.optional(),
     BROKER_STATE_DIR: file.optional(),
     CAAS_BUSINESS_TIME: z.string().optional(),
+    CAAS_FAILPOINTS: z
+      .string()
+      .transform((text) => parseFailpoints(text))
+      .refine((plan) => plan !== undefined, "must read place:passage, as connected-before-subscribed:2")
+      .optional(),
     LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   })
   .superRefine((env, context) => {
@@ -158,6 +165,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       rootPublicKey: readRootPublicKey(read),
       stateDir: read.BROKER_STATE_DIR,
       clock,
+      failpoints: read.CAAS_FAILPOINTS,
       logLevel: read.LOG_LEVEL,
     },
   };

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { destination, pino } from "pino";
 import { type BrokerOptions, createBroker } from "./broker.ts";
 import { type BrokerConfig, readConfig } from "./config.ts";
+import { armFailpoints } from "./failpoints.ts";
 
 const help = `caas-broker: the fleet's MQTT broker
 
@@ -41,6 +42,7 @@ Environment
   BROKER_STATE_DIR               where the newest list is kept over a restart (default: nowhere)
 
   CAAS_BUSINESS_TIME             REAL/BUSINESS/SCALE (default: business time is real time)
+  CAAS_FAILPOINTS                for rehearsals: where it dies, as connected-before-subscribed:2 (default: nowhere)
   LOG_LEVEL                      trace to fatal, or silent (default info)
 `;
 
@@ -57,6 +59,7 @@ async function main(): Promise<void> {
   const reading = readConfig(policy === undefined ? process.env : { ...process.env, BROKER_POLICY: policy });
   if (reading.status === "invalid") return fail(reading.explanation, usageError);
   const { config } = reading;
+  if (config.failpoints !== undefined) armFailpoints(config.failpoints);
   const log = pino({ name: "caas-broker", level: config.logLevel }, destination({ fd: 2, sync: true }));
 
   try {

@@ -5,6 +5,7 @@ import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
 import { isAllowedSubscription, judgePublish } from "./access.ts";
 import type { Admission } from "./connection-door.ts";
+import { passFailpoint } from "./failpoints.ts";
 import { ConnectionFault, type FrameLimits, guardFrames } from "./first-packet-guard.ts";
 import {
   type ConnectRequest,
@@ -101,6 +102,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     if (identity === undefined) return done(new ConnectionFault("message-refused"));
     const verdict = judgePublish(identity, packet);
     if (verdict.status === "allowed") {
+      passFailpoint("publish-taken-before-forwarded");
       metrics.messagePublished(verdict.kind);
       // A refused list does not end the connection: a replica may be a moment behind another.
       if (verdict.kind === "revocations" && revocations.take(packet.payload.toString())) enforceRevocations();
@@ -179,6 +181,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   aedes.on("client", (client) => {
     const session = sessions.get(client.conn);
     if (session?.identity === undefined) return;
+    passFailpoint("connected-before-subscribed");
     const { transport } = session.peer;
     const { kind } = session.identity;
     metrics.clientConnected(transport, kind);

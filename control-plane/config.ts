@@ -1,5 +1,6 @@
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
+import { parseFailpoints } from "./store/failpoints.ts";
 
 // Read once, here; a bad value stops the start and names the variable.
 
@@ -54,6 +55,11 @@ const schema = z.object({
       (text) => parseBusinessTime(text) !== undefined,
       "must read REAL/BUSINESS/SCALE with two ISO 8601 instants",
     )
+    .optional(),
+  CAAS_FAILPOINTS: z
+    .string()
+    .transform((text) => parseFailpoints(text))
+    .refine((plan) => plan !== undefined, "must read place:passage, as hold-made-before-recorded:137")
     .optional(),
   LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
 });

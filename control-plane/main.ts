@@ -6,6 +6,7 @@ import { destination, pino } from "pino";
 import * as z from "zod";
 import { type App, createApp } from "./app.ts";
 import { configurationKeys, readConfig } from "./config.ts";
+import { armFailpoints } from "./store/failpoints.ts";
 
 const help = `caas-control-plane: sales, orders, payments, maintenance gate and over-the-air orchestration
 
@@ -33,6 +34,7 @@ async function main(): Promise<void> {
   const read = readConfig(process.env);
   if (read.kind === "invalid") fail(read.message, usageError);
   const { config } = read;
+  if (config.CAAS_FAILPOINTS !== undefined) armFailpoints(config.CAAS_FAILPOINTS);
   const logger = pino(
     { name: "caas-control-plane", level: config.LOG_LEVEL },
     destination({ fd: 2, sync: false }),

@@ -3,6 +3,7 @@ import { type Manifest, type ManifestEntry, signManifest } from "@caas/contract/
 import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
+import { passFailpoint } from "../store/failpoints.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { MqttLink } from "./mqtt-link.ts";
 
@@ -61,6 +62,7 @@ export function createDispatcher(options: {
       rung = false;
       if (!link.isConnected()) return;
       const due = await options.takeDue(batch);
+      if (due.length > 0) passFailpoint("dispatches-claimed-before-publish");
       for (const one of due) sendOne(one);
       if (due.length > 0) options.onSent?.(due.length);
       if (due.length < batch && !rung) return;
@@ -91,6 +93,7 @@ export function createDispatcher(options: {
       await working;
     },
     ring() {
+      passFailpoint("version-committed-before-dispatch");
       rung = true;
       look();
     },

@@ -8,6 +8,7 @@ import type { Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
 import type { Db, Transaction } from "../store/database.ts";
 import { isConflict, isDatabaseUnavailable } from "../store/database-errors.ts";
+import { passFailpoint } from "../store/failpoints.ts";
 
 /** What a car said, verified where it must be. */
 export type FromCar =
@@ -138,6 +139,7 @@ export function createIngester(options: {
     while (queue.length > 0) {
       const waiting = queue.splice(0, batch);
       await takeBatchOnceThereIsADatabase(waiting);
+      passFailpoint("messages-committed-before-acknowledge");
       for (const { acknowledge } of waiting) acknowledge();
     }
   }

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import type { Db, Transaction } from "../store/database.ts";
+import { passFailpoint } from "../store/failpoints.ts";
 import { type Access, accessTable, type Relation } from "./access-table.ts";
 import { claimKey, hashBody, type StoredAnswer, storeAnswer } from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
@@ -273,7 +274,7 @@ async function runOnce(
   },
 ): Promise<Done | Refusal> {
   try {
-    return await db.transaction().execute(async (tx): Promise<Done> => {
+    const done = await db.transaction().execute(async (tx): Promise<Done> => {
       if (once.claim !== null) {
         const claim = await claimKey(tx, once.claim);
         if (claim.kind === "repeat") return { kind: "done", answer: claim.answer };
@@ -285,6 +286,8 @@ async function runOnce(
       if (once.claim !== null) await storeAnswer(tx, once.claim, outcome.answer);
       return outcome;
     });
+    passFailpoint("request-committed-before-answer");
+    return done;
   } catch (error) {
     if (error instanceof Undo) return error.refusal;
     throw error;

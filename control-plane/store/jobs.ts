@@ -12,6 +12,7 @@ import type pg from "pg";
 import type { Logger } from "pino";
 import type * as z from "zod";
 import type { Transaction } from "./database.ts";
+import { passFailpoint } from "./failpoints.ts";
 import { type JobRecovery, recoverJobsOfTheDead } from "./job-recovery.ts";
 
 // Work that follows a commit. A job is enqueued in the transaction that causes it, so it exists exactly when
@@ -69,8 +70,11 @@ export async function startJobs(options: {
   const taskList: TaskList = Object.fromEntries(
     options.handlers.map((handler) => [
       handler.name,
-      async (payload: unknown, helpers: { job: { attempts: number } }) =>
-        handler.run(payload, helpers.job.attempts),
+      async (payload: unknown, helpers: { job: { attempts: number } }) => {
+        passFailpoint("job-taken-before-run");
+        await handler.run(payload, helpers.job.attempts);
+        passFailpoint("job-done-before-marked");
+      },
     ]),
   );
   const events: WorkerEvents = new EventEmitter();

@@ -1,6 +1,7 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
 import type { Logger } from "pino";
 import type { Db, Transaction } from "./database.ts";
+import { passFailpoint } from "./failpoints.ts";
 
 // Deadlines in business time, one row each, in our own table: a test that moves the clock a year ahead sees
 // them all come due, and a restart forgets none.
@@ -60,6 +61,7 @@ export function createTimers(options: {
       await clearTimer(tx, row.kind, row.subject_id);
       try {
         await handlers.get(row.kind)?.due(tx, row.subject_id);
+        passFailpoint("deadline-handled-before-commit");
       } catch (error) {
         throw new TimerFailed(row.subject_id, row.kind, error);
       }

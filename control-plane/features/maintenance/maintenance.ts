@@ -3,6 +3,7 @@ import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import type { Vss } from "../../partners/vss.ts";
+import { passFailpoint } from "../../store/failpoints.ts";
 import { enqueue, handleJob, jobType } from "../../store/jobs.ts";
 import { askTimed, type Observe } from "./ask-timed.ts";
 import { registerPlan } from "./register-plan.ts";
@@ -38,6 +39,7 @@ export function createMaintenance(
           .executeTakeFirstOrThrow(() => new Error(`no vehicle ${vehicleId}`));
         // Fail-safe (FA11): silence is an answer too, so the customer is never left waiting for a retry.
         const { status } = vin === null ? { status: "unknown" as const } : await ask(vin);
+        passFailpoint("maintenance-answered-before-recorded");
         await context.db
           .transaction()
           .execute((tx) => context.publish(tx, "maintenanceChecked", { activationId, status }));

@@ -1,5 +1,6 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import { passFailpoint } from "../../store/failpoints.ts";
 import { type Payment, readPayment } from "./payment-row.ts";
 import { recordOutcome } from "./record-outcome.ts";
 
@@ -18,7 +19,9 @@ export async function chargePayment(
 ): Promise<void> {
   const payment = await readPayment(context.db, paymentId);
   if (payment.status !== "pending") return;
+  passFailpoint("hold-not-yet-asked");
   const outcome = await askGateway(context, gateway, payment, attempt);
+  passFailpoint("hold-made-before-recorded");
   await context.db.transaction().execute((tx) => recordOutcome(context, tx, paymentId, outcome));
 }
 

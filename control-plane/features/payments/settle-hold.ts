@@ -1,6 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
+import { passFailpoint } from "../../store/failpoints.ts";
 import { lockPaymentOfActivation, type Payment } from "./payment-row.ts";
 import { recordOutcome } from "./record-outcome.ts";
 import { reportUnpaidService } from "./service-payments.ts";
@@ -18,7 +19,9 @@ export async function captureHold(
 ): Promise<void> {
   const hold = await context.db.transaction().execute((tx) => decideCapture(context, tx, activationId));
   if (hold === null) return;
+  passFailpoint("capture-decided-before-asked");
   const outcome = await gateway.capture(hold.gatewayPaymentId, hold.paymentId);
+  passFailpoint("capture-made-before-recorded");
   await context.db.transaction().execute((tx) => recordOutcome(context, tx, hold.paymentId, outcome));
 }
 
@@ -48,7 +51,9 @@ export async function releaseHold(
 ): Promise<void> {
   const hold = await context.db.transaction().execute((tx) => decideRelease(context, tx, activationId));
   if (hold === null) return;
+  passFailpoint("release-decided-before-asked");
   const outcome = await gateway.release(hold.gatewayPaymentId, hold.paymentId);
+  passFailpoint("release-made-before-recorded");
   await context.db.transaction().execute((tx) => recordOutcome(context, tx, hold.paymentId, outcome));
 }
 

@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import {
+  createFailpoints,
+  formatDeath,
+  formatFailpointPlan,
+  parseDeath,
+  parseFailpointPlan,
+} from "./failpoints.ts";
+
+const names = ["before-send", "after-send"] as const;
+
+test("a plan names places and passages, and is written as it is read", () => {
+  const plan = parseFailpointPlan("after-send:137, before-send:1", names);
+  expect([...(plan ?? [])]).toEqual([
+    ["after-send", 137],
+    ["before-send", 1],
+  ]);
+  expect(formatFailpointPlan(plan ?? new Map())).toBe("after-send:137,before-send:1");
+});
+
+test.each(["", "elsewhere:1", "after-send", "after-send:0", "after-send:1:2", "after-send:1,after-send:2"])(
+  "%j is no plan",
+  (text) => {
+    expect(parseFailpointPlan(text, names)).toBeUndefined();
+  },
+);
+
+test("the program dies at the planned passage of a place, and only there", () => {
+  const deaths: string[] = [];
+  const pass = createFailpoints(new Map([["after-send", 2] as const]), (name, passage) =>
+    deaths.push(formatDeath(name, passage)),
+  );
+  for (const name of ["before-send", "after-send", "before-send", "before-send"] as const) pass(name);
+  expect(deaths).toEqual([]);
+  pass("after-send");
+  pass("after-send");
+  expect(deaths).toEqual(["failpoint after-send:2"]);
+  expect(parseDeath(deaths[0] ?? "")).toEqual({ name: "after-send", passage: 2 });
+  expect(parseDeath("the failpoint after-send:2")).toBeUndefined();
+});

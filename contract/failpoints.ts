@@ -1,0 +1,51 @@
+// Named places in a program where it can be made to die, so that a rehearsal hits the very spot it means. A part has
+// its own table of places; how a plan is written and counted is the same for all.
+
+/** At which passage of which places the program ends; each place at most once. */
+export type FailpointPlan<Name extends string> = ReadonlyMap<Name, number>;
+
+const passagePattern = /^[1-9][0-9]{0,6}$/;
+
+/** Reads `name:137,other:1` (the 137th passage, the first); `undefined` where it is malformed or a name is unknown. */
+export function parseFailpointPlan<Name extends string>(
+  text: string,
+  names: readonly Name[],
+): FailpointPlan<Name> | undefined {
+  const plan = new Map<Name, number>();
+  for (const part of text.split(",")) {
+    const [given, passage = "", ...rest] = part.trim().split(":");
+    const name = names.find((one) => one === given);
+    if (name === undefined || plan.has(name) || rest.length > 0 || !passagePattern.test(passage))
+      return undefined;
+    plan.set(name, Number(passage));
+  }
+  return plan;
+}
+
+export function formatFailpointPlan(plan: FailpointPlan<string>): string {
+  return [...plan].map(([name, passage]) => `${name}:${passage}`).join(",");
+}
+
+/** What a program calls at each of its places; `die` is called at the planned passage. */
+export function createFailpoints<Name extends string>(
+  plan: FailpointPlan<Name>,
+  die: (name: Name, passage: number) => void,
+): (name: Name) => void {
+  const passed = new Map<Name, number>();
+  return (name) => {
+    const passage = (passed.get(name) ?? 0) + 1;
+    passed.set(name, passage);
+    if (plan.get(name) === passage) die(name, passage);
+  };
+}
+
+/** The line a program writes to standard error as the last thing it does at a failpoint. */
+export function formatDeath(name: string, passage: number): string {
+  return `failpoint ${name}:${passage}`;
+}
+
+/** The place and passage of such a line; `undefined` for any other. */
+export function parseDeath(line: string): { name: string; passage: number } | undefined {
+  const match = /^failpoint ([a-zA-Z-]+):([0-9]+)$/.exec(line);
+  return match?.[1] === undefined ? undefined : { name: match[1], passage: Number(match[2]) };
+}
