@@ -27,8 +27,9 @@ test.each(["", "elsewhere:1", "after-send", "after-send:0", "after-send:1:2", "a
 
 test("the program dies at the planned passage of a place, and only there", () => {
   const deaths: string[] = [];
-  const pass = createFailpoints(new Map([["after-send", 2] as const]), (name, passage) =>
-    deaths.push(formatDeath(name, passage)),
+  const pass = createFailpoints(
+    new Map<(typeof names)[number], number>([["after-send", 2]]),
+    (name, passage) => deaths.push(formatDeath(name, passage)),
   );
   for (const name of ["before-send", "after-send", "before-send", "before-send"] as const) pass(name);
   expect(deaths).toEqual([]);
