@@ -25,7 +25,7 @@ import { startEmbeddedPostgres } from "./postgres/embedded-postgres.ts";
 import { FolderInUse, lockFolder } from "./postgres/folder-lock.ts";
 import type { Durability } from "./postgres/server-process.ts";
 import { openSecrets } from "./secrets.ts";
-import { type RunningChild, type Supervisor, superviseChildren } from "./supervise.ts";
+import { type Rehearsal, type RunningChild, type Supervisor, superviseChildren } from "./supervise.ts";
 
 export type PlatformOptions = {
   /** Holds everything that survives a restart, the logs too. Made when absent. */
@@ -39,6 +39,8 @@ export type PlatformOptions = {
   signal?: AbortSignal;
   /** Default `full`; `none` for folders thrown away after the run. */
   durability?: Durability;
+  /** Kills parts and has them started again. */
+  rehearsal?: Rehearsal & { onLine?: (name: string, line: string) => void };
 };
 
 export type Platform = {
@@ -97,6 +99,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     stopTimeoutMs,
     nodeOptions,
     env: { NODE_COMPILE_CACHE: options.environment.NODE_COMPILE_CACHE || compileCacheFolder },
+    ...options.rehearsal,
     onUnexpectedExit: ({ name, code, signal: killedBy, lastLines }) =>
       onFailure(
         [`${name} ended by itself with ${killedBy ?? `code ${code}`}. Its last lines:`, ...lastLines].join(

@@ -157,3 +157,38 @@ test("children close by themselves when their supervisor is killed", async () =>
   expect(parting).toEqual(["closed in order"]);
   server.close();
 });
+
+test("in a rehearsal a child that was killed is started again in its place, with what it is told now", async () => {
+  const { promise: servesAgain, resolve } = Promise.withResolvers<void>();
+  const served: string[] = [];
+  let starts = 0;
+  const rehearsing = superviseChildren({
+    onUnexpectedExit: (exit) => exits.push(exit),
+    onLine: (name, line) => lines.push(`${name}: ${line}`),
+    revive: ({ name }) => name === "broker",
+    envFor() {
+      starts += 1;
+      return { START: String(starts) };
+    },
+    onReady: ({ name, pid, addresses }) => {
+      served.push(`${name} ${addresses.start}`);
+      if (served.length === 1) process.kill(pid, "SIGKILL");
+      if (served.length === 2) resolve();
+    },
+  });
+  const entry = script(`
+    if (process.env.START === "2") process.kill(process.pid, "SIGKILL");
+    process.on("SIGTERM", () => { console.log("closing"); process.exit(); });
+    console.log(JSON.stringify({ ready: true, addresses: { start: process.env.START } }));
+    setInterval(() => {}, 1000);
+  `);
+  await rehearsing.start({ name: "broker", entry });
+  await servesAgain;
+  const cars = await rehearsing.start({ name: "cars", entry });
+  await rehearsing.stop();
+  // The second start died before it served.
+  expect(served).toEqual(["broker 1", "broker 3", "cars 4"]);
+  expect(lines).toEqual(["cars: closing", "broker: closing"]);
+  expect(cars.addresses.start).toBe("4");
+  expect(exits).toEqual([]);
+});

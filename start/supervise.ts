@@ -40,6 +40,16 @@ export type SuperviseOptions = {
   /** Node's own options for every child, and variables for all of them. */
   nodeOptions?: readonly string[];
   env?: Readonly<Record<string, string>>;
+} & Rehearsal;
+
+/** For rehearsals of what happens when parts die. */
+export type Rehearsal = {
+  /** Asked before `onUnexpectedExit`: whether to start this child again as it was specified. Without it, never. */
+  revive?: (exit: UnexpectedExit) => boolean;
+  /** Variables for one start of one child; asked at every start. */
+  envFor?: (name: string) => Readonly<Record<string, string>>;
+  /** A child serves, for the first time or again. */
+  onReady?: (child: RunningChild) => void;
 };
 
 export type Supervisor = {
@@ -81,6 +91,7 @@ function startChild(
   options: SuperviseOptions,
   children: Supervised[],
   isStopping: () => boolean,
+  predecessor: Supervised | null = null,
 ): Promise<RunningChild> {
   const { name, readyTimeoutMs = 30_000 } = spec;
   const entry = spec.entry instanceof URL ? fileURLToPath(spec.entry) : spec.entry;
@@ -88,7 +99,7 @@ function startChild(
     process.execPath,
     [...(options.nodeOptions ?? []), "--import", preload.href, entry, ...(spec.args ?? [])],
     {
-      env: { ...process.env, ...options.env, ...spec.env },
+      env: { ...process.env, ...options.env, ...spec.env, ...options.envFor?.(name) },
       detached: true,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     },
@@ -122,19 +133,27 @@ function startChild(
       if (addresses === undefined || child.pid === undefined) return takeLine("stdout", line);
       phase = "ready";
       clearTimeout(timer);
-      resolve({ name, pid: child.pid, addresses });
+      const running = { name, pid: child.pid, addresses };
+      options.onReady?.(running);
+      resolve(running);
     });
     readLines(child.stderr, (line) => takeLine("stderr", line));
 
     const supervised: Supervised = { name, process: child, ended: whenEnded(child), hasEnded: false };
-    children.push(supervised);
+    // In its predecessor's place: closing goes by the order of the parts, not of their starts.
+    if (predecessor === null) children.push(supervised);
+    else children[children.indexOf(predecessor)] = supervised;
     child.on("error", (error) => fail(`cannot be run: ${error.message}`));
     supervised.ended.then(() => {
       supervised.hasEnded = true;
       log?.end();
       const { exitCode: code, signalCode: signal } = child;
-      if (phase === "ready" && !isStopping()) {
-        options.onUnexpectedExit({ name, code, signal, lastLines: [...readLastLines()] });
+      // One that was started again may die before it serves: nobody but us waits for it.
+      if ((phase === "ready" || predecessor !== null) && !isStopping()) {
+        const exit = { name, code, signal, lastLines: [...readLastLines()] };
+        if (options.revive?.(exit) === true)
+          startChild(spec, options, children, isStopping, supervised).catch(() => undefined);
+        else options.onUnexpectedExit(exit);
       }
       fail(`ended with ${signal ?? `code ${code}`} before it was ready`);
     });
