@@ -55,6 +55,10 @@ export type CarPark = {
   keyRing: KeyRing;
   keysFolder: string;
   broker: BrokerAddresses;
+  /** What a car's password is made of. */
+  carSecret: string;
+  /** Every session, presence and message it held is gone; it comes back at the same port when `meanwhile` is over. */
+  restartBroker(meanwhile?: () => Promise<void>): Promise<void>;
   /** What the gate and the bank will say; the captures and voids they were asked for. */
   world: {
     maintenance: "current" | "overdue" | "unavailable";
@@ -89,15 +93,17 @@ export async function createCarPark(): Promise<CarPark> {
   const logger = pino({ level: process.env.TEST_LOG ?? "silent" });
   const keysFolder = join(folder, "keys");
   const keyRing = await openKeyRing(keysFolder, realClock);
-  const broker: Broker = createBroker({
-    policy: "fleet",
-    tcp: { host: "127.0.0.1", port: 0 },
-    passwords: { carSecret, controlPlanePassword },
-    now: () => new Date(),
-    log: logger,
-    metrics: { host: "127.0.0.1", port: 0 },
-    rootPublicKey: keyRing.rootPublicKey,
-  });
+  const makeBroker = (port: number): Broker =>
+    createBroker({
+      policy: "fleet",
+      tcp: { host: "127.0.0.1", port },
+      passwords: { carSecret, controlPlanePassword },
+      now: () => new Date(),
+      log: logger,
+      metrics: { host: "127.0.0.1", port: 0 },
+      rootPublicKey: keyRing.rootPublicKey,
+    });
+  let broker = makeBroker(0);
   const brokerAddresses = await broker.start();
   const { tcpPort } = brokerAddresses;
   const brokerUrl = `mqtt://127.0.0.1:${tcpPort}`;
@@ -287,6 +293,13 @@ export async function createCarPark(): Promise<CarPark> {
     keyRing,
     keysFolder,
     broker: brokerAddresses,
+    carSecret,
+    async restartBroker(meanwhile = async () => {}) {
+      await broker.stop();
+      await meanwhile();
+      broker = makeBroker(tcpPort ?? 0);
+      await broker.start();
+    },
     world,
     serviceId,
     addCar,

@@ -189,10 +189,16 @@ export function createManifests(
     forgetPresences: () => forgetPresences(context.db),
 
     async takeDue(limit) {
-      const { due, silent } = await takeDue(context, limit, keySetVersion());
-      for (const vehicleId of silent)
-        await context.db.transaction().execute((tx) => endSilence(tx, vehicleId));
-      return due;
+      const due: Due[] = [];
+      for (;;) {
+        const asked = limit - due.length;
+        const taken = await takeDue(context, asked, keySetVersion());
+        for (const vehicleId of taken.silent)
+          await context.db.transaction().execute((tx) => endSilence(tx, vehicleId));
+        due.push(...taken.due);
+        // Those whose cars are away are passed over: behind them may stand many that are online.
+        if (taken.claimed < asked || due.length === limit) return due;
+      }
     },
   };
 

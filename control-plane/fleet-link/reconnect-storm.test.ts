@@ -1,0 +1,98 @@
+import { realClock } from "@caas/contract/business-clock.ts";
+import { createFleet, type Fleet } from "@caas/simulator/fleet/fleet.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type SeededCar, seedFleet } from "../../bench/seed-fleet.ts";
+import { type CarPark, createCarPark } from "../testing/car-park.ts";
+import { seedStaff } from "../testing/people.ts";
+
+// Everybody at once: the broker's every session is gone, and hundreds of real agents come back together.
+
+const carCount = 300;
+let park: CarPark;
+let cars: SeededCar[];
+let fleet: Fleet;
+
+beforeAll(async () => {
+  park = await createCarPark();
+  cars = await seedFleet({
+    databaseUrl: park.platform.databaseUrl,
+    count: carCount,
+    keyRing: park.keyRing,
+    broker: { url: `mqtt://127.0.0.1:${park.broker.tcpPort}`, carSecret: park.carSecret },
+    controlPlaneUrl: "http://127.0.0.1:1",
+    now: realClock.now(),
+  });
+  fleet = await createFleet({
+    credentials: cars.flatMap(({ credentials }) => credentials ?? []),
+    storage: "memory",
+    seed: 19,
+  });
+  await fleet.start();
+});
+afterAll(async () => {
+  await fleet?.stop();
+  await park?.close();
+});
+
+async function rollOut(some: readonly SeededCar[], level: number) {
+  const ids = some.map(({ vehicleId }) => vehicleId);
+  return park.platform.db
+    .transaction()
+    .execute((tx) => park.manifests.changeMany(tx, ids, { code: "firmware", configuration: { level } }));
+}
+
+/** Nothing is under way any more, and every car says that it holds what it should. */
+async function allConverged(): Promise<void> {
+  await park.platform.waitUntil("the whole fleet converged", async () => {
+    const open = await park.platform.db
+      .selectFrom("vehicle_links")
+      .select("vin")
+      .where((where) =>
+        where.or([
+          where("unproved_version", "is not", null),
+          where("active_hash", "<>", where.ref("manifest_hash")),
+        ]),
+      )
+      .executeTakeFirst();
+    return open === undefined ? true : undefined;
+  });
+}
+
+test("fault 19: a fleet that comes back all at once converges, no car starves, and people are answered meanwhile", async () => {
+  await rollOut(cars, 1);
+  await allConverged();
+  expect(fleet.counts).toMatchObject({ connected: carCount, applied: carCount });
+
+  const half = cars.slice(0, carCount / 2);
+  await park.restartBroker(async () => {
+    await fleet.until(() => fleet.counts.connected === 0);
+    expect(await rollOut(half, 2)).toEqual({ carried: half.length, waiting: [] });
+  });
+  const { support } = await seedStaff(park.platform);
+  const asked: number[] = [];
+  let isOver = false;
+  const asking = (async () => {
+    while (!isOver) {
+      asked.push((await support.get("/api/me")).status);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  })();
+  await fleet.until(() => fleet.counts.connected === carCount);
+  await allConverged();
+  isOver = true;
+  await asking;
+
+  expect(new Set(asked)).toEqual(new Set([200]));
+  expect(fleet.counts).toMatchObject({ applied: carCount + half.length, doubleApplies: 0, failed: {} });
+  for (const [index, { vin }] of cars.entries())
+    expect(fleet.cars.get(vin)?.state().active.version, vin).toBe(index < half.length ? 2 : 1);
+  // A car that had nothing waiting was told nothing and asked for nothing.
+  const due = await park.platform.db.selectFrom("manifest_dispatches").selectAll().execute();
+  expect(due).toEqual([]);
+  const online = await park.platform.db
+    .selectFrom("vehicle_links")
+    .select("vin")
+    .where("presence", "=", "online")
+    .execute();
+  expect(online).toHaveLength(carCount);
+});
