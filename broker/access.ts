@@ -1,6 +1,7 @@
 import { revocationTopic } from "@caas/contract/revocation-list.ts";
 import {
   fleetFilter,
+  kindOfOwnTopic,
   parseTopic,
   type TopicKind,
   topicKindsFromCar,
@@ -26,6 +27,7 @@ export type PublishVerdict =
   | { status: "refused"; reason: PublishRefusal };
 
 const toCar: ReadonlySet<TopicKind> = new Set(topicKindsToCar);
+const fromCar: ReadonlySet<TopicKind> = new Set(topicKindsFromCar);
 const fleetFilters: ReadonlySet<string> = new Set(topicKindsFromCar.map(fleetFilter));
 
 /** Whether `identity` may publish `message`; `kind` is the topic's kind, for counting. */
@@ -47,7 +49,10 @@ function publishableKind(
   identity: Exclude<Identity, { kind: "anyone" }>,
   topic: string,
 ): TopicKind | "revocations" | undefined {
-  if (identity.kind === "car") return topicKindsFromCar.find((kind) => topicOf(identity.vin, kind) === topic);
+  if (identity.kind === "car") {
+    const kind = kindOfOwnTopic(topic, identity.vin);
+    return kind !== null && fromCar.has(kind) ? kind : undefined;
+  }
   if (topic === revocationTopic) return "revocations";
   const kind = parseTopic(topic)?.kind;
   return kind !== undefined && toCar.has(kind) ? kind : undefined;

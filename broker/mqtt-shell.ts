@@ -1,12 +1,13 @@
 import type { Socket } from "node:net";
-import { parseTopic } from "@caas/contract/topics.ts";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
 import { isAllowedSubscription, judgePublish } from "./access.ts";
+import { createCleanSessionStore } from "./clean-session-store.ts";
 import type { Admission } from "./connection-door.ts";
 import { passFailpoint } from "./failpoints.ts";
 import { ConnectionFault, type FrameLimits, guardFrames } from "./first-packet-guard.ts";
+import { createGather } from "./gathered-writes.ts";
 import {
   type ConnectRequest,
   type ConnectRules,
@@ -15,10 +16,10 @@ import {
   type Peer,
 } from "./identity.ts";
 import type { Metrics } from "./metrics.ts";
-import { lookUpOnlyRetained } from "./retained-lookup.ts";
 import type { Revocations } from "./revocations.ts";
 import { createSessions, type Session } from "./sessions.ts";
 import { type DrainLimits, neverWaitFor } from "./slow-subscriber.ts";
+import { createTopicSwitch } from "./topic-switch.ts";
 import type { Traffic } from "./traffic-meter.ts";
 
 export type MqttLimits = FrameLimits &
@@ -56,6 +57,7 @@ type Parts = {
 export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   const { rules, limits, traffic, revocations, metrics, log, persistence } = parts;
   const sessions = createSessions();
+  const gather = createGather(setImmediate);
   const identityOf = (client: Client | null) =>
     client === null ? undefined : sessions.get(client.conn)?.identity;
 
@@ -151,7 +153,9 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     concurrency: 0,
     drainTimeout: limits.drainTimeoutMs,
     connectTimeout: limits.connectTimeoutMs,
-    persistence,
+    // Under the open policy anybody may keep sessions and subscribe to anything: aedes' own parts do that.
+    ...(rules.policy === "fleet" ? { mq: createTopicSwitch(), persistence: createCleanSessionStore() } : {}),
+    ...(persistence === undefined ? {} : { persistence }),
     preConnect,
     authorizePublish,
     authorizeSubscribe,
@@ -167,12 +171,6 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   };
   aedes.on("clientError", countCut);
   aedes.on("connectionError", countCut);
-  // Under the fleet's rules only presence is ever retained; under the open policy anything may be.
-  if (rules.policy === "fleet")
-    lookUpOnlyRetained(
-      Reflect.get(aedes, "persistence"),
-      (topic) => /[+#]/.test(topic) || parseTopic(topic)?.kind === "presence",
-    );
   // A persistence that fails emits "error"; without a listener that would end the process.
   aedes.addListener("error", (error: Error) => {
     metrics.brokerErred();
@@ -212,6 +210,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
           if (session.identity?.kind === "car") meter.took(packets, bytes);
         },
       });
+      gather(socket);
       aedes.handle(socket);
     },
     cutExpired(now) {

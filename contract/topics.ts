@@ -1,8 +1,9 @@
-import { explainVin, parseVin, type Vin } from "./vin.ts";
+import { isVin, type Vin } from "./vin.ts";
 
 // Every topic of the fleet link, once. `caas/v1/{vin}/{kind}`; the client id of a car is its VIN.
 
 const prefix = "caas/v1/";
+const vinEnd = prefix.length + 17;
 
 /** What the control plane sends to a car. */
 export const topicKindsToCar = ["manifest", "keys", "display"] as const;
@@ -41,9 +42,16 @@ export function fleetFilter(kind: TopicKindFromCar): string {
 
 /** The car and kind a topic names, or `null` where it is none of ours (wildcards included). */
 export function parseTopic(topic: string): { vin: Vin; kind: TopicKind } | null {
-  if (!topic.startsWith(prefix)) return null;
-  const [vin, kind, ...rest] = topic.slice(prefix.length).split("/");
-  if (vin === undefined || kind === undefined || rest.length > 0) return null;
-  if (!isTopicKind(kind) || explainVin(vin) !== null) return null;
-  return { vin: parseVin(vin), kind };
+  if (!topic.startsWith(prefix) || topic[vinEnd] !== "/") return null;
+  const kind = topic.slice(vinEnd + 1);
+  const vin = topic.slice(prefix.length, vinEnd);
+  return isTopicKind(kind) && isVin(vin) ? { vin, kind } : null;
+}
+
+/** The kind of a topic that belongs to `vin`; `null` where it is another one's or none of ours. */
+export function kindOfOwnTopic(topic: string, vin: Vin): TopicKind | null {
+  if (!topic.startsWith(prefix) || !topic.startsWith(vin, prefix.length) || topic[vinEnd] !== "/")
+    return null;
+  const kind = topic.slice(vinEnd + 1);
+  return isTopicKind(kind) ? kind : null;
 }

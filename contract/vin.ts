@@ -14,6 +14,12 @@ const transliteration: Readonly<Record<string, number>> = {
   ...Object.fromEntries([..."STUVWXYZ"].map((letter, index) => [letter, index + 2])),
 };
 
+/** The same by character code. */
+const values: readonly (number | undefined)[] = Array.from(
+  { length: 128 },
+  (_, code) => transliteration[String.fromCharCode(code)],
+);
+
 /**
  * The check digit (`0`–`9` or `X`) that belongs at position 9 of `vin`, whatever stands there now.
  * `vin` is 17 characters of A–Z (without I, O, Q) and 0–9; another character gives `null`.
@@ -21,10 +27,11 @@ const transliteration: Readonly<Record<string, number>> = {
 export function checkDigit(vin: string): string | null {
   if (vin.length !== weights.length) return null;
   let sum = 0;
-  for (const [position, weight] of weights.entries()) {
-    const value = transliteration[vin.charAt(position)];
+  // By index: the broker asks this of every message.
+  for (let position = 0; position < weights.length; position += 1) {
+    const value = values[vin.charCodeAt(position)];
     if (value === undefined) return null;
-    sum += value * weight;
+    sum += value * (weights[position] ?? 0);
   }
   const remainder = sum % 11;
   return remainder === 10 ? "X" : String(remainder);
@@ -50,6 +57,10 @@ export const vinSchema = z
   .brand<"Vin">();
 
 export type Vin = z.infer<typeof vinSchema>;
+
+export function isVin(text: string): text is Vin {
+  return explainVin(text) === null;
+}
 
 /** @throws ZodError with the reason when `text` is no VIN. */
 export function parseVin(text: string): Vin {
