@@ -1,7 +1,9 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { type ActivationOptions, measureActivations } from "./activation.ts";
+import { type AgentMemoryOptions, measureAgentMemory } from "./agent-memory.ts";
 import { type CommonOptions, resultsFolder, runBenchmark } from "./frame.ts";
 import { measureOta, type OtaOptions } from "./ota.ts";
+import { measurePaid, type PaidOptions } from "./paid.ts";
 
 const moreHelp = `
 Each benchmark starts what it needs on free ports in a temporary folder, and removes it. Numbers, date and machine
@@ -87,6 +89,69 @@ Asserted: every change is proved, and every car's active slot holds what it shal
     )
     .action(async (options: OtaOptions & CommonOptions) => {
       exitCode = await runBenchmark("ota", options, (frame) => measureOta(options, frame));
+    });
+  program
+    .command("agent")
+    .description(
+      "How much memory the agent of one car holds while it does everyday work, as a process of its own.",
+    )
+    .option("--minutes <n>", "how long it is watched", wholeNumber(1, 10_080), 10)
+    .option("--every <s>", "seconds between two changes", positive, 5)
+    .option("--cut <n>", "minutes between two losses of the link; 0: never", wholeNumber(0, 10_080), 5)
+    .addOption(
+      new Option("--form <form>", "the one file that is installed, or the source")
+        .choices(["bundle", "source"])
+        .default("bundle"),
+    )
+    .option("--max-rss <mb>", "fails when more is resident at the end", positive, 96)
+    .option(
+      "--seed <n>",
+      "nothing here is left to chance; for the results file",
+      wholeNumber(0, 2 ** 31 - 1),
+      1,
+    )
+    .option("--results <dir>", "where numbers, date and machine are kept", resultsFolder)
+    .option("--json", "the last line is one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Starts a broker and, as the systemd unit does, an agent with everything on: mutual TLS, the local port with an app that
+gives readings, telemetry, the HTTP port, scraped. A signed change every --every seconds, a lost link every --cut
+minutes. Prints resident (RSS) and proportional (PSS) memory every minute and
+{"rssMbAtStart":…,"rssMbAtEnd":…,"rssMbHighest":…,"rssMbPeak":…,"pssMbAtEnd":…,"changes":…,"minutes":…}.
+Asserted: every change is applied and reported, telemetry comes, and RSS at the end <= --max-rss (10^6 bytes).${moreHelp}`,
+    )
+    .action(async (options: AgentMemoryOptions & CommonOptions) => {
+      exitCode = await runBenchmark("agent", options, (frame) => measureAgentMemory(options, frame));
+    });
+  program
+    .command("paid")
+    .description(
+      "How many paid activations complete a second: request, gate, hold, manifest, signed report, capture, each over the real processes.",
+    )
+    .option("--cars <n>", "cars, all connected, in one process", wholeNumber(4, 19_000), 2_000)
+    .option("--purchases <n>", "purchases in all, over these cars in turn", wholeNumber(1, 1_000_000), 4_000)
+    .option(
+      "--under-way <n>",
+      "purchases under way at one time, each in a car of its own",
+      wholeNumber(1, 5_000),
+      200,
+    )
+    .option("--seed <n>", "decides the cars' jitter", wholeNumber(0, 2 ** 31 - 1), 1)
+    .option("--results <dir>", "where numbers, date and machine are kept", resultsFolder)
+    .option("--json", "the last line is one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Starts the whole platform (PostgreSQL with every commit on disk, broker, control plane, partners) and a process of real
+agents; a process of its own buys as the cars' owners over REST. After a warm-up: --purchases, the next one as soon as
+one is captured; then about 10 s at half that rate, due when they are due.
+Prints {"paidActivationsPerSecond":…,"halfLoadP50Ms":…,"halfLoadP99Ms":…,"generatorCpuShare":…}.
+Asserted: every purchase ends at ServiceActive, the gateway's own books show its price captured exactly once, and every
+car's active slot holds what it shall. No speed fails it.${moreHelp}`,
+    )
+    .action(async (options: PaidOptions & CommonOptions) => {
+      exitCode = await runBenchmark("paid", options, (frame) => measurePaid(options, frame));
     });
   await program.parseAsync([...argv]);
   return exitCode;

@@ -2,14 +2,24 @@ import { readdirSync, readFileSync } from "node:fs";
 import { processorUsOf } from "./processor-time.ts";
 
 /** What the processes below this one are to the platform. */
-export type Part = "broker" | "controlPlane" | "postgres" | "fleet" | "driver" | "other";
+export type Part =
+  | "broker"
+  | "controlPlane"
+  | "postgres"
+  | "partners"
+  | "fleet"
+  | "generator"
+  | "driver"
+  | "other";
 /** Processor time since each process began, in µs. */
 export type PartTimes = Readonly<Record<Part, number>>;
 
 const marks: readonly (readonly [Part, string])[] = [
   ["broker", "/broker/main.ts"],
   ["controlPlane", "/control-plane/main.ts"],
+  ["partners", "/simulator/partners/main.ts"],
   ["fleet", "/bench/fleet-program.ts"],
+  ["generator", "/bench/paid-generator-program.ts"],
   ["postgres", "postgres"],
 ];
 
@@ -20,7 +30,9 @@ export function readPartTimes(): PartTimes | null {
     broker: 0,
     controlPlane: 0,
     postgres: 0,
+    partners: 0,
     fleet: 0,
+    generator: 0,
     driver: 0,
     other: 0,
   };
@@ -43,7 +55,9 @@ export function costOf(before: PartTimes | null, after: PartTimes | null, operat
     broker: per("broker"),
     controlPlane: per("controlPlane"),
     postgres: per("postgres"),
+    partners: per("partners"),
     fleet: per("fleet"),
+    generator: per("generator"),
     driver: per("driver"),
     other: per("other"),
   };

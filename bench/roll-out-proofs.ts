@@ -57,8 +57,8 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
         for (const id of wave.vehicleIds) {
           const provedMs = proofs.get(id)?.shift();
           if (provedMs === undefined) continue;
-          record(fromCommit, provedMs - wave.committedMs);
-          record(fromIntended, provedMs - wave.intendedMs);
+          recordMs(fromCommit, provedMs - wave.committedMs);
+          recordMs(fromIntended, provedMs - wave.intendedMs);
         }
       return {
         fromCommit: quantilesOf(fromCommit),
@@ -89,16 +89,16 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
 }
 
 /** In microseconds, up to a minute. */
-function createHistogram(): Histogram {
+export function createHistogram(): Histogram {
   return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
 }
 
 /** A proof can be recorded before the driver has heard of its wave's commit: that is no time at all. */
-function record(histogram: Histogram, ms: number): void {
+export function recordMs(histogram: Histogram, ms: number): void {
   histogram.recordValue(Math.min(60_000_000, Math.max(1, Math.round(ms * 1000))));
 }
 
-function quantilesOf(histogram: Histogram): Quantiles {
+export function quantilesOf(histogram: Histogram): Quantiles {
   const at = (percentile: number) => Math.round(histogram.getValueAtPercentile(percentile) / 100) / 10;
   return { p50Ms: at(50), p99Ms: at(99), maxMs: Math.round(histogram.maxValue / 100) / 10 };
 }
