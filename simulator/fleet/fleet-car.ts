@@ -4,8 +4,8 @@ import { type Agent, type AgentOptions, type AgentState, createAgent } from "@ca
 import { createCertificateKeeper } from "@caas/vehicle-agent/certificate-keeper.ts";
 import { type CarIdentity, type LinkCredential, loadIdentity } from "@caas/vehicle-agent/identity.ts";
 import { readSlotFiles, type SlotContent } from "@caas/vehicle-agent/slots.ts";
+import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
 import type { CarTransport } from "@caas/vehicle-agent/transport.ts";
-import type { CarStorage } from "./car-storage.ts";
 import { adapterOf, type CarProfile, failpointOf } from "./profiles.ts";
 
 /** What a car tells its fleet. */
@@ -23,8 +23,10 @@ export type CarWitness = {
 
 export type FleetCarOptions = Pick<AgentOptions, "clock" | "random" | "logger"> & {
   vin: Vin;
-  storage: CarStorage;
+  storage: AgentStorage;
   profile: CarProfile;
+  /** Passed besides the profile's own; may end the process. */
+  failpoint?: AgentOptions["failpoint"];
   /** Made once in a car's life; `credential` gives what the next connection proves the car with. */
   transportOf: (identity: CarIdentity, credential: () => LinkCredential) => CarTransport;
   witness: CarWitness;
@@ -35,7 +37,7 @@ export type FleetCarOptions = Pick<AgentOptions, "clock" | "random" | "logger"> 
 export class FleetCar {
   readonly vin: Vin;
   readonly profile: CarProfile;
-  readonly storage: CarStorage;
+  readonly storage: AgentStorage;
   readonly #options: FleetCarOptions;
   readonly #adapter: AgentOptions["adapter"];
   readonly #failpoint: NonNullable<AgentOptions["failpoint"]>;
@@ -58,7 +60,11 @@ export class FleetCar {
     this.profile = options.profile;
     this.storage = options.storage;
     this.#adapter = adapterOf(options.profile);
-    this.#failpoint = failpointOf(options.profile, (at) => options.witness.crashed(this.vin, at));
+    const ownFate = failpointOf(options.profile, (at) => options.witness.crashed(this.vin, at));
+    this.#failpoint = (name) => {
+      options.failpoint?.(name);
+      ownFate(name);
+    };
   }
 
   get isAwake(): boolean {

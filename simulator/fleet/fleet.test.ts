@@ -225,6 +225,25 @@ describe("a fleet between two runs", () => {
     expect(second.cars.get(testVin(1))?.state().active).toEqual({ version: 2, hash: emptyManifestHash });
   });
 
+  test("cars on disks of their own go on where they were, and every step of each can be watched", async () => {
+    const cars = makeCars(2);
+    const sending = await startSender(cars);
+    const steps: string[] = [];
+    const options = { storage: { disks: folder }, failpoint: (name: string) => void steps.push(name) };
+    const first = await makeFleet(cars, options);
+    await first.start();
+    for (const { credentials } of cars) sending.order(credentials.vin, 1, [base]);
+    await sending.converge();
+    expect((await readdir(folder)).toSorted()).toEqual([testVin(1), testVin(2)].toSorted());
+    expect(steps.filter((name) => name === "afterSwitch")).toHaveLength(2);
+    for (const car of first.cars.values()) await car.sleep();
+
+    const second = await makeFleet(cars, options);
+    await second.start();
+    for (const car of second.cars.values())
+      expect(car.state()).toMatchObject({ active: { version: 1 }, connection: 2 });
+  });
+
   test("a car that the folder knows keeps its keys; a new one joins", async () => {
     const [one, two] = makeCars(2);
     if (one === undefined || two === undefined) throw new Error("no cars");

@@ -5,9 +5,11 @@ import type { Outcome } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { type AgentClock, agentClock } from "@caas/vehicle-agent/agent-clock.ts";
 import type { AgentLogger } from "@caas/vehicle-agent/agent-parts.ts";
-import type { CarIdentity, LinkCredential } from "@caas/vehicle-agent/identity.ts";
+import type { Failpoint } from "@caas/vehicle-agent/failpoints.ts";
+import { type CarIdentity, type LinkCredential, loadIdentity } from "@caas/vehicle-agent/identity.ts";
 import type { AgentMetrics } from "@caas/vehicle-agent/metrics.ts";
 import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
+import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
 import { pino } from "pino";
 import { createKeepAliveWheel } from "../link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "../link/light-transport.ts";
@@ -26,16 +28,19 @@ export type FleetOptions = {
   /** Cars that enrol themselves over HTTP. */
   packages?: readonly EnrolmentPackage[];
   /**
-   * `memory` forgets the cars with the process. A folder keeps all of them in one file: those of the last run
-   * are there again, and only new ones are enrolled.
+   * `memory` forgets the cars with the process. A folder keeps all of them in one file, written when the fleet stops:
+   * those of the last run are there again, and only new ones are enrolled. `disks` gives each car a folder of its own
+   * below it, as in a car: nothing is lost when this process is killed.
    */
-  storage: "memory" | { folder: string };
+  storage: "memory" | { folder: string } | { disks: string };
   /** Decides the jitter of every car. */
   seed: number;
   /** Replaces the broker's address that enrolment gave. */
   brokerUrl?: string;
   /** Healthy without it. */
   profileOf?: (vin: Vin) => CarProfile;
+  /** Passed by every car at every step; may end the process. */
+  failpoint?: Failpoint;
   /** A bad link under every car. */
   lossyLink?: LossyLink;
   /** Cars of the same machine in other processes: these come from the loopback addresses after theirs. */
@@ -80,8 +85,12 @@ const defaultComingUpAtOnce = 64;
  */
 export async function createFleet(options: FleetOptions): Promise<Fleet> {
   const { storage, seed, comingUpAtOnce = defaultComingUpAtOnce } = options;
-  const file = storage === "memory" ? null : join(storage.folder, fleetFileName);
-  const storages = await assembleStorages(options, file);
+  const file = storage !== "memory" && "folder" in storage ? join(storage.folder, fleetFileName) : null;
+  const inMemory = new Map<Vin, CarStorage>();
+  const storages =
+    storage !== "memory" && "disks" in storage
+      ? await openDisks(options, storage.disks)
+      : await assembleStorages(options, file, inMemory);
   const events = new EventEmitter<FleetEvents>();
   const counts = createFleetCounts(storages.size);
   const waiting = new Set<() => void>();
@@ -150,7 +159,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
     start: () => forEachCar(cars.values(), comingUpAtOnce, (car) => car.wake()),
     async stop() {
       await forEachCar(cars.values(), comingUpAtOnce, (car) => car.sleep());
-      await writeStorages(file, storages);
+      await writeStorages(file, inMemory);
     },
     until(isReached: () => boolean) {
       if (isReached()) return Promise.resolve();
@@ -166,13 +175,26 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   });
 }
 
+async function openDisks(options: FleetOptions, folder: string): Promise<ReadonlyMap<Vin, AgentStorage>> {
+  if (options.packages !== undefined) throw new Error("cars on disks of their own are enrolled already");
+  const storages = new Map<Vin, AgentStorage>();
+  for (const credentials of options.credentials ?? []) {
+    const storage = await openDirectoryStorage(join(folder, credentials.vin));
+    if ((await loadIdentity(storage)) === null) await installCredentials(storage, credentials);
+    storages.set(credentials.vin, storage);
+  }
+  return storages;
+}
+
+/** Filled into `storages`, which is also the answer. */
 async function assembleStorages(
   options: FleetOptions,
   file: string | null,
+  storages: Map<Vin, CarStorage>,
 ): Promise<ReadonlyMap<Vin, CarStorage>> {
   const intern = createIntern();
   const stored = file === null ? [] : await readFleetFile(file);
-  const storages = new Map(stored.map(({ vin, car }) => [vin, createCarStorage(intern, car)]));
+  for (const { vin, car } of stored) storages.set(vin, createCarStorage(intern, car));
   for (const credentials of options.credentials ?? []) {
     if (storages.has(credentials.vin)) continue;
     const storage = createCarStorage(intern);

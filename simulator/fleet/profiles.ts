@@ -15,8 +15,8 @@ export type CarProfile =
   | { kind: "healthy" }
   /** Says no to every configuration before anything is touched: a permanent failure. */
   | { kind: "rejects"; detail: string }
-  /** Takes every configuration that holds an entry and does not work with it. */
-  | { kind: "unhealthy"; reason: string }
+  /** Takes every configuration that holds an entry and does not work with it; may lose power over it once. */
+  | { kind: "unhealthy"; reason: string; crash?: { at: FailpointName; passage: number } }
   /** Loses power once, at the n-th passage of a failpoint, and comes back. */
   | { kind: "crashes"; at: FailpointName; passage: number }
   /** Behaves as whoever made it says. */
@@ -100,8 +100,10 @@ export function failpointOf(profile: CarProfile, onCrash: (at: FailpointName) =>
       throw new PowerLoss(name);
     };
   }
-  if (profile.kind !== "crashes") return noFailpoint;
-  const { at: name, passage } = profile;
+  const crash =
+    profile.kind === "crashes" ? profile : profile.kind === "unhealthy" ? profile.crash : undefined;
+  if (crash === undefined) return noFailpoint;
+  const { at: name, passage } = crash;
   return failAt({ name, passage }, () => {
     onCrash(name);
     throw new PowerLoss(name);
