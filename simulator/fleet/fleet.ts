@@ -149,6 +149,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
       random: seededRandom(deriveSeed(seed, "jitter", vin)),
       logger,
       metrics: options.metrics,
+      ...(options.failpoint === undefined ? {} : { failpoint: options.failpoint }),
     });
     cars.set(vin, car);
   }
