@@ -118,6 +118,11 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const payments = createPayments(context, {
     gateway: createPaymentGateway({ baseUrl: config.GATEWAY_URL, apiKey: config.GATEWAY_API_KEY }),
     verifyWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
+    presumption: {
+      maxAmountCents: config.PRESUMED_PAYMENT_MAX_CENTS,
+      customerCapCents: config.PRESUMED_CUSTOMER_CAP_CENTS,
+      totalCapCents: config.PRESUMED_TOTAL_CAP_CENTS,
+    },
   });
   const orders = createOrders(context, {
     factory: createFactory({ baseUrl: config.FACTORY_URL, apiKey: config.FACTORY_API_KEY }),
@@ -185,6 +190,10 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     servicePaymentRequested: [payments.onServicePaymentRequested],
     servicePaymentAuthorised: [activations.onPaymentAuthorised],
     servicePaymentDeclined: [activations.onPaymentDeclined],
+    servicePaymentPresumed: [activations.onPaymentPresumed],
+    servicePaymentAwaited: [activations.onPaymentAwaited],
+    servicePaymentConfirmed: [activations.onPaymentConfirmed],
+    servicePaymentRefuted: [activations.onPaymentRefuted],
     serviceCaptureRequested: [payments.onServiceCaptureRequested],
     servicePaymentCaptured: [],
     servicePaymentLost: [activations.onPaymentLost],

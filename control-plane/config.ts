@@ -1,5 +1,6 @@
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
+import { defaultPresumptionLimits } from "./rules/presumption-policy.ts";
 import { parseFailpoints } from "./store/failpoints.ts";
 
 // Read once, here; a bad value stops the start and names the variable.
@@ -8,6 +9,7 @@ const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(32, "must have at least 32 characters");
 const apiKey = z.string().min(8, "must have at least 8 characters");
 const httpUrl = z.url({ protocol: /^https?$/ });
+const cents = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const flag = z.enum(["true", "false"]).transform((text) => text === "true");
 
 /** Up to two live secrets, newest first, so that a partner can rotate without losing a webhook. */
@@ -37,6 +39,9 @@ const schema = z.object({
   GATEWAY_URL: httpUrl,
   GATEWAY_API_KEY: apiKey,
   GATEWAY_WEBHOOK_SECRET: webhookSecrets,
+  PRESUMED_PAYMENT_MAX_CENTS: cents.default(defaultPresumptionLimits.maxAmountCents),
+  PRESUMED_CUSTOMER_CAP_CENTS: cents.default(defaultPresumptionLimits.customerCapCents),
+  PRESUMED_TOTAL_CAP_CENTS: cents.default(defaultPresumptionLimits.totalCapCents),
   VSS_URL: httpUrl,
   VSS_API_KEY: apiKey,
   AUTHORITY_URL: httpUrl,

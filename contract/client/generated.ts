@@ -71,7 +71,7 @@ export interface Order {
 
 export type PaymentKind = 'reservation' | 'final' | 'service';
 export type PaymentMethod = 'card' | 'cash' | 'transfer';
-export type PaymentStatus = 'pending' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded';
+export type PaymentStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
 export interface Payment {
   paymentId: string;
   kind: PaymentKind;
@@ -165,7 +165,7 @@ export type ExpedienteOrder = {
 
 export type ExpedientePaymentsItemKind = 'reservation' | 'final' | 'service';
 export type ExpedientePaymentsItemMethod = 'card' | 'cash' | 'transfer';
-export type ExpedientePaymentsItemStatus = 'pending' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded';
+export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
 export type ExpedientePaymentsItem = {
   paymentId: string;
   kind: ExpedientePaymentsItemKind;
@@ -586,7 +586,7 @@ export type PayTheRestBody = {
   paymentMethod: string;
 };
 
-export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured';
+export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'paymentPresumed' | 'presumptionEnded' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured';
 export type ReadTheLedgerOfAPayment200TransactionsItemPostingsItem = {
   account: string;
   amountCents: number;

@@ -70,6 +70,14 @@ export type DomainEvents = {
   serviceVoidRequested: { activationId: string };
   /** The hold for a service stands; `captureBefore` is when the gateway lets it lapse. */
   servicePaymentAuthorised: { activationId: string; paymentId: string; captureBefore: Date };
+  /** The gateway did not answer and the payment is treated as successful; the truth is known by `reconcileBy`. */
+  servicePaymentPresumed: { activationId: string; paymentId: string; reconcileBy: Date };
+  /** The gateway did not answer and the payment may not be presumed: nothing is delivered until it is known. */
+  servicePaymentAwaited: { activationId: string; paymentId: string; rule: string; reason: string };
+  /** A presumed payment exists: its hold stands, as an authorised one's does. */
+  servicePaymentConfirmed: { activationId: string; paymentId: string; captureBefore: Date };
+  /** A presumed payment does not exist, and never will. */
+  servicePaymentRefuted: { activationId: string; paymentId: string; reason: string };
   servicePaymentDeclined: { activationId: string; paymentId: string; reason: string };
   servicePaymentCaptured: { activationId: string; paymentId: string };
   /** The car has proved the service, and the bank will not pay what it held. */

@@ -19,6 +19,7 @@ export type ActivationPatch = Partial<
     | "maintenance_status"
     | "maintenance_checked_at"
     | "capture_before"
+    | "presumed_until"
     | "payment_confirmed"
     | "attempts_used"
     | "attempts_allowed"

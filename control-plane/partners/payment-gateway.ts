@@ -33,6 +33,11 @@ export type PaymentGateway = {
   pay(payment: NewGatewayPayment): Promise<GatewayPayment>;
   /** `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. */
   findByReference(reference: string): Promise<GatewayPayment | null>;
+  /**
+   * The payment whose metadata hold all of `metadata`, of whatever reference: the last look before one is called
+   * nonexistent. `null`: there is none.
+   */
+  findAmongPayments(metadata: Readonly<Record<string, string>>): Promise<GatewayPayment | null>;
   retrieve(gatewayPaymentId: string): Promise<GatewayPayment>;
   /** Takes the held amount. A hold that is gone is answered with how the payment stands. */
   capture(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
@@ -87,6 +92,24 @@ export function createPaymentGateway(options: {
     return settle(() => stripe.paymentIntents.retrieve(gatewayPaymentId, { expand }));
   }
 
+  async function search(metadata: Readonly<Record<string, string>>): Promise<GatewayPayment | null> {
+    try {
+      const query = Object.entries(metadata)
+        .map(([key, value]) => `metadata['${key}']:'${value}'`)
+        .join(" AND ");
+      const found = await stripe.paymentIntents.search({ query, limit: 10, expand: ["data.latest_charge"] });
+      // More than one would be a key that outlived its day; the one that holds money is the one that counts.
+      const payments = found.data.map(describe);
+      return (
+        payments.find((payment) => payment.status === "captured" || payment.status === "held") ??
+        payments[0] ??
+        null
+      );
+    } catch (error) {
+      throw asTransient(error);
+    }
+  }
+
   return {
     pay: (payment) =>
       settle(() =>
@@ -107,25 +130,8 @@ export function createPaymentGateway(options: {
           { idempotencyKey: payment.reference },
         ),
       ),
-    async findByReference(reference) {
-      try {
-        const query = `metadata['reference']:'${reference}'`;
-        const found = await stripe.paymentIntents.search({
-          query,
-          limit: 10,
-          expand: ["data.latest_charge"],
-        });
-        // More than one would be a key that outlived its day; the one that holds money is the one that counts.
-        const payments = found.data.map(describe);
-        return (
-          payments.find((payment) => payment.status === "captured" || payment.status === "held") ??
-          payments[0] ??
-          null
-        );
-      } catch (error) {
-        throw asTransient(error);
-      }
-    },
+    findByReference: (reference) => search({ reference }),
+    findAmongPayments: search,
     retrieve,
     capture: (gatewayPaymentId, reference) =>
       settle(() =>

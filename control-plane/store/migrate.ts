@@ -7,6 +7,7 @@ import * as billing from "./migrations/0003-billing.ts";
 import * as services from "./migrations/0004-services.ts";
 import * as platform from "./migrations/0005-platform.ts";
 import * as certificates from "./migrations/0006-certificates.ts";
+import * as uncertainPayments from "./migrations/0007-uncertain-payments.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -15,6 +16,7 @@ const migrations: Record<string, Migration> = {
   "0004-services": services,
   "0005-platform": platform,
   "0006-certificates": certificates,
+  "0007-uncertain-payments": uncertainPayments,
 };
 
 /**

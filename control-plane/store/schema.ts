@@ -15,6 +15,20 @@ export type PlanLine = { code: string; name: string; priceCents: number };
 export type PlanComercial = { base: PlanLine; options: readonly PlanLine[] };
 export type Configuration = { readonly [key: string]: unknown };
 
+export const paymentStatuses = [
+  "pending",
+  /** Not answered, and treated as successful for now. */
+  "presumed",
+  "authorised",
+  "captured",
+  "declined",
+  "voided",
+  "refunded",
+  "recorded",
+  "chargedBack",
+] as const;
+export type PaymentStatus = (typeof paymentStatuses)[number];
+
 export type Database = {
   dealerships: { id: string; name: string };
   customers: {
@@ -161,7 +175,7 @@ export type Database = {
     currency: string;
     method: "card" | "cash" | "transfer";
     payment_method: Nullable<string>;
-    status: "pending" | "authorised" | "captured" | "declined" | "voided" | "refunded" | "recorded";
+    status: PaymentStatus;
     gateway_payment_id: Nullable<string>;
     decline_reason: Nullable<string>;
     capture_before: Nullable<Date>;
@@ -169,8 +183,49 @@ export type Database = {
     recorded_by: Nullable<string>;
     created_at: Date;
     settled_at: Nullable<Date>;
+    /** Row of the presumption rules. */
+    waits_because: Nullable<string>;
+    refunded_cents: Generated<number>;
   };
-  ledger_transactions: { id: string; payment_id: string; kind: string; at: Date };
+  presumptions: {
+    payment_id: string;
+    customer_id: string;
+    amount_cents: number;
+    presumed_at: Date;
+    reconcile_by: Date;
+    outcome: Generated<"open" | "confirmed" | "compensated" | "dropped">;
+    reason: Nullable<string>;
+    settled_at: Nullable<Date>;
+  };
+  /** `scope`: a customer's id, or "all". bigint, so read as text. */
+  payment_exposure: { scope: string; open_cents: ColumnType<string, number, number> };
+  refunds: {
+    id: string;
+    payment_id: string;
+    amount_cents: number;
+    reason: string;
+    status: "requested" | "done" | "refused";
+    gateway_refund_id: Nullable<string>;
+    requested_by: Nullable<string>;
+    created_at: Date;
+    settled_at: Nullable<Date>;
+  };
+  charge_backs: {
+    gateway_dispute_id: string;
+    payment_id: string;
+    amount_cents: number;
+    reason: string;
+    status: "open" | "won" | "lost";
+    opened_at: Date;
+    closed_at: Nullable<Date>;
+  };
+  ledger_transactions: {
+    id: string;
+    payment_id: string;
+    kind: string;
+    at: Date;
+    effect_id: Nullable<string>;
+  };
   ledger_postings: { transaction_id: string; account: string; amount_cents: number; currency: string };
   catalog_plans: {
     code: string;
@@ -245,6 +300,7 @@ export type Database = {
     created_at: Date;
     queued_at: Nullable<Date>;
     ended_at: Nullable<Date>;
+    presumed_until: Nullable<Date>;
   };
   manifests: {
     vehicle_id: string;

@@ -10,7 +10,8 @@ import { createPayments } from "../features/payments/payments.ts";
 import { createSales } from "../features/sales/sales.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "../http/webhook-signatures.ts";
 import { createFactory } from "../partners/factory.ts";
-import { createPaymentGateway } from "../partners/payment-gateway.ts";
+import { createPaymentGateway, type PaymentGateway } from "../partners/payment-gateway.ts";
+import { defaultPresumptionLimits } from "../rules/presumption-policy.ts";
 import { createTestPlatform, type TestPlatform } from "./harness.ts";
 import { createMailbox, type Mailbox } from "./mailbox.ts";
 import { newSale, type Person, type Staff, seedStaff, signIn } from "./people.ts";
@@ -41,6 +42,8 @@ export type SalePlatform = TestPlatform & {
   staff: Staff;
   mailbox: Mailbox;
   gateway: Control;
+  /** The platform's own way to it. */
+  paymentGateway: PaymentGateway;
   factory: Control;
   /** Runs jobs and looks, again after every committed step, until `look` finds something. */
   until<T>(what: string, look: () => Promise<T | undefined>): Promise<T>;
@@ -75,12 +78,18 @@ export async function createSalePlatform(options: {
     ...partnerOptions,
     webhook: { baseUrl: null, secret: gatewaySecret, retryBaseMs: 20 },
   });
+  const paymentGateway = createPaymentGateway({
+    baseUrl: gatewayServer.url,
+    apiKey,
+    timeoutMs: partnerTimeoutMs,
+  });
   const platform = await createTestPlatform(
     (context, { steps }) => {
       const accounts = createAccounts(context, { sendCredentials: mailbox.send });
       const payments = createPayments(context, {
-        gateway: createPaymentGateway({ baseUrl: gatewayServer.url, apiKey, timeoutMs: partnerTimeoutMs }),
+        gateway: paymentGateway,
         verifyWebhook: verifyStripeWebhook([gatewaySecret], context.realClock),
+        presumption: defaultPresumptionLimits,
       });
       const orders = createOrders(context, {
         factory: createFactory({ baseUrl: factoryServer.url, apiKey, timeoutMs: partnerTimeoutMs }),
@@ -175,6 +184,7 @@ export async function createSalePlatform(options: {
     staff,
     mailbox,
     gateway,
+    paymentGateway,
     factory,
     until,
     untilState,

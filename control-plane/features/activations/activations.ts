@@ -21,6 +21,7 @@ import { type LoadedActivation, loadActivation } from "./load-facts.ts";
 import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
 import { activationRoutes } from "./routes.ts";
 import { startNextChange } from "./start-next-change.ts";
+import { type UncertainPayments, uncertainPayments } from "./uncertain-payments.ts";
 
 /** Business-time deadlines of an activation. */
 export const retryTimer = "activationRetry";
@@ -30,18 +31,19 @@ const secondsADay = 86_400;
 
 export type Cancelled = { kind: "cancelled" };
 
-export type Activations = Capability & {
-  /** The customer changed their mind; honest about what can no longer be undone. */
-  cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal>;
-  onMaintenanceChecked: EventHandler<"maintenanceChecked">;
-  onPaymentAuthorised: EventHandler<"servicePaymentAuthorised">;
-  onPaymentDeclined: EventHandler<"servicePaymentDeclined">;
-  onPaymentVoided: EventHandler<"servicePaymentVoided">;
-  onPaymentLost: EventHandler<"servicePaymentLost">;
-  onChangePossible: EventHandler<"changePossible">;
-  onAttemptApplied: EventHandler<"attemptApplied">;
-  onAttemptFailed: EventHandler<"attemptFailed">;
-};
+export type Activations = Capability &
+  UncertainPayments & {
+    /** The customer changed their mind; honest about what can no longer be undone. */
+    cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal>;
+    onMaintenanceChecked: EventHandler<"maintenanceChecked">;
+    onPaymentAuthorised: EventHandler<"servicePaymentAuthorised">;
+    onPaymentDeclined: EventHandler<"servicePaymentDeclined">;
+    onPaymentVoided: EventHandler<"servicePaymentVoided">;
+    onPaymentLost: EventHandler<"servicePaymentLost">;
+    onChangePossible: EventHandler<"changePossible">;
+    onAttemptApplied: EventHandler<"attemptApplied">;
+    onAttemptFailed: EventHandler<"attemptFailed">;
+  };
 
 /** The specification's service activation: gate, hold, attempts, proof, and the honest end of each. */
 export function createActivations(
@@ -123,6 +125,7 @@ export function createActivations(
 
   return {
     cancel,
+    ...uncertainPayments(context, ports, { giveUp: giveUpTimer, retry: retryTimer }),
     addRoutes: (routing) => activationRoutes(context, cancel, routing),
 
     async onMaintenanceChecked(tx, { activationId, status }) {

@@ -17,6 +17,8 @@ export type LoadedActivation = {
   durationDays: number;
   paymentMethod: string;
   captureBefore: Date | null;
+  /** Set while the payment is presumed: when it must be known. */
+  presumedUntil: Date | null;
   facts: ActivationFacts;
 };
 
@@ -39,6 +41,7 @@ export async function loadActivation(tx: Transaction, activationId: string): Pro
       "activation.duration_days",
       "activation.payment_method",
       "activation.capture_before",
+      "activation.presumed_until",
       "activation.maintenance_status",
       "activation.payment_confirmed",
       "activation.attempts_used",
@@ -65,6 +68,7 @@ export async function loadActivation(tx: Transaction, activationId: string): Pro
     durationDays: row.duration_days,
     paymentMethod: row.payment_method,
     captureBefore: row.capture_before,
+    presumedUntil: row.presumed_until,
     facts: {
       vehicleOperational: row.vehicle_state === "Operational",
       appLinked: row.app_linked_at !== null,

@@ -1,9 +1,14 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveActivation } from "../../lifecycle/move-activation.ts";
-import { mayStillApply, planHoldWindows } from "../../rules/hold-windows.ts";
+import {
+  type HoldWindows,
+  mayStillApply,
+  planHoldWindows,
+  planPresumedWindows,
+} from "../../rules/hold-windows.ts";
 import type { Transaction } from "../../store/database.ts";
-import { loadActivation } from "./load-facts.ts";
+import { type LoadedActivation, loadActivation } from "./load-facts.ts";
 import type { ManifestEngine } from "./ports.ts";
 
 /**
@@ -33,9 +38,9 @@ export async function startNextChange(
     .executeTakeFirst();
   if (next === undefined) return;
   const loaded = await loadActivation(tx, next.id);
-  if (loaded.entitlementId === null || loaded.captureBefore === null)
+  const windows = windowsOf(loaded);
+  if (loaded.entitlementId === null || windows === null)
     throw new Error(`activation ${next.id} waits without a hold`);
-  const windows = planHoldWindows(loaded.captureBefore.getTime());
   // Too late for the car to commit it in time: the deadline that gives it up is near and will do so.
   if (!mayStillApply(windows, now.getTime())) return;
   const attempt = loaded.facts.attemptsUsed + 1;
@@ -59,4 +64,9 @@ export async function startNextChange(
     entitlementId: loaded.entitlementId,
     applyBefore: new Date(windows.applyBeforeMs),
   });
+}
+
+function windowsOf({ captureBefore, presumedUntil }: LoadedActivation): HoldWindows | null {
+  if (presumedUntil !== null) return planPresumedWindows(presumedUntil.getTime());
+  return captureBefore === null ? null : planHoldWindows(captureBefore.getTime());
 }

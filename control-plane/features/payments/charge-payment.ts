@@ -1,26 +1,40 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import { type Payment, readPayment } from "./payment-row.ts";
+import { isUnanswered, presumePayment } from "./presume-payment.ts";
 import { recordOutcome } from "./record-outcome.ts";
 
 /**
  * Asks the gateway for the money of a pending payment, or for its hold, and records what it says. Runs at least
  * once: our id is the idempotency key of every try, and a try that follows another first looks up, by the same id,
- * what that one may have done, because the gateway forgets keys after a day.
+ * what that one may have done, because the gateway forgets keys after a day. A payment that may be presumed is
+ * handed over to its own look-ups.
  *
- * @throws PartnerUnavailable when the outcome is not known; nobody is told anything until it is
+ * @throws PartnerUnavailable when the outcome is not known and the payment waits; nobody is told anything until it is
  */
 export async function chargePayment(
   context: Context,
   gateway: PaymentGateway,
+  limits: PresumptionLimits,
   paymentId: string,
   attempt: number,
 ): Promise<void> {
   const payment = await readPayment(context.db, paymentId);
   if (payment.status !== "pending") return;
   passFailpoint("hold-not-yet-asked");
-  const outcome = await askGateway(context, gateway, payment, attempt);
+  let outcome: GatewayPayment;
+  try {
+    outcome = await askGateway(context, gateway, payment, attempt);
+  } catch (error) {
+    if (!isUnanswered(error)) throw error;
+    const verdict = await context.db
+      .transaction()
+      .execute((tx) => presumePayment(context, tx, limits, paymentId));
+    if (verdict === "waits") throw error;
+    return;
+  }
   passFailpoint("hold-made-before-recorded");
   await context.db.transaction().execute((tx) => recordOutcome(context, tx, paymentId, outcome));
 }
@@ -38,6 +52,15 @@ async function askGateway(
     // Nobody has asked the gateway yet, and nobody wants the hold any more.
     return { status: "invalid", reason: "cancelledBeforeUse" };
   }
+  return payAtGateway(context, gateway, payment);
+}
+
+/** The one request for a payment's money: the same one, with the same key, however often it is made. */
+export async function payAtGateway(
+  context: Context,
+  gateway: PaymentGateway,
+  payment: Payment,
+): Promise<GatewayPayment> {
   if (payment.payment_method === null) throw new Error(`payment ${payment.id} has no card to charge`);
   const { description, metadata } = await describePurpose(context, payment);
   return gateway.pay({
@@ -71,6 +94,15 @@ async function describePurpose(
   return { description: `${what} ${reference}`, metadata: { ...base, expediente: reference } };
 }
 
+/** Where the gateway may know more than we do; a payment that ended may turn out to be held or taken all the same. */
+const statusesToAskAbout: readonly Payment["status"][] = [
+  "pending",
+  "presumed",
+  "authorised",
+  "declined",
+  "voided",
+];
+
 /** Asks the gateway how a payment stands, after its webhook said that something happened. */
 export async function reconcilePayment(
   context: Context,
@@ -78,7 +110,7 @@ export async function reconcilePayment(
   asked: { paymentId: string; gatewayPaymentId: string },
 ): Promise<void> {
   const payment = await readPayment(context.db, asked.paymentId);
-  if (payment.status !== "pending" && payment.status !== "authorised") return;
+  if (!statusesToAskAbout.includes(payment.status)) return;
   const outcome = await gateway.retrieve(asked.gatewayPaymentId);
   await context.db.transaction().execute((tx) => recordOutcome(context, tx, asked.paymentId, outcome));
 }

@@ -41,7 +41,7 @@ export async function handleGatewayEvent(
     context.logger.warn({ payment: payment.id }, "a charge was refunded at the gateway");
     return { kind: "done" };
   }
-  if (payment.status === "pending" || (payment.status === "authorised" && endsHold(event.type)))
+  if (isWorthAsking(payment.status, event.type))
     await enqueue(
       tx,
       reconcilePaymentJob,
@@ -54,8 +54,24 @@ export async function handleGatewayEvent(
   return { kind: "done" };
 }
 
-function endsHold(type: GatewayEvent["type"]): boolean {
-  return type !== "payment_intent.amount_capturable_updated";
+/** Whether the message can mean something that we do not know yet. */
+function isWorthAsking(status: Payment["status"], type: GatewayEvent["type"]): boolean {
+  switch (status) {
+    case "pending":
+    case "presumed":
+      return true;
+    case "authorised":
+      return type !== "payment_intent.amount_capturable_updated";
+    case "declined":
+    case "voided":
+      // Over for us: a hold or a charge that shows up now is a late answer of the bank.
+      return type === "payment_intent.amount_capturable_updated" || type === "payment_intent.succeeded";
+    case "captured":
+    case "recorded":
+    case "refunded":
+    case "chargedBack":
+      return false;
+  }
 }
 
 async function findPayment(tx: Transaction, id: string): Promise<Pick<Payment, "id" | "status"> | undefined> {

@@ -10,18 +10,22 @@ export type LedgerSubject = {
   method: "card" | "cash" | "transfer";
 };
 
-/** Posts one effect of a payment as one balanced transaction; an effect already posted is left as it is. */
+/**
+ * Posts one effect of a payment as one balanced transaction; an effect already posted is left as it is.
+ * @param effectId tells apart an effect that a payment may have several times, as its refunds
+ */
 export async function postToLedger(
   context: Context,
   tx: Transaction,
   payment: LedgerSubject,
   kind: LedgerKind,
+  effectId: string | null = null,
 ): Promise<void> {
   const transactionId = newId();
   const inserted = await tx
     .insertInto("ledger_transactions")
-    .values({ id: transactionId, payment_id: payment.id, kind, at: context.clock.now() })
-    .onConflict((conflict) => conflict.columns(["payment_id", "kind"]).doNothing())
+    .values({ id: transactionId, payment_id: payment.id, kind, at: context.clock.now(), effect_id: effectId })
+    .onConflict((conflict) => conflict.constraint("ledger_effect_once").doNothing())
     .executeTakeFirst();
   if (inserted.numInsertedOrUpdatedRows !== 1n) return;
   await tx

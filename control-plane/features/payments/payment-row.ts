@@ -11,6 +11,11 @@ export const reconcilePaymentJob = jobType(
   "reconcilePayment",
   z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
 );
+export const lookUpPresumedJob = jobType("lookUpPresumed", z.object({ paymentId: z.uuid() }));
+export const releaseStrayJob = jobType(
+  "releaseStray",
+  z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
+);
 export const captureHoldJob = jobType("captureHold", z.object({ activationId: z.uuid() }));
 export const releaseHoldJob = jobType("releaseHold", z.object({ activationId: z.uuid() }));
 

@@ -3,13 +3,23 @@ import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
+import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { enqueue, handleJob } from "../../store/jobs.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
-import { captureHoldJob, chargePaymentJob, reconcilePaymentJob, releaseHoldJob } from "./payment-row.ts";
+import { lookUpPresumed } from "./look-up-presumed.ts";
+import {
+  captureHoldJob,
+  chargePaymentJob,
+  lookUpPresumedJob,
+  reconcilePaymentJob,
+  releaseHoldJob,
+  releaseStrayJob,
+} from "./payment-row.ts";
+import { lookUpTimer } from "./presume-payment.ts";
 import { paymentRoutes } from "./routes.ts";
 import { recordDelivered } from "./sale-payments.ts";
 import { openServicePayment } from "./service-payments.ts";
-import { captureHold, releaseHold } from "./settle-hold.ts";
+import { captureHold, releaseHold, releaseStray } from "./settle-hold.ts";
 
 export type Payments = Capability & {
   onVehicleMoved: EventHandler<"vehicleMoved">;
@@ -18,21 +28,33 @@ export type Payments = Capability & {
   onServiceVoidRequested: EventHandler<"serviceVoidRequested">;
 };
 
-/** Every payment, the gateway behind it, and the double-entry ledger under it. `verifyWebhook` judges the gateway's signatures. */
+/**
+ * Every payment, the gateway behind it, and the double-entry ledger under it. `verifyWebhook` judges the gateway's
+ * signatures; `presumption` bounds what is delivered while the gateway does not answer.
+ */
 export function createPayments(
   context: Context,
-  partners: { gateway: PaymentGateway; verifyWebhook: VerifyWebhook },
+  partners: { gateway: PaymentGateway; verifyWebhook: VerifyWebhook; presumption: PresumptionLimits },
 ): Payments {
-  const { gateway } = partners;
+  const { gateway, presumption } = partners;
   return {
     addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
-        chargePayment(context, gateway, paymentId, attempt),
+        chargePayment(context, gateway, presumption, paymentId, attempt),
       ),
       handleJob(reconcilePaymentJob, (asked) => reconcilePayment(context, gateway, asked)),
+      handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(context, gateway, paymentId)),
+      handleJob(releaseStrayJob, (stray) => releaseStray(context, gateway, stray)),
       handleJob(captureHoldJob, ({ activationId }) => captureHold(context, gateway, activationId)),
       handleJob(releaseHoldJob, ({ activationId }) => releaseHold(context, gateway, activationId)),
+    ],
+    timers: [
+      {
+        kind: lookUpTimer,
+        due: (tx, paymentId) =>
+          enqueue(tx, lookUpPresumedJob, { paymentId }, { key: `lookUpPresumed:${paymentId}` }),
+      },
     ],
     async onVehicleMoved(tx, { vehicleId, to }) {
       if (to === "Delivered") await recordDelivered(context, tx, vehicleId);

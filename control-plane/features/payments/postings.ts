@@ -3,7 +3,8 @@
 /**
  * gatewayClearing, cashDesk, bankAccount: money that reached us, by way. customerDeposits: what we owe until the car
  * is handed over. vehicleSales, serviceRevenue, forfeitedReservations: earned. cardHolds and cardHoldsContra: a memo
- * pair, because a hold is no money yet and must still be seen.
+ * pair, because a hold is no money yet and must still be seen. presumedPayments and presumedPaymentsContra: another, of
+ * what was delivered on a payment that nobody has confirmed; its balance is the open exposure.
  */
 export type LedgerAccount =
   | "gatewayClearing"
@@ -14,13 +15,17 @@ export type LedgerAccount =
   | "serviceRevenue"
   | "forfeitedReservations"
   | "cardHolds"
-  | "cardHoldsContra";
+  | "cardHoldsContra"
+  | "presumedPayments"
+  | "presumedPaymentsContra";
 
 /** Each happens at most once to a payment. */
 export const ledgerKinds = [
   "depositReceived",
   "depositEarned",
   "depositForfeited",
+  "paymentPresumed",
+  "presumptionEnded",
   "holdPlaced",
   "holdReleased",
   "serviceCaptured",
@@ -48,6 +53,10 @@ export function postingsOf(
       return move("vehicleSales", "customerDeposits");
     case "depositForfeited":
       return move("forfeitedReservations", "customerDeposits");
+    case "paymentPresumed":
+      return move("presumedPaymentsContra", "presumedPayments");
+    case "presumptionEnded":
+      return move("presumedPayments", "presumedPaymentsContra");
     case "holdPlaced":
       return move("cardHoldsContra", "cardHolds");
     case "holdReleased":

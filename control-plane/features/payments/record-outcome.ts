@@ -1,7 +1,9 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
-import { lockPayment, type Payment } from "./payment-row.ts";
+import { enqueue } from "../../store/jobs.ts";
+import { lockPayment, type Payment, releaseStrayJob } from "./payment-row.ts";
+import { recordPresumedOutcome } from "./record-presumed-outcome.ts";
 import { recordDepositReceived, recordFinalDeclined, recordPaymentNotMade } from "./sale-payments.ts";
 import {
   recordHold,
@@ -25,15 +27,21 @@ export async function recordOutcome(
   switch (payment.status) {
     case "pending":
       return recordFirstOutcome(context, tx, payment, outcome);
+    case "presumed":
+      return recordPresumedOutcome(context, tx, payment, outcome);
     case "authorised":
       return recordEndOfHold(context, tx, payment, outcome);
     case "declined":
     case "voided":
       if (outcome.status === "captured") await reportContradiction(context, tx, payment, outcome.status);
+      // Nobody is waiting for it any more, and a hold that nobody knows would stand for a week.
+      if (outcome.status === "held")
+        await enqueue(tx, releaseStrayJob, { paymentId, gatewayPaymentId: outcome.gatewayPaymentId });
       return;
     case "captured":
     case "recorded":
     case "refunded":
+    case "chargedBack":
       return;
   }
 }

@@ -5,6 +5,7 @@ import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Reader } from "../../store/database.ts";
+import { paymentStatuses } from "../../store/schema.ts";
 import { gatewayEventSchema, handleGatewayEvent } from "./gateway-webhook.ts";
 import { readPayment } from "./payment-row.ts";
 import { ledgerKinds } from "./postings.ts";
@@ -28,7 +29,7 @@ const paymentSchema = z
     amountCents: z.int(),
     currency: z.string(),
     method: z.enum(["card", "cash", "transfer"]),
-    status: z.enum(["pending", "authorised", "captured", "declined", "voided", "refunded", "recorded"]),
+    status: z.enum(paymentStatuses),
     declineReason: z.string().nullable(),
     captureBefore: instant.nullable(),
     createdAt: instant,

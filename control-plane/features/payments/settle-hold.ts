@@ -36,6 +36,8 @@ async function decideCapture(context: Context, tx: Transaction, activationId: st
   const isFirst = payment.settlement === null;
   if (isFirst) await setSettlement(tx, payment, "capture");
   if (payment.status === "pending") throw new Error(`payment ${payment.id} is proved before it is held`);
+  // Whoever finds out that it is held finds the decision and takes the money.
+  if (payment.status === "presumed") return null;
   if (payment.status !== "authorised") {
     if (isFirst) await reportUnpaidService(context, tx, payment, payment.decline_reason ?? payment.status);
     return null;
@@ -70,6 +72,7 @@ async function decideRelease(context: Context, tx: Transaction, activationId: st
   if (payment.settlement === null) await setSettlement(tx, payment, "void");
   switch (payment.status) {
     case "pending":
+    case "presumed":
       // The bank is being asked: whoever records its answer finds the decision and lets the hold go.
       return null;
     case "authorised":
@@ -81,8 +84,20 @@ async function decideRelease(context: Context, tx: Transaction, activationId: st
     case "captured":
     case "recorded":
     case "refunded":
+    case "chargedBack":
       throw new Error(`payment ${payment.id} is ${payment.status}: releasing would need a refund`);
   }
+}
+
+/** A hold that was found after its payment had ended. @throws PartnerUnavailable: try again */
+export async function releaseStray(
+  context: Context,
+  gateway: PaymentGateway,
+  stray: { paymentId: string; gatewayPaymentId: string },
+): Promise<void> {
+  const outcome = await gateway.release(stray.gatewayPaymentId, stray.paymentId);
+  context.logger.warn({ payment: stray.paymentId, now: outcome.status }, "a stray hold was let go");
+  await context.db.transaction().execute((tx) => recordOutcome(context, tx, stray.paymentId, outcome));
 }
 
 async function setSettlement(tx: Transaction, payment: Payment, settlement: "capture" | "void") {

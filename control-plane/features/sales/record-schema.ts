@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { paymentStatuses } from "../../store/schema.ts";
 
 // The expediente de compra as the REST interface shows it: the complete customer record of the specification's
 // "Data Flow Across Operational Processes". Never a password, never a card.
@@ -23,7 +24,7 @@ export const paymentSummarySchema = z.object({
   amountCents: cents,
   currency: z.string(),
   method: z.enum(["card", "cash", "transfer"]),
-  status: z.enum(["pending", "authorised", "captured", "declined", "voided", "refunded", "recorded"]),
+  status: z.enum(paymentStatuses),
   declineReason: z.string().nullable(),
   createdAt: instant,
   settledAt: instant.nullable(),

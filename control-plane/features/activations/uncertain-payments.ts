@@ -1,0 +1,148 @@
+import { system } from "../../lifecycle/actor.ts";
+import type { Context } from "../../lifecycle/context.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
+import { moveActivation } from "../../lifecycle/move-activation.ts";
+import { recordStep } from "../../lifecycle/record-step.ts";
+import { planHoldWindows, planPresumedWindows } from "../../rules/hold-windows.ts";
+import type { NotificationRowId } from "../../rules/notification-rows.ts";
+import type { Transaction } from "../../store/database.ts";
+import { clearTimer, setTimer } from "../../store/timers.ts";
+import { type LoadedActivation, loadActivation } from "./load-facts.ts";
+import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
+import { startNextChange } from "./start-next-change.ts";
+
+export type UncertainPayments = {
+  onPaymentPresumed: EventHandler<"servicePaymentPresumed">;
+  onPaymentAwaited: EventHandler<"servicePaymentAwaited">;
+  onPaymentConfirmed: EventHandler<"servicePaymentConfirmed">;
+  onPaymentRefuted: EventHandler<"servicePaymentRefuted">;
+};
+
+const gateway = { kind: "partner", id: "paymentGateway" } as const;
+const secondsADay = 86_400;
+/** States in which the service is on its way on a hold, or on a presumption. */
+const onItsWay = ["OTAQueue", "OTAAttempt", "RetryQueue"];
+
+/** What an activation does while its payment is presumed, and when the truth is known. */
+export function uncertainPayments(
+  context: Context,
+  ports: { manifests: ManifestEngine; entitlements: ServiceEntitlements },
+  timers: { giveUp: string; retry: string },
+): UncertainPayments {
+  const { manifests, entitlements } = ports;
+
+  /** The car's lock first, as everywhere: its proof may be on its way in. */
+  async function load(tx: Transaction, activationId: string): Promise<LoadedActivation> {
+    const { vehicleId } = await tx
+      .selectFrom("activations")
+      .select("vehicle_id as vehicleId")
+      .where("id", "=", activationId)
+      .executeTakeFirstOrThrow();
+    await manifests.lock(tx, vehicleId);
+    return loadActivation(tx, activationId);
+  }
+
+  async function note(
+    tx: Transaction,
+    { id, vehicleId }: LoadedActivation,
+    event: string,
+    detail: Record<string, string>,
+  ): Promise<void> {
+    const at = context.clock.now();
+    await recordStep(tx, {
+      vehicleId,
+      activationId: id,
+      event,
+      automation: "AU14",
+      actor: gateway,
+      at,
+      detail,
+    });
+  }
+
+  async function tell(tx: Transaction, row: NotificationRowId, loaded: LoadedActivation): Promise<void> {
+    const subject = { activationId: loaded.id, vehicleId: loaded.vehicleId };
+    await context.publish(tx, "notificationDue", { row, subject });
+  }
+
+  return {
+    async onPaymentPresumed(tx, { activationId, reconcileBy }) {
+      const loaded = await load(tx, activationId);
+      if (loaded.state !== "PaymentInitiated") {
+        // Cancelled while the bank was being asked: what it may have held is let go.
+        await context.publish(tx, "serviceVoidRequested", { activationId });
+        return;
+      }
+      const entitlementId = await entitlements.want(tx, {
+        vehicleId: loaded.vehicleId,
+        source: "service",
+        code: loaded.service.code,
+        configuration: loaded.service.configuration,
+        durationSeconds: loaded.durationDays * secondsADay,
+      });
+      const moved = await moveActivation(context, tx, {
+        activationId,
+        event: "paymentPresumed",
+        actor: system,
+        facts: { ...loaded.facts, paymentConfirmed: true },
+        set: {
+          entitlement_id: entitlementId,
+          payment_confirmed: true,
+          presumed_until: reconcileBy,
+          queued_at: context.clock.now(),
+        },
+        detail: { reason: "noAnswer", knownBy: reconcileBy.toISOString() },
+      });
+      if (moved.kind === "refused") throw new Error(moved.message);
+      const { giveUpAtMs } = planPresumedWindows(reconcileBy.getTime());
+      await setTimer(tx, timers.giveUp, activationId, new Date(giveUpAtMs));
+      await startNextChange(context, ports, tx, loaded.vehicleId);
+    },
+
+    async onPaymentAwaited(tx, { activationId, rule, reason }) {
+      const loaded = await load(tx, activationId);
+      if (loaded.state === "PaymentInitiated") await note(tx, loaded, "paymentAwaited", { rule, reason });
+    },
+
+    async onPaymentConfirmed(tx, { activationId, captureBefore }) {
+      const loaded = await load(tx, activationId);
+      await tx
+        .updateTable("activations")
+        .set({ capture_before: captureBefore, presumed_until: null })
+        .where("id", "=", activationId)
+        .execute();
+      await note(tx, loaded, "presumptionConfirmed", { captureBefore: captureBefore.toISOString() });
+      if (!onItsWay.includes(loaded.state)) return;
+      // From here on the hold rules, as if it had been heard of at once.
+      const { giveUpAtMs } = planHoldWindows(captureBefore.getTime());
+      await setTimer(tx, timers.giveUp, activationId, new Date(giveUpAtMs));
+    },
+
+    async onPaymentRefuted(tx, { activationId, reason }) {
+      const loaded = await load(tx, activationId);
+      if (loaded.state === "ServiceActive" && loaded.entitlementId !== null) {
+        await note(tx, loaded, "presumptionRefuted", { reason });
+        await entitlements.withdraw(tx, loaded.entitlementId, "lateDecline");
+        await note(tx, loaded, "serviceWithdrawn", { service: loaded.service.code, reason });
+        return tell(tx, "NX2", loaded);
+      }
+      if (!onItsWay.includes(loaded.state)) return note(tx, loaded, "presumptionRefuted", { reason });
+      await clearTimer(tx, timers.giveUp, activationId);
+      await clearTimer(tx, timers.retry, activationId);
+      const moved = await moveActivation(context, tx, {
+        activationId,
+        event: "presumptionRefuted",
+        actor: gateway,
+        facts: loaded.facts,
+        set: { payment_confirmed: false, end_reason: "presumptionRefuted" },
+        detail: { reason },
+      });
+      if (moved.kind === "refused") throw new Error(moved.message);
+      if (loaded.entitlementId !== null)
+        await entitlements.abandon(tx, loaded.entitlementId, "presumptionRefuted");
+      // Applied already and not yet reported, or not begun: the next manifest says the same either way.
+      await manifests.release(tx, loaded.vehicleId, activationId);
+      await tell(tx, "NX3", loaded);
+    },
+  };
+}

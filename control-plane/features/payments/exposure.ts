@@ -1,0 +1,66 @@
+import { sql } from "kysely";
+import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
+import type { Reader, Transaction } from "../../store/database.ts";
+
+// What is presumed and not known yet. A cap is held by the update itself, under its row's lock: however many
+// purchases come at once, the sum never passes it. The customer's row comes before the one of all, everywhere.
+
+export type ExposureTaken = { kind: "taken" } | { kind: "full"; rule: "PP6" | "PP7" };
+
+/** The scope that counts everybody. */
+const everybody = "all";
+
+type Share = { customerId: string; amountCents: number };
+
+export async function takeExposure(
+  tx: Transaction,
+  share: Share,
+  limits: PresumptionLimits,
+): Promise<ExposureTaken> {
+  if (!(await addUpTo(tx, share.customerId, share.amountCents, limits.customerCapCents)))
+    return { kind: "full", rule: "PP6" };
+  if (await addUpTo(tx, everybody, share.amountCents, limits.totalCapCents)) return { kind: "taken" };
+  await subtract(tx, share.customerId, share.amountCents);
+  return { kind: "full", rule: "PP7" };
+}
+
+export async function giveExposureBack(tx: Transaction, share: Share): Promise<void> {
+  await subtract(tx, share.customerId, share.amountCents);
+  await subtract(tx, everybody, share.amountCents);
+}
+
+/** Open now, in cents. For facts and for people; it decides nothing, the updates do. */
+export async function readExposure(
+  reader: Reader,
+  customerId: string,
+): Promise<{ customerOpenCents: number; totalOpenCents: number }> {
+  const rows = await reader
+    .selectFrom("payment_exposure")
+    .where("scope", "in", [customerId, everybody])
+    .selectAll()
+    .execute();
+  const openOf = (scope: string) => Number(rows.find((row) => row.scope === scope)?.open_cents ?? 0);
+  return { customerOpenCents: openOf(customerId), totalOpenCents: openOf(everybody) };
+}
+
+async function addUpTo(
+  tx: Transaction,
+  scope: string,
+  amountCents: number,
+  capCents: number,
+): Promise<boolean> {
+  const { rows } = await sql`
+    insert into payment_exposure as exposure (scope, open_cents)
+    select ${scope}, ${amountCents}::bigint where ${amountCents}::bigint <= ${capCents}::bigint
+    on conflict (scope) do update set open_cents = exposure.open_cents + excluded.open_cents
+    where exposure.open_cents + excluded.open_cents <= ${capCents}::bigint
+    returning open_cents`.execute(tx);
+  return rows.length === 1;
+}
+
+async function subtract(tx: Transaction, scope: string, amountCents: number): Promise<void> {
+  // Below zero is refused by the table: what is given back twice is a mistake of ours and must be seen.
+  await sql`update payment_exposure set open_cents = open_cents - ${amountCents}::bigint where scope = ${scope}`.execute(
+    tx,
+  );
+}

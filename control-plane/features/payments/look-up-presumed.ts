@@ -1,0 +1,62 @@
+import type { Context } from "../../lifecycle/context.ts";
+import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import { isDecided, mayAskAgain, type Presumed, planNextLookUp } from "../../rules/presumption-policy.ts";
+import { setTimer } from "../../store/timers.ts";
+import { payAtGateway } from "./charge-payment.ts";
+import { type Payment, readPayment } from "./payment-row.ts";
+import { isUnanswered, lookUpTimer } from "./presume-payment.ts";
+import { recordOutcome } from "./record-outcome.ts";
+import { activationOf } from "./service-payments.ts";
+
+/**
+ * Asks the gateway how a presumed payment stands. Within a day the same request is repeated with the same key, so
+ * nothing is ever charged twice; towards the deadline it is only looked up, and what is not found then was never
+ * made. A gateway that does not answer leaves everything as it is until the next look-up.
+ */
+export async function lookUpPresumed(
+  context: Context,
+  gateway: PaymentGateway,
+  paymentId: string,
+): Promise<void> {
+  const payment = await readPayment(context.db, paymentId);
+  if (payment.status !== "presumed") return;
+  const presumed = await readPresumed(context, paymentId);
+  const nowMs = context.clock.now().getTime();
+  // Set first: whatever becomes of this look-up, there is another.
+  const nextAt = new Date(planNextLookUp(presumed, nowMs));
+  await context.db.transaction().execute((tx) => setTimer(tx, lookUpTimer, paymentId, nextAt));
+  const outcome = await ask(context, gateway, payment, presumed, nowMs).catch((error: unknown) => {
+    if (!isUnanswered(error)) throw error;
+    context.logger.warn({ err: error, payment: paymentId }, "a presumed payment could not be looked up");
+    return null;
+  });
+  if (outcome === null) return;
+  await context.db.transaction().execute((tx) => recordOutcome(context, tx, paymentId, outcome));
+}
+
+async function ask(
+  context: Context,
+  gateway: PaymentGateway,
+  payment: Payment,
+  presumed: Presumed,
+  nowMs: number,
+): Promise<GatewayPayment | null> {
+  const known = await gateway.findByReference(payment.id);
+  if (known !== null) return known;
+  if (mayAskAgain(presumed, nowMs)) return payAtGateway(context, gateway, payment);
+  if (!isDecided(presumed, nowMs)) return null;
+  const ofCustomer = await gateway.findAmongPayments({
+    customer: payment.customer_id,
+    activation: activationOf(payment),
+  });
+  return ofCustomer ?? { status: "declined", gatewayPaymentId: null, reason: "neverMade" };
+}
+
+async function readPresumed(context: Context, paymentId: string): Promise<Presumed> {
+  const row = await context.db
+    .selectFrom("presumptions")
+    .where("payment_id", "=", paymentId)
+    .select(["presumed_at", "reconcile_by"])
+    .executeTakeFirstOrThrow();
+  return { presumedAtMs: row.presumed_at.getTime(), reconcileByMs: row.reconcile_by.getTime() };
+}
