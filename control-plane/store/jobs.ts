@@ -14,25 +14,36 @@ import type * as z from "zod";
 import type { Transaction } from "./database.ts";
 import { passFailpoint } from "./failpoints.ts";
 import { type JobRecovery, recoverJobsOfTheDead } from "./job-recovery.ts";
+import { enqueueQuick, startQuickJobs } from "./quick-jobs.ts";
 
 // Work that follows a commit. A job is enqueued in the transaction that causes it, so it exists exactly when
 // its cause does; it runs at least once, so every handler is idempotent.
 
 /** Name and payload of a kind of job: the only way to enqueue one and to handle it. */
-export type JobType<P> = { name: string; payload: z.ZodType<P> };
+export type JobType<P> = { name: string; payload: z.ZodType<P>; queue: "general" | "quick" };
 
 export function jobType<P>(name: string, payload: z.ZodType<P>): JobType<P> {
-  return { name, payload };
+  return { name, payload, queue: "general" };
 }
 
-export type JobHandler = { name: string; run(payload: unknown, attempt: number): Promise<void> };
+/** A kind that every purchase makes: the queue of our own is an order cheaper, and hundreds are in hand at once. */
+export function quickJobType<P>(name: string, payload: z.ZodType<P>): JobType<P> & { queue: "quick" } {
+  return { name, payload, queue: "quick" };
+}
+
+export type JobHandler = {
+  name: string;
+  queue: JobType<unknown>["queue"];
+  run(payload: unknown, attempt: number): Promise<void>;
+};
 
 /** Binds a kind of job to what it does. A payload of the wrong shape is a bug and fails the job. */
 export function handleJob<P>(
   type: JobType<P>,
   handle: (payload: P, attempt: number) => Promise<void>,
 ): JobHandler {
-  return { name: type.name, run: (payload, attempt) => handle(type.payload.parse(payload), attempt) };
+  const { name, queue } = type;
+  return { name, queue, run: (payload, attempt) => handle(type.payload.parse(payload), attempt) };
 }
 
 export type EnqueueOptions = {
@@ -43,6 +54,8 @@ export type EnqueueOptions = {
   maxAttempts?: number;
 };
 
+const defaultMaxAttempts = 25;
+
 export async function enqueue<P>(
   tx: Transaction,
   type: JobType<P>,
@@ -50,12 +63,33 @@ export async function enqueue<P>(
   options: EnqueueOptions = {},
 ): Promise<void> {
   const text = JSON.stringify(type.payload.parse(payload));
+  const maxAttempts = options.maxAttempts ?? defaultMaxAttempts;
+  if (type.queue === "quick")
+    return enqueueQuick(tx, [{ kind: type.name, payload: text, ...options, maxAttempts }]);
   await sql`select graphile_worker.add_job(
     ${type.name}, ${text}::json,
     run_at => ${options.runAt ?? null}::timestamptz,
-    max_attempts => ${options.maxAttempts ?? 25}::int,
+    max_attempts => ${maxAttempts}::int,
     job_key => ${options.key ?? null}::text
   )`.execute(tx);
+}
+
+/** The same for many in one statement. */
+export async function enqueueMany<P>(
+  tx: Transaction,
+  type: JobType<P> & { queue: "quick" },
+  payloads: readonly P[],
+  options: Pick<EnqueueOptions, "maxAttempts"> = {},
+): Promise<void> {
+  const maxAttempts = options.maxAttempts ?? defaultMaxAttempts;
+  await enqueueQuick(
+    tx,
+    payloads.map((payload) => ({
+      kind: type.name,
+      payload: JSON.stringify(type.payload.parse(payload)),
+      maxAttempts,
+    })),
+  );
 }
 
 export type RunningJobs = { stop(): Promise<void> };
@@ -67,15 +101,22 @@ export async function startJobs(options: {
   concurrency: number;
   logger: Logger;
 }): Promise<RunningJobs> {
+  const handlers = options.handlers.map(({ name, queue, run: runJob }) => ({
+    name,
+    queue,
+    async run(payload: unknown, attempt: number) {
+      passFailpoint("job-taken-before-run");
+      await runJob(payload, attempt);
+      passFailpoint("job-done-before-marked");
+    },
+  }));
   const taskList: TaskList = Object.fromEntries(
-    options.handlers.map((handler) => [
-      handler.name,
-      async (payload: unknown, helpers: { job: { attempts: number } }) => {
-        passFailpoint("job-taken-before-run");
-        await handler.run(payload, helpers.job.attempts);
-        passFailpoint("job-done-before-marked");
-      },
-    ]),
+    handlers
+      .filter(({ queue }) => queue === "general")
+      .map(({ name, run: runJob }) => [
+        name,
+        (payload: unknown, helpers: { job: { attempts: number } }) => runJob(payload, helpers.job.attempts),
+      ]),
   );
   const events: WorkerEvents = new EventEmitter();
   let recovery: JobRecovery | undefined;
@@ -101,9 +142,14 @@ export async function startJobs(options: {
       },
     },
   });
+  const quick = startQuickJobs({
+    pool: options.pool,
+    handlers: handlers.filter(({ queue }) => queue === "quick"),
+    logger: options.logger,
+  });
   return {
     async stop() {
-      await runner.stop();
+      await Promise.all([runner.stop(), quick.stop()]);
       // Not before: until then the others must see that we live.
       await recovery?.stop();
     },
@@ -127,7 +173,10 @@ export async function countJobs(
     `select task_identifier as task,
             count(*) filter (where attempts < max_attempts) as waiting,
             count(*) filter (where attempts >= max_attempts) as exhausted
-     from graphile_worker.jobs group by task_identifier`,
+     from (
+       select task_identifier, attempts, max_attempts from graphile_worker.jobs
+       union all select kind, attempts, max_attempts from quick_jobs
+     ) as jobs group by task_identifier`,
   );
   return rows.map((row) => ({
     task: row.task,

@@ -8,6 +8,7 @@ import * as services from "./migrations/0004-services.ts";
 import * as platform from "./migrations/0005-platform.ts";
 import * as certificates from "./migrations/0006-certificates.ts";
 import * as uncertainPayments from "./migrations/0007-uncertain-payments.ts";
+import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -17,6 +18,7 @@ const migrations: Record<string, Migration> = {
   "0005-platform": platform,
   "0006-certificates": certificates,
   "0007-uncertain-payments": uncertainPayments,
+  "0008-quick-jobs": quickJobs,
 };
 
 /**

@@ -393,6 +393,18 @@ export type Database = {
     resolution: Nullable<string>;
   };
   timers: { kind: string; subject_id: string; due_at: Date };
+  quick_jobs: {
+    id: Generated<number>;
+    kind: string;
+    payload: JsonOf<object>;
+    key: Nullable<string>;
+    /** Real time. */
+    due_at: Date;
+    attempts: Generated<number>;
+    max_attempts: number;
+    taken_by: Nullable<number>;
+    last_error: Nullable<string>;
+  };
   idempotency_keys: {
     principal: string;
     key: string;

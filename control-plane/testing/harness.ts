@@ -15,6 +15,7 @@ import {
 } from "../lifecycle/events.ts";
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import { type Db, openDatabase } from "../store/database.ts";
+import { runDueQuickJobs } from "../store/quick-jobs.ts";
 import { createStepFeed, type StepFeed } from "../store/step-feed.ts";
 import { createTimers } from "../store/timers.ts";
 
@@ -145,18 +146,20 @@ export async function createTestPlatform(
   });
   let failures = 0;
   const taskList = Object.fromEntries(
-    jobs.map((job) => [
-      job.name,
-      async (payload: unknown, helpers: { job: { attempts: number } }) => {
-        try {
-          await job.run(payload, helpers.job.attempts);
-        } catch (error) {
-          failures += 1;
-          logger.info({ err: error, job: job.name }, "a job failed");
-          throw error;
-        }
-      },
-    ]),
+    jobs
+      .filter(({ queue }) => queue === "general")
+      .map((job) => [
+        job.name,
+        async (payload: unknown, helpers: { job: { attempts: number } }) => {
+          try {
+            await job.run(payload, helpers.job.attempts);
+          } catch (error) {
+            failures += 1;
+            logger.info({ err: error, job: job.name }, "a job failed");
+            throw error;
+          }
+        },
+      ]),
   );
 
   /** The worker ends without waiting for its last job's outcome to be stored: until then the job is locked. */
@@ -167,8 +170,18 @@ export async function createTestPlatform(
 
   async function runJobs(): Promise<number> {
     failures = 0;
-    await runOnce({ pgPool: pool, taskList, noHandleSignals: true, logger: silentWorkerLogger });
-    await allWrittenDown();
+    const quick = jobs.filter(({ queue }) => queue === "quick");
+    // Each queue's jobs enqueue some of the other's.
+    for (let ran = true; ran; ) {
+      failures += await runDueQuickJobs(pool, quick);
+      await runOnce({ pgPool: pool, taskList, noHandleSignals: true, logger: silentWorkerLogger });
+      await allWrittenDown();
+      const { rows } = await pool.query<{ due: boolean }>(
+        "select exists (select 1 from quick_jobs where due_at <= now() and attempts < max_attempts and kind = any($1)) as due",
+        [quick.map(({ name }) => name)],
+      );
+      ran = rows[0]?.due === true;
+    }
     return failures;
   }
 
@@ -185,6 +198,7 @@ export async function createTestPlatform(
     runJobs,
     async retryJobs() {
       await pool.query("update graphile_worker._private_jobs set run_at = now() where locked_at is null");
+      await pool.query("update quick_jobs set due_at = now()");
       return runJobs();
     },
     runTimers: () => timers.runDue(),

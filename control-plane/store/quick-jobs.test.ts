@@ -1,0 +1,119 @@
+import pg from "pg";
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import * as z from "zod";
+import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
+import { type OpenDatabase, openDatabase } from "./database.ts";
+import { enqueue, enqueueMany, handleJob, quickJobType, type RunningJobs, startJobs } from "./jobs.ts";
+import { migrateToLatest } from "./migrate.ts";
+import { runDueQuickJobs } from "./quick-jobs.ts";
+
+const logger = pino({ level: "silent" });
+const parcel = quickJobType("parcel", z.object({ to: z.string() }));
+let database: TestDatabase;
+let opened: OpenDatabase;
+let jobs: RunningJobs | undefined;
+
+beforeAll(async () => {
+  database = await createTestDatabase("quick_jobs");
+  await migrateToLatest(database.url);
+  opened = openDatabase(database.url, 8, () => undefined);
+});
+afterEach(async () => {
+  await stopJobs();
+  await opened.pool.query("delete from quick_jobs");
+});
+afterAll(async () => {
+  await opened.close();
+  await database.drop();
+});
+
+async function stopJobs(): Promise<void> {
+  const running = jobs;
+  jobs = undefined;
+  await running?.stop();
+}
+
+/** Resolves when `count` parcels were delivered; `deliver` decides about each. */
+function expectDeliveries(count: number, deliver: (to: string, attempt: number) => void = () => undefined) {
+  const delivered: string[] = [];
+  const all = Promise.withResolvers<string[]>();
+  const handler = handleJob(parcel, async ({ to }, attempt) => {
+    deliver(to, attempt);
+    delivered.push(to);
+    if (delivered.length === count) all.resolve(delivered);
+  });
+  return { handler, delivered: all.promise };
+}
+
+const start = (handler: ReturnType<typeof handleJob>) =>
+  startJobs({ pool: opened.pool, handlers: [handler], concurrency: 1, logger });
+
+async function readWaiting(): Promise<{ attempts: number; last_error: string | null }[]> {
+  return (await opened.pool.query("select attempts, last_error from quick_jobs")).rows;
+}
+
+test("a job exists exactly when its cause was committed, and is gone when it is done", async () => {
+  const { handler, delivered } = expectDeliveries(3);
+  jobs = await start(handler);
+  await opened.db
+    .transaction()
+    .execute(async (tx) => {
+      await enqueue(tx, parcel, { to: "nobody" });
+      throw new Error("undone");
+    })
+    .catch(() => undefined);
+  await opened.db
+    .transaction()
+    .execute((tx) => enqueueMany(tx, parcel, [{ to: "Ana" }, { to: "Luis" }, { to: "Eva" }]));
+  expect((await delivered).toSorted()).toEqual(["Ana", "Eva", "Luis"]);
+  await stopJobs();
+  expect(await readWaiting()).toEqual([]);
+});
+
+test("a job that fails stays with its reason and is due again later; the others are done", async () => {
+  await opened.db.transaction().execute((tx) => enqueueMany(tx, parcel, [{ to: "Ana" }, { to: "Luis" }]));
+  const { handler } = expectDeliveries(1, (to) => {
+    if (to === "Ana") throw new Error("nobody at home");
+  });
+  expect(await runDueQuickJobs(opened.pool, [handler])).toBe(1);
+  expect(await readWaiting()).toEqual([{ attempts: 1, last_error: "nobody at home" }]);
+  expect(await runDueQuickJobs(opened.pool, [handler])).toBe(0);
+  await opened.pool.query("update quick_jobs set due_at = now()");
+  const attempts: number[] = [];
+  const second = expectDeliveries(1, (_to, attempt) => attempts.push(attempt));
+  expect(await runDueQuickJobs(opened.pool, [second.handler])).toBe(0);
+  expect(attempts).toEqual([2]);
+});
+
+test("under a key at most one job waits: enqueuing it again puts it off", async () => {
+  const later = new Date(Date.now() + 3_600_000);
+  await opened.db.transaction().execute(async (tx) => {
+    await enqueue(tx, parcel, { to: "Ana" }, { key: "ana" });
+    await enqueue(tx, parcel, { to: "Ana María" }, { key: "ana", runAt: later });
+  });
+  const { rows } = await opened.pool.query("select payload, due_at from quick_jobs");
+  expect(rows).toEqual([{ payload: { to: "Ana María" }, due_at: later }]);
+});
+
+test("the jobs that a killed worker had in hand are run again at once, those of a living one are left to it", async () => {
+  const lockClass = 0x63616174;
+  const living = new pg.Client({ connectionString: database.url });
+  await living.connect();
+  await living.query("select pg_advisory_lock($1, 7)", [lockClass]);
+  await opened.pool.query(
+    `insert into quick_jobs (kind, payload, max_attempts, due_at, attempts, taken_by) values
+     ('parcel', '{"to": "the dead one''s"}', 25, now() + interval '1 minute', 1, 6),
+     ('parcel', '{"to": "the living one''s"}', 25, now() + interval '1 minute', 1, 7)`,
+  );
+  const first = expectDeliveries(1);
+  jobs = await start(first.handler);
+  expect(await first.delivered).toEqual(["the dead one's"]);
+  await stopJobs();
+  expect(await readWaiting()).toEqual([{ attempts: 1, last_error: null }]);
+  // The other one dies as well: its connection takes the lock along.
+  await living.end();
+  const second = expectDeliveries(1);
+  jobs = await start(second.handler);
+  expect(await second.delivered).toEqual(["the living one's"]);
+});
