@@ -15,6 +15,7 @@ import {
   type VerifyingKey,
   verifyingKeyFrom,
   verifyJws,
+  verifyJwsBy,
 } from "./jws.ts";
 
 function makeKey(): { signing: SigningKey; verifying: VerifyingKey; x: string } {
@@ -179,5 +180,42 @@ describe("what is refused (faults 5, 8, 10)", () => {
     expect(() => importPublicKey("short")).toThrow();
     const ec = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
     expect(() => signingKeyFromPem(ec.export({ type: "pkcs8", format: "pem" }).toString())).toThrow();
+  });
+});
+
+describe("a token of one key alone", () => {
+  test("is judged as any other is, whatever was done to it", () => {
+    const parts = token.split(".");
+    const stranger = makeKey();
+    const changed = fc.oneof(
+      fc.constantFrom(
+        token,
+        "",
+        ".",
+        "..",
+        `${token}.`,
+        `${token}.x`,
+        `${token}=`,
+        parts.slice(0, 2).join("."),
+        `${header}..${signature}`,
+        `${header}.${payload}.`,
+        signJws("caas-report+jws", { seq: 1 }, stranger.signing),
+        signJws("caas-keys+jws", { seq: 1 }, signing),
+        `${encode({ typ: "caas-report+jws", kid: signing.kid, alg: "EdDSA" })}.${payload}.${signature}`,
+        "x".repeat(maxJwsLength + 1),
+        `${header}.${"x".repeat(maxJwsLength)}.${signature}`,
+      ),
+      fc.tuple(fc.nat(token.length - 1), fc.constantFrom(..."AZaz09-_.=+/ ")).map(([at, character]) => {
+        return `${token.slice(0, at)}${character}${token.slice(at + 1)}`;
+      }),
+    );
+    fc.assert(
+      fc.property(changed, (text) => {
+        expect(verifyJwsBy("caas-report+jws", text, verifying)).toEqual(
+          verifyJws("caas-report+jws", text, keyOf),
+        );
+      }),
+      { numRuns: 500 },
+    );
   });
 });

@@ -1,6 +1,13 @@
 import * as z from "zod";
 import { hashJson, type Json } from "./canonical-json.ts";
-import { type JwsRefusal, type SigningKey, signJws, type VerifyingKey, verifyJws } from "./jws.ts";
+import {
+  type JwsRefusal,
+  type SigningKey,
+  signJws,
+  signJwsText,
+  type VerifyingKey,
+  verifyJws,
+} from "./jws.ts";
 import { type Vin, vinSchema } from "./vin.ts";
 
 // The manifest is a car's complete desired configuration: one document, strictly increasing version,
@@ -63,6 +70,19 @@ export const emptyManifestHash = manifestHash([]);
 
 export function signManifest(manifest: Manifest, key: SigningKey): string {
   return signJws("caas-manifest+jws", manifest, key);
+}
+
+/** The same manifest whose entries are kept as JSON text: it is not read only to be written again. */
+export function signManifestWith(
+  head: Omit<Manifest, "entries">,
+  entriesJson: string,
+  key: SigningKey,
+): string {
+  return signJwsText(
+    "caas-manifest+jws",
+    `${JSON.stringify(head).slice(0, -1)},"entries":${entriesJson}}`,
+    key,
+  );
 }
 
 export type ManifestRefusal = JwsRefusal | "invalid" | "otherVehicle" | "otherProofKey" | "wrongHash";

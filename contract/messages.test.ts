@@ -17,6 +17,7 @@ import {
   manifestHash,
   manifestSchema,
   signManifest,
+  signManifestWith,
   verifyManifest,
 } from "./manifest.ts";
 import { type Report, reportSchema, signReport, verifyReport } from "./report.ts";
@@ -53,6 +54,14 @@ const manifest: Manifest = {
 };
 
 describe("manifests", () => {
+  test("entries that are JSON text already are signed as the same manifest", () => {
+    const { entries: signed, ...head } = manifest;
+    const token = signManifestWith(head, JSON.stringify(signed), key);
+    expect(token).toBe(signManifest(manifest, key));
+    const spaced = signManifestWith(head, JSON.stringify(signed, null, 1), key);
+    expect(verifyManifest(spaced, { vin, proofKey: car.kid, keyOf })).toEqual({ kind: "accepted", manifest });
+  });
+
   test("the hash is of what is switched on: neither order nor delivery matter, anything else does", () => {
     const [first = entry(), second = entry()] = entries;
     const hash = manifestHash(entries);

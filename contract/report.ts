@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { type JwsRefusal, type SigningKey, signJws, type VerifyingKey, verifyJws } from "./jws.ts";
+import { type JwsRefusal, type SigningKey, signJws, type VerifyingKey, verifyJwsBy } from "./jws.ts";
 import { type Vin, vinSchema } from "./vin.ts";
 
 // The report is the car's signed answer: what it holds now and what became of the last version it processed.
@@ -80,12 +80,68 @@ export function verifyReport(
   token: string,
   expected: { vin: Vin; key: VerifyingKey },
 ): { kind: "accepted"; report: Report } | { kind: "refused"; reason: ReportRefusal } {
-  const result = verifyJws("caas-report+jws", token, (kid) =>
-    kid === expected.key.kid ? expected.key : undefined,
-  );
+  const result = verifyJwsBy("caas-report+jws", token, expected.key);
   if (result.kind === "refused") return result;
+  if (isPlainReport(result.payload, expected.vin)) return { kind: "accepted", report: result.payload };
   const parsed = reportSchema.safeParse(result.payload);
   if (!parsed.success) return { kind: "refused", reason: "invalid" };
   if (parsed.data.vin !== expected.vin) return { kind: "refused", reason: "otherVehicle" };
   return { kind: "accepted", report: parsed.data };
+}
+
+/**
+ * Whether the schema would take `value` as it is, answered by hand for the report that a healthy fleet sends, at a
+ * tenth of the schema's time. `false` says nothing: the schema decides. A test holds it against the schema.
+ */
+export function isPlainReport(value: unknown, vin: Vin): value is Report {
+  if (!hasOnly(value, reportKeys, reportKeys.length) || value.vin !== vin) return false;
+  const { active, outcome } = value;
+  return (
+    isCount(value.seq, 1) &&
+    hasOnly(active, activeKeys, activeKeys.length) &&
+    isCount(active.version, 0) &&
+    isHash(active.hash) &&
+    hasOnly(outcome, appliedKeys, appliedKeys.length) &&
+    outcome.result === "applied" &&
+    isCount(outcome.version, 1) &&
+    isHash(outcome.hash) &&
+    isInstant(outcome.appliedAt) &&
+    hasOnly(outcome.timings, timingKeys, 1) &&
+    "verifiedMs" in outcome.timings &&
+    Object.values(outcome.timings).every((ms) => typeof ms === "number" && ms >= 0 && Number.isFinite(ms)) &&
+    value.deferred === null &&
+    hasOnly(value.refused, [], 0) &&
+    isCount(value.keySetVersion, 0) &&
+    isInstant(value.sentAt)
+  );
+}
+
+const reportKeys = Object.keys(reportSchema.shape);
+const activeKeys = Object.keys(reportSchema.shape.active.shape);
+const appliedKeys = Object.keys(outcomeSchema.options[0].shape);
+const timingKeys = Object.keys(timingsSchema.shape);
+
+function hasOnly(
+  value: unknown,
+  allowed: readonly string[],
+  atLeast: number,
+): value is Record<string, unknown> {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return false;
+  const names = Object.keys(value);
+  return names.length >= atLeast && names.every((name) => allowed.includes(name));
+}
+
+function isCount(value: unknown, least: number): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least;
+}
+
+function isHash(value: unknown): boolean {
+  return typeof value === "string" && value.length === 43;
+}
+
+/** In the one form in which JavaScript writes it. */
+function isInstant(value: unknown): boolean {
+  if (typeof value !== "string" || value.length !== 24) return false;
+  const ms = Date.parse(value);
+  return Number.isFinite(ms) && new Date(ms).toISOString() === value;
 }
