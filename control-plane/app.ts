@@ -83,8 +83,9 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const metrics = createMetrics(
     () => readDepths(pool),
     async () =>
-      (await findOffenders(db, clock.now())).map(({ invariant, since }) => ({
+      (await findOffenders(db, clock.now())).map(({ invariant, tolerance, since }) => ({
         invariant,
+        tolerance,
         ageSeconds: (clock.now().getTime() - since.getTime()) / 1_000,
       })),
   );
@@ -170,16 +171,9 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     ],
     activationMoved: [
       async (_tx, moved) => metrics.onActivationMoved(moved),
-      async (tx, { activationId, event }) => {
-        if (event !== "activationConfirmed") return;
-        const { seconds } = await tx
-          .selectFrom("activations")
-          .select(
-            sql<number>`extract(epoch from (${clock.now()}::timestamptz - queued_at))::float8`.as("seconds"),
-          )
-          .where("id", "=", activationId)
-          .executeTakeFirstOrThrow();
-        metrics.activationTook(seconds);
+      async (_tx, { event, queuedAt }) => {
+        if (event === "activationConfirmed" && queuedAt !== null)
+          metrics.activationTook((clock.now().getTime() - queuedAt.getTime()) / 1_000);
       },
     ],
     notificationDue: [notifications.onNotificationDue],

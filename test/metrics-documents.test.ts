@@ -25,6 +25,8 @@ const noDepths = {
   carsOnline: 0,
   openTasks: [],
   notifications: [],
+  presumptions: [],
+  presumedOpenCents: 0,
 };
 
 const parts: readonly { part: string; render: () => Promise<string> }[] = [

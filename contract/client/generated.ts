@@ -775,6 +775,8 @@ export type ExplainAnActivation200TimeLineItem = {
   what: string;
   by: string;
   automatic: boolean;
+  /** @nullable */
+  inWords: string | null;
   detail: ExplainAnActivation200TimeLineItemDetail;
 };
 

@@ -25,14 +25,24 @@ export type Depths = {
   carsOnline: number;
   openTasks: readonly { team: string; count: number }[];
   notifications: readonly { channel: string; status: string; count: number }[];
+  /** Presumed payments by what became of them, and what is open of them now. */
+  presumptions: readonly { outcome: string; count: number }[];
+  presumedOpenCents: number;
 };
 
 const latencyBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300];
 
 /** Who breaks a promise now: read from the database when it is asked for. */
-export type Violation = { invariant: string; ageSeconds: number };
+export type Violation = { invariant: string; tolerance: string | null; ageSeconds: number };
 
 const watchedInvariants = ["moneyWithoutService", "serviceWithoutMoney"] as const;
+/** Borne on purpose for a while, so counted apart; each pair is always there, so that a board shows zeroes. */
+const watchedTolerances = [
+  { invariant: "moneyWithoutService", reason: "presumed" },
+  { invariant: "serviceWithoutMoney", reason: "presumed" },
+  { invariant: "serviceWithoutMoney", reason: "chargeBack" },
+] as const;
+const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
 export function createMetrics(
   readDepths: () => Promise<Depths>,
@@ -146,13 +156,41 @@ export function createMetrics(
     registers,
   });
 
+  const tolerated = new Gauge({
+    name: "caas_invariant_tolerated",
+    help: "Activations whose money and service differ on purpose for a while: presumed payments before their deadline, services of charged-back payments until the car has let go",
+    labelNames: ["invariant", "reason"],
+    registers,
+  });
+  const presumedOpen = new Gauge({
+    name: "caas_presumed_open_cents",
+    help: "What is delivered on presumed payments that are not known yet, in cents",
+    registers,
+  });
+  const presumed = new Gauge({
+    name: "caas_presumed_payments",
+    help: "Presumed payments by what became of them",
+    labelNames: ["outcome"],
+    registers,
+  });
+
   async function fillGauges(): Promise<void> {
     const [depths, broken] = await Promise.all([readDepths(), readViolations()]);
     for (const invariant of watchedInvariants) {
-      const ages = broken.filter((one) => one.invariant === invariant).map((one) => one.ageSeconds);
+      const ages = broken
+        .filter((one) => one.invariant === invariant && one.tolerance === null)
+        .map((one) => one.ageSeconds);
       violations.set({ invariant }, ages.length);
       oldestViolation.set({ invariant }, Math.max(0, ...ages));
     }
+    for (const labels of watchedTolerances)
+      tolerated.set(
+        labels,
+        broken.filter((one) => one.invariant === labels.invariant && one.tolerance === labels.reason).length,
+      );
+    presumedOpen.set(depths.presumedOpenCents);
+    for (const outcome of presumptionOutcomes)
+      presumed.set({ outcome }, depths.presumptions.find((row) => row.outcome === outcome)?.count ?? 0);
     for (const gauge of [jobs, states, tasks, notifications]) gauge.reset();
     for (const row of depths.jobs) {
       jobs.set({ task: row.task, status: "waiting" }, row.waiting);

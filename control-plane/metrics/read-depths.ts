@@ -6,7 +6,16 @@ import type { Depths } from "./metrics.ts";
 export async function readDepths(pool: pg.Pool): Promise<Depths> {
   const count = async (text: string): Promise<number> =>
     Number((await pool.query<{ count: string }>(text)).rows[0]?.count ?? 0);
-  const [jobs, manifestsDue, carsOnline, activations, openTasks, notifications] = await Promise.all([
+  const [
+    jobs,
+    manifestsDue,
+    carsOnline,
+    activations,
+    openTasks,
+    notifications,
+    presumptions,
+    presumedOpenCents,
+  ] = await Promise.all([
     countJobs(pool),
     count("select count(*) from manifest_dispatches"),
     count("select count(*) from vehicle_links where presence = 'online'"),
@@ -17,6 +26,10 @@ export async function readDepths(pool: pg.Pool): Promise<Depths> {
     pool.query<{ channel: string; status: string; count: string }>(
       "select channel, status, count(*) from notifications group by channel, status",
     ),
+    pool.query<{ outcome: string; count: string }>(
+      "select outcome, count(*) from presumptions group by outcome",
+    ),
+    count("select open_cents as count from payment_exposure where scope = 'all'"),
   ]);
   return {
     jobs,
@@ -24,6 +37,8 @@ export async function readDepths(pool: pg.Pool): Promise<Depths> {
     carsOnline,
     activations: activations.rows.map((row) => ({ ...row, count: Number(row.count) })),
     openTasks: openTasks.rows.map((row) => ({ ...row, count: Number(row.count) })),
+    presumptions: presumptions.rows.map((row) => ({ ...row, count: Number(row.count) })),
+    presumedOpenCents,
     notifications: notifications.rows.map((row) => ({ ...row, count: Number(row.count) })),
   };
 }

@@ -89,6 +89,10 @@ export const presumptionRules = {
 
 export type PresumptionRuleId = keyof typeof presumptionRules;
 
+export function isPresumptionRule(id: string | null): id is PresumptionRuleId {
+  return id !== null && Object.hasOwn(presumptionRules, id);
+}
+
 export type PresumptionDecision =
   | { kind: "presumed" }
   | { kind: "waits"; rule: PresumptionRuleId; reason: string };

@@ -26,6 +26,9 @@ import { createEnrolment, type Enrolment } from "../fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLink } from "../fleet-link/fleet-link.ts";
 import { type KeyRing, openKeyRing } from "../fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
+import type { Capability } from "../lifecycle/capability.ts";
+import type { Context } from "../lifecycle/context.ts";
+import type { EventHandlers } from "../lifecycle/events.ts";
 import { newId } from "../store/ids.ts";
 import { createTestPlatform, type TestPlatform } from "./harness.ts";
 
@@ -78,6 +81,11 @@ export type CarPark = {
   close(): Promise<void>;
 };
 
+export type CarParkOptions = {
+  /** Puts a real capability in the place of what the bank says in `world`: its handlers replace those of `world`. */
+  bank?: (context: Context) => { capability: Capability; handlers: Partial<EventHandlers> };
+};
+
 const services = [
   { code: "heatedSeats", dependsOnMaintenance: true },
   { code: "highwayAssist", dependsOnMaintenance: true },
@@ -88,7 +96,7 @@ const services = [
  * The over-the-air half of the platform on real parts: PostgreSQL, broker, agents, enrolment over HTTP. The
  * workshops and the bank answer at once as `world` says; their own clients are tested elsewhere.
  */
-export async function createCarPark(): Promise<CarPark> {
+export async function createCarPark(options: CarParkOptions = {}): Promise<CarPark> {
   const folder = await mkdtemp(join(tmpdir(), "caas-car-park-"));
   const logger = pino({ level: process.env.TEST_LOG ?? "silent" });
   const keysFolder = join(folder, "keys");
@@ -125,8 +133,14 @@ export async function createCarPark(): Promise<CarPark> {
       });
       const activations = createActivations(context, { manifests, entitlements });
       parts = { manifests, entitlements, activations };
+      const bank = options.bank?.(context);
       return {
-        capabilities: [activations, { timers: entitlements.timers }],
+        capabilities: [
+          activations,
+          { timers: entitlements.timers },
+          { timers: manifests.timers },
+          ...(bank === undefined ? [] : [bank.capability]),
+        ],
         handlers: {
           maintenanceCheckRequested: [
             (tx, { activationId }) =>
@@ -160,6 +174,10 @@ export async function createCarPark(): Promise<CarPark> {
               await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: null });
             },
           ],
+          servicePaymentPresumed: [activations.onPaymentPresumed],
+          servicePaymentAwaited: [activations.onPaymentAwaited],
+          servicePaymentConfirmed: [activations.onPaymentConfirmed],
+          servicePaymentRefuted: [activations.onPaymentRefuted],
           servicePaymentVoided: [activations.onPaymentVoided],
           servicePaymentLost: [activations.onPaymentLost],
           changePossible: [activations.onChangePossible],
@@ -170,6 +188,7 @@ export async function createCarPark(): Promise<CarPark> {
               world.tickets.push(kind);
             },
           ],
+          ...bank?.handlers,
         },
       };
     },

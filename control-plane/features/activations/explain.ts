@@ -1,4 +1,7 @@
+import { isPresumptionRule, presumptionRules } from "../../rules/presumption-policy.ts";
 import type { Reader } from "../../store/database.ts";
+import { sayInWords } from "./in-words.ts";
+import { judge } from "./verdict.ts";
 
 /** One moment of an activation's life, whoever wrote it down. */
 export type Moment = {
@@ -6,6 +9,8 @@ export type Moment = {
   what: string;
   by: string;
   automatic: boolean;
+  /** A sentence for people, where the step's name needs one. */
+  inWords: string | null;
   detail: Record<string, unknown>;
 };
 
@@ -17,29 +22,13 @@ export type Explanation = {
   timeLine: Moment[];
 };
 
-const becauseOf: Readonly<Record<string, string>> = {
-  ServiceDenied: "the workshops did not confirm that maintenance is current",
-  PaymentFailed: "the bank refused the payment",
-  NoCharge: "it was not delivered, so what the bank held was let go",
-};
-
-const underWay: Readonly<Record<string, string>> = {
-  ServiceSelected: "The service was selected; its maintenance check begins.",
-  MaintenanceCheck: "The workshops are being asked whether maintenance is current.",
-  PaymentInitiated: "The bank is being asked to hold the price.",
-  OTAQueue: "The price is held; the service waits until the car is online and free.",
-  OTAAttempt: "The price is held, and the car is applying the service.",
-  RetryQueue: "The car could not apply the service; it is tried again shortly.",
-  TechnicalSupport: "The service could not be activated; support has been called.",
-  CustomerNotified: "The service could not be activated; the hold on the price is being released.",
-};
-
 /** Answers "why was I (not) charged, and is it active?" from the records: steps, attempts, payment and mails. */
 export async function explain(reader: Reader, activationId: string): Promise<Explanation | undefined> {
   const row = await reader
     .selectFrom("activations as activation")
     .innerJoin("catalog_services as service", "service.id", "activation.service_id")
     .leftJoin("payments as payment", "payment.activation_id", "activation.id")
+    .leftJoin("presumptions as presumption", "presumption.payment_id", "payment.id")
     .leftJoin("entitlements as entitlement", "entitlement.id", "activation.entitlement_id")
     .where("activation.id", "=", activationId)
     .select([
@@ -48,6 +37,11 @@ export async function explain(reader: Reader, activationId: string): Promise<Exp
       "service.name",
       "payment.status",
       "payment.settled_at",
+      "payment.decline_reason",
+      "payment.waits_because",
+      "payment.refunded_cents",
+      "presumption.outcome as presumption",
+      "presumption.reconcile_by",
       "entitlement.state as entitlement_state",
       "entitlement.end_reason as entitlement_end",
     ])
@@ -61,34 +55,19 @@ export async function explain(reader: Reader, activationId: string): Promise<Exp
     ...(await readMails(reader, activationId)),
     ...(row.settled_at === null
       ? []
-      : [{ at: row.settled_at, what: `payment ${row.status}`, by: "partner", automatic: true, detail: {} }]),
+      : [
+          {
+            at: row.settled_at,
+            what: `payment ${row.status}`,
+            by: "partner",
+            automatic: true,
+            inWords: null,
+            detail: {},
+          },
+        ]),
   ].sort((a, b) => a.at.getTime() - b.at.getTime());
-  return { verdict: judge({ ...row, charged, active }), charged, active, timeLine };
-}
-
-function judge(row: {
-  name: string;
-  state: string;
-  end_reason: string | null;
-  entitlement_end: string | null;
-  charged: boolean;
-  active: boolean;
-}): string {
-  const going = underWay[row.state];
-  if (going !== undefined) return `${going} Nothing has been charged.`;
-  if (row.state === "ServiceActive") {
-    if (!row.charged && row.entitlement_end === "lateDecline")
-      return `${row.name} was proved by the car, but the bank then refused to pay, so it was withdrawn. Nothing was charged.`;
-    if (!row.charged) return `${row.name} was proved by the car; the payment is being taken.`;
-    return row.active
-      ? `${row.name} is active: the car proved it, and only then the price was charged.`
-      : `${row.name} was active and charged; it has ended (${row.entitlement_end ?? "ended"}).`;
-  }
-  const because =
-    row.end_reason === "customerCancelled"
-      ? "it was cancelled before the car proved it"
-      : becauseOf[row.state];
-  return `${row.name} is not active: ${because ?? row.state}. Nothing was charged.`;
+  const waits = isPresumptionRule(row.waits_because) ? presumptionRules[row.waits_because].refusal : null;
+  return { verdict: judge({ ...row, waits, charged, active }), charged, active, timeLine };
 }
 
 async function readSteps(reader: Reader, activationId: string): Promise<Moment[]> {
@@ -103,6 +82,7 @@ async function readSteps(reader: Reader, activationId: string): Promise<Moment[]
     what: row.to_state === null ? row.event : `${row.event} → ${row.to_state}`,
     by: row.actor_kind,
     automatic: row.automatic,
+    inWords: sayInWords(row.event, { ...row.detail }),
     detail: { ...row.detail },
   }));
 }
@@ -119,6 +99,7 @@ async function readAttempts(reader: Reader, activationId: string): Promise<Momen
     what: `attempt ${row.attempt} ${row.result ?? "open"}`,
     by: row.report === null ? "system" : "vehicle",
     automatic: true,
+    inWords: null,
     // The signed proof itself: anybody with the car's public key can verify it.
     detail: { version: row.version, reason: row.reason, signedReport: row.report },
   }));
@@ -135,6 +116,7 @@ async function readMails(reader: Reader, activationId: string): Promise<Moment[]
     what: `message ${row.row_id} by ${row.channel}: ${row.status}`,
     by: "system",
     automatic: true,
+    inWords: null,
     detail: { subject: row.subject },
   }));
 }

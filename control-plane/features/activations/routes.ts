@@ -212,6 +212,8 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
           what: z.string(),
           by: z.string(),
           automatic: z.boolean(),
+          /** A sentence for people, where the step's name needs one. */
+          inWords: z.string().nullable(),
           detail: z.record(z.string(), z.unknown()),
         }),
       ),

@@ -2,13 +2,20 @@ import { sql } from "kysely";
 import type { Reader } from "../../store/database.ts";
 
 // The two promises to a paying customer, watched all the time. An offender is not an error report: it is a
-// customer who is being wronged, or a service given away, right now.
+// customer who is being wronged, or a service given away, right now. What was decided to be borne for a while (a
+// presumed payment until its deadline, a charge-back until the car has let go) is counted apart.
 
 export const invariants = ["moneyWithoutService", "serviceWithoutMoney"] as const;
 export type Invariant = (typeof invariants)[number];
 
+/** Why a difference between money and service is no violation. */
+export const tolerances = ["presumed", "chargeBack"] as const;
+export type Tolerance = (typeof tolerances)[number];
+
 export type Offender = {
   invariant: Invariant;
+  /** `null`: it breaks the invariant. */
+  tolerance: Tolerance | null;
   activationId: string;
   vehicleId: string;
   /** Since when it has been so, business time. */
@@ -21,37 +28,53 @@ export type Offender = {
 export const graceMs = 15 * 60_000;
 
 /**
- * Every activation that breaks an invariant at `now`.
+ * Every activation whose money and service differ at `now`; those with a `tolerance` break no invariant.
  *
- * `moneyWithoutService`: captured, and the activation was not proved. `serviceWithoutMoney`: proved and running in
- * a car that is online, and not captured beyond the grace; a withdrawn service counts until the car no longer
- * holds it.
+ * `moneyWithoutService`: captured and not given back, and the activation was not proved; or presumed and not
+ * proved, when its deadline to be known has passed. `serviceWithoutMoney`: proved and running in a car that is
+ * online, and not captured beyond the grace; a withdrawn service counts until the car no longer holds it, a presumed
+ * one from its deadline on.
  */
 export async function findOffenders(reader: Reader, now: Date): Promise<Offender[]> {
   const deadline = new Date(now.getTime() - graceMs);
   const { rows } = await sql<{
     invariant: Invariant;
+    tolerance: Tolerance | null;
     activation_id: string;
     vehicle_id: string;
     since: Date;
     state: string;
     status: string;
   }>`
-    select 'moneyWithoutService' as invariant, a.id as activation_id, a.vehicle_id, p.settled_at as since,
-           a.state, p.status
+    select 'moneyWithoutService' as invariant, null as tolerance, a.id as activation_id, a.vehicle_id,
+           p.settled_at as since, a.state, p.status
     from payments p join activations a on a.id = p.activation_id
     where p.kind = 'service' and p.status = 'captured' and a.state <> 'ServiceActive'
+      and p.refunded_cents < p.amount_cents
     union all
-    select 'serviceWithoutMoney', a.id, a.vehicle_id, coalesce(e.proved_at, e.created_at), a.state, p.status
+    select 'moneyWithoutService', case when r.reconcile_by > ${now} then 'presumed' end, a.id, a.vehicle_id,
+           case when r.reconcile_by > ${now} then r.presumed_at else r.reconcile_by end, a.state, p.status
+    from presumptions r join payments p on p.id = r.payment_id join activations a on a.id = p.activation_id
+    where r.outcome = 'open' and a.state <> 'ServiceActive'
+    union all
+    select 'serviceWithoutMoney',
+           case when p.status = 'chargedBack' then 'chargeBack'
+                when p.status = 'presumed' and r.reconcile_by > ${now} then 'presumed' end,
+           a.id, a.vehicle_id,
+           case when p.status = 'presumed' and r.reconcile_by <= ${now} then r.reconcile_by
+                else coalesce(e.proved_at, e.created_at) end,
+           a.state, p.status
     from entitlements e
       join activations a on a.entitlement_id = e.id
       join payments p on p.activation_id = a.id
       join vehicle_links l on l.vehicle_id = e.vehicle_id
+      left join presumptions r on r.payment_id = p.id
     where e.source = 'service' and e.state in ('proved', 'ending') and p.status <> 'captured'
-      and e.proved_at <= ${deadline} and l.presence = 'online'
+      and (e.proved_at <= ${deadline} or p.status in ('presumed', 'chargedBack')) and l.presence = 'online'
     order by since`.execute(reader);
   return rows.map((row) => ({
     invariant: row.invariant,
+    tolerance: row.tolerance,
     activationId: row.activation_id,
     vehicleId: row.vehicle_id,
     since: row.since,

@@ -1,9 +1,16 @@
 import * as z from "zod";
 import { addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { findOffenders, graceMs, invariants } from "./find-offenders.ts";
+import {
+  findOffenders,
+  graceMs,
+  invariants,
+  type Offender,
+  type Tolerance,
+  tolerances,
+} from "./find-offenders.ts";
 
-const offenderSchema = z.object({
+const differenceSchema = z.object({
   invariant: z.enum(invariants),
   activationId: z.uuid(),
   vehicleId: z.uuid(),
@@ -15,6 +22,17 @@ const offenderSchema = z.object({
   timeLine: z.string(),
 });
 
+const toleratedSchema = differenceSchema.extend({ tolerance: z.enum(tolerances) });
+
+function describe({ tolerance: _tolerance, since, ...offender }: Offender, now: Date) {
+  return {
+    ...offender,
+    since: since.toISOString(),
+    ageMs: now.getTime() - since.getTime(),
+    timeLine: `/api/activations/${offender.activationId}/explanation`,
+  };
+}
+
 export function invariantRoutes(context: Context, routing: Routing): void {
   addQuery(routing, {
     url: "/api/invariants",
@@ -22,16 +40,19 @@ export function invariantRoutes(context: Context, routing: Routing): void {
     summary: "List what breaks an invariant",
     description:
       "Money without service, and service without money: the count should be zero at all times. Each offender names " +
-      "the time-line that says why.",
+      "the time-line that says why. Presumed payments that are younger than their deadline to be known, and services " +
+      "of charged-back payments that the car has not let go yet, are listed apart: they are borne on purpose.",
     answer: z.object({
       at: z.iso.datetime(),
       graceMs: z.int(),
       counts: z.object({ moneyWithoutService: z.int(), serviceWithoutMoney: z.int() }),
-      offenders: z.array(offenderSchema),
+      offenders: z.array(differenceSchema),
+      tolerated: z.array(toleratedSchema),
     }),
     async run(db) {
       const now = context.clock.now();
-      const offenders = await findOffenders(db, now);
+      const all = await findOffenders(db, now);
+      const offenders = all.filter(({ tolerance }) => tolerance === null);
       const count = (name: (typeof invariants)[number]) =>
         offenders.filter(({ invariant }) => invariant === name).length;
       return {
@@ -43,12 +64,11 @@ export function invariantRoutes(context: Context, routing: Routing): void {
             moneyWithoutService: count("moneyWithoutService"),
             serviceWithoutMoney: count("serviceWithoutMoney"),
           },
-          offenders: offenders.map(({ since, ...offender }) => ({
-            ...offender,
-            since: since.toISOString(),
-            ageMs: now.getTime() - since.getTime(),
-            timeLine: `/api/activations/${offender.activationId}/explanation`,
-          })),
+          offenders: offenders.map((offender) => describe(offender, now)),
+          tolerated: all.flatMap((one) => {
+            const tolerance: Tolerance | null = one.tolerance;
+            return tolerance === null ? [] : [{ ...describe(one, now), tolerance }];
+          }),
         },
       };
     },
