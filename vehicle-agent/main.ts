@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from "node:util";
 import { ProgramError, readConfig } from "./config.ts";
-import { enrolFolder, runAgent } from "./program.ts";
+import { keepHeapSmall } from "./small-heap.ts";
 
 const help = `caas-agent: the edge gateway of one car
 
@@ -25,6 +25,7 @@ const help = `caas-agent: the edge gateway of one car
 `;
 
 async function main(): Promise<void> {
+  keepHeapSmall();
   const { values, positionals } = parseCommandLine();
   const [command, ...rest] = positionals;
   if (values.help === true) {
@@ -37,6 +38,8 @@ async function main(): Promise<void> {
   if (rest.length > 0 || (command !== "enrol" && command !== "run"))
     throw new ProgramError("say `enrol` or `run`; --help explains them");
   if (dataDir === undefined) throw new ProgramError("name the car's folder with --data");
+  // Only now: what is loaded from here on is already loaded into a small heap.
+  const { enrolFolder, runAgent } = await import("./program.ts");
   const stop = new AbortController();
   const end = (): void => stop.abort();
   process.once("SIGTERM", end).once("SIGINT", end);

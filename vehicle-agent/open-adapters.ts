@@ -5,7 +5,7 @@ import { combineAdapters } from "./combined-adapter.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
 import { createDirectoryAdapter } from "./directory-adapter.ts";
 import { type LocalApp, localAppsSchema } from "./local-apps.ts";
-import { startLocalPort } from "./local-port.ts";
+import type { LocalPort, startLocalPort } from "./local-port.ts";
 import { createProgramAdapter } from "./program-adapter.ts";
 
 export type OpenAdapters = {
@@ -33,7 +33,7 @@ export async function openAdapters(
   const command = config.CAAS_AGENT_APPLY_COMMAND;
   const port = config.CAAS_AGENT_LOCAL_PORT;
   const apps = await readApps(config.CAAS_AGENT_LOCAL_APPS_FILE);
-  const localPort = port === undefined ? null : await startLocalPort({ port, apps, onRefused });
+  const localPort = port === undefined ? null : await openLocalPort({ port, apps, onRefused });
   const adapter = combineAdapters([
     ...(command === undefined ? [] : [createProgramAdapter({ command })]),
     ...(localPort === null ? [] : [localPort]),
@@ -44,6 +44,12 @@ export async function openAdapters(
     url: localPort?.url ?? null,
     close: async () => localPort?.close(),
   };
+}
+
+/** A broker is loaded only into a car that needs one. */
+async function openLocalPort(options: Parameters<typeof startLocalPort>[0]): Promise<LocalPort> {
+  const { startLocalPort } = await import("./local-port.ts");
+  return startLocalPort(options);
 }
 
 async function readApps(file: string | undefined): Promise<LocalApp[]> {
