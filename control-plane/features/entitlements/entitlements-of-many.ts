@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { toEntry } from "./manifest-entry.ts";
+import { toEntry, withoutReplaced } from "./manifest-entry.ts";
 
 // The same decisions as for one car, for thousands in one statement.
 
@@ -22,14 +22,14 @@ export type EntitlementsOfMany = {
 export function entitlementsOfMany(context: Context): EntitlementsOfMany {
   return {
     async wantForMany(tx, vehicleIds, wanted) {
-      // What it replaces leaves with the same version.
+      // One that was never proved is given up; one that is stands until its successor is proved.
       await tx
         .updateTable("entitlements")
-        .set({ state: "ending", end_reason: "replaced" })
+        .set({ state: "ended", end_reason: "replaced", ended_at: context.clock.now() })
         .where("vehicle_id", "in", vehicleIds)
         .where("source", "=", "plan")
         .where("code", "=", wanted.code)
-        .where("state", "in", ["wanted", "proved"])
+        .where("state", "=", "wanted")
         .execute();
       await sql`
         insert into entitlements (id, vehicle_id, source, code, configuration, state, created_at)
@@ -53,22 +53,26 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
         .orderBy("id")
         .execute();
       const entries = new Map<string, ManifestEntry[]>();
-      for (const row of rows) {
-        const list = entries.get(row.vehicle_id) ?? [];
-        list.push(toEntry(row, { kind: "plan" }));
-        entries.set(row.vehicle_id, list);
-      }
+      for (const [vehicleId, ofCar] of Map.groupBy(rows, (row) => row.vehicle_id))
+        entries.set(
+          vehicleId,
+          withoutReplaced(ofCar).map((row) => toEntry(row, { kind: "plan" })),
+        );
       return entries;
     },
 
     async provePlans(tx, vehicleIds) {
-      await tx
-        .updateTable("entitlements")
-        .set({ state: "proved", proved_at: context.clock.now() })
-        .where("vehicle_id", "in", vehicleIds)
-        .where("source", "=", "plan")
-        .where("state", "=", "wanted")
-        .execute();
+      // The car has applied it, so it no longer holds what it replaces.
+      await sql`
+        with proved as (
+          update entitlements set state = 'proved', proved_at = ${context.clock.now()}
+          where vehicle_id = any(${[...vehicleIds]}::uuid[]) and source = 'plan' and state = 'wanted'
+          returning id, vehicle_id, code
+        )
+        update entitlements as former set state = 'ended', end_reason = 'replaced', ended_at = ${context.clock.now()}
+        from proved
+        where former.vehicle_id = proved.vehicle_id and former.code = proved.code and former.id <> proved.id
+          and former.source = 'plan' and former.state = 'proved'`.execute(tx);
     },
 
     async finishEndings(tx, vehicleIds) {

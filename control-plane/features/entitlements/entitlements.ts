@@ -5,7 +5,7 @@ import { newId } from "../../store/ids.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
 import { type EntitlementsOfMany, entitlementsOfMany } from "./entitlements-of-many.ts";
 import { grantPlan } from "./grant-plan.ts";
-import { toEntry } from "./manifest-entry.ts";
+import { toEntry, withoutReplaced } from "./manifest-entry.ts";
 import type { UnprovedChange, Wanted } from "./wanted.ts";
 
 // An entitlement is what a car may hold and for how long: wanted → proved → ending → ended. It outlives the
@@ -37,6 +37,8 @@ export function createEntitlements(
   context: Context,
   withdraw: (tx: Transaction, vehicleId: string) => Promise<void>,
 ): Entitlements {
+  const ofMany = entitlementsOfMany(context);
+
   async function end(tx: Transaction, id: string, reason: string): Promise<void> {
     await tx
       .updateTable("entitlements")
@@ -47,6 +49,15 @@ export function createEntitlements(
   }
 
   async function beginEnding(tx: Transaction, id: string, reason: string): Promise<void> {
+    // The car's lock first, as for reports, which change the same rows after it.
+    await tx
+      .selectFrom("vehicle_links")
+      .select("vehicle_id")
+      .where("vehicle_id", "in", (query) =>
+        query.selectFrom("entitlements").select("vehicle_id").where("id", "=", id),
+      )
+      .forUpdate()
+      .execute();
     const row = await tx
       .updateTable("entitlements")
       .set({ state: "ending", end_reason: reason })
@@ -104,14 +115,13 @@ export function createEntitlements(
         .where("state", "in", ["wanted", "proved"])
         .orderBy("id")
         .execute();
-      return rows
-        .filter(
-          (row) =>
-            row.state === "proved" ||
-            (unproved?.kind === "plan" && row.source === "plan") ||
-            (unproved?.kind === "service" && unproved.entitlementId === row.id),
-        )
-        .map((row) => toEntry(row, unproved));
+      const held = rows.filter(
+        (row) =>
+          row.state === "proved" ||
+          (unproved?.kind === "plan" && row.source === "plan") ||
+          (unproved?.kind === "service" && unproved.entitlementId === row.id),
+      );
+      return withoutReplaced(held).map((row) => toEntry(row, unproved));
     },
 
     async prove(tx, entitlementId, appliedAt) {
@@ -123,16 +133,8 @@ export function createEntitlements(
       await markProved(tx, row, appliedAt);
     },
 
-    async provePlan(tx, vehicleId, appliedAt) {
-      const rows = await tx
-        .selectFrom("entitlements")
-        .select(["id", "duration_seconds"])
-        .where("vehicle_id", "=", vehicleId)
-        .where("source", "=", "plan")
-        .where("state", "=", "wanted")
-        .execute();
-      for (const row of rows) await markProved(tx, row, appliedAt);
-    },
+    // Nothing of a plan has a term, so there is nothing to begin where the car says it did.
+    provePlan: (tx, vehicleId) => ofMany.provePlans(tx, [vehicleId]),
 
     withdraw: beginEnding,
     abandon: end,
@@ -148,7 +150,7 @@ export function createEntitlements(
       return rows.length;
     },
 
-    ...entitlementsOfMany(context),
+    ...ofMany,
 
     timers: [
       {

@@ -29,3 +29,14 @@ export function toEntry(row: Row, unproved: UnprovedChange | null): ManifestEntr
       : {}),
   });
 }
+
+/**
+ * Of what a car was sold with there is one of each code: the step of a roll-out that is to be proved takes the place
+ * of the one that stands. If it fails, the list without it holds the former again.
+ *
+ * @param rows in the order of their ids, which is the order they were wanted in
+ */
+export function withoutReplaced<R extends Pick<Row, "source" | "code">>(rows: readonly R[]): R[] {
+  const last = new Map(rows.filter((row) => row.source === "plan").map((row) => [row.code, row]));
+  return rows.filter((row) => row.source !== "plan" || last.get(row.code) === row);
+}

@@ -1,15 +1,17 @@
 import { sql } from "kysely";
 import { stepsChannel } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
+import { dispatchChannel } from "./change-manifest.ts";
 import { type Engine, type Ingested, ingestReport, type Received } from "./ingest-report.ts";
 import type { LinkRow } from "./link-row.ts";
 
-// The hot path: hundreds of reports in one transaction and a handful of statements. Only the two reports that a
-// healthy fleet sends all the time are taken together, a repeated "all is as it should be" and the proof of a
-// change that nobody pays for by itself (the plan, a roll-out); every other one is taken by itself, under the same
-// locks.
+// The hot path: hundreds of reports in one transaction and a handful of statements. Only the reports that a healthy
+// fleet sends all the time are taken together: a repeated "all is as it should be", the proof of a change that nobody
+// pays for by itself (the plan, a roll-out), and the word of a car that has not yet heard of its newest version, as
+// all say after a broker's restart. Every other one is taken by itself, under the same locks.
 
-type Plain = { link: LinkRow; received: Received; proves: boolean };
+type Plainness = "converged" | "proves" | "behind";
+type Plain = { link: LinkRow; received: Received; is: Plainness };
 
 /** Takes in verified reports, in any number. Idempotent by (vehicle, seq). The answers stand in the same order. */
 export async function ingestReports(
@@ -26,11 +28,16 @@ export async function ingestReports(
   for (const one of received) {
     const link = links.get(one.vin);
     // A car that spoke twice in one batch is taken in its own order, one report after the other.
-    const proves = link !== undefined && timesSpoken.get(one.vin) === 1 ? judgePlain(link, one) : null;
-    if (link === undefined || proves === null) single.push(one);
+    const is = link !== undefined && timesSpoken.get(one.vin) === 1 ? judgePlain(link, one) : null;
+    if (link === undefined || is === null) single.push(one);
     else {
-      plain.push({ link, received: one, proves });
-      answers.set(one, { kind: "taken", proved: proves, failed: null, converged: true });
+      plain.push({ link, received: one, is });
+      answers.set(one, {
+        kind: "taken",
+        proved: is === "proves",
+        failed: null,
+        converged: is !== "behind",
+      });
     }
   }
   if (plain.length > 0) await takePlain(engine, tx, plain);
@@ -50,39 +57,41 @@ async function lockLinks(tx: Transaction, received: readonly Received[]): Promis
   return new Map(rows.map((row) => [row.vin, row]));
 }
 
-/**
- * Whether a report can be taken with others: `true` when it proves the unproved change, `false` when there is none
- * and the car holds what it should; `null` for everything else.
- */
-function judgePlain(link: LinkRow, { report }: Received): boolean | null {
+/** Whether and as what a report can be taken with others; `null` for by itself. */
+function judgePlain(link: LinkRow, { report }: Received): Plainness | null {
   const { active, outcome } = report;
   if (report.seq <= link.report_seq || report.deferred !== null) return null;
-  if (active.hash !== link.manifest_hash || active.version > link.manifest_version) return null;
-  if (link.unproved_version === null) return false;
-  if (link.unproved_activation_id !== null || outcome === null || outcome.result !== "applied") return null;
-  return outcome.version === link.unproved_version && outcome.hash === link.manifest_hash ? true : null;
+  if (active.version > link.manifest_version) return null;
+  const holdsNewest = active.hash === link.manifest_hash;
+  if (link.unproved_version === null) return holdsNewest ? "converged" : "behind";
+  if (outcome?.version !== link.unproved_version) return "behind";
+  if (link.unproved_activation_id !== null || outcome.result !== "applied" || !holdsNewest) return null;
+  return outcome.hash === link.manifest_hash ? "proves" : null;
 }
 
-async function takePlain(
-  { context, entitlements }: Engine,
-  tx: Transaction,
-  plain: readonly Plain[],
-): Promise<void> {
-  const vehicleIds = plain.map(({ link }) => link.vehicle_id);
+async function takePlain(engine: Engine, tx: Transaction, plain: readonly Plain[]): Promise<void> {
+  const { context, entitlements } = engine;
   const reports = plain.map(({ received }) => received.report);
   await sql`
     update vehicle_links as link
     set report_seq = said.seq, active_version = said.version, active_hash = said.hash,
-        key_set_version = said.keys, unproved_version = null, unproved_activation_id = null
-    from unnest(${vehicleIds}::uuid[], ${reports.map(({ seq }) => seq)}::int[],
+        key_set_version = said.keys,
+        unproved_version = case when said.behind then link.unproved_version end,
+        unproved_activation_id = case when said.behind then link.unproved_activation_id end
+    from unnest(${plain.map(({ link }) => link.vehicle_id)}::uuid[], ${reports.map(({ seq }) => seq)}::int[],
                 ${reports.map(({ active }) => active.version)}::int[], ${reports.map(({ active }) => active.hash)}::text[],
-                ${reports.map(({ keySetVersion }) => keySetVersion)}::int[])
-      as said (vehicle_id, seq, version, hash, keys)
+                ${reports.map(({ keySetVersion }) => keySetVersion)}::int[],
+                ${plain.map(({ is }) => is === "behind")}::boolean[])
+      as said (vehicle_id, seq, version, hash, keys, behind)
     where link.vehicle_id = said.vehicle_id`.execute(tx);
+  const behind = plain.filter(({ is }) => is === "behind");
+  if (behind.length > 0) await dispatchToThoseBehind(engine, tx, behind);
+  if (behind.length === plain.length) return;
+  const vehicleIds = plain.filter(({ is }) => is !== "behind").map(({ link }) => link.vehicle_id);
   await tx.deleteFrom("manifest_dispatches").where("vehicle_id", "in", vehicleIds).execute();
   await entitlements.finishEndings(tx, vehicleIds);
 
-  const proved = plain.filter(({ proves }) => proves);
+  const proved = plain.filter(({ is }) => is === "proves");
   if (proved.length === 0) return;
   const provedIds = proved.map(({ link }) => link.vehicle_id);
   await entitlements.provePlans(tx, provedIds);
@@ -106,4 +115,26 @@ async function takePlain(
     .where("state", "in", ["OTAQueue", "RetryQueue"])
     .execute();
   for (const { vehicle_id: vehicleId } of waiting) await context.publish(tx, "changePossible", { vehicleId });
+}
+
+/** As for one car: what is on its way already goes again only to a car that lacks our keys. */
+async function dispatchToThoseBehind(
+  engine: Engine,
+  tx: Transaction,
+  behind: readonly Plain[],
+): Promise<void> {
+  const now = engine.context.clock.now();
+  const idsOf = (some: readonly Plain[]) => some.map(({ link }) => link.vehicle_id);
+  const withOldKeys = behind.filter(({ received }) => received.report.keySetVersion < engine.keySetVersion);
+  await sql`
+    with missing as (
+      insert into manifest_dispatches (vehicle_id, due_at, sends)
+      select vehicle_id, ${now}, 0 from unnest(${idsOf(behind)}::uuid[]) as next (vehicle_id)
+      on conflict (vehicle_id) do nothing returning 1
+    ), unreadable as (
+      update manifest_dispatches set due_at = ${now}, sends = 0, first_sent_at = null
+      where vehicle_id = any(${idsOf(withOldKeys)}::uuid[]) and sends > 0 returning 1
+    )
+    select pg_notify(${dispatchChannel}, '')
+    where exists (select from missing) or exists (select from unreadable)`.execute(tx);
 }

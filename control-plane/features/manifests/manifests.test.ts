@@ -428,6 +428,41 @@ describe("many cars at once", () => {
   });
 });
 
+describe("a roll-out that fails", () => {
+  test("a step that fails leaves the former one in the car, and is tried again", async () => {
+    const car = await enrolledCar();
+    const rollOut = (level: number) =>
+      park.platform.db
+        .transaction()
+        .execute((tx) =>
+          park.manifests.changeMany(tx, [car.vehicleId], { code: "firmware", configuration: { level } }),
+        );
+    const levels = async () => {
+      const { manifest_version: version } = await linkRow(car);
+      const { entries } = await park.platform.db
+        .selectFrom("manifests")
+        .select("entries")
+        .where("vehicle_id", "=", car.vehicleId)
+        .where("version", "=", version)
+        .executeTakeFirstOrThrow();
+      return entries.map((entry) => (entry as { configuration: { level: number } }).configuration.level);
+    };
+    await rollOut(1);
+    await obey(car);
+    await rollOut(2);
+    expect(await levels()).toEqual([2]);
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect(await levels()).toEqual([1]);
+    await obey(car);
+    park.platform.clock.advanceMs(6 * 60_000);
+    await park.platform.runTimers();
+    expect(await levels()).toEqual([2]);
+    await obey(car);
+    expect(await levels()).toEqual([2]);
+  });
+});
+
 describe("k purchases at once", () => {
   test("end in one manifest that is their union, whatever order requests and reports come in; a failing one undoes none", async () => {
     for (const failing of [null, "heatedSeats", "ambientLight"]) {
