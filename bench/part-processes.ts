@@ -19,6 +19,7 @@ const marks: readonly (readonly [Part, string])[] = [
   ["controlPlane", "/control-plane/main.ts"],
   ["partners", "/simulator/partners/main.ts"],
   ["fleet", "/bench/fleet-program.ts"],
+  ["fleet", "/simulator/run/host-program.ts"],
   ["generator", "/bench/paid-generator-program.ts"],
   ["postgres", "postgres"],
 ];

@@ -1,0 +1,199 @@
+import { createHash } from "node:crypto";
+import { type Client, createClient, RestRefused } from "@caas/contract/client/client.ts";
+import {
+  arrangeTransport,
+  linkTheAppToTheCar,
+  listPlansAndOptions,
+  payTheReservation,
+  payTheRest,
+  readTheStepsOfAnExpediente,
+  registerASale,
+  showALinkingCodeInTheCar,
+  signIn,
+} from "@caas/contract/client/generated.ts";
+import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import * as z from "zod";
+import { drawExponential } from "../behaviour/chance.ts";
+import type { Random } from "../link/seeded-random.ts";
+import { createLatencies, type Latencies } from "../measure/latencies.ts";
+import { aborted, nowMs, until } from "../run/pace.ts";
+import type { Owner, SalesDesk } from "../run/world.ts";
+import { goodCard } from "./shop.ts";
+
+// A sale from the desk to a car that is ready for use, as people and partners do it, over REST alone.
+
+export type SalesOptions = {
+  restUrl: string;
+  desk: SalesDesk;
+  random: Random;
+  /** The factory's hand: the car that was just built wakes up. */
+  adopt: (given: EnrolmentPackage) => Promise<void>;
+  onSold: (owner: Owner) => void;
+  signal: AbortSignal;
+};
+
+export type Sales = {
+  /** Resolves when the last customer has come; each sale goes on in its own time. */
+  receive(arrivals: { count: number; perSecond: number; noMore: AbortSignal }): Promise<void>;
+  codeShown(vin: string, code: string): void;
+  readonly counts: { begun: number; operational: number; failed: Record<string, number> };
+  /** From the registered sale to the credentials' mail. */
+  readonly credentialsLatencies: Latencies;
+  /** From the registered sale to a car ready for use. */
+  readonly saleLatencies: Latencies;
+  /** Resolves when no sale is under way, or when told. */
+  untilSettled(signal: AbortSignal): Promise<void>;
+};
+
+/** A milestone takes milliseconds at our stand-ins; at real partners this simulator is not used. */
+const patienceMs = 60_000;
+const pollMs = 10_000;
+
+export function openSales(options: SalesOptions): Sales {
+  const { desk, random, signal } = options;
+  const anybody = createClient({ baseUrl: options.restUrl });
+  const counts: Sales["counts"] = { begun: 0, operational: 0, failed: {} };
+  const credentialsLatencies = createLatencies();
+  const saleLatencies = createLatencies();
+  const codes = new Map<string, (code: string) => void>();
+  const underWay = new Set<Promise<void>>();
+  let staff: Promise<Client> | null = null;
+  // Customers of this run have addresses that no other run's have.
+  const mark = createHash("sha256").update(`${nowMs()}`).digest("hex").slice(0, 8);
+
+  function signInStaff(): Promise<Client> {
+    staff ??= signIn({ username: desk.username, password: desk.password }, anybody).then(({ token }) => ({
+      ...anybody,
+      token,
+    }));
+    return staff;
+  }
+
+  async function sell(number: number, dueMs: number): Promise<void> {
+    const seller = await signInStaff();
+    const { plans } = await listPlansAndOptions(seller);
+    const plan = plans[Math.floor(random() * plans.length)];
+    if (plan === undefined) throw new Error("there is no plan to sell");
+    const email = `sim-${mark}-${number}@cars.example`;
+    const { expediente } = await registerASale(
+      {
+        customer: {
+          name: `Simulated Customer ${number}`,
+          email,
+          phone: `+3461${String(number).padStart(7, "0")}`,
+          address: { street: "Calle Mayor 1", city: "Madrid", postalCode: "28013", country: "ES" },
+        },
+        planComercial: { base: plan.code, options: [] },
+      },
+      seller,
+    );
+    const registeredMs = nowMs();
+    const login = await readMail(email, expediente.reference);
+    credentialsLatencies.record(nowMs() - registeredMs);
+    const { token } = await signIn(login, anybody);
+    const customer: Client = { ...anybody, token };
+    const { expedienteId } = expediente;
+    const { vehicleId } = expediente.vehicle;
+    const follow = createFollower(seller, expedienteId, signal);
+
+    await payTheReservation(expedienteId, { paymentMethod: goodCard }, customer);
+    const { vin } = z.looseObject({ vin: z.string() }).parse((await follow("vinAssigned")).detail);
+    await options.adopt(await takePackage(vin));
+    await follow("customerNotified");
+    await payTheRest(expedienteId, { paymentMethod: goodCard }, customer);
+    await follow("vehicleRegistered");
+    const date = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+    await arrangeTransport(expedienteId, { date }, seller);
+    await follow("customerPresent");
+    const shown = new Promise<string>((resolve) => codes.set(vin, resolve));
+    await showALinkingCodeInTheCar(vehicleId, {}, customer);
+    const code = await Promise.race([shown, outOfPatience("the linking code in the car")]);
+    const linked = await linkTheAppToTheCar(vehicleId, { code }, customer);
+    if (linked.outcome !== "linked") throw new Error("the code was wrong");
+    await follow("planApplied");
+    counts.operational += 1;
+    saleLatencies.record(nowMs() - dueMs);
+    options.onSold({ vin, vehicleId, ...login });
+  }
+
+  async function readMail(to: string, subject: string): Promise<{ username: string; password: string }> {
+    const search = new URLSearchParams({ to, subject, after: "0", timeoutMs: "20000" });
+    const { text } = z
+      .looseObject({ text: z.string() })
+      .parse(await get(`${desk.inboxUrl}/messages/next?${search}`));
+    const username = /^\W*User name: (\S+)\s*$/m.exec(text)?.[1];
+    const password = /^\W*Password: (\S+)\s*$/m.exec(text)?.[1];
+    if (username === undefined || password === undefined) throw new Error("the mail holds no credentials");
+    return { username, password };
+  }
+
+  async function takePackage(vin: string): Promise<EnrolmentPackage> {
+    return enrolmentPackageSchema.parse(await get(`${desk.factoryUrl}/_control/enrolments?vin=${vin}`));
+  }
+
+  async function get(url: string): Promise<unknown> {
+    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(40_000)]) });
+    if (!response.ok) throw new Error(`${new URL(url).pathname} was answered with ${response.status}`);
+    return response.json();
+  }
+
+  async function tryToSell(number: number, dueMs: number): Promise<void> {
+    counts.begun += 1;
+    try {
+      await sell(number, dueMs);
+    } catch (error) {
+      if (signal.aborted) return;
+      const why = error instanceof RestRefused ? error.problem.code : wordsOf(error);
+      counts.failed[why] = (counts.failed[why] ?? 0) + 1;
+    }
+  }
+
+  return {
+    counts,
+    credentialsLatencies,
+    saleLatencies,
+    codeShown: (vin, code) => codes.get(vin)?.(code),
+    async receive({ count, perSecond, noMore }) {
+      let dueMs = nowMs();
+      for (let sold = 0; sold < count; sold += 1) {
+        dueMs += drawExponential(random, 1000 / perSecond);
+        if (!(await until(dueMs, noMore))) return;
+        const selling = tryToSell(counts.begun + 1, dueMs).finally(() => underWay.delete(selling));
+        underWay.add(selling);
+      }
+    },
+    async untilSettled(patience) {
+      await Promise.race([Promise.all(underWay), aborted(patience)]);
+    },
+  };
+}
+
+type FoundStep = Awaited<ReturnType<typeof readTheStepsOfAnExpediente>>["steps"][number];
+
+/** Waits for events of one expediente, past or to come, by long polls. */
+function createFollower(client: Client, expedienteId: string, signal: AbortSignal) {
+  const seen: FoundStep[] = [];
+  return async (event: string): Promise<FoundStep> => {
+    const deadline = nowMs() + patienceMs;
+    while (nowMs() < deadline) {
+      const found = seen.find((step) => step.event === event);
+      if (found !== undefined) return found;
+      const after = Math.max(0, ...seen.map(({ id }) => id));
+      const params = { after, waitMs: pollMs };
+      const { steps } = await readTheStepsOfAnExpediente(expedienteId, params, { ...client, signal });
+      // Numbers are drawn before the commit, so a lower one may become visible after a higher one was read.
+      if (steps.length > 0) seen.push(...steps);
+      else seen.splice(0, seen.length, ...(await readTheStepsOfAnExpediente(expedienteId, {}, client)).steps);
+    }
+    throw new Error(`waited in vain for ${event}`);
+  };
+}
+
+async function outOfPatience(what: string): Promise<never> {
+  await new Promise((resolve) => setTimeout(resolve, patienceMs).unref());
+  throw new Error(`waited in vain for ${what}`);
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message.slice(0, 120) : String(error);
+}

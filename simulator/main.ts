@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+import { runCommandLine } from "./command-line.ts";
+
+// `caas-simulate`: cars against a platform that others run. `npm run simulate` can start one of its own besides.
+
+process.exit(await runCommandLine(process.argv, { name: "caas-simulate", provideWorld: null }));

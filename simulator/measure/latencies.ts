@@ -1,0 +1,68 @@
+import { build } from "hdr-histogram-js";
+
+/** Milliseconds, `null` where nothing was measured. */
+export type Quantiles = {
+  p50Ms: number | null;
+  p95Ms: number | null;
+  p99Ms: number | null;
+  maxMs: number | null;
+};
+
+/** So many of the measured took at most so long, and longer than the bar before. */
+export type Bar = { upToMs: number; count: number };
+
+/** Latencies by HDR histogram, three significant digits, microseconds to an hour. */
+export type Latencies = {
+  record(ms: number): void;
+  readonly count: number;
+  quantiles(): Quantiles;
+  percentileMs(percentile: number): number | null;
+  /** For a plot: bars of equal width on a logarithmic scale, from the first that holds something to the last. */
+  bars(): Bar[];
+};
+
+const longestUs = 3_600_000_000;
+/** Fine enough to see two humps, coarse enough to read: each bar ends a third above the one before. */
+const barsPerDecade = 8;
+
+export function createLatencies(): Latencies {
+  const histogram = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: longestUs,
+    numberOfSignificantValueDigits: 3,
+  });
+  const bars = new Map<number, number>();
+  const percentileMs = (percentile: number) =>
+    histogram.totalCount === 0 ? null : round(histogram.getValueAtPercentile(percentile) / 1000);
+  return {
+    record(ms) {
+      const us = Math.min(longestUs, Math.max(1, Math.round(ms * 1000)));
+      histogram.recordValue(us);
+      const bar = Math.ceil(Math.log10(us) * barsPerDecade - 1e-9);
+      bars.set(bar, (bars.get(bar) ?? 0) + 1);
+    },
+    get count() {
+      return histogram.totalCount;
+    },
+    percentileMs,
+    quantiles: () => ({
+      p50Ms: percentileMs(50),
+      p95Ms: percentileMs(95),
+      p99Ms: percentileMs(99),
+      maxMs: histogram.totalCount === 0 ? null : round(histogram.maxValue / 1000),
+    }),
+    bars() {
+      if (bars.size === 0) return [];
+      const first = Math.min(...bars.keys());
+      const last = Math.max(...bars.keys());
+      return Array.from({ length: last - first + 1 }, (_, index) => ({
+        upToMs: round(10 ** ((first + index) / barsPerDecade) / 1000),
+        count: bars.get(first + index) ?? 0,
+      }));
+    },
+  };
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

@@ -1,0 +1,95 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
+import type { Random } from "../link/seeded-random.ts";
+import type { Change, Ledger } from "../measure/ledger.ts";
+import type { Outcomes } from "./outcomes.ts";
+import { nowMs, until } from "./pace.ts";
+import type { World } from "./world.ts";
+
+export type BulkChangeOptions = {
+  name: string;
+  vins: readonly string[];
+  overMs: number;
+  waveSize: number;
+  /** Tries after the first. */
+  retries: number;
+  changeCars: NonNullable<World["changeCars"]>;
+  ledger: Ledger;
+  outcomes: Outcomes;
+  random: Random;
+  /** Ends tries after the first, too. */
+  signal: AbortSignal;
+  /** Begins no new wave. */
+  noMore: AbortSignal;
+};
+
+/** Until a car that failed gets the change again, and until one that was busy is asked again; real time. */
+const againAfter = { firstMs: 500, longestMs: 8_000 };
+/** Of the platform's entrance, whatever it is: cars that wait are gathered so long. */
+const gatherMs = 50;
+
+/** An entrance that is closed for a while leaves the cars as they were: they are asked for again. */
+const noneChanged = (): ReadonlyMap<string, number> => new Map();
+
+/**
+ * Changes many cars in waves that begin when they are due, however long the earlier ones take. Resolves when every
+ * wave was sent; what cars make of it comes in time. Cars that are busy, and those that fail, get it again.
+ */
+export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
+  const { vins, waveSize, overMs, signal, ledger, name, retries, outcomes } = options;
+  const startedMs = nowMs();
+  const waiting: { change: Change; tries: number }[] = [];
+  let isGathering = false;
+
+  async function sendWaiting(): Promise<void> {
+    await delay(gatherMs, undefined, { ref: false });
+    isGathering = false;
+    await send(waiting.splice(0));
+  }
+
+  function sendAgain(change: Change, tries: number): void {
+    const ms = backoffMs(tries, options.random, againAfter);
+    const timer = setTimeout(() => {
+      if (signal.aborted) return;
+      waiting.push({ change, tries });
+      if (isGathering) return;
+      isGathering = true;
+      void sendWaiting();
+    }, ms);
+    timer.unref();
+  }
+
+  function follow(change: Change, version: number): void {
+    outcomes.expect(change.vin, version, ({ result, atMs }) => {
+      if (result === "applied") {
+        ledger.attemptEnded(change, { result: "applied" });
+        ledger.end(change, { result: "applied", atMs });
+        return;
+      }
+      ledger.attemptEnded(change, { result: "failed", reason: result });
+      if (change.attempts > retries) ledger.end(change, { result: "failed", atMs, reason: result });
+      else sendAgain(change, change.attempts);
+    });
+  }
+
+  async function send(changes: readonly { change: Change; tries: number }[]): Promise<void> {
+    if (changes.length === 0) return;
+    const versions = await options.changeCars(changes.map(({ change }) => change.vin)).catch(noneChanged);
+    for (const { change, tries } of changes) {
+      const version = versions.get(change.vin);
+      if (version === undefined) sendAgain(change, tries + 1);
+      else follow(change, version);
+    }
+  }
+
+  const waves = Math.ceil(vins.length / waveSize);
+  for (let wave = 0; wave < waves; wave += 1) {
+    const dueMs = startedMs + (overMs * wave) / waves;
+    if (!(await until(dueMs, options.noMore))) return;
+    const changes = vins.slice(wave * waveSize, (wave + 1) * waveSize).map((vin) => ({
+      change: ledger.begin({ wave: name, kind: "bulk", vin, intendedMs: dueMs }),
+      tries: 0,
+    }));
+    await send(changes);
+  }
+}

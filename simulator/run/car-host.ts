@@ -1,0 +1,290 @@
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as delay } from "node:timers/promises";
+import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import { drawExponential } from "../behaviour/chance.ts";
+import { modelCar } from "../behaviour/model-car.ts";
+import { type DealtKind, dealKinds } from "../behaviour/profile.ts";
+import { Weather, weatherReasons } from "../behaviour/weather.ts";
+import { createFleet, type Fleet, type FleetOptions } from "../fleet/fleet.ts";
+import type { FleetCar } from "../fleet/fleet-car.ts";
+import { countOne } from "../fleet/fleet-counts.ts";
+import { createFaultCounts, createFaultSchedule } from "../link/fault-schedule.ts";
+import { createLossyLink, type LossyLink } from "../link/lossy-link.ts";
+import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import type { Command, News, Reply } from "./host-messages.ts";
+
+type Prepare = Extract<Command, { kind: "prepare" }>;
+
+/** More at once only fight for the processor. */
+const comingUpAtOnce = 128;
+const newsEveryMs = 200;
+
+export type CarHost = {
+  /** Resolves when all cars it is about have done it, or failed to for the first time. */
+  perform(command: Exclude<Command, Prepare>): Promise<void>;
+};
+
+/** Cars of one process: wakes them, lets the weather at them, and tells what became of them. */
+export async function startCarHost(options: Prepare, say: (reply: Reply) => void): Promise<CarHost> {
+  const emptyRssBytes = process.memoryUsage.rss();
+  const { seed } = options;
+  const clock = agentClock(options.businessTime ?? undefined);
+  const kindOf = dealKinds(options.profile, seed);
+  const dealt = new Map<string, DealtKind>();
+  const weather = new Map<string, Weather>();
+  const lossy = new Map<string, LossyLink>();
+  /** When a car was meant to be connected; absent while it is. */
+  const wantedSince = new Map<string, number>();
+  /** Cars that shall be connected, as far as the scenario goes. */
+  const wanted = new Set<string>();
+  const fleets: Fleet[] = [];
+  const cars = new Map<string, FleetCar>();
+  const lag = monitorEventLoopDelay({ resolution: 10 });
+  lag.enable();
+  let gathered = emptyNews();
+  const stopping = new AbortController();
+
+  function kindOfCar(vin: string): DealtKind {
+    const known = dealt.get(vin) ?? kindOf(vin);
+    dealt.set(vin, known);
+    return known;
+  }
+
+  /** One schedule a kind: its hash names what is done to the kind's packets. */
+  function lossyLinkOf({ name, kind }: DealtKind): LossyLink | null {
+    if (kind.link === undefined) return null;
+    const known = lossy.get(name);
+    if (known !== undefined) return known;
+    const schedule = createFaultSchedule({
+      seed: deriveSeed(seed, name),
+      toCar: kind.link,
+      fromCar: kind.link,
+    });
+    const made = createLossyLink({ schedule, counts: createFaultCounts() });
+    lossy.set(name, made);
+    return made;
+  }
+
+  const modelled = (
+    vin: Vin,
+  ): Pick<FleetOptions, "clock"> & ReturnType<NonNullable<FleetOptions["profileOf"]>> => ({
+    kind: "modelled",
+    ...modelCar({
+      kind: kindOfCar(vin).kind,
+      random: seededRandom(deriveSeed(seed, "behaviour", vin)),
+      clock,
+      onShown(messages) {
+        const [newest] = messages;
+        if (newest?.content.kind === "linkingCode") gathered.codes.push({ vin, code: newest.content.code });
+      },
+    }),
+  });
+
+  const underWeather: LossyLink = (vin, transport) => {
+    const { name, kind } = kindOfCar(vin);
+    const over = new Weather({
+      vin,
+      kind,
+      random: seededRandom(deriveSeed(seed, "weather", vin)),
+      realDelayMs: (ms) => clock.realDelayMs(ms),
+      onRefused: (reason) => countOne(gathered.notConnected, plainReason(reason)),
+      onAttack: (attack) => countOne(gathered.attacks, attack),
+    });
+    weather.set(vin, over);
+    const within = over.over(transport);
+    return lossyLinkOf({ name, kind })?.(vin, within) ?? within;
+  };
+
+  async function addFleet(own: Pick<FleetOptions, "storage" | "packages" | "firstIndex">): Promise<Fleet> {
+    const fleet = await createFleet({
+      ...own,
+      seed,
+      clock,
+      profileOf: modelled,
+      lossyLink: underWeather,
+      ...(options.brokerUrl === null ? {} : { brokerUrl: options.brokerUrl }),
+    });
+    fleets.push(fleet);
+    for (const [vin, car] of fleet.cars) cars.set(vin, car);
+    fleet.on("connected", (vin) => {
+      const since = wantedSince.get(vin);
+      wantedSince.delete(vin);
+      if (since !== undefined) gathered.connectMs.push(performance.now() - since);
+    });
+    fleet.on("disconnected", (vin, reason) => {
+      if (!wanted.has(vin)) return;
+      const isWeather = weatherReasons.some((known) => known === reason);
+      // A car that lost power goes by what its kind says, too.
+      if (isWeather || reason === "power lost") countOne(gathered.weather, reason);
+      else if (reason !== "asleep" && reason !== "closed") {
+        countOne(gathered.drops, plainReason(reason));
+        wantedSince.set(vin, performance.now());
+      }
+    });
+    fleet.on("outcome", (vin, outcome) => {
+      const atMs = performance.timeOrigin + performance.now();
+      const result = outcome.result === "applied" ? "applied" : outcome.reason;
+      gathered.outcomes.push({ vin, version: outcome.version, atMs, result });
+    });
+    return fleet;
+  }
+
+  function tell(): void {
+    const counts = fleets.map((fleet) => fleet.counts);
+    const sum = (of: (one: Fleet["counts"]) => number) => counts.reduce((total, one) => total + of(one), 0);
+    const { user, system } = process.cpuUsage();
+    say({
+      ...gathered,
+      connected: sum((one) => one.connected),
+      doubleApplies: sum((one) => one.doubleApplies),
+      forgedAccepted: sum((one) => one.forgedAccepted),
+      reports: sum((one) => one.reports),
+      refused: merge(counts.map((one) => one.refused)),
+      crashes: merge(counts.map((one) => one.crashes)),
+      rssBytes: process.memoryUsage.rss(),
+      emptyRssBytes,
+      cpuMs: (user + system) / 1000,
+      loopLagMs: Math.max(0, lag.max / 1e6 - 10),
+    });
+    lag.reset();
+    gathered = emptyNews();
+  }
+
+  /** Cars that sleep by habit: online and offline in turns, with a goodbye. */
+  async function liveByHabit(car: FleetCar): Promise<void> {
+    const { connectivity } = kindOfCar(car.vin).kind;
+    if (connectivity === undefined || !connectivity.goodbye) return;
+    const random = seededRandom(deriveSeed(seed, "habit", car.vin));
+    const pause = (meanSeconds: number) =>
+      delay(clock.realDelayMs(drawExponential(random, meanSeconds * 1000)), undefined, {
+        signal: stopping.signal,
+        ref: false,
+      });
+    while (wanted.has(car.vin)) {
+      await pause(connectivity.onlineSeconds);
+      await car.sleep();
+      await pause(connectivity.offlineSeconds);
+      if (wanted.has(car.vin)) await car.wake();
+    }
+  }
+
+  /** Open loop: each car's turn comes when it comes; only so many are in the making at once. */
+  async function inTurn(
+    vins: readonly string[],
+    overMs: number,
+    work: (car: FleetCar) => Promise<void>,
+  ): Promise<void> {
+    const startedMs = performance.now();
+    const waiting = vins.entries();
+    async function workOff(): Promise<void> {
+      for (const [index, vin] of waiting) {
+        const car = cars.get(vin);
+        if (car === undefined) continue;
+        const dueMs = startedMs + (overMs * index) / vins.length;
+        const leftMs = dueMs - performance.now();
+        if (leftMs > 1) await delay(leftMs, undefined, { signal: stopping.signal, ref: false });
+        if (stopping.signal.aborted) return;
+        await work(car);
+      }
+    }
+    await Promise.all(Array.from({ length: comingUpAtOnce }, workOff));
+  }
+
+  async function perform(command: Exclude<Command, Prepare>): Promise<void> {
+    switch (command.kind) {
+      case "wake":
+        await inTurn(command.vins, command.overMs, async (car) => {
+          const isNew = !wanted.has(car.vin);
+          wanted.add(car.vin);
+          if (car.isAwake) return;
+          wantedSince.set(car.vin, performance.now());
+          await car.wake();
+          if (isNew) liveByHabit(car).catch(() => undefined);
+        });
+        return;
+      case "sleep":
+        await inTurn(command.vins, command.overMs, async (car) => {
+          wanted.delete(car.vin);
+          wantedSince.delete(car.vin);
+          await car.sleep();
+        });
+        return;
+      case "cut":
+        for (const vin of command.vins) {
+          if (cars.get(vin)?.isConnected !== true) continue;
+          wantedSince.set(vin, performance.now() + command.forMs);
+          weather.get(vin)?.cut(command.reason, command.forMs);
+        }
+        return;
+      case "adopt": {
+        await adopt(command.package);
+        return;
+      }
+      case "stop":
+        stopping.abort();
+        clearInterval(telling);
+        wanted.clear();
+        tell();
+        await Promise.all(fleets.map((fleet) => fleet.stop()));
+        return;
+    }
+  }
+
+  async function adopt(given: EnrolmentPackage): Promise<void> {
+    const fleet = await addFleet({
+      packages: [given],
+      storage: { folder: join(options.folder, given.vin) },
+      firstIndex: options.firstIndex + cars.size,
+    });
+    for (const car of fleet.cars.values()) {
+      wanted.add(car.vin);
+      await car.wake();
+      say({ kind: "adopted", vin: car.vin });
+    }
+  }
+
+  await addFleet({
+    packages: options.packages,
+    storage: { folder: options.folder },
+    firstIndex: options.firstIndex,
+  });
+  say({
+    kind: "prepared",
+    cars: [...cars.keys()].map((vin) => ({ vin, carKind: kindOfCar(vin).name })),
+  });
+  const telling = setInterval(tell, newsEveryMs);
+  return { perform };
+}
+
+/** Reasons as labels: an address in them would make every car's its own. */
+function plainReason(reason: string): string {
+  return reason.replaceAll(/\d{1,3}(\.\d{1,3}){3}:\d+/g, "the broker").slice(0, 80);
+}
+
+function merge(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const merged: Record<string, number> = {};
+  for (const one of all)
+    for (const [name, count] of Object.entries(one)) merged[name] = (merged[name] ?? 0) + count;
+  return merged;
+}
+
+type Gathered = Pick<
+  News,
+  "kind" | "outcomes" | "connectMs" | "drops" | "weather" | "notConnected" | "attacks" | "codes"
+>;
+
+function emptyNews(): Gathered {
+  return {
+    kind: "news",
+    outcomes: [],
+    connectMs: [],
+    drops: {},
+    weather: {},
+    notConnected: {},
+    attacks: {},
+    codes: [],
+  };
+}

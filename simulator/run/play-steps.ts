@@ -1,0 +1,136 @@
+import type { Sales } from "../customers/sales.ts";
+import type { Shop } from "../customers/shop.ts";
+import { deriveSeed, type Random, seededRandom } from "../link/seeded-random.ts";
+import type { Ledger } from "../measure/ledger.ts";
+import { actionNames, type Scenario, type Step } from "../scenarios/scenario.ts";
+import { changeInBulk } from "./bulk-change.ts";
+import type { CarHosts } from "./car-hosts.ts";
+import type { Outcomes } from "./outcomes.ts";
+import { nowMs, until } from "./pace.ts";
+import type { World } from "./world.ts";
+
+export type PlayOptions = {
+  world: World;
+  scenario: Scenario;
+  seed: number;
+  hosts: CarHosts;
+  ledger: Ledger;
+  outcomes: Outcomes;
+  shop: Shop | null;
+  sales: Sales | null;
+  /** Cars that shall be connected; kept up to date. */
+  wanted: Set<string>;
+  trouble: (sentence: string) => void;
+  /** Ends what is under way. */
+  signal: AbortSignal;
+};
+
+/** `noMore`: nothing new is begun. */
+type Playing = PlayOptions & { noMore: AbortSignal };
+
+export function nameOf(step: Step, index: number): string {
+  return step.name ?? `${actionNames.find((name) => step[name] !== undefined) ?? "step"} ${index + 1}`;
+}
+
+/** What a scenario needs and this world does not have; a sentence a step. */
+export function explainImpossible(scenario: Scenario, world: World): string[] {
+  return scenario.steps.flatMap((step, index) => {
+    const name = nameOf(step, index);
+    const lacks = (what: string) => [`step "${name}" cannot be played: ${what}`];
+    if (step.bulkChange !== undefined && world.changeCars === null)
+      return lacks("a change of many cars needs a platform of our own, and this one is reached from outside");
+    if (step.purchases !== undefined && world.restUrl === null)
+      return lacks("customers need --rest, where the platform's REST interface is");
+    if (
+      step.purchases !== undefined &&
+      world.owners.length === 0 &&
+      scenario.steps.every(({ sales }) => sales === undefined)
+    )
+      return lacks("nobody has a login: name them with --owners");
+    if (step.sales !== undefined && (world.restUrl === null || world.desk === null))
+      return lacks("a sale needs --rest, --factory, --inbox, --staff and SIMULATE_STAFF_PASSWORD");
+    if (step.brokerRestart !== undefined && world.restartBroker === null)
+      return lacks("the broker is not ours to end");
+    return [];
+  });
+}
+
+/**
+ * Begins every step when it is due, and resolves at the scenario's end. A step that would last longer begins nothing
+ * new then; what it has begun goes on.
+ */
+export async function playSteps(options: PlayOptions): Promise<void> {
+  const startedMs = nowMs();
+  const { scenario, signal, trouble } = options;
+  const noMore = AbortSignal.any([signal, AbortSignal.timeout(scenario.duration)]);
+  const playing = scenario.steps.map(async (step, index) => {
+    if (!(await until(startedMs + step.at, noMore))) return;
+    const name = nameOf(step, index);
+    const random = seededRandom(deriveSeed(options.seed, "step", index));
+    await play(step, name, random, { ...options, noMore }).catch((error: unknown) =>
+      trouble(`step "${name}" failed: ${error instanceof Error ? error.message : String(error)}`),
+    );
+  });
+  await until(startedMs + scenario.duration, signal);
+  // A step that hangs keeps nobody from the report.
+  await Promise.race([Promise.all(playing), until(nowMs() + graceMs, signal)]);
+}
+
+/** For what is in the middle of something at the end: a wave's transaction, a broker's restart. */
+const graceMs = 30_000;
+
+async function play(step: Step, name: string, random: Random, options: Playing): Promise<void> {
+  const { hosts, world, ledger, outcomes, shop, sales, wanted, signal, noMore } = options;
+  const some = (share: number) => pick([...hosts.cars.keys()], share, random);
+  const { bulkChange, purchases, sleep, wake } = step;
+  if (bulkChange !== undefined && world.changeCars !== null)
+    return changeInBulk({
+      name,
+      vins: some(bulkChange.share),
+      overMs: bulkChange.over,
+      waveSize: bulkChange.waveSize,
+      retries: bulkChange.retries,
+      changeCars: world.changeCars,
+      ledger,
+      outcomes,
+      random,
+      signal,
+      noMore,
+    });
+  if (purchases !== undefined && shop !== null)
+    return shop.receive({
+      name,
+      perSecond: purchases.perSecond,
+      forMs: purchases.for,
+      thinkMs: purchases.thinkTime,
+      badCards: purchases.badCards,
+      random,
+      noMore,
+    });
+  if (step.sales !== undefined && sales !== null) return sales.receive({ ...step.sales, noMore });
+  if (step.reconnectStorm !== undefined) return hosts.cut(some(step.reconnectStorm.share), 0, "storm");
+  if (step.outage !== undefined)
+    return hosts.cut(some(step.outage.share), step.outage.for, "regional outage");
+  if (step.brokerRestart !== undefined && world.restartBroker !== null)
+    return world.restartBroker(step.brokerRestart.downFor, step.brokerRestart.how);
+  if (sleep !== undefined) {
+    const vins = some(sleep.share);
+    for (const vin of vins) wanted.delete(vin);
+    return hosts.sleep(vins, sleep.over);
+  }
+  if (wake !== undefined) {
+    const vins = some(wake.share);
+    for (const vin of vins) wanted.add(vin);
+    return hosts.wake(vins, wake.over);
+  }
+}
+
+/** So many of them, chosen by the seed, in an order of chance: neighbours are no wave. */
+function pick(vins: string[], share: number, random: Random): string[] {
+  for (let last = vins.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(random() * (last + 1));
+    const [a, b] = [vins[last], vins[other]];
+    if (a !== undefined && b !== undefined) [vins[last], vins[other]] = [b, a];
+  }
+  return vins.slice(0, Math.ceil(vins.length * share));
+}

@@ -1,0 +1,276 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Profile } from "../behaviour/profile.ts";
+import { openSales, type Sales } from "../customers/sales.ts";
+import { openShop, type Shop } from "../customers/shop.ts";
+import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { createLatencies, type Latencies } from "../measure/latencies.ts";
+import { createLedger, type Ledger, type LedgerListener } from "../measure/ledger.ts";
+import { createSeries, type Series } from "../measure/series.ts";
+import type { Scenario } from "../scenarios/scenario.ts";
+import { type CarHosts, startCarHosts } from "./car-hosts.ts";
+import { createOutcomes, type Outcomes } from "./outcomes.ts";
+import { nowMs } from "./pace.ts";
+import { playSteps } from "./play-steps.ts";
+import { keepSituation, type Situation } from "./situation.ts";
+import type { Owner, World } from "./world.ts";
+
+export type RunOptions = {
+  world: World;
+  scenario: Scenario;
+  profile: Profile;
+  seed: number;
+  processes: number;
+  /** Parts of the fleet are kept below it. */
+  folder: string;
+  /** ^C: come to an end soon, with what there is. */
+  signal: AbortSignal;
+  /** Hears what happens, for those who watch. */
+  listener: RunListener;
+};
+
+export type Phase = "connecting" | "playing" | "settling" | "ended";
+
+export type RunListener = LedgerListener & {
+  phase(phase: Phase, run: Running): void;
+  /** Something a person should know: a state, not a counter. */
+  said(sentence: string): void;
+};
+
+/** A run as it goes. */
+export type Running = {
+  readonly vehicles: number;
+  readonly startedMs: number;
+  /** When the present phase is expected to end. */
+  readonly dueMs: number;
+  readonly situation: Readonly<Situation>;
+  readonly ledger: Ledger;
+  readonly series: Series;
+  readonly connectLatencies: Latencies;
+  readonly reconnectLatencies: Latencies;
+  readonly shop: Shop | null;
+  readonly sales: Sales | null;
+};
+
+export type Finished = Running & {
+  /** Cars connected when the ramp had ended. */
+  connectedAfterRamp: number;
+  /** Cars that were to be connected at the end. */
+  wanted: number;
+  connectsPerSecond: number;
+  /** Kinds of cars and how many of each. */
+  carKinds: ReadonlyMap<string, number>;
+  /** Event loops of the hosts: the longest lag while the steps were played. */
+  generatorLagMs: number;
+  /** What did not go as it should with the run itself. */
+  troubles: readonly string[];
+};
+
+/** How long cars may take to connect after the ramp before the run goes on without them. */
+const connectPatienceMs = 30_000;
+const secondMs = 1_000;
+
+/** Plays a scenario with real agents from the first connection to the last report. @throws when no car can be prepared */
+export async function run(options: RunOptions): Promise<Finished> {
+  const { world, scenario, signal, listener } = options;
+  const outcomes = createOutcomes();
+  const keeper = keepSituation();
+  const series = createSeries();
+  const troubles: string[] = [];
+  const trouble = (sentence: string): void => {
+    troubles.push(sentence);
+    listener.said(sentence);
+  };
+  const hosts = await startCarHosts({
+    folder: options.folder,
+    processes: options.processes,
+    cars: world.cars,
+    packages: world.packages,
+    seed: options.seed,
+    profile: options.profile,
+    brokerUrl: world.brokerUrl,
+    businessTime: world.businessTime,
+  });
+  const ending = new AbortController();
+  const stopped = AbortSignal.any([signal, ending.signal]);
+  try {
+    const kindOfCar = (vin: string) => hosts.cars.get(vin) ?? "new";
+    const ledger = createLedger(kindOfCar, {
+      sent(change) {
+        series.sent();
+        listener.sent(change);
+      },
+      ended(change, latencyMs) {
+        if (change.end?.result === "applied") series.applied(latencyMs);
+        else series.failed();
+        listener.ended(change, latencyMs);
+      },
+      attempted: (result) => listener.attempted(result),
+    });
+    const stage = createStage(options, { hosts, outcomes, ledger, signal: stopped });
+    const startedMs = nowMs();
+    const connectLatencies = createLatencies();
+    const reconnectLatencies = createLatencies();
+    let isComingUp = true;
+    hosts.on("news", (news, host) => {
+      keeper.hear(news, host);
+      for (const { vin, version, atMs, result } of news.outcomes)
+        outcomes.heard(vin, version, { atMs, result });
+      for (const ms of news.connectMs) (isComingUp ? connectLatencies : reconnectLatencies).record(ms);
+      series.dropped(Object.values(news.drops).reduce((total, count) => total + count, 0));
+      for (const { vin, code } of news.codes) stage.sales?.codeShown(vin, code);
+    });
+    hosts.on("lost", (host, why) => {
+      keeper.lost(host);
+      trouble(why);
+    });
+    const ticking = setInterval(
+      () => series.tick((nowMs() - startedMs) / 1000, keeper.now.connected),
+      secondMs,
+    );
+    const running = {
+      vehicles: hosts.cars.size,
+      startedMs,
+      dueMs: startedMs + scenario.ramp,
+      situation: keeper.now,
+      ledger,
+      series,
+      connectLatencies,
+      reconnectLatencies,
+      shop: stage.shop,
+      sales: stage.sales,
+    };
+    const enter = (phase: Phase, forMs: number): void => {
+      running.dueMs = nowMs() + forMs;
+      listener.phase(phase, running);
+    };
+    try {
+      enter("connecting", scenario.ramp);
+      const connectsPerSecond = await comeUp(hosts, options, running, trouble);
+      isComingUp = false;
+      const connectedAfterRamp = keeper.now.connected;
+      keeper.takeLag();
+      const wanted = new Set(hosts.cars.keys());
+      enter("playing", scenario.duration);
+      await playSteps({ ...options, ...stage, hosts, ledger, outcomes, wanted, trouble, signal: stopped });
+      const generatorLagMs = keeper.takeLag();
+      enter("settling", scenario.settle);
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(scenario.settle)]);
+      await Promise.all([stage.shop?.untilServed(patience), ledger.untilSettled(patience)]);
+      await backAgain(keeper.now, wanted.size, options, patience);
+      await stage.sales?.untilSettled(patience);
+      series.tick((nowMs() - startedMs) / 1000, keeper.now.connected);
+      const finished = {
+        ...running,
+        situation: structuredClone(keeper.now),
+        connectedAfterRamp,
+        wanted: wanted.size,
+        connectsPerSecond,
+        carKinds: countKinds(hosts.cars),
+        generatorLagMs,
+        troubles: [...troubles, ...world.failures()],
+      };
+      listener.phase("ended", finished);
+      return finished;
+    } finally {
+      clearInterval(ticking);
+    }
+  } finally {
+    ending.abort();
+    await hosts.stop();
+  }
+}
+
+type Stage = { shop: Shop | null; sales: Sales | null; owners: Owner[] };
+
+/** Who buys and who sells, where the world has a REST interface. */
+function createStage(
+  { world, seed }: RunOptions,
+  around: { hosts: CarHosts; outcomes: Outcomes; ledger: Ledger; signal: AbortSignal },
+): Stage {
+  const owners = [...world.owners];
+  const { restUrl, makeKnown } = world;
+  if (restUrl === null) return { shop: null, sales: null, owners };
+  const { hosts, outcomes, ledger, signal } = around;
+  // Cars sold during the run are known to the workshops by their delivery.
+  const sold = new Set<string>();
+  return {
+    owners,
+    shop: openShop({
+      restUrl,
+      owners,
+      makeKnown: makeKnown === null ? null : async (vin) => (sold.has(vin) ? undefined : makeKnown(vin)),
+      ledger,
+      outcomes,
+      signal,
+    }),
+    sales:
+      world.desk === null
+        ? null
+        : openSales({
+            restUrl,
+            desk: world.desk,
+            random: seededRandom(deriveSeed(seed, "sales")),
+            adopt: (given) => hosts.adopt(given),
+            onSold(owner) {
+              sold.add(owner.vin);
+              owners.push(owner);
+            },
+            signal,
+          }),
+  };
+}
+
+/** Wakes every car; resolves when all are connected, or patience ends. @returns connects a second */
+async function comeUp(
+  hosts: CarHosts,
+  { scenario, signal }: RunOptions,
+  { situation, vehicles, startedMs }: Pick<Running, "situation" | "vehicles" | "startedMs">,
+  trouble: (sentence: string) => void,
+): Promise<number> {
+  const deadline = startedMs + scenario.ramp + connectPatienceMs;
+  const woken = hosts.wake([...hosts.cars.keys()], scenario.ramp).catch((error: unknown) => {
+    trouble(`cars did not come up: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  let isWoken = false;
+  void woken.then(() => {
+    isWoken = true;
+  });
+  let lastMs = startedMs;
+  let last = 0;
+  const reached = () => situation.connections >= vehicles || (isWoken && situation.connected >= vehicles);
+  while (!reached() && nowMs() < deadline && !signal.aborted) {
+    await delay(50, undefined, { signal }).catch(() => undefined);
+    if (situation.connections > last) {
+      last = situation.connections;
+      lastMs = nowMs();
+    }
+    // Cars of the weather's own come and go: once each has had its turn, the run goes on.
+    if (isWoken && situation.connections >= vehicles) break;
+  }
+  if (!signal.aborted && situation.connected === 0) trouble(explainNone(situation));
+  return Math.round((situation.connections / Math.max(0.001, (lastMs - startedMs) / 1000)) * 10) / 10;
+}
+
+function explainNone({ notConnected }: Situation): string {
+  const [worst] = Object.entries(notConnected).toSorted(([, left], [, right]) => right - left);
+  const why = worst === undefined ? "no car got an answer" : `${worst[0]} (${worst[1]} times)`;
+  return `no car is connected: ${why}. Each goes on trying, with jitter, at most a minute apart`;
+}
+
+/** Cars that the scenario or a fault took away come back by themselves; the weather's come and go. */
+async function backAgain(
+  situation: Readonly<Situation>,
+  wanted: number,
+  { profile }: RunOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const comesAndGoes = profile.mix.some(({ kind }) => typeof kind !== "string" || kind !== "steady");
+  while (!comesAndGoes && situation.connected < wanted && !signal.aborted)
+    await delay(100, undefined, { signal }).catch(() => undefined);
+}
+
+function countKinds(cars: ReadonlyMap<string, string>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const kind of cars.values()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,101 @@
+import { availableParallelism } from "node:os";
+import { type Profile, profiles } from "./behaviour/profile.ts";
+import { makeReport } from "./report/make-report.ts";
+import type { RunReport } from "./report/run-report.ts";
+import { planProcesses, readCapacity } from "./run/capacity.ts";
+import { describeMachine } from "./run/machine.ts";
+import { explainImpossible } from "./run/play-steps.ts";
+import { type RunListener, run } from "./run/run.ts";
+import type { ProvideWorld, World } from "./run/world.ts";
+import type { Scenario } from "./scenarios/scenario.ts";
+
+/** The run cannot be begun as it was asked for; the message says what to do. */
+export class CannotSimulate extends Error {
+  override name = "CannotSimulate";
+}
+
+export type SimulateOptions = {
+  scenario: { name: string; content: Scenario };
+  /** Wins over the scenario's. */
+  profile: { name: string; content: Profile };
+  seed: number;
+  processes: number | "auto";
+  tls: boolean;
+  provideWorld: ProvideWorld;
+  /** Removed by the caller. */
+  folder: string;
+  /** To repeat it. */
+  command: string;
+  signal: AbortSignal;
+  listener: RunListener;
+  say: (line: string) => void;
+};
+
+/** The profile of that name. @throws CannotSimulate naming those there are */
+export function findProfile(name: string): { name: string; content: Profile } {
+  const content = profiles[name];
+  if (content !== undefined) return { name, content };
+  throw new CannotSimulate(`there is no profile "${name}"; there are ${Object.keys(profiles).join(", ")}`);
+}
+
+/**
+ * Begins a world, plays the scenario in it, ends it, and says what came of it.
+ * @throws CannotSimulate before anything is started; Error when the world does not begin
+ */
+export async function simulate(options: SimulateOptions): Promise<RunReport> {
+  const { scenario, profile } = options;
+  const { vehicles } = scenario.content;
+  const startedAt = new Date();
+  // Before the platform is started: its own broker is on loopback.
+  const early = plan(options, vehicles, true);
+  if (early.kind === "impossible") throw new CannotSimulate(early.why);
+  const world = await options.provideWorld({
+    vehicles,
+    seed: options.seed,
+    tls: options.tls,
+    timeScale: scenario.content.timeScale,
+    withOwners: scenario.content.steps.some(({ purchases }) => purchases !== undefined),
+    folder: options.folder,
+    signal: options.signal,
+    say: options.say,
+  });
+  try {
+    const missing = explainImpossible(scenario.content, world);
+    if (missing.length > 0) throw new CannotSimulate(missing.join("\n"));
+    const planned = plan(options, world.cars.length + world.packages.length, isLoopback(world));
+    if (planned.kind === "impossible") throw new CannotSimulate(planned.why);
+    const { processes } = planned;
+    const finished = await run({
+      world,
+      scenario: scenario.content,
+      profile: profile.content,
+      seed: options.seed,
+      processes,
+      folder: options.folder,
+      signal: options.signal,
+      listener: options.listener,
+    });
+    const { describes, isNormal } = profile.content;
+    return makeReport(finished, {
+      startedAt,
+      command: options.command,
+      seed: options.seed,
+      machine: describeMachine(),
+      world: world.describes,
+      scenario,
+      profile: { name: profile.name, describes, isNormal },
+      processes,
+    });
+  } finally {
+    await world.stop();
+  }
+}
+
+function plan({ processes }: SimulateOptions, vehicles: number, isLoopback: boolean) {
+  const cores = availableParallelism();
+  return planProcesses({ vehicles, asked: processes, cores, isLoopback }, readCapacity());
+}
+
+function isLoopback({ brokerUrl }: World): boolean {
+  return brokerUrl !== null && new URL(brokerUrl).hostname.startsWith("127.");
+}

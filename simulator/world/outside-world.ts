@@ -1,0 +1,91 @@
+import { readFileSync } from "node:fs";
+import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import * as z from "zod";
+import { readFleetFile } from "../fleet/fleet-file.ts";
+import type { Owner, ProvideWorld, SalesDesk } from "../run/world.ts";
+
+// A platform that others run: reached by address, with cars that are written down in files.
+
+export type OutsideOptions = {
+  broker?: string;
+  rest?: string;
+  fleet?: string;
+  packages?: string;
+  owners?: string;
+  staff?: string;
+  factory?: string;
+  inbox?: string;
+};
+
+const ownerSchema = z.strictObject({
+  vin: z.string(),
+  vehicleId: z.string(),
+  username: z.string(),
+  password: z.string(),
+});
+
+const brokerSchema = z.url({ protocol: /^mqtts?$/ });
+const restSchema = z.url({ protocol: /^https?$/ });
+
+/** `null` when nothing of the kind was asked for. @throws Error naming the option or file, and its line */
+export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | null {
+  const { broker, fleet, packages, rest } = options;
+  if (broker === undefined && fleet === undefined && packages === undefined && rest === undefined)
+    return null;
+  if (broker !== undefined && !brokerSchema.safeParse(broker).success)
+    throw new Error(`--broker must be an mqtt:// or mqtts:// address, not ${broker}`);
+  if (rest !== undefined && !restSchema.safeParse(rest).success)
+    throw new Error(`--rest must be an http:// or https:// address, not ${rest}`);
+  return async ({ vehicles, say }) => {
+    const enrolled = fleet === undefined ? [] : (await readFleetFile(fleet)).slice(0, vehicles);
+    const room = vehicles - enrolled.length;
+    const enrolling =
+      packages === undefined ? [] : readLines(packages, enrolmentPackageSchema).slice(0, room);
+    const cars = enrolled.length + enrolling.length;
+    if (cars < vehicles) say(`There are ${cars} cars in the files, and ${vehicles} were asked for.`);
+    const owners: Owner[] = options.owners === undefined ? [] : readLines(options.owners, ownerSchema);
+    const known = new Set<string>([...enrolled, ...enrolling].map(({ vin }) => vin));
+    return {
+      describes: `a platform run by others, broker ${broker ?? "as enrolled"}`,
+      cars: enrolled,
+      packages: enrolling,
+      brokerUrl: broker ?? null,
+      restUrl: rest ?? null,
+      businessTime: process.env.CAAS_BUSINESS_TIME || null,
+      owners: owners.filter(({ vin }) => known.has(vin)),
+      changeCars: null,
+      makeKnown: null,
+      restartBroker: null,
+      desk: readDesk(options),
+      partTimes: null,
+      failures: () => [],
+      stop: async () => undefined,
+    };
+  };
+}
+
+function readDesk({ staff, factory, inbox }: OutsideOptions): SalesDesk | null {
+  const password = process.env.SIMULATE_STAFF_PASSWORD;
+  if (staff === undefined || factory === undefined || inbox === undefined || !password) return null;
+  return { username: staff, password, factoryUrl: factory, inboxUrl: inbox };
+}
+
+function readLines<T extends z.ZodType>(path: string, schema: T): z.output<T>[] {
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .flatMap((line, index) => {
+      if (line.trim() === "") return [];
+      const parsed = schema.safeParse(parseJson(line));
+      if (parsed.success) return [parsed.data];
+      const [issue] = parsed.error.issues;
+      throw new Error(`${path}:${index + 1}: ${issue?.path.join(".") || "line"}: ${issue?.message}`);
+    });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
