@@ -42,10 +42,14 @@ function decode(part: string): Buffer | null {
 function parseObject(bytes: Buffer): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(bytes.toString("utf8"));
-    return value !== null && typeof value === "object" && !Array.isArray(value) ? { ...value } : null;
+    return isObject(value) ? value : null;
   } catch {
     return null;
   }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
 const headerCache = new Map<string, string>();
@@ -77,6 +81,15 @@ export function claimedKid(token: string): string | null {
   return typeof header?.kid === "string" ? header.kid : null;
 }
 
+/** Headers that stood over a good signature, read: nobody else can fill it. */
+const provedHeaders = new Map<string, Record<string, unknown>>();
+
+function readHeader(part: string): Record<string, unknown> | null {
+  const bytes = decode(part);
+  const header = bytes === null ? null : parseObject(bytes);
+  return header === null || Object.keys(header).length !== 3 ? null : header;
+}
+
 /**
  * Verifies a compact JWS of type `typ` against the key that `keyOf` trusts for its `kid`.
  * The payload comes back unparsed: the caller's schema says what it must hold.
@@ -88,27 +101,23 @@ export function verifyJws(
 ): JwsResult {
   const refuse = (reason: JwsRefusal): JwsResult => ({ kind: "refused", reason });
   if (token.length > maxJwsLength) return refuse("tooLarge");
-  const parts = token.split(".");
-  const [headerPart, payloadPart, signaturePart] = parts;
-  if (
-    parts.length !== 3 ||
-    headerPart === undefined ||
-    payloadPart === undefined ||
-    signaturePart === undefined
-  )
-    return refuse("malformed");
-  const headerBytes = decode(headerPart);
-  const payloadBytes = decode(payloadPart);
-  const signature = decode(signaturePart);
-  if (headerBytes === null || payloadBytes === null || signature === null) return refuse("malformed");
-  const header = parseObject(headerBytes);
-  if (header === null || Object.keys(header).length !== 3) return refuse("malformed");
+  const headerEnd = token.indexOf(".");
+  const payloadEnd = token.lastIndexOf(".");
+  // Two dots, and no third: it would be one of the payload's characters, and no base64url.
+  if (headerEnd < 0 || payloadEnd === headerEnd) return refuse("malformed");
+  const headerPart = token.slice(0, headerEnd);
+  const payloadBytes = decode(token.slice(headerEnd + 1, payloadEnd));
+  const signature = decode(token.slice(payloadEnd + 1));
+  if (payloadBytes === null || signature === null) return refuse("malformed");
+  const header = provedHeaders.get(headerPart) ?? readHeader(headerPart);
+  if (header === null) return refuse("malformed");
   if (header.alg !== "EdDSA") return refuse("wrongAlgorithm");
   if (header.typ !== typ) return refuse("wrongType");
   const key = typeof header.kid === "string" ? keyOf(header.kid) : undefined;
   if (key === undefined) return refuse("unknownKey");
-  if (!verify(null, Buffer.from(`${headerPart}.${payloadPart}`), key.publicKey, signature))
+  if (!verify(null, Buffer.from(token.slice(0, payloadEnd), "latin1"), key.publicKey, signature))
     return refuse("badSignature");
+  if (provedHeaders.size < 256) provedHeaders.set(headerPart, header);
   const payload = parseObject(payloadBytes);
   return payload === null ? refuse("malformed") : { kind: "verified", payload, kid: key.kid };
 }

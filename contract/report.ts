@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { type JwsRefusal, type SigningKey, signJws, type VerifyingKey, verifyJwsBy } from "./jws.ts";
+import { hasOnly, isCount, isHash, isInstant } from "./plain-checks.ts";
 import { type Vin, vinSchema } from "./vin.ts";
 
 // The report is the car's signed answer: what it holds now and what became of the last version it processed.
@@ -120,28 +121,3 @@ const reportKeys = Object.keys(reportSchema.shape);
 const activeKeys = Object.keys(reportSchema.shape.active.shape);
 const appliedKeys = Object.keys(outcomeSchema.options[0].shape);
 const timingKeys = Object.keys(timingsSchema.shape);
-
-function hasOnly(
-  value: unknown,
-  allowed: readonly string[],
-  atLeast: number,
-): value is Record<string, unknown> {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return false;
-  const names = Object.keys(value);
-  return names.length >= atLeast && names.every((name) => allowed.includes(name));
-}
-
-function isCount(value: unknown, least: number): boolean {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= least;
-}
-
-function isHash(value: unknown): boolean {
-  return typeof value === "string" && value.length === 43;
-}
-
-/** In the one form in which JavaScript writes it. */
-function isInstant(value: unknown): boolean {
-  if (typeof value !== "string" || value.length !== 24) return false;
-  const ms = Date.parse(value);
-  return Number.isFinite(ms) && new Date(ms).toISOString() === value;
-}
