@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Vin } from "@caas/contract/vin.ts";
 import { type Agent, createAgent } from "@caas/vehicle-agent/agent.ts";
 import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import { createCertificateKeeper } from "@caas/vehicle-agent/certificate-keeper.ts";
 import { createDirectoryAdapter } from "@caas/vehicle-agent/directory-adapter.ts";
 import { loadIdentity } from "@caas/vehicle-agent/identity.ts";
 import { createAgentMetrics } from "@caas/vehicle-agent/metrics.ts";
@@ -48,16 +49,22 @@ async function run(): Promise<void> {
     const storage = await openDirectoryStorage(carFolder);
     const identity = await loadIdentity(storage);
     if (identity === null) throw new Error(`${carFolder} holds no identity after its enrolment`);
+    const clock = agentClock(config.CAAS_BUSINESS_TIME);
+    const certificates = createCertificateKeeper({ identity, storage, clock, random: Math.random });
     const agent = createAgent({
       identity,
       storage,
+      certificates,
       adapter: createDirectoryAdapter(),
       transport: createMqttTransport({
         ...identity.broker,
         url: config.DEMO_CARS_BROKER_URL ?? identity.broker.url,
-        tls: { certificate: identity.certificate, key: identity.tlsKeyPem, ca: identity.brokerCa },
+        tls() {
+          const { certificate, tlsKeyPem, brokerCa } = certificates.credential;
+          return { certificate, key: tlsKeyPem, ca: brokerCa };
+        },
       }),
-      clock: agentClock(config.CAAS_BUSINESS_TIME),
+      clock,
       random: Math.random,
       logger,
       metrics,
