@@ -60,6 +60,8 @@ export type FleetEvents = {
   disconnected: [vin: Vin, reason: string];
   /** Once a version and car. */
   outcome: [vin: Vin, outcome: Outcome];
+  /** A version that had been processed was processed again, which must not be. */
+  outcomeAgain: [vin: Vin, outcome: Outcome];
   reported: [vin: Vin, seq: number];
   refused: [vin: Vin, reason: string];
   crashed: [vin: Vin, at: string];
@@ -114,8 +116,9 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
       events.emit("outcome", vin, outcome);
       stirred();
     },
-    processedAgain() {
+    processedAgain(vin, outcome) {
       counts.doubleApplies += 1;
+      events.emit("outcomeAgain", vin, outcome);
     },
     reported(vin, seq) {
       counts.reports += 1;
