@@ -1,5 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { type Manifest, type ManifestEntry, signManifest } from "@caas/contract/manifest.ts";
+import { signManifestWith } from "@caas/contract/manifest.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
@@ -13,7 +13,8 @@ export type DueManifest = {
   version: number;
   hash: string;
   proofKey: string;
-  entries: ManifestEntry[];
+  /** JSON text. */
+  entriesJson: string;
   needsKeys: boolean;
 };
 
@@ -24,7 +25,7 @@ export type Dispatcher = {
   ring(): void;
 };
 
-const batch = 256;
+const batch = 512;
 /** Re-sends come due by the clock, not by a ring. */
 const lookEveryMs = 250;
 
@@ -45,16 +46,16 @@ export function createDispatcher(options: {
 
   function sendOne(due: DueManifest): void {
     if (due.needsKeys) link.publish(topicOf(due.vin, "keys"), keyRing.keySetToken);
-    const manifest: Manifest = {
+    const head = {
       vin: due.vin,
       version: due.version,
       hash: due.hash,
       proofKey: due.proofKey,
       keySetVersion: keyRing.keySet.version,
       issuedAt: clock.now().toISOString(),
-      entries: due.entries,
     };
-    link.publish(topicOf(due.vin, "manifest"), signManifest(manifest, keyRing.signingKey));
+    const token = signManifestWith(head, due.entriesJson, keyRing.signingKey);
+    link.publish(topicOf(due.vin, "manifest"), token);
   }
 
   async function sendAll(): Promise<void> {

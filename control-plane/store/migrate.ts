@@ -9,6 +9,7 @@ import * as platform from "./migrations/0005-platform.ts";
 import * as certificates from "./migrations/0006-certificates.ts";
 import * as uncertainPayments from "./migrations/0007-uncertain-payments.ts";
 import * as quickJobs from "./migrations/0008-quick-jobs.ts";
+import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -19,6 +20,7 @@ const migrations: Record<string, Migration> = {
   "0006-certificates": certificates,
   "0007-uncertain-payments": uncertainPayments,
   "0008-quick-jobs": quickJobs,
+  "0009-roll-out-rows": rollOutRows,
 };
 
 /**

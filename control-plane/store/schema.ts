@@ -302,6 +302,7 @@ export type Database = {
     ended_at: Nullable<Date>;
     presumed_until: Nullable<Date>;
   };
+  /** What each car shall hold now, and former versions that carried a purchase. */
   manifests: {
     vehicle_id: string;
     version: number;
@@ -322,7 +323,8 @@ export type Database = {
     failure_class: Nullable<string>;
     report: Nullable<string>;
   };
-  plan_proofs: { vehicle_id: string; version: number; report: string };
+  /** `report`: see contract/report-proof.ts. */
+  plan_proofs: { vehicle_id: string; version: number; report: Buffer };
   manifest_dispatches: {
     vehicle_id: string;
     due_at: Date;

@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
+import { plainArray } from "../../store/plain-array.ts";
 import { toEntry, withoutReplaced } from "./manifest-entry.ts";
 
 // The same decisions as for one car, for thousands in one statement.
@@ -19,6 +20,11 @@ export type EntitlementsOfMany = {
   finishEndings(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
 };
 
+/** By the index, which knows only what has not ended. */
+function isHeldBy(vehicleIds: readonly string[]) {
+  return sql<boolean>`vehicle_id = any(${plainArray(vehicleIds)}::uuid[]) and ended_at is null`;
+}
+
 export function entitlementsOfMany(context: Context): EntitlementsOfMany {
   return {
     async wantForMany(tx, vehicleIds, wanted) {
@@ -26,7 +32,7 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
       await tx
         .updateTable("entitlements")
         .set({ state: "ended", end_reason: "replaced", ended_at: context.clock.now() })
-        .where("vehicle_id", "in", vehicleIds)
+        .where(isHeldBy(vehicleIds))
         .where("source", "=", "plan")
         .where("code", "=", wanted.code)
         .where("state", "=", "wanted")
@@ -35,7 +41,7 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
         insert into entitlements (id, vehicle_id, source, code, configuration, state, created_at)
         select id, vehicle_id, 'plan', ${wanted.code}, ${JSON.stringify(wanted.configuration)}::jsonb, 'wanted',
                ${context.clock.now()}
-        from unnest(${vehicleIds.map(() => newId())}::uuid[], ${[...vehicleIds]}::uuid[]) as next (id, vehicle_id)
+        from unnest(${plainArray(vehicleIds.map(() => newId()))}::uuid[], ${plainArray(vehicleIds)}::uuid[]) as next (id, vehicle_id)
       `.execute(tx);
     },
 
@@ -43,7 +49,7 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
       const rows = await tx
         .selectFrom("entitlements")
         .selectAll()
-        .where("vehicle_id", "in", vehicleIds)
+        .where(isHeldBy(vehicleIds))
         .where((where) =>
           where.or([
             where("state", "=", "proved"),
@@ -66,12 +72,12 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
       await sql`
         with proved as (
           update entitlements set state = 'proved', proved_at = ${context.clock.now()}
-          where vehicle_id = any(${[...vehicleIds]}::uuid[]) and source = 'plan' and state = 'wanted'
+          where ${isHeldBy(vehicleIds)} and source = 'plan' and state = 'wanted'
           returning id, vehicle_id, code
         )
         update entitlements as former set state = 'ended', end_reason = 'replaced', ended_at = ${context.clock.now()}
         from proved
-        where former.vehicle_id = proved.vehicle_id and former.code = proved.code and former.id <> proved.id
+        where former.vehicle_id = proved.vehicle_id and former.ended_at is null and former.code = proved.code and former.id <> proved.id
           and former.source = 'plan' and former.state = 'proved'`.execute(tx);
     },
 
@@ -79,7 +85,7 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
       await tx
         .updateTable("entitlements")
         .set({ state: "ended", ended_at: context.clock.now() })
-        .where("vehicle_id", "in", vehicleIds)
+        .where(isHeldBy(vehicleIds))
         .where("state", "=", "ending")
         .execute();
     },

@@ -112,6 +112,7 @@ export function createEntitlements(
         .selectFrom("entitlements")
         .selectAll()
         .where("vehicle_id", "=", vehicleId)
+        .where("ended_at", "is", null)
         .where("state", "in", ["wanted", "proved"])
         .orderBy("id")
         .execute();
@@ -144,6 +145,7 @@ export function createEntitlements(
         .updateTable("entitlements")
         .set({ state: "ended", ended_at: context.clock.now() })
         .where("vehicle_id", "=", vehicleId)
+        .where("ended_at", "is", null)
         .where("state", "=", "ending")
         .returning("id")
         .execute();

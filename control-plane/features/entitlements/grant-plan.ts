@@ -18,7 +18,7 @@ export async function grantPlan(
     .select("id")
     .where("vehicle_id", "=", vehicleId)
     .where("source", "=", "plan")
-    .where("state", "<>", "ended")
+    .where("ended_at", "is", null)
     .executeTakeFirst();
   if (granted !== undefined) return 0;
   const { plan_comercial: plan } = await tx

@@ -2,6 +2,7 @@ import { type ManifestEntry, manifestHash } from "@caas/contract/manifest.ts";
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
+import { plainArray } from "../../store/plain-array.ts";
 import { dispatchChannel } from "./change-manifest.ts";
 import type { EntitlementSource, RollOutStep } from "./entitlement-source.ts";
 
@@ -26,14 +27,13 @@ export async function changeMany(
   step: RollOutStep,
 ): Promise<ChangedMany> {
   if (vehicleIds.length === 0) return { carried: 0, waiting: [] };
-  const links = await tx
-    .selectFrom("vehicle_links")
-    .select(["vehicle_id", "manifest_version", "active_version", "unproved_version", "proof_public_key"])
-    .where("vehicle_id", "in", vehicleIds)
-    .orderBy("vin")
-    .forUpdate()
-    .execute();
-  const free = links.filter((link) => link.unproved_version === null && link.proof_public_key !== null);
+  const { rows: links } = await sql<{ vehicle_id: string; version: number; is_free: boolean }>`
+    select vehicle_id, greatest(manifest_version, active_version) + 1 as version,
+           unproved_version is null and proof_public_key is not null as is_free
+    from vehicle_links where vehicle_id = any(${plainArray(vehicleIds)}::uuid[]) order by vin for update`.execute(
+    tx,
+  );
+  const free = links.filter((link) => link.is_free);
   const freeIds = free.map((link) => link.vehicle_id);
   const carried = new Set(freeIds);
   const waiting = vehicleIds.filter((id) => !carried.has(id));
@@ -42,27 +42,30 @@ export async function changeMany(
   await entitlements.wantForMany(tx, freeIds, step);
   const entriesOf = await entitlements.listEntriesOfMany(tx, freeIds);
   const entries = free.map((link): ManifestEntry[] => entriesOf.get(link.vehicle_id) ?? []);
-  const versions = free.map((link) => Math.max(link.manifest_version, link.active_version) + 1);
-  const hashes = entries.map((list) => manifestHash(list));
   const now = context.clock.now();
+  // A former version stays only when it carried a purchase.
   await sql`
-    insert into manifests (vehicle_id, version, hash, entries, created_at)
-    select vehicle_id, version, hash, entries::jsonb, ${now}
-    from unnest(${freeIds}::uuid[], ${versions}::int[], ${hashes}::text[],
-                ${entries.map((list) => JSON.stringify(list))}::text[]) as next (vehicle_id, version, hash, entries)
-  `.execute(tx);
-  await sql`
-    update vehicle_links as link
-    set manifest_version = next.version, manifest_hash = next.hash,
-        unproved_version = next.version, unproved_activation_id = null
-    from unnest(${freeIds}::uuid[], ${versions}::int[], ${hashes}::text[]) as next (vehicle_id, version, hash)
-    where link.vehicle_id = next.vehicle_id`.execute(tx);
-  await sql`
-    insert into manifest_dispatches (vehicle_id, due_at, sends)
-    select vehicle_id, ${now}, 0 from unnest(${freeIds}::uuid[]) as next (vehicle_id)
-    on conflict (vehicle_id) do update set due_at = excluded.due_at, sends = 0, first_sent_at = null`.execute(
-    tx,
-  );
-  await sql`select pg_notify(${dispatchChannel}, '')`.execute(tx);
+    with next as materialized (
+      select * from unnest(${plainArray(freeIds)}::uuid[], ${plainArray(free.map((link) => link.version))}::int[],
+                           ${plainArray(entries.map((list) => manifestHash(list)))}::text[],
+                           ${entries.map((list) => JSON.stringify(list))}::text[])
+        as next (vehicle_id, version, hash, entries)
+    ), linked as (
+      update vehicle_links as link
+      set manifest_version = next.version, manifest_hash = next.hash,
+          unproved_version = next.version, unproved_activation_id = null
+      from next where link.vehicle_id = next.vehicle_id
+    ), written as (
+      insert into manifests (vehicle_id, version, hash, entries, created_at)
+      select vehicle_id, version, hash, entries::jsonb, ${now} from next
+    ), superseded as (
+      delete from manifests as former using next
+      where former.vehicle_id = next.vehicle_id and former.version < next.version and former.activation_id is null
+    ), rung as (
+      insert into manifest_dispatches (vehicle_id, due_at, sends)
+      select vehicle_id, ${now}, 0 from next
+      on conflict (vehicle_id) do update set due_at = excluded.due_at, sends = 0, first_sent_at = null
+    )
+    select pg_notify(${dispatchChannel}, '')`.execute(tx);
   return { carried: free.length, waiting };
 }

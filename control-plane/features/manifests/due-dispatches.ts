@@ -1,10 +1,9 @@
 import { thumbprintOf } from "@caas/contract/jws.ts";
-import { type ManifestEntry, manifestEntrySchema } from "@caas/contract/manifest.ts";
 import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
-import * as z from "zod";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
+import { plainArray } from "../../store/plain-array.ts";
 
 /** A manifest to sign and send now. */
 export type Due = {
@@ -13,15 +12,14 @@ export type Due = {
   version: number;
   hash: string;
   proofKey: string;
-  entries: ManifestEntry[];
+  /** JSON text of the manifest's entries, as it was written. */
+  entriesJson: string;
   /** The car holds an older key set than ours: send that first. */
   needsKeys: boolean;
 };
 
 /** Wait before each re-send while the car is online and silent: the re-send is the status query (FA6). */
 export const resendAfterMs = [10_000, 20_000, 40_000, 80_000] as const;
-
-const entriesSchema = z.array(manifestEntrySchema);
 
 /**
  * Claims up to `limit` manifests that are due, and sets each one's next re-send. Replicas share the work: a claimed
@@ -53,12 +51,12 @@ export async function takeDue(
     const sendable = new Map((await readSendable(tx, claimed)).map((row) => [row.vehicle_id, row]));
     const due: Due[] = [];
     const silent: string[] = [];
-    const next: (Date | "infinity")[] = [];
+    /** Until each one's next re-send; `null`: it waits for the car. */
+    const waitsMs: (number | null)[] = [];
     for (const { vehicle_id: vehicleId, sends } of claimed) {
       const row = sendable.get(vehicleId);
       const waitMs = resendAfterMs[sends];
-      if (row === undefined) next.push("infinity");
-      else next.push(new Date(now.getTime() + (waitMs ?? resendAfterMs[0])));
+      waitsMs.push(row === undefined ? null : (waitMs ?? resendAfterMs[0]));
       if (row === undefined) continue;
       if (waitMs === undefined) silent.push(vehicleId);
       else
@@ -67,45 +65,38 @@ export async function takeDue(
           vin: parseVin(row.vin),
           version: row.version,
           hash: row.hash,
-          proofKey: thumbprintOf(row.proof_public_key ?? ""),
-          entries: entriesSchema.parse(row.entries),
+          proofKey: thumbprintOf(row.proof_public_key),
+          entriesJson: row.entries,
           needsKeys: row.key_set_version < keySetVersion,
         });
     }
     await sql`
       update manifest_dispatches as dispatch
-      set due_at = next.due_at,
-          sends = case when next.due_at = 'infinity' then sends else sends + 1 end,
-          first_sent_at = case when next.due_at = 'infinity' then first_sent_at else coalesce(first_sent_at, ${now}) end
-      from unnest(${claimed.map((row) => row.vehicle_id)}::uuid[], ${next}::timestamptz[]) as next (vehicle_id, due_at)
+      set due_at = coalesce(${now}::timestamptz + wait_ms * interval '1 millisecond', 'infinity'),
+          sends = case when wait_ms is null then sends else sends + 1 end,
+          first_sent_at = case when wait_ms is null then first_sent_at else coalesce(first_sent_at, ${now}) end
+      from unnest(${plainArray(claimed.map((row) => row.vehicle_id))}::uuid[], ${plainArray(waitsMs)}::int[])
+        as next (vehicle_id, wait_ms)
       where dispatch.vehicle_id = next.vehicle_id`.execute(tx);
     return { due, silent, claimed: claimed.length };
   });
 }
 
-function readSendable(tx: Transaction, claimed: readonly { vehicle_id: string }[]) {
-  return tx
-    .selectFrom("vehicle_links as link")
-    .innerJoin("manifests as manifest", (join) =>
-      join
-        .onRef("manifest.vehicle_id", "=", "link.vehicle_id")
-        .onRef("manifest.version", "=", "link.manifest_version"),
-    )
-    .where(
-      "link.vehicle_id",
-      "in",
-      claimed.map((row) => row.vehicle_id),
-    )
-    .where("link.presence", "=", "online")
-    .where("link.proof_public_key", "is not", null)
-    .select([
-      "link.vehicle_id",
-      "link.vin",
-      "link.proof_public_key",
-      "link.key_set_version",
-      "manifest.version",
-      "manifest.hash",
-      "manifest.entries",
-    ])
-    .execute();
+async function readSendable(tx: Transaction, claimed: readonly { vehicle_id: string }[]) {
+  const { rows } = await sql<{
+    vehicle_id: string;
+    vin: string;
+    proof_public_key: string;
+    key_set_version: number;
+    version: number;
+    hash: string;
+    entries: string;
+  }>`
+    select link.vehicle_id, link.vin, link.proof_public_key, link.key_set_version,
+           manifest.version, manifest.hash, manifest.entries::text as entries
+    from vehicle_links link
+      join manifests manifest on manifest.vehicle_id = link.vehicle_id and manifest.version = link.manifest_version
+    where link.vehicle_id = any(${plainArray(claimed.map((row) => row.vehicle_id))}::uuid[])
+      and link.presence = 'online' and link.proof_public_key is not null`.execute(tx);
+  return rows;
 }

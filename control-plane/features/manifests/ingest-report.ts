@@ -7,6 +7,7 @@ import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest
 import type { EntitlementSource } from "./entitlement-source.ts";
 import { failUnproved } from "./fail-unproved.ts";
 import type { LinkRow } from "./link-row.ts";
+import { keepPlanProofs } from "./plan-proofs.ts";
 
 /** What a report changed, for metrics. */
 export type Ingested =
@@ -55,7 +56,7 @@ export async function ingestReport(engine: Engine, tx: Transaction, received: Re
         report: received.token,
       });
     } else {
-      proved = await proveVersion(engine, tx, link, outcome, received.token);
+      proved = await proveVersion(engine, tx, link, outcome, received);
     }
   }
   const converged = await converge(engine, tx, link.vehicle_id, report);
@@ -68,7 +69,7 @@ async function proveVersion(
   tx: Transaction,
   link: LinkRow,
   outcome: Extract<Outcome, { result: "applied" }>,
-  token: string,
+  received: Received,
 ): Promise<boolean> {
   const { context, entitlements } = engine;
   if (outcome.hash !== link.manifest_hash) return false;
@@ -81,10 +82,7 @@ async function proveVersion(
     .execute();
   if (activationId === null) {
     await entitlements.provePlan(tx, vehicleId, appliedAt);
-    await tx
-      .insertInto("plan_proofs")
-      .values({ vehicle_id: vehicleId, version: outcome.version, report: token })
-      .execute();
+    await keepPlanProofs(tx, [{ link, version: outcome.version, received }]);
     await recordStep(tx, {
       vehicleId,
       event: "planApplied",
@@ -96,7 +94,7 @@ async function proveVersion(
   } else {
     await tx
       .updateTable("attempts")
-      .set({ result: "applied", ended_at: context.clock.now(), report: token })
+      .set({ result: "applied", ended_at: context.clock.now(), report: received.token })
       .where("vehicle_id", "=", vehicleId)
       .where("version", "=", outcome.version)
       .execute();

@@ -1,9 +1,11 @@
 import { sql } from "kysely";
 import { stepsChannel } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
+import { plainArray } from "../../store/plain-array.ts";
 import { dispatchChannel } from "./change-manifest.ts";
 import { type Engine, type Ingested, ingestReport, type Received } from "./ingest-report.ts";
 import type { LinkRow } from "./link-row.ts";
+import { keepPlanProofs } from "./plan-proofs.ts";
 
 // The hot path: hundreds of reports in one transaction and a handful of statements. Only the reports that a healthy
 // fleet sends all the time are taken together: a repeated "all is as it should be", the proof of a change that nobody
@@ -50,7 +52,7 @@ async function lockLinks(tx: Transaction, received: readonly Received[]): Promis
   const rows = await tx
     .selectFrom("vehicle_links")
     .selectAll()
-    .where("vin", "in", [...new Set(received.map(({ vin }) => vin))])
+    .where(sql<boolean>`vin = any(${plainArray([...new Set(received.map(({ vin }) => vin))])}::text[])`)
     .orderBy("vin")
     .forUpdate()
     .execute();
@@ -78,9 +80,11 @@ async function takePlain(engine: Engine, tx: Transaction, plain: readonly Plain[
         key_set_version = said.keys,
         unproved_version = case when said.behind then link.unproved_version end,
         unproved_activation_id = case when said.behind then link.unproved_activation_id end
-    from unnest(${plain.map(({ link }) => link.vehicle_id)}::uuid[], ${reports.map(({ seq }) => seq)}::int[],
-                ${reports.map(({ active }) => active.version)}::int[], ${reports.map(({ active }) => active.hash)}::text[],
-                ${reports.map(({ keySetVersion }) => keySetVersion)}::int[],
+    from unnest(${plainArray(plain.map(({ link }) => link.vehicle_id))}::uuid[],
+                ${plainArray(reports.map(({ seq }) => seq))}::int[],
+                ${plainArray(reports.map(({ active }) => active.version))}::int[],
+                ${plainArray(reports.map(({ active }) => active.hash))}::text[],
+                ${plainArray(reports.map(({ keySetVersion }) => keySetVersion))}::int[],
                 ${plain.map(({ is }) => is === "behind")}::boolean[])
       as said (vehicle_id, seq, version, hash, keys, behind)
     where link.vehicle_id = said.vehicle_id`.execute(tx);
@@ -88,30 +92,37 @@ async function takePlain(engine: Engine, tx: Transaction, plain: readonly Plain[
   if (behind.length > 0) await dispatchToThoseBehind(engine, tx, behind);
   if (behind.length === plain.length) return;
   const vehicleIds = plain.filter(({ is }) => is !== "behind").map(({ link }) => link.vehicle_id);
-  await tx.deleteFrom("manifest_dispatches").where("vehicle_id", "in", vehicleIds).execute();
+  await sql`delete from manifest_dispatches where vehicle_id = any(${plainArray(vehicleIds)}::uuid[])`.execute(
+    tx,
+  );
   await entitlements.finishEndings(tx, vehicleIds);
 
   const proved = plain.filter(({ is }) => is === "proves");
   if (proved.length === 0) return;
   const provedIds = proved.map(({ link }) => link.vehicle_id);
   await entitlements.provePlans(tx, provedIds);
+  const versions = proved.map(
+    ({ link, received }) => received.report.outcome?.version ?? link.manifest_version,
+  );
+  await keepPlanProofs(
+    tx,
+    proved.map(({ link, received }, index) => ({ link, received, version: versions[index] ?? 0 })),
+  );
   await sql`
-    insert into plan_proofs (vehicle_id, version, report)
-    select * from unnest(${provedIds}::uuid[], ${proved.map(({ received }) => received.report.active.version)}::int[],
-                         ${proved.map(({ received }) => received.token)}::text[])`.execute(tx);
-  await sql`
-    insert into steps (vehicle_id, event, automatic, actor_kind, actor_id, detail, at)
-    select vehicle_id, 'planApplied', true, 'vehicle', vehicle_id::text, jsonb_build_object('version', version), ${context.clock.now()}
-    from unnest(${provedIds}::uuid[], ${proved.map(({ received }) => received.report.active.version)}::int[])
-      as proof (vehicle_id, version)`.execute(tx);
-  await sql`select pg_notify(${stepsChannel}, '')`.execute(tx);
+    with told as (
+      insert into steps (vehicle_id, event, automatic, actor_kind, actor_id, detail, at)
+      select vehicle_id, 'planApplied', true, 'vehicle', vehicle_id::text, jsonb_build_object('version', version),
+             ${context.clock.now()}
+      from unnest(${plainArray(provedIds)}::uuid[], ${plainArray(versions)}::int[]) as proof (vehicle_id, version)
+    )
+    select pg_notify(${stepsChannel}, '')`.execute(tx);
 
   // The slot is free again: whoever bought a service meanwhile is served now.
   const waiting = await tx
     .selectFrom("activations")
     .select("vehicle_id")
     .distinct()
-    .where("vehicle_id", "in", provedIds)
+    .where(sql<boolean>`vehicle_id = any(${plainArray(provedIds)}::uuid[])`)
     .where("state", "in", ["OTAQueue", "RetryQueue"])
     .execute();
   for (const { vehicle_id: vehicleId } of waiting) await context.publish(tx, "changePossible", { vehicleId });

@@ -1,0 +1,18 @@
+const plain = /^[\w.-]+$/;
+
+/**
+ * The text of a PostgreSQL array of numbers, uuids, base64url and the like, which need no quotes: `pg` would look
+ * for them character by character. `null` is NULL.
+ * @throws Error for an element that would need them.
+ */
+export function plainArray(values: readonly (string | number | null)[]): string {
+  for (const value of values)
+    if (typeof value === "string" && (!plain.test(value) || value.toLowerCase() === "null"))
+      throw new Error("an element of a plain array needs quotes");
+  return `{${values.map((value) => value ?? "null").join(",")}}`;
+}
+
+/** The same of byte strings, for `bytea[]`; written into the statement as hexadecimal. */
+export function byteArray(values: readonly (Uint8Array | null)[]): string {
+  return `{${values.map((bytes) => (bytes === null ? "null" : `"\\\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}"`)).join(",")}}`;
+}
