@@ -1,6 +1,9 @@
+import { setTimeout } from "node:timers/promises";
+import { sql } from "kysely";
 import type * as z from "zod";
 import { type AutomationId, automationTable } from "../../rules/automation-table.ts";
 import type { Db } from "../../store/database.ts";
+import { settledBefore } from "../../store/settled.ts";
 import type { StepFeed } from "../../store/step-feed.ts";
 import type { stepSchema } from "./record-schema.ts";
 
@@ -9,31 +12,45 @@ export type StepRecord = z.input<typeof stepSchema>;
 /** A caller that wants more asks again with the last id. */
 const maxSteps = 500;
 
+/** Committed steps that an older transaction may still put others before are looked at again after this. */
+const unsettledMs = 10;
+/** Also who does not want to wait is told of what was committed just now, if nobody writes for longer than this. */
+const unsettledPatienceMs = 500;
+
 /**
- * The steps of an expediente and of its car's services after step `after`; waits up to `waitMs` for the first
- * one when there is none yet.
+ * The steps of an expediente and of its car's services after step `after`, in their order, none left out: whoever
+ * goes on after the last one misses nothing. Waits up to `waitMs` for the first one when there is none yet.
  */
 export async function readSteps(
   db: Db,
   feed: StepFeed,
   asked: { expedienteId: string; after: number; waitMs: number; signal: AbortSignal },
 ): Promise<StepRecord[]> {
-  const giveUpAt = performance.now() + asked.waitMs;
+  const began = performance.now();
   for (;;) {
     const heard = feed.count();
-    const steps = await selectSteps(db, asked.expedienteId, asked.after);
-    const leftMs = giveUpAt - performance.now();
-    if (steps.length > 0 || leftMs <= 0) return steps;
-    if (!(await feed.waitPast(heard, leftMs, asked.signal))) return steps;
+    const { steps, isComplete } = await selectSteps(db, asked.expedienteId, asked.after);
+    const waitedMs = performance.now() - began;
+    if (steps.length > 0) return steps;
+    if (!isComplete && waitedMs < Math.max(asked.waitMs, unsettledPatienceMs) && !asked.signal.aborted)
+      await setTimeout(unsettledMs);
+    else if (waitedMs >= asked.waitMs) return steps;
+    else if (!(await feed.waitPast(heard, asked.waitMs - waitedMs, asked.signal))) return steps;
   }
 }
 
-async function selectSteps(db: Db, expedienteId: string, after: number): Promise<StepRecord[]> {
+/** `isComplete`: no step was committed that an older transaction may still put another one before. */
+async function selectSteps(
+  db: Db,
+  expedienteId: string,
+  after: number,
+): Promise<{ steps: StepRecord[]; isComplete: boolean }> {
   const { vehicle_id: vehicleId, customer_id: customerId } = await db
     .selectFrom("expedientes")
     .where("id", "=", expedienteId)
     .select(["vehicle_id", "customer_id"])
     .executeTakeFirstOrThrow();
+  const settled = await settledBefore(db);
   const rows = await db
     .selectFrom("steps")
     .leftJoin("activations", "activations.id", "steps.activation_id")
@@ -52,8 +69,11 @@ async function selectSteps(db: Db, expedienteId: string, after: number): Promise
     .orderBy("steps.id")
     .limit(maxSteps)
     .selectAll("steps")
+    .select(sql<boolean>`recorded_at < ${settled}::timestamptz`.as("is_settled"))
     .execute();
-  return rows.map((row) => ({
+  const firstUnsettled = rows.findIndex((row) => !row.is_settled);
+  const given = firstUnsettled === -1 ? rows : rows.slice(0, firstUnsettled);
+  const steps = given.map((row) => ({
     id: row.id,
     at: row.at.toISOString(),
     actor: row.actor_kind,
@@ -66,6 +86,7 @@ async function selectSteps(db: Db, expedienteId: string, after: number): Promise
     activationId: row.activation_id,
     detail: { ...row.detail },
   }));
+  return { steps, isComplete: firstUnsettled === -1 };
 }
 
 function isAutomationId(text: string): text is AutomationId {
