@@ -1,7 +1,16 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import mqttPacket, { type IPublishPacket, type Packet } from "mqtt-packet";
 import type { Logger } from "pino";
+import {
+  createFrameReader,
+  disconnect,
+  encodeConnect,
+  encodePuback,
+  encodePublish,
+  encodeSubscribe,
+  type FrameFromBroker,
+  pingreq,
+} from "./mqtt-frames.ts";
 
 // The control plane's end of the link: MQTT 3.1.1 over `net`, because a message must be acknowledged after the
 // transaction that took it in has committed, and whole batches at once. A client library acknowledges for us.
@@ -32,8 +41,8 @@ export type MqttLink = {
   isConnected(): boolean;
   /** Resolves at the first moment the subscriptions stand. */
   connected(): Promise<void>;
-  /** QoS 1 without waiting for the PUBACK: a broker acknowledges before it stores, so nothing rests on it. */
-  publish(topic: string, payload: string | Buffer): boolean;
+  /** A PUBACK is not waited for: a broker acknowledges before it stores, so nothing rests on it. */
+  publish(topic: string, payload: string | Buffer, qos?: 0 | 1): boolean;
 };
 
 const keepAliveSeconds = 30;
@@ -41,6 +50,8 @@ const connectTimeoutMs = 10_000;
 const firstRetryMs = 100;
 const lastRetryMs = 10_000;
 const packetIds = 65_535;
+/** What is sent in one turn of the event loop goes out in one system call, or in a few of about this size. */
+const gatheredBytes = 65_536;
 
 export function createMqttLink(options: LinkOptions): MqttLink {
   const { logger } = options;
@@ -59,8 +70,22 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     return packetId;
   }
 
-  function send(packet: Packet): void {
-    if (socket !== undefined && !socket.destroyed) mqttPacket.writeToStream(packet, socket);
+  /** What waits for the end of this turn. */
+  let gathered: Buffer[] = [];
+  let gatheredLength = 0;
+
+  function send(bytes: Buffer): void {
+    if (gathered.length === 0) setImmediate(flush);
+    gathered.push(bytes);
+    gatheredLength += bytes.length;
+    if (gatheredLength >= gatheredBytes) flush();
+  }
+
+  function flush(): void {
+    const all = gathered;
+    gathered = [];
+    gatheredLength = 0;
+    if (all.length > 0 && socket !== undefined && !socket.destroyed) socket.write(Buffer.concat(all));
   }
 
   function open(): void {
@@ -76,47 +101,44 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     current.setTimeout(connectTimeoutMs, () =>
       current.destroy(new Error("the broker did not answer in time")),
     );
-    const parser = mqttPacket.parser({ protocolVersion: 4 });
-    current.once(url.protocol === "mqtts:" ? "secureConnect" : "connect", () => {
-      send({
-        cmd: "connect",
-        protocolId: "MQTT",
-        protocolVersion: 4,
-        clean: true,
-        clientId: options.clientId,
-        keepalive: keepAliveSeconds,
-        ...(options.username === null ? {} : { username: options.username }),
-        ...(options.password === null ? {} : { password: Buffer.from(options.password) }),
-      });
-    });
-    parser.on("packet", (packet: Packet) => {
+    const read = createFrameReader((frame) => {
       heard = true;
-      void receive(current, packet);
+      if (frame.kind === "publish") deliver(current, frame);
+      else void receive(current, frame);
     });
-    parser.on("error", (error: Error) => current.destroy(error));
-    current.on("data", (bytes: Buffer) => parser.parse(bytes));
+    current.once(url.protocol === "mqtts:" ? "secureConnect" : "connect", () => {
+      const { clientId, username, password } = options;
+      send(encodeConnect({ clientId, keepAliveSeconds, username, password }));
+    });
+    current.on("data", (bytes: Buffer) => {
+      try {
+        read(bytes);
+      } catch (error) {
+        current.destroy(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
     current.on("error", (error) => logger.warn({ err: error }, "the link to the broker failed"));
     current.on("close", () => lost(current));
   }
 
-  async function receive(current: Socket, packet: Packet): Promise<void> {
-    switch (packet.cmd) {
+  async function receive(
+    current: Socket,
+    frame: Exclude<FrameFromBroker, { kind: "publish" }>,
+  ): Promise<void> {
+    switch (frame.kind) {
       case "connack":
-        if (packet.returnCode !== 0)
-          return void current.destroy(new Error(`the broker refused us with code ${packet.returnCode}`));
+        if (frame.returnCode !== 0)
+          return void current.destroy(new Error(`the broker refused us with code ${frame.returnCode}`));
         try {
           await options.onConnecting();
         } catch (error) {
           return void current.destroy(error instanceof Error ? error : new Error(String(error)));
         }
-        send({
-          cmd: "subscribe",
-          messageId: nextId(),
-          subscriptions: options.subscriptions.map(({ topic, qos }) => ({ topic, qos })),
-        });
+        if (current !== socket) return;
+        send(encodeSubscribe(nextId(), options.subscriptions));
         return;
       case "suback":
-        if (packet.granted.some((granted) => granted === 128))
+        if (frame.granted.some((granted) => granted === 128))
           return void current.destroy(new Error("the broker refused a subscription"));
         current.setTimeout(0);
         state = "up";
@@ -127,22 +149,19 @@ export function createMqttLink(options: LinkOptions): MqttLink {
         logger.info({ broker: options.url }, "linked to the broker");
         options.onConnected?.();
         return;
-      case "publish":
-        return deliver(current, packet);
-      default:
+      case "other":
         return;
     }
   }
 
-  function deliver(current: Socket, packet: IPublishPacket): void {
-    const { messageId } = packet;
+  function deliver(current: Socket, frame: Extract<FrameFromBroker, { kind: "publish" }>): void {
+    const { topic, payload, qos, packetId: id } = frame;
     options.onMessage({
-      topic: packet.topic,
-      payload: Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload),
+      topic,
+      payload,
       acknowledge: () => {
         // On a newer connection the id means another message: the car repeats what was not acknowledged.
-        if (packet.qos === 1 && messageId !== undefined && current === socket)
-          send({ cmd: "puback", messageId });
+        if (qos === 1 && current === socket) send(encodePuback(id));
       },
     });
   }
@@ -154,7 +173,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
       () => {
         if (!heard) return void current.destroy(new Error("the broker fell silent"));
         heard = false;
-        send({ cmd: "pingreq" });
+        send(pingreq);
       },
       (keepAliveSeconds * 1_000) / 2,
     );
@@ -165,6 +184,8 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     clearInterval(keepAlive);
     state = "down";
     socket = undefined;
+    gathered = [];
+    gatheredLength = 0;
     if (stopped) return;
     const ceilingMs = Math.min(lastRetryMs, firstRetryMs * 2 ** failures);
     failures += 1;
@@ -184,7 +205,8 @@ export function createMqttLink(options: LinkOptions): MqttLink {
       if (current === undefined || current.destroyed) return;
       await new Promise<void>((resolve) => {
         current.once("close", () => resolve());
-        send({ cmd: "disconnect" });
+        send(disconnect);
+        flush();
         current.end();
         setTimeout(() => current.destroy(), 500).unref();
       });
@@ -192,9 +214,9 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     isConnected: () => state === "up",
     connected: () =>
       state === "up" ? Promise.resolve() : new Promise((resolve) => connectedWaiters.push(resolve)),
-    publish(topic, payload) {
+    publish(topic, payload, qos = 1) {
       if (state !== "up") return false;
-      send({ cmd: "publish", topic, payload, qos: 1, messageId: nextId(), dup: false, retain: false });
+      send(encodePublish(topic, payload, qos === 0 ? null : nextId()));
       return true;
     },
   };
