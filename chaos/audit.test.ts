@@ -1,0 +1,262 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chargeSchema, intentSchema } from "@caas/simulator/partners/gateway/objects.ts";
+import { openStore } from "@caas/simulator/partners/shared/store.ts";
+import { describe, expect, test } from "vitest";
+import { audit } from "./audit.ts";
+import type { Evidence } from "./evidence.ts";
+import { readGatewayStore } from "./gather-evidence.ts";
+
+// An auditor that finds nothing proves nothing: each doctored store below must be found out.
+
+const forgedOffset = 1_000_000;
+
+/** Three requests as they should end: one active and paid, one given up and let go, one denied and never held. */
+function sound(): Evidence {
+  const request = { priceCents: 101, serviceCode: "paid1" };
+  return {
+    asked: [
+      { ...request, vin: "CAR-A", activationId: "a", end: "active" },
+      { ...request, vin: "CAR-B", activationId: "b", end: "gaveUp" },
+      { ...request, vin: "CAR-C", activationId: "c", end: "denied" },
+    ],
+    shown: [
+      { activationId: "a", vin: "CAR-A", serviceCode: "paid1", state: "ServiceActive" },
+      { activationId: "b", vin: "CAR-B", serviceCode: "paid1", state: "NoCharge" },
+      { activationId: "c", vin: "CAR-C", serviceCode: "paid1", state: "ServiceDenied" },
+    ],
+    intents: [
+      { id: "pi_a", activationId: "a", status: "succeeded", capturedCents: 101, refundedCents: 0 },
+      { id: "pi_b", activationId: "b", status: "canceled", capturedCents: 0, refundedCents: 0 },
+    ],
+    cars: [
+      { vin: "CAR-A", hash: "one", wantedHash: "one", codes: ["paid1"] },
+      { vin: "CAR-B", hash: "none", wantedHash: "none", codes: [] },
+      { vin: "CAR-C", hash: "none", wantedHash: "none", codes: [] },
+    ],
+    commits: [
+      { vin: "CAR-A", version: 1, result: "applied" },
+      { vin: "CAR-B", version: 1, result: "failed" },
+      { vin: "CAR-B", version: 2, result: "applied" },
+    ],
+    forgedOffset,
+    believed: [{ vin: "CAR-A", version: 1, seq: 4 }],
+    stuck: [],
+    unbalanced: [],
+  };
+}
+
+const clean = {
+  mismatches: 0,
+  stuck: 0,
+  moneyWithoutService: 0,
+  serviceWithoutMoney: 0,
+  doubleApplies: 0,
+  staleApplied: 0,
+  unsignedAccepted: 0,
+  carsNotConverged: 0,
+};
+
+describe("the auditor", () => {
+  test("finds nothing where everything is as it should be", () => {
+    expect(audit(sound())).toEqual({ verdict: { active: 1, gaveUp: 1, denied: 1, ...clean }, offenders: [] });
+  });
+
+  test("finds a charge without a proof, and says of which activation", () => {
+    const evidence = sound();
+    const intents = evidence.intents.map((one) =>
+      one.id === "pi_b" ? { ...one, status: "succeeded", capturedCents: 101 } : one,
+    );
+    const { verdict, offenders } = audit({ ...evidence, intents });
+    // Also against the state that the customer is shown.
+    expect(verdict).toMatchObject({ ...clean, moneyWithoutService: 1, mismatches: 1 });
+    expect(offenders[0]).toBe(
+      "moneyWithoutService: activation b (paid1 in CAR-B, NoCharge) is charged and the car does not hold it",
+    );
+  });
+
+  test("finds two charges for one request, though each is the price", () => {
+    const evidence = sound();
+    const twice = {
+      id: "pi_a2",
+      activationId: "a",
+      status: "succeeded",
+      capturedCents: 101,
+      refundedCents: 0,
+    };
+    const { verdict, offenders } = audit({ ...evidence, intents: [...evidence.intents, twice] });
+    expect(verdict).toMatchObject({ ...clean, mismatches: 1 });
+    expect(offenders).toEqual([
+      "mismatches: activation a (paid1 in CAR-A, ServiceActive) is charged 2 times",
+    ]);
+  });
+
+  test("counts what was given back, and finds another amount than the price", () => {
+    const evidence = sound();
+    const charged = (capturedCents: number, refundedCents: number) =>
+      audit({
+        ...evidence,
+        intents: evidence.intents.map((one) =>
+          one.id === "pi_a" ? { ...one, capturedCents, refundedCents } : one,
+        ),
+      }).verdict;
+    expect(charged(101, 101)).toMatchObject({ ...clean, serviceWithoutMoney: 1, mismatches: 1 });
+    expect(charged(102, 0)).toMatchObject({ ...clean, mismatches: 1 });
+    expect(charged(202, 101)).toMatchObject(clean);
+  });
+
+  test("finds a car that holds what nobody paid, and what nobody bought", () => {
+    const evidence = sound();
+    const cars = [
+      ...evidence.cars.filter(({ vin }) => vin === "CAR-A"),
+      { vin: "CAR-B", hash: "one", wantedHash: "one", codes: ["paid1"] },
+      { vin: "CAR-C", hash: "two", wantedHash: "two", codes: ["paid2"] },
+    ];
+    const { verdict, offenders } = audit({ ...evidence, cars });
+    expect(verdict).toMatchObject({ ...clean, serviceWithoutMoney: 2 });
+    expect(offenders).toEqual([
+      "serviceWithoutMoney: activation b (paid1 in CAR-B, NoCharge) is held by the car and not charged",
+      "serviceWithoutMoney: CAR-C holds paid2, which nobody bought",
+    ]);
+  });
+
+  test("finds money taken for nothing anybody asked for, and holds that were left behind", () => {
+    const evidence = sound();
+    const stray = { id: "pi_x", activationId: null, status: "succeeded", capturedCents: 5, refundedCents: 0 };
+    const left = {
+      id: "pi_c",
+      activationId: "c",
+      status: "requires_capture",
+      capturedCents: 0,
+      refundedCents: 0,
+    };
+    const { verdict } = audit({ ...evidence, intents: [...evidence.intents, stray, left] });
+    expect(verdict).toMatchObject({ ...clean, moneyWithoutService: 1, mismatches: 1 });
+  });
+
+  test("finds two activations of one request, one that nobody asked for, and one that is missing", () => {
+    const evidence = sound();
+    const again = { activationId: "c2", vin: "CAR-C", serviceCode: "paid1", state: "PaymentFailed" };
+    const other = { activationId: "d", vin: "CAR-A", serviceCode: "paid9", state: "NoCharge" };
+    const { verdict } = audit({
+      ...evidence,
+      shown: [...evidence.shown.filter(({ activationId }) => activationId !== "b"), again, other],
+    });
+    expect(verdict).toMatchObject({ active: 1, gaveUp: 0, denied: 1, mismatches: 3 });
+  });
+
+  test("finds an end that the seed had not pinned, and one that did not come", () => {
+    const evidence = sound();
+    const asked = evidence.asked.map((one) =>
+      one.vin === "CAR-B" ? { ...one, end: "active" as const } : one,
+    );
+    expect(audit({ ...evidence, asked }).offenders).toEqual([
+      "mismatches: activation b (paid1 in CAR-B) had to end active and ended gaveUp (NoCharge)",
+    ]);
+    const open = evidence.asked.map((one) => ({ ...one, end: "open" as const }));
+    // Either end is right after a change of mind, a refusal is not.
+    expect(audit({ ...evidence, asked: open }).verdict.mismatches).toBe(1);
+    const shown = evidence.shown.map((one) =>
+      one.activationId === "b" ? { ...one, state: "OTAQueue" } : one,
+    );
+    expect(audit({ ...evidence, shown }).verdict).toMatchObject({ gaveUp: 0, mismatches: 1 });
+  });
+
+  test("finds versions committed twice, out of order, or a forger's, and a forger's number that we believe", () => {
+    const evidence = sound();
+    const commits = [
+      ...evidence.commits,
+      { vin: "CAR-B", version: 2, result: "applied" as const },
+      { vin: "CAR-B", version: 1, result: "applied" as const },
+      { vin: "CAR-C", version: forgedOffset + 7, result: "failed" as const },
+    ];
+    const believed = [{ vin: "CAR-C", version: 3, seq: forgedOffset + 1 }];
+    expect(audit({ ...evidence, commits, believed }).verdict).toMatchObject({
+      ...clean,
+      doubleApplies: 1,
+      staleApplied: 1,
+      unsignedAccepted: 2,
+    });
+  });
+
+  test("finds cars that hold something else than they shall, stuck activations and a ledger that does not add up", () => {
+    const evidence = sound();
+    const cars = evidence.cars.map((car) => (car.vin === "CAR-A" ? { ...car, wantedHash: "two" } : car));
+    const { verdict, offenders } = audit({ ...evidence, cars, stuck: ["b"], unbalanced: ["t1"] });
+    expect(verdict).toMatchObject({ ...clean, carsNotConverged: 1, stuck: 1, mismatches: 1 });
+    expect(offenders[0]).toContain("CAR-A holds one and shall hold two");
+  });
+});
+
+test("the gateway's own file is read as it is: what each intent took and gave back", () => {
+  const folder = mkdtempSync(join(tmpdir(), "caas-audit-"));
+  try {
+    const path = join(folder, "gateway.db");
+    const store = openStore(path);
+    const intent = intentSchema.parse({
+      id: "pi_1",
+      object: "payment_intent",
+      amount: 101,
+      amount_capturable: 0,
+      amount_received: 101,
+      canceled_at: null,
+      cancellation_reason: null,
+      capture_method: "manual",
+      client_secret: "secret",
+      confirmation_method: "automatic",
+      created: 1,
+      currency: "eur",
+      customer: null,
+      description: null,
+      last_payment_error: null,
+      latest_charge: "ch_1",
+      livemode: false,
+      metadata: { activation: "a", reference: "p" },
+      next_action: null,
+      payment_method: "pm_card_visa",
+      payment_method_types: ["card"],
+      receipt_email: null,
+      setup_future_usage: null,
+      statement_descriptor: null,
+      statement_descriptor_suffix: null,
+      status: "succeeded",
+    });
+    const charge = chargeSchema.parse({
+      id: "ch_1",
+      object: "charge",
+      amount: 101,
+      amount_captured: 101,
+      amount_refunded: 1,
+      captured: true,
+      created: 1,
+      currency: "eur",
+      customer: null,
+      description: null,
+      failure_code: null,
+      failure_message: null,
+      livemode: false,
+      metadata: {},
+      outcome: { network_status: "approved_by_network", reason: null, type: "authorized" },
+      paid: true,
+      payment_intent: "pi_1",
+      payment_method: "pm_card_visa",
+      payment_method_details: {
+        type: "card",
+        card: { brand: "visa", last4: "4242", exp_month: 12, exp_year: 2040 },
+      },
+      refunded: false,
+      status: "succeeded",
+    });
+    store.collection("paymentIntents", intentSchema).put(intent.id, intent);
+    store
+      .collection("charges", chargeSchema, { intent: ({ payment_intent }) => payment_intent })
+      .put(charge.id, charge);
+    store.close();
+    expect(readGatewayStore(path)).toEqual([
+      { id: "pi_1", activationId: "a", status: "succeeded", capturedCents: 101, refundedCents: 1 },
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,197 @@
+import type { Asked, Evidence, Shown } from "./evidence.ts";
+
+export type Verdict = {
+  active: number;
+  gaveUp: number;
+  denied: number;
+  mismatches: number;
+  stuck: number;
+  moneyWithoutService: number;
+  serviceWithoutMoney: number;
+  doubleApplies: number;
+  staleApplied: number;
+  unsignedAccepted: number;
+  carsNotConverged: number;
+};
+
+export type Judgement = {
+  verdict: Verdict;
+  /** A sentence each, naming the activation or the car. */
+  offenders: readonly string[];
+};
+
+type Counter = Exclude<keyof Verdict, "active" | "gaveUp" | "denied">;
+
+/** Which end each final state is; everything else has not ended. */
+const ends: Readonly<Record<string, "active" | "gaveUp" | "denied">> = {
+  ServiceActive: "active",
+  NoCharge: "gaveUp",
+  ServiceDenied: "denied",
+  PaymentFailed: "denied",
+};
+
+/** Judges what happened by what others wrote down: charged if and only if proved, once for each request. */
+export function audit(evidence: Evidence): Judgement {
+  const verdict: Verdict = {
+    active: 0,
+    gaveUp: 0,
+    denied: 0,
+    mismatches: 0,
+    stuck: 0,
+    moneyWithoutService: 0,
+    serviceWithoutMoney: 0,
+    doubleApplies: 0,
+    staleApplied: 0,
+    unsignedAccepted: 0,
+    carsNotConverged: 0,
+  };
+  const offenders: string[] = [];
+  const object = (counter: Counter, sentence: string): void => {
+    verdict[counter] += 1;
+    offenders.push(`${counter}: ${sentence}`);
+  };
+
+  judgeRequests(evidence, verdict, object);
+  judgeMoney(evidence, object);
+  judgeCars(evidence, object);
+  judgeCommits(evidence, object);
+  for (const id of evidence.stuck)
+    object("stuck", `activation ${id} is not final, and no job, deadline or open task will move it`);
+  for (const id of evidence.unbalanced)
+    object("mismatches", `the ledger's transaction ${id} does not sum to zero`);
+  return { verdict, offenders };
+}
+
+type Objection = (counter: Counter, sentence: string) => void;
+
+/** Each request became one activation, and each car, card and fate ended as it had to. */
+function judgeRequests({ asked, shown }: Evidence, verdict: Verdict, object: Objection): void {
+  const byPair = groupBy(shown, pairOf);
+  const wanted = new Set(asked.map(pairOf));
+  for (const request of asked) {
+    const made = byPair.get(pairOf(request)) ?? [];
+    const [activation] = made;
+    const what = `${request.serviceCode} in ${request.vin}`;
+    if (activation === undefined) {
+      object("mismatches", `${what} was asked for and there is no activation of it`);
+      continue;
+    }
+    if (made.length > 1)
+      object("mismatches", `${what} was asked for once and became ${made.length} activations`);
+    if (request.activationId !== null && request.activationId !== activation.activationId)
+      object(
+        "mismatches",
+        `${what} was answered with ${request.activationId} and is ${activation.activationId}`,
+      );
+    const end = ends[activation.state];
+    if (end === undefined) {
+      object(
+        "mismatches",
+        `activation ${activation.activationId} (${what}) has not ended: ${activation.state}`,
+      );
+      continue;
+    }
+    verdict[end] += 1;
+    const isAsPinned = request.end === "open" ? end !== "denied" : end === request.end;
+    if (!isAsPinned)
+      object(
+        "mismatches",
+        `activation ${activation.activationId} (${what}) had to end ${request.end} and ended ${end} (${activation.state})`,
+      );
+  }
+  for (const one of shown)
+    if (!wanted.has(pairOf(one)))
+      object(
+        "mismatches",
+        `nobody asked for activation ${one.activationId} (${one.serviceCode} in ${one.vin})`,
+      );
+}
+
+/** Charged exactly when the car holds it; charged once, and the price; no hold left behind. */
+function judgeMoney({ asked, shown, intents, cars }: Evidence, object: Objection): void {
+  const prices = new Map(asked.map((request) => [pairOf(request), request.priceCents]));
+  const held = new Map(cars.map(({ vin, codes }) => [vin, new Set(codes)]));
+  const byActivation = groupBy(intents, ({ activationId }) => activationId ?? "");
+  const known = new Set<string>();
+  for (const activation of shown) {
+    const { activationId, vin, serviceCode, state } = activation;
+    known.add(activationId);
+    const what = `activation ${activationId} (${serviceCode} in ${vin}, ${state})`;
+    const payments = byActivation.get(activationId) ?? [];
+    const charged = payments.filter((one) => one.capturedCents > one.refundedCents);
+    const isHeld = held.get(vin)?.has(serviceCode) === true;
+    if (charged.length > 0 && !isHeld)
+      object("moneyWithoutService", `${what} is charged and the car does not hold it`);
+    if (charged.length === 0 && isHeld)
+      object("serviceWithoutMoney", `${what} is held by the car and not charged`);
+    if (charged.length > 0 !== (state === "ServiceActive"))
+      object("mismatches", `${what} is ${charged.length > 0 ? "" : "not "}charged`);
+    if (charged.length > 1) object("mismatches", `${what} is charged ${charged.length} times`);
+    const price = prices.get(pairOf(activation));
+    for (const one of charged)
+      if (one.capturedCents - one.refundedCents !== price)
+        object(
+          "mismatches",
+          `${what} costs ${price} and ${one.id} took ${one.capturedCents - one.refundedCents}`,
+        );
+    for (const one of payments)
+      if (one.status === "requires_capture")
+        object("mismatches", `${what} has ended and the gateway still holds ${one.id}`);
+  }
+  for (const one of intents)
+    if (one.activationId === null || !known.has(one.activationId)) {
+      if (one.capturedCents > one.refundedCents)
+        object("moneyWithoutService", `${one.id} is charged for nothing anybody asked for`);
+      else if (one.status === "requires_capture")
+        object("mismatches", `${one.id} is held for nothing anybody asked for`);
+    }
+}
+
+/** Each car holds what it shall, and nothing that nobody bought. */
+function judgeCars({ cars, shown }: Evidence, object: Objection): void {
+  const sold = new Set(shown.map(pairOf));
+  for (const car of cars) {
+    if (car.wantedHash !== car.hash)
+      object(
+        "carsNotConverged",
+        `${car.vin} holds ${car.hash} and shall hold ${car.wantedHash ?? "nothing known"}`,
+      );
+    for (const serviceCode of car.codes)
+      if (!sold.has(pairOf({ vin: car.vin, serviceCode })))
+        object("serviceWithoutMoney", `${car.vin} holds ${serviceCode}, which nobody bought`);
+  }
+}
+
+/** No version twice, none after a newer one, none that only a forger gave out. */
+function judgeCommits({ commits, believed, forgedOffset }: Evidence, object: Objection): void {
+  const newest = new Map<string, number>();
+  const applied = new Set<string>();
+  for (const { vin, version, result } of commits) {
+    if (version > forgedOffset) object("unsignedAccepted", `${vin} processed version ${version}, a forger's`);
+    if (result !== "applied") continue;
+    const name = `${vin}/${version}`;
+    if (applied.has(name)) object("doubleApplies", `${vin} committed version ${version} twice`);
+    applied.add(name);
+    const held = newest.get(vin) ?? 0;
+    if (version < held) object("staleApplied", `${vin} held version ${held} and committed ${version}`);
+    newest.set(vin, Math.max(held, version));
+  }
+  for (const { vin, version, seq } of believed)
+    if (version > forgedOffset || seq > forgedOffset)
+      object("unsignedAccepted", `the platform believes ${vin} a forger's version ${version} or seq ${seq}`);
+}
+
+function pairOf({ vin, serviceCode }: Pick<Asked | Shown, "vin" | "serviceCode">): string {
+  return `${vin}/${serviceCode}`;
+}
+
+function groupBy<T>(list: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of list) {
+    const key = keyOf(one);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return groups;
+}

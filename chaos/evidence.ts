@@ -1,0 +1,49 @@
+import type { PinnedEnd } from "./ota-plan.ts";
+
+// What the auditor is given: what customers asked for and were told, the gateway's own store, the cars' own slots.
+// Nothing of it is read from the platform's tables, except what a car shall hold and whether work is left.
+
+/** A purchase as its customer sees it. */
+export type Asked = {
+  vin: string;
+  serviceCode: string;
+  priceCents: number;
+  /** `null`: never answered with an activation. */
+  activationId: string | null;
+  end: PinnedEnd;
+};
+
+/** An activation as REST shows it to its customer at the end. */
+export type Shown = { activationId: string; vin: string; serviceCode: string; state: string };
+
+/** A payment in the gateway's own store. */
+export type GatewayIntent = {
+  id: string;
+  /** As the platform named it when it asked; `null` when it did not. */
+  activationId: string | null;
+  status: string;
+  capturedCents: number;
+  refundedCents: number;
+};
+
+/** What the active slot of a car holds, and what it shall. */
+export type CarHolds = { vin: string; hash: string; wantedHash: string | null; codes: readonly string[] };
+
+/** What a car processed, in its order. */
+export type CarCommit = { vin: string; version: number; result: "applied" | "failed" };
+
+export type Evidence = {
+  asked: readonly Asked[];
+  shown: readonly Shown[];
+  intents: readonly GatewayIntent[];
+  cars: readonly CarHolds[];
+  commits: readonly CarCommit[];
+  /** A number that only a forger gives out; whoever shows one above it believed him. */
+  forgedOffset: number;
+  /** Versions and sequence numbers the platform believes of each car. */
+  believed: readonly { vin: string; version: number; seq: number }[];
+  /** Activations that are not final and that nothing works on. */
+  stuck: readonly string[];
+  /** Transactions of the platform's ledger whose postings do not sum to zero. */
+  unbalanced: readonly string[];
+};

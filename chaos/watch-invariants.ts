@@ -1,0 +1,52 @@
+import { setTimeout as delay } from "node:timers/promises";
+import * as z from "zod";
+
+export type InvariantWatch = {
+  /** The longest a promise to a paying customer was seen broken, business ms; 0 when it never was. */
+  worstMs(): number;
+  /** How often it was looked. */
+  samples(): number;
+  stop(): Promise<void>;
+};
+
+const sampleEveryMs = 500;
+
+const answerSchema = z.looseObject({
+  graceMs: z.int(),
+  offenders: z.array(z.looseObject({ invariant: z.string(), ageMs: z.int() })),
+});
+
+/** Asks the platform itself (`GET /api/invariants`), as its operators would; while it is down nobody answers. */
+export function watchInvariants(baseUrl: () => string, token: string): InvariantWatch {
+  let worstMs = 0;
+  let samples = 0;
+  const stopping = new AbortController();
+
+  async function sample(): Promise<void> {
+    const response = await fetch(`${baseUrl()}/api/invariants`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(5_000)]),
+    });
+    const { graceMs, offenders } = answerSchema.parse(await response.json());
+    samples += 1;
+    // A service without money counts from the end of its grace, money without service from the first moment.
+    for (const { invariant, ageMs } of offenders)
+      worstMs = Math.max(worstMs, invariant === "serviceWithoutMoney" ? ageMs - graceMs : ageMs);
+  }
+
+  async function keepLooking(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await sample().catch(() => undefined); // nobody answers while the platform is down
+      await delay(sampleEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  }
+  const looking = keepLooking();
+  return {
+    worstMs: () => worstMs,
+    samples: () => samples,
+    async stop() {
+      stopping.abort();
+      await looking;
+    },
+  };
+}
