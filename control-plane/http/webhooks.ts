@@ -1,6 +1,8 @@
 import type { FastifyReply } from "fastify";
+import { sql } from "kysely";
 import * as z from "zod";
 import type { Db, Transaction } from "../store/database.ts";
+import { gather } from "../store/gather.ts";
 import { accessTable } from "./access-table.ts";
 import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
@@ -19,9 +21,16 @@ export type WebhookRoute<Event extends { type: string }> = {
   summary: string;
   verify: VerifyWebhook;
   schema: z.ZodType<Event>;
-  /** A refusal undoes everything and is answered with its status (409 for a rule), so the sender tries again. */
-  handle(tx: Transaction, event: Event): Promise<{ kind: "done" } | Refusal>;
-};
+} & (
+  | {
+      /** A refusal undoes everything and is answered with its status (409 for a rule), so the sender tries again. */
+      handle(tx: Transaction, event: Event): Promise<{ kind: "done" } | Refusal>;
+    }
+  | {
+      /** For a sender of many: those that come together share a transaction. A refused one must have changed nothing. */
+      handleMany(tx: Transaction, events: readonly Event[]): Promise<readonly ({ kind: "done" } | Refusal)[]>;
+    }
+);
 
 const answerSchema = z.object({ received: z.literal(true), duplicate: z.boolean() });
 
@@ -32,6 +41,17 @@ export function addWebhook<Event extends { type: string }>(
 ): void {
   if (accessTable[`POST ${route.url}`]?.kind !== "public")
     throw new Error(`no public row for "POST ${route.url}" in http/access-table.ts`);
+  const { db } = routing;
+  const receive =
+    "handleMany" in route
+      ? gather((received: readonly Received<Event>[]) =>
+          db
+            .transaction()
+            .execute((tx) =>
+              receiveMany(tx, route.source, received, (events) => route.handleMany(tx, events)),
+            ),
+        )
+      : (received: Received<Event>) => handleOnce(db, route, received.id, received.event);
   routing.server.register(async (scope) => {
     scope.removeContentTypeParser("application/json");
     scope.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
@@ -64,7 +84,7 @@ export function addWebhook<Event extends { type: string }>(
           request.log.warn({ source: route.source, id: verified.id }, "a signed webhook is not understood");
           return sendProblem(reply, describeInvalid(parsed.error));
         }
-        const outcome = await handleOnce(routing.db, route, verified.id, parsed.data);
+        const outcome = await receive({ id: verified.id, event: parsed.data });
         if (outcome.kind === "refused") {
           request.log.info(
             { source: route.source, id: verified.id, type: parsed.data.type, detail: outcome.detail },
@@ -78,11 +98,43 @@ export function addWebhook<Event extends { type: string }>(
   });
 }
 
+type Received<Event> = { id: string; event: Event };
+
+/** Each message once: a second delivery waits for the first, which is in another round or stands before it in this one. */
+async function receiveMany<Event extends { type: string }>(
+  tx: Transaction,
+  source: string,
+  received: readonly Received<Event>[],
+  handleMany: (events: readonly Event[]) => Promise<readonly ({ kind: "done" } | Refusal)[]>,
+): Promise<Outcome[]> {
+  const { rows } = await sql<{ id: string }>`
+    insert into received_webhooks (source, id, type)
+    select ${source}, id, type
+    from unnest(${received.map(({ id }) => id)}::text[], ${received.map(({ event }) => event.type)}::text[]) as given (id, type)
+    on conflict (source, id) do nothing returning id`.execute(tx);
+  const isNew = new Set(rows.map(({ id }) => id));
+  const first = received.filter(({ id }) => isNew.delete(id));
+  const handled = await handleMany(first.map(({ event }) => event));
+  const outcomes = new Map(first.map((one, index) => [one, handled[index]]));
+  // What was refused has not been received: the sender tries again.
+  const refused = first.filter((one) => outcomes.get(one)?.kind === "refused").map(({ id }) => id);
+  if (refused.length > 0)
+    await tx
+      .deleteFrom("received_webhooks")
+      .where("source", "=", source)
+      .where("id", "in", refused)
+      .execute();
+  return received.map((one) => outcomes.get(one) ?? { kind: "duplicate" });
+}
+
 type Outcome = { kind: "done" } | { kind: "duplicate" } | Refusal;
 
 async function handleOnce<Event extends { type: string }>(
   db: Db,
-  route: WebhookRoute<Event>,
+  route: {
+    source: string;
+    handle(tx: Transaction, event: Event): Promise<{ kind: "done" } | Refusal>;
+  },
   id: string,
   event: Event,
 ): Promise<Outcome> {

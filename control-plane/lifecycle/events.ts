@@ -24,6 +24,8 @@ export type ActivationMoved = {
   actor: Actor;
   /** As recorded with the step: the attempt's number, the reason of a failure. */
   detail: NonNullable<Step["detail"]>;
+  /** When the money was held or presumed; `null` before. */
+  queuedAt: Date | null;
 };
 
 /** What a message is about; the notification engine looks up the rest. */
@@ -107,22 +109,53 @@ export type DomainEvents = {
 
 export type DomainEventName = keyof DomainEvents;
 
-export type EventHandler<Name extends DomainEventName> = (
-  tx: Transaction,
-  event: DomainEvents[Name],
-) => Promise<void>;
+export type EventHandler<Name extends DomainEventName> = {
+  (tx: Transaction, event: DomainEvents[Name]): Promise<void>;
+  /** Takes many of one kind at once, where each by itself would cost as many statements. */
+  many?: ((tx: Transaction, events: readonly DomainEvents[Name][]) => Promise<void>) | undefined;
+};
+
+/** A handler that takes many at once, and one as many of one. */
+export function handleMany<Name extends DomainEventName>(
+  many: (tx: Transaction, events: readonly DomainEvents[Name][]) => Promise<void>,
+): EventHandler<Name> {
+  return Object.assign((tx: Transaction, event: DomainEvents[Name]) => many(tx, [event]), { many });
+}
 
 export type EventHandlers = { readonly [Name in DomainEventName]: readonly EventHandler<Name>[] };
 
-export type Publish = <Name extends DomainEventName>(
+export type Publish = {
+  <Name extends DomainEventName>(tx: Transaction, name: Name, event: DomainEvents[Name]): Promise<void>;
+  many?: PublishMany;
+};
+
+export type PublishMany = <Name extends DomainEventName>(
   tx: Transaction,
   name: Name,
-  event: DomainEvents[Name],
+  events: readonly DomainEvents[Name][],
 ) => Promise<void>;
 
 /** Calls the handlers one after another, in the table's order. `handlers` is read at each call. */
-export function createPublish(handlers: () => EventHandlers): Publish {
-  return async (tx, name, event) => {
+export function createPublish(handlers: () => EventHandlers): Publish & { many: PublishMany } {
+  const one: Publish = async (tx, name, event) => {
     for (const handle of handlers()[name]) await handle(tx, event);
   };
+  const many: PublishMany = async (tx, name, events) => {
+    if (events.length === 0) return;
+    for (const handle of handlers()[name])
+      if (handle.many !== undefined) await handle.many(tx, events);
+      else for (const event of events) await handle(tx, event);
+  };
+  return Object.assign(one, { many });
+}
+
+/** Says many things of one kind; who takes them one by one gets them so. */
+export async function publishMany<Name extends DomainEventName>(
+  { publish }: { publish: Publish },
+  tx: Transaction,
+  name: Name,
+  events: readonly DomainEvents[Name][],
+): Promise<void> {
+  if (publish.many !== undefined) return publish.many(tx, name, events);
+  for (const event of events) await publish(tx, name, event);
 }

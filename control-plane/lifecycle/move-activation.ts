@@ -51,7 +51,7 @@ export async function moveActivation(
 ): Promise<Moved<ActivationState> | Refused> {
   const row = await tx
     .selectFrom("activations")
-    .select(["state", "vehicle_id"])
+    .select(["state", "vehicle_id", "queued_at"])
     .where("id", "=", move.activationId)
     .forUpdate()
     .executeTakeFirstOrThrow(() => new Error(`no activation ${move.activationId}`));
@@ -93,6 +93,7 @@ export async function moveActivation(
     to: decision.to,
     actor: move.actor,
     detail: move.detail ?? {},
+    queuedAt: row.queued_at,
   });
   return decision;
 }

@@ -8,7 +8,7 @@ import type { Actor } from "./actor.ts";
 import type { Context } from "./context.ts";
 import { recordStep, type Step } from "./record-step.ts";
 
-type VehicleRow = {
+export type VehicleRow = {
   id: string;
   state: string;
   reservation_paid: boolean;
@@ -161,7 +161,10 @@ export function parseVehicleState(text: string): VehicleState | "start" | "end" 
   return text;
 }
 
-function factsOf(row: VehicleRow & VehiclePatch, move: Pick<VehicleMove, "linkCodeProved">): VehicleFacts {
+export function factsOf(
+  row: VehicleRow & VehiclePatch,
+  move: Pick<VehicleMove, "linkCodeProved">,
+): VehicleFacts {
   return {
     reservationPaid: row.reservation_paid,
     factoryOrderPlaced: row.factory_order_placed,

@@ -31,23 +31,31 @@ function isStepAutomatic({ actor, automation }: Step): boolean {
 
 /** Writes down an executed step in the transaction that executes it. */
 export async function recordStep(tx: Transaction, step: Step): Promise<void> {
-  await tx
-    .insertInto("steps")
-    .values({
-      expediente_id: step.expedienteId ?? null,
-      vehicle_id: step.vehicleId ?? null,
-      activation_id: step.activationId ?? null,
-      event: step.event,
-      from_state: step.from ?? null,
-      to_state: step.to ?? null,
-      arrow: step.arrow ?? null,
-      automation_row: step.automation,
-      automatic: isStepAutomatic(step),
-      actor_kind: step.actor.kind,
-      actor_id: actorId(step.actor),
-      detail: JSON.stringify(step.detail ?? {}),
-      at: step.at,
-    })
-    .execute();
-  await sql`select pg_notify(${stepsChannel}, '')`.execute(tx);
+  await recordSteps(tx, [step]);
+}
+
+/** The same for many, in one statement; they are numbered in the order given. */
+export async function recordSteps(tx: Transaction, steps: readonly Step[]): Promise<void> {
+  if (steps.length === 0) return;
+  const column = <Value>(read: (step: Step) => Value): Value[] => steps.map(read);
+  await sql`
+    with written as (
+      insert into steps (expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row,
+                         automatic, actor_kind, actor_id, detail, at)
+      select * from unnest(
+        ${column(({ expedienteId }) => expedienteId ?? null)}::uuid[],
+        ${column(({ vehicleId }) => vehicleId ?? null)}::uuid[],
+        ${column(({ activationId }) => activationId ?? null)}::uuid[],
+        ${column(({ event }) => event)}::text[],
+        ${column(({ from }) => from ?? null)}::text[],
+        ${column(({ to }) => to ?? null)}::text[],
+        ${column(({ arrow }) => arrow ?? null)}::text[],
+        ${column(({ automation }) => automation)}::text[],
+        ${column(isStepAutomatic)}::boolean[],
+        ${column(({ actor }) => actor.kind)}::text[],
+        ${column(({ actor }) => actorId(actor))}::text[],
+        ${column(({ detail }) => JSON.stringify(detail ?? {}))}::jsonb[],
+        ${column(({ at }) => at)}::timestamptz[])
+    )
+    select pg_notify(${stepsChannel}, '')`.execute(tx);
 }

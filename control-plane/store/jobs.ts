@@ -81,13 +81,26 @@ export async function enqueueMany<P>(
   payloads: readonly P[],
   options: Pick<EnqueueOptions, "maxAttempts"> = {},
 ): Promise<void> {
-  const maxAttempts = options.maxAttempts ?? defaultMaxAttempts;
+  await enqueueEach(
+    tx,
+    type,
+    payloads.map((payload) => ({ payload, ...options })),
+  );
+}
+
+/** The same, each with options of its own. */
+export async function enqueueEach<P>(
+  tx: Transaction,
+  type: JobType<P> & { queue: "quick" },
+  jobs: readonly (EnqueueOptions & { payload: P })[],
+): Promise<void> {
   await enqueueQuick(
     tx,
-    payloads.map((payload) => ({
+    jobs.map(({ payload, maxAttempts = defaultMaxAttempts, ...options }) => ({
       kind: type.name,
       payload: JSON.stringify(type.payload.parse(payload)),
       maxAttempts,
+      ...options,
     })),
   );
 }

@@ -28,8 +28,11 @@ const leaseSeconds = 120;
 const lockClass = 0x63616174;
 
 /** Under a key at most one waits; enqueuing it again puts it off. */
-export async function enqueueQuick(tx: Transaction, jobs: readonly QuickJob[]): Promise<void> {
-  if (jobs.length === 0) return;
+export async function enqueueQuick(tx: Transaction, all: readonly QuickJob[]): Promise<void> {
+  if (all.length === 0) return;
+  // The last of one key: a statement cannot put off what it has only just enqueued.
+  const last = new Map(all.map((job) => [job.key, job]));
+  const jobs = all.filter((job) => job.key === undefined || last.get(job.key) === job);
   await sql`
     with enqueued as (
       insert into quick_jobs (kind, payload, max_attempts, key, due_at)

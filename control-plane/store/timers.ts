@@ -1,4 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { sql } from "kysely";
 import type { Logger } from "pino";
 import type { Db, Transaction } from "./database.ts";
 import { passFailpoint } from "./failpoints.ts";
@@ -10,15 +11,37 @@ export type TimerHandler = { kind: string; due(tx: Transaction, subjectId: strin
 
 /** Sets or moves the deadline of (kind, subject). */
 export async function setTimer(tx: Transaction, kind: string, subjectId: string, dueAt: Date): Promise<void> {
-  await tx
-    .insertInto("timers")
-    .values({ kind, subject_id: subjectId, due_at: dueAt })
-    .onConflict((conflict) => conflict.columns(["kind", "subject_id"]).doUpdateSet({ due_at: dueAt }))
-    .execute();
+  await setTimers(tx, kind, [{ subjectId, dueAt }]);
+}
+
+/** The same for many subjects; each stands there once. */
+export async function setTimers(
+  tx: Transaction,
+  kind: string,
+  due: readonly { subjectId: string; dueAt: Date }[],
+): Promise<void> {
+  if (due.length === 0) return;
+  await sql`
+    insert into timers (kind, subject_id, due_at)
+    select ${kind}, subject_id, due_at
+    from unnest(${due.map(({ subjectId }) => subjectId)}::uuid[], ${due.map(({ dueAt }) => dueAt)}::timestamptz[])
+      as next (subject_id, due_at)
+    on conflict (kind, subject_id) do update set due_at = excluded.due_at`.execute(tx);
 }
 
 export async function clearTimer(tx: Transaction, kind: string, subjectId: string): Promise<void> {
-  await tx.deleteFrom("timers").where("kind", "=", kind).where("subject_id", "=", subjectId).execute();
+  await clearTimers(tx, kind, [subjectId]);
+}
+
+export async function clearTimers(
+  tx: Transaction,
+  kind: string,
+  subjectIds: readonly string[],
+): Promise<void> {
+  if (subjectIds.length === 0) return;
+  await sql`delete from timers where kind = ${kind} and subject_id = any(${[...subjectIds]}::uuid[])`.execute(
+    tx,
+  );
 }
 
 export type Timers = {

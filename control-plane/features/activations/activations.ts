@@ -2,32 +2,30 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
 import {
   type ActivationMove,
   moveActivation,
   parseActivationState,
 } from "../../lifecycle/move-activation.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
 import { recordStep } from "../../lifecycle/record-step.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
-import { planHoldWindows } from "../../rules/hold-windows.ts";
 import { isFinal } from "../../rules/interpreter.ts";
-import { decideMaintenanceGate } from "../../rules/maintenance-gate.ts";
 import { decideRetry } from "../../rules/retry-policy.ts";
 import type { Transaction } from "../../store/database.ts";
 import { clearTimer, setTimer } from "../../store/timers.ts";
+import { confirmApplied } from "./confirm-applied.ts";
 import { type LoadedActivation, loadActivation } from "./load-facts.ts";
+import { passGates } from "./pass-gates.ts";
 import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
+import { queuePaid } from "./queue-paid.ts";
 import { activationRoutes } from "./routes.ts";
-import { startNextChange } from "./start-next-change.ts";
+import { startNextChange, startNextChanges } from "./start-next-change.ts";
 import { type UncertainPayments, uncertainPayments } from "./uncertain-payments.ts";
 
 /** Business-time deadlines of an activation. */
 export const retryTimer = "activationRetry";
 export const giveUpTimer = "activationGiveUp";
-
-const secondsADay = 86_400;
 
 export type Cancelled = { kind: "cancelled" };
 
@@ -128,64 +126,8 @@ export function createActivations(
     ...uncertainPayments(context, ports, { giveUp: giveUpTimer, retry: retryTimer }),
     addRoutes: (routing) => activationRoutes(context, cancel, routing),
 
-    async onMaintenanceChecked(tx, { activationId, status }) {
-      const loaded = await loadActivation(tx, activationId);
-      // A job runs at least once; a second answer about a decided check changes nothing.
-      if (loaded.state !== "MaintenanceCheck") return;
-      const verdict = decideMaintenanceGate(
-        { dependsOnMaintenance: loaded.facts.serviceDependsOnMaintenance },
-        status,
-      );
-      const denied = verdict.event === "maintenanceOverdue" || verdict.event === "maintenanceUnavailable";
-      await move(tx, loaded, {
-        event: verdict.event,
-        actor: system,
-        set: {
-          maintenance_status: verdict.event === "maintenanceNotRequired" ? "notRequired" : status,
-          maintenance_checked_at: context.clock.now(),
-          ...(denied ? { end_reason: verdict.event } : {}),
-        },
-        detail: { maintenance: status, reason: verdict.reason },
-      });
-      if (denied) return;
-      await context.publish(tx, "servicePaymentRequested", {
-        activationId,
-        customerId: loaded.customerId,
-        amountCents: loaded.priceCents,
-        currency: loaded.currency,
-        paymentMethod: loaded.paymentMethod,
-      });
-    },
-
-    async onPaymentAuthorised(tx, { activationId, captureBefore }) {
-      const loaded = await loadActivation(tx, activationId);
-      if (loaded.state !== "PaymentInitiated") {
-        // The customer cancelled while the bank was being asked: what it held is let go.
-        if (isOver(loaded)) await context.publish(tx, "serviceVoidRequested", { activationId });
-        return;
-      }
-      const entitlementId = await entitlements.want(tx, {
-        vehicleId: loaded.vehicleId,
-        source: "service",
-        code: loaded.service.code,
-        configuration: loaded.service.configuration,
-        durationSeconds: loaded.durationDays * secondsADay,
-      });
-      await move(tx, loaded, {
-        event: "paymentAuthorised",
-        actor: { kind: "partner", id: "paymentGateway" },
-        set: {
-          entitlement_id: entitlementId,
-          payment_confirmed: true,
-          capture_before: captureBefore,
-          queued_at: context.clock.now(),
-        },
-        detail: { captureBefore: captureBefore.toISOString() },
-      });
-      const { giveUpAtMs } = planHoldWindows(captureBefore.getTime());
-      await setTimer(tx, giveUpTimer, activationId, new Date(giveUpAtMs));
-      await startNextChange(context, ports, tx, loaded.vehicleId);
-    },
+    onMaintenanceChecked: handleMany((tx, checks) => passGates(context, tx, checks)),
+    onPaymentAuthorised: handleMany((tx, holds) => queuePaid(context, ports, tx, holds, giveUpTimer)),
 
     async onPaymentDeclined(tx, { activationId, reason }) {
       const loaded = await loadActivation(tx, activationId);
@@ -224,30 +166,15 @@ export function createActivations(
       await context.publish(tx, "notificationDue", { row: "NX2", subject: { activationId, vehicleId } });
     },
 
-    async onChangePossible(tx, { vehicleId }) {
-      await startNextChange(context, ports, tx, vehicleId);
-    },
-
-    async onAttemptApplied(tx, { activationId, vehicleId, version, appliedAt }) {
-      const loaded = await loadActivation(tx, activationId);
-      if (loaded.state !== "OTAAttempt" || loaded.entitlementId === null) return;
-      await entitlements.prove(tx, loaded.entitlementId, appliedAt);
-      await clearTimer(tx, giveUpTimer, activationId);
-      const actor = { kind: "vehicle", id: vehicleId } as const;
-      await move(tx, loaded, {
-        event: "activationConfirmed",
-        actor,
-        detail: { version, attempt: loaded.facts.attemptsUsed, appliedAt: appliedAt.toISOString() },
-      });
-      const changed = await moveVehicle(context, tx, {
-        vehicleId,
-        event: "servicesChanged",
-        actor,
-        detail: { service: loaded.service.code, change: "activated" },
-      });
-      if (changed.kind === "refused") context.logger.warn({ vehicleId, rule: changed.rule }, changed.message);
-      await context.publish(tx, "serviceCaptureRequested", { activationId });
-    },
+    onChangePossible: handleMany((tx, possible) =>
+      startNextChanges(
+        context,
+        ports,
+        tx,
+        possible.map(({ vehicleId }) => vehicleId),
+      ),
+    ),
+    onAttemptApplied: handleMany((tx, applied) => confirmApplied(context, ports, tx, applied, giveUpTimer)),
 
     async onAttemptFailed(tx, { activationId, reason, failureClass }) {
       const loaded = await loadActivation(tx, activationId);

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { activationRetryPolicy, countAttemptsAllowed } from "../../rules/retry-policy.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
@@ -19,16 +20,29 @@ export type LoadedActivation = {
   captureBefore: Date | null;
   /** Set while the payment is presumed: when it must be known. */
   presumedUntil: Date | null;
+  queuedAt: Date | null;
   facts: ActivationFacts;
 };
 
 /** Locks the activation and reads its facts as they are now. */
 export async function loadActivation(tx: Transaction, activationId: string): Promise<LoadedActivation> {
-  const row = await tx
+  const [loaded] = await loadActivations(tx, [activationId]);
+  if (loaded === undefined) throw new Error(`no activation ${activationId}`);
+  return loaded;
+}
+
+/** The same for many, locked in the order of their ids and given in that order. */
+export async function loadActivations(
+  tx: Transaction,
+  activationIds: readonly string[],
+): Promise<LoadedActivation[]> {
+  if (activationIds.length === 0) return [];
+  const rows = await tx
     .selectFrom("activations as activation")
     .innerJoin("catalog_services as service", "service.id", "activation.service_id")
     .innerJoin("vehicles as vehicle", "vehicle.id", "activation.vehicle_id")
-    .where("activation.id", "=", activationId)
+    .where(sql<boolean>`activation.id = any(${[...activationIds]}::uuid[])`)
+    .orderBy("activation.id")
     .forUpdate("activation")
     .select([
       "activation.id",
@@ -46,6 +60,7 @@ export async function loadActivation(tx: Transaction, activationId: string): Pro
       "activation.payment_confirmed",
       "activation.attempts_used",
       "activation.attempts_allowed",
+      "activation.queued_at",
       "service.id as service_id",
       "service.code",
       "service.name",
@@ -55,8 +70,8 @@ export async function loadActivation(tx: Transaction, activationId: string): Pro
       "vehicle.app_linked_at",
       "vehicle.owner_customer_id",
     ])
-    .executeTakeFirstOrThrow(() => new Error(`no activation ${activationId}`));
-  return {
+    .execute();
+  return rows.map((row) => ({
     id: row.id,
     vehicleId: row.vehicle_id,
     customerId: row.customer_id,
@@ -69,6 +84,7 @@ export async function loadActivation(tx: Transaction, activationId: string): Pro
     paymentMethod: row.payment_method,
     captureBefore: row.capture_before,
     presumedUntil: row.presumed_until,
+    queuedAt: row.queued_at,
     facts: {
       vehicleOperational: row.vehicle_state === "Operational",
       appLinked: row.app_linked_at !== null,
@@ -79,7 +95,7 @@ export async function loadActivation(tx: Transaction, activationId: string): Pro
       attemptsUsed: row.attempts_used,
       attemptsAllowed: row.attempts_allowed,
     },
-  };
+  }));
 }
 
 /** The facts before there is an activation: what "select a service" is judged by. */

@@ -1,6 +1,7 @@
+import { sql } from "kysely";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveActivation } from "../../lifecycle/move-activation.ts";
+import { moveActivations } from "../../lifecycle/move-activations.ts";
 import {
   type HoldWindows,
   mayStillApply,
@@ -8,7 +9,7 @@ import {
   planPresumedWindows,
 } from "../../rules/hold-windows.ts";
 import type { Transaction } from "../../store/database.ts";
-import { type LoadedActivation, loadActivation } from "./load-facts.ts";
+import { type LoadedActivation, loadActivations } from "./load-facts.ts";
 import type { ManifestEngine } from "./ports.ts";
 
 /**
@@ -21,49 +22,76 @@ export async function startNextChange(
   tx: Transaction,
   vehicleId: string,
 ): Promise<void> {
-  if ((await ports.manifests.mayCarry(tx, vehicleId)) === "waiting") return;
+  await startNextChanges(context, ports, tx, [vehicleId]);
+}
+
+/** The same for many cars, whose locks it takes first. */
+export async function startNextChanges(
+  context: Context,
+  ports: { manifests: ManifestEngine },
+  tx: Transaction,
+  vehicleIds: readonly string[],
+): Promise<void> {
+  const free = await ports.manifests.listFree(tx, vehicleIds);
+  if (free.length === 0) return;
   const now = context.clock.now();
   const next = await tx
     .selectFrom("activations")
-    .select(["id", "state"])
-    .where("vehicle_id", "=", vehicleId)
-    .where((where) =>
-      where.or([
-        where("state", "=", "OTAQueue"),
-        where.and([where("state", "=", "RetryQueue"), where("retry_at", "<=", now)]),
-      ]),
-    )
+    .distinctOn("vehicle_id")
+    .select("id")
+    .where(sql<boolean>`vehicle_id = any(${free}::uuid[])`)
+    .where("state", "in", ["OTAQueue", "RetryQueue"])
+    .where((where) => where.or([where("state", "=", "OTAQueue"), where("retry_at", "<=", now)]))
+    .orderBy("vehicle_id")
     .orderBy("queued_at")
-    .limit(1)
-    .executeTakeFirst();
-  if (next === undefined) return;
-  const loaded = await loadActivation(tx, next.id);
-  const windows = windowsOf(loaded);
-  if (loaded.entitlementId === null || windows === null)
-    throw new Error(`activation ${next.id} waits without a hold`);
-  // Too late for the car to commit it in time: the deadline that gives it up is near and will do so.
-  if (!mayStillApply(windows, now.getTime())) return;
-  const attempt = loaded.facts.attemptsUsed + 1;
-  const started = await moveActivation(context, tx, {
-    activationId: loaded.id,
-    event: loaded.state === "RetryQueue" ? "retryStarted" : "attemptStarted",
-    actor: system,
-    facts: loaded.facts,
-    set: { attempts_used: attempt, retry_at: null },
-    detail: { attempt },
+    .execute();
+  const loaded = await loadActivations(
+    tx,
+    next.map(({ id }) => id),
+  );
+  const attempts = loaded.flatMap((activation) => {
+    const windows = windowsOf(activation);
+    const { entitlementId, facts } = activation;
+    if (entitlementId === null || windows === null)
+      throw new Error(`activation ${activation.id} waits without a hold`);
+    // Too late for the car to commit it in time: the deadline that gives it up is near and will do so.
+    if (!mayStillApply(windows, now.getTime())) return [];
+    return [{ activation, entitlementId, windows, attempt: facts.attemptsUsed + 1 }];
   });
-  if (started.kind === "refused") {
-    // The car was resold or left service while it waited: the deadline of its hold ends it.
-    context.logger.warn({ activationId: loaded.id, rule: started.rule }, started.message);
-    return;
-  }
-  await ports.manifests.carry(tx, {
-    vehicleId,
-    activationId: loaded.id,
-    attempt,
-    entitlementId: loaded.entitlementId,
-    applyBefore: new Date(windows.applyBeforeMs),
+  const started = await moveActivations(
+    context,
+    tx,
+    attempts.map(({ activation, attempt }) => ({
+      activation,
+      moves: [
+        {
+          event: activation.state === "RetryQueue" ? ("retryStarted" as const) : ("attemptStarted" as const),
+          actor: system,
+          facts: activation.facts,
+          set: { attempts_used: attempt, retry_at: null },
+          detail: { attempt },
+        },
+      ],
+    })),
+  );
+  const changes = attempts.flatMap(({ activation, entitlementId, windows, attempt }, index) => {
+    const refused = started[index]?.refused ?? null;
+    if (refused !== null) {
+      // The car was resold or left service while it waited: the deadline of its hold ends it.
+      context.logger.warn({ activationId: activation.id, rule: refused.rule }, refused.message);
+      return [];
+    }
+    return [
+      {
+        vehicleId: activation.vehicleId,
+        activationId: activation.id,
+        attempt,
+        entitlementId,
+        applyBefore: new Date(windows.applyBeforeMs),
+      },
+    ];
   });
+  await ports.manifests.carryMany(tx, changes);
 }
 
 function windowsOf({ captureBefore, presumedUntil }: LoadedActivation): HoldWindows | null {

@@ -1,11 +1,11 @@
 import type { ManifestEntry } from "@caas/contract/manifest.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
-import { newId } from "../../store/ids.ts";
-import { setTimer, type TimerHandler } from "../../store/timers.ts";
+import type { TimerHandler } from "../../store/timers.ts";
 import { type EntitlementsOfMany, entitlementsOfMany } from "./entitlements-of-many.ts";
 import { grantPlan } from "./grant-plan.ts";
 import { toEntry, withoutReplaced } from "./manifest-entry.ts";
+import { type ServicesOfMany, servicesOfMany } from "./services-of-many.ts";
 import type { UnprovedChange, Wanted } from "./wanted.ts";
 
 // An entitlement is what a car may hold and for how long: wanted → proved → ending → ended. It outlives the
@@ -19,8 +19,6 @@ export type Entitlements = {
   grantPlan(tx: Transaction, vehicleId: string): Promise<number>;
   /** What the car must hold: everything proved, plus the unproved change that is under way, if any. */
   listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
-  /** The car has proved it: the term begins where the car says it did. */
-  prove(tx: Transaction, entitlementId: string, appliedAt: Date): Promise<void>;
   provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
   /** Taken back while it runs: the next manifest leaves it out, and it ends when the car no longer holds it. */
   withdraw(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
@@ -28,7 +26,8 @@ export type Entitlements = {
   abandon(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
   /** The car holds no trace of what was ending. */
   finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
-} & EntitlementsOfMany & {
+} & EntitlementsOfMany &
+  ServicesOfMany & {
     timers: readonly TimerHandler[];
   };
 
@@ -38,6 +37,7 @@ export function createEntitlements(
   withdraw: (tx: Transaction, vehicleId: string) => Promise<void>,
 ): Entitlements {
   const ofMany = entitlementsOfMany(context);
+  const ofServices = servicesOfMany(context, entitlementTimer);
 
   async function end(tx: Transaction, id: string, reason: string): Promise<void> {
     await tx
@@ -68,38 +68,10 @@ export function createEntitlements(
     if (row !== undefined) await withdraw(tx, row.vehicle_id);
   }
 
-  async function markProved(
-    tx: Transaction,
-    row: { id: string; duration_seconds: number | null },
-    appliedAt: Date,
-  ): Promise<void> {
-    const validUntil =
-      row.duration_seconds === null ? null : new Date(appliedAt.getTime() + row.duration_seconds * 1_000);
-    await tx
-      .updateTable("entitlements")
-      .set({ state: "proved", proved_at: context.clock.now(), valid_until: validUntil })
-      .where("id", "=", row.id)
-      .where("state", "=", "wanted")
-      .execute();
-    if (validUntil !== null) await setTimer(tx, entitlementTimer, row.id, validUntil);
-  }
-
   return {
     async want(tx, wanted) {
-      const id = newId();
-      await tx
-        .insertInto("entitlements")
-        .values({
-          id,
-          vehicle_id: wanted.vehicleId,
-          source: wanted.source,
-          code: wanted.code,
-          configuration: JSON.stringify(wanted.configuration),
-          duration_seconds: wanted.durationSeconds,
-          state: "wanted",
-          created_at: context.clock.now(),
-        })
-        .execute();
+      const [id] = await ofServices.wantMany(tx, [wanted]);
+      if (id === undefined) throw new Error("an entitlement just wanted has no id");
       return id;
     },
 
@@ -125,15 +97,6 @@ export function createEntitlements(
       return withoutReplaced(held).map((row) => toEntry(row, unproved));
     },
 
-    async prove(tx, entitlementId, appliedAt) {
-      const row = await tx
-        .selectFrom("entitlements")
-        .select(["id", "duration_seconds"])
-        .where("id", "=", entitlementId)
-        .executeTakeFirstOrThrow();
-      await markProved(tx, row, appliedAt);
-    },
-
     // Nothing of a plan has a term, so there is nothing to begin where the car says it did.
     provePlan: (tx, vehicleId) => ofMany.provePlans(tx, [vehicleId]),
 
@@ -153,6 +116,7 @@ export function createEntitlements(
     },
 
     ...ofMany,
+    ...ofServices,
 
     timers: [
       {

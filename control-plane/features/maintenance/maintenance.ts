@@ -1,15 +1,18 @@
+import { sql } from "kysely";
 import * as z from "zod";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type DomainEvents, type EventHandler, publishMany } from "../../lifecycle/events.ts";
 import type { Vss } from "../../partners/vss.ts";
+import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
-import { enqueue, handleJob, jobType } from "../../store/jobs.ts";
+import { gather } from "../../store/gather.ts";
+import { enqueue, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
 import { askTimed, type Observe } from "./ask-timed.ts";
 import { registerPlan } from "./register-plan.ts";
 import { maintenanceRoutes } from "./routes.ts";
 
-const checkMaintenanceJob = jobType(
+const checkMaintenanceJob = quickJobType(
   "checkMaintenance",
   z.object({ activationId: z.uuid(), vehicleId: z.uuid() }),
 );
@@ -28,21 +31,21 @@ export function createMaintenance(
   options: { observe?: Observe } = {},
 ): Maintenance {
   const ask = askTimed(context.realClock, partners.vss, options.observe);
+  // Questions go out one by one, and slow ones keep nobody waiting; what is read and written for them goes together.
+  const readVin = gather((vehicleIds: readonly string[]) => readVins(context.db, vehicleIds));
+  const record = gather(async (checks: readonly DomainEvents["maintenanceChecked"][]) => {
+    await context.db.transaction().execute((tx) => publishMany(context, tx, "maintenanceChecked", checks));
+    return checks.map(() => undefined);
+  });
   return {
     addRoutes: (routing) => maintenanceRoutes(context, ask, routing),
     jobs: [
       handleJob(checkMaintenanceJob, async ({ activationId, vehicleId }) => {
-        const { vin } = await context.db
-          .selectFrom("vehicles")
-          .select("vin")
-          .where("id", "=", vehicleId)
-          .executeTakeFirstOrThrow(() => new Error(`no vehicle ${vehicleId}`));
+        const vin = await readVin(vehicleId);
         // Fail-safe (FA11): silence is an answer too, so the customer is never left waiting for a retry.
         const { status } = vin === null ? { status: "unknown" as const } : await ask(vin);
         passFailpoint("maintenance-answered-before-recorded");
-        await context.db
-          .transaction()
-          .execute((tx) => context.publish(tx, "maintenanceChecked", { activationId, status }));
+        await record({ activationId, status });
       }),
       handleJob(registerMaintenancePlanJob, ({ vehicleId }) =>
         registerPlan(context, partners.vss, vehicleId),
@@ -54,4 +57,18 @@ export function createMaintenance(
       if (to === "Delivered") await enqueue(tx, registerMaintenancePlanJob, { vehicleId });
     },
   };
+}
+
+async function readVins(db: Db, vehicleIds: readonly string[]): Promise<(string | null)[]> {
+  const rows = await db
+    .selectFrom("vehicles")
+    .select(["id", "vin"])
+    .where(sql<boolean>`id = any(${[...vehicleIds]}::uuid[])`)
+    .execute();
+  const byId = new Map(rows.map(({ id, vin }) => [id, vin]));
+  return vehicleIds.map((id) => {
+    const vin = byId.get(id);
+    if (vin === undefined) throw new Error(`no vehicle ${id}`);
+    return vin;
+  });
 }

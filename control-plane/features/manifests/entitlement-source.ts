@@ -10,6 +10,11 @@ export type RollOutStep = { code: string; configuration: { readonly [key: string
 
 export type EntitlementSource = {
   listEntries(tx: Transaction, vehicleId: string, unproved: UnprovedChange | null): Promise<ManifestEntry[]>;
+  /** What each car must hold with its one unproved service, by vehicle. */
+  listEntriesWith(
+    tx: Transaction,
+    changes: readonly { vehicleId: string; entitlementId: string; applyBefore: Date }[],
+  ): Promise<Map<string, ManifestEntry[]>>;
   provePlan(tx: Transaction, vehicleId: string, appliedAt: Date): Promise<void>;
   finishEnding(tx: Transaction, vehicleId: string): Promise<number>;
   /** One more thing for the life of each car, replacing what it holds under the same code. */

@@ -3,6 +3,7 @@ import { stepsChannel } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
 import { dispatchChannel } from "./change-manifest.ts";
+import { judgePaid, type Paid, takePaid } from "./ingest-paid.ts";
 import { type Engine, type Ingested, ingestReport, type Received } from "./ingest-report.ts";
 import type { LinkRow } from "./link-row.ts";
 import { keepPlanProofs } from "./plan-proofs.ts";
@@ -25,13 +26,18 @@ export async function ingestReports(
   const timesSpoken = new Map<string, number>();
   for (const { vin } of received) timesSpoken.set(vin, (timesSpoken.get(vin) ?? 0) + 1);
   const plain: Plain[] = [];
+  const paid: Paid[] = [];
   const answers = new Map<Received, Ingested>();
   const single: Received[] = [];
   for (const one of received) {
     const link = links.get(one.vin);
     // A car that spoke twice in one batch is taken in its own order, one report after the other.
     const is = link !== undefined && timesSpoken.get(one.vin) === 1 ? judgePlain(link, one) : null;
-    if (link === undefined || is === null) single.push(one);
+    const proof = link !== undefined && timesSpoken.get(one.vin) === 1 ? judgePaid(link, one) : null;
+    if (proof !== null) {
+      paid.push(proof);
+      answers.set(one, { kind: "taken", proved: true, failed: null, converged: true });
+    } else if (link === undefined || is === null) single.push(one);
     else {
       plain.push({ link, received: one, is });
       answers.set(one, {
@@ -43,6 +49,7 @@ export async function ingestReports(
     }
   }
   if (plain.length > 0) await takePlain(engine, tx, plain);
+  await takePaid(engine, tx, paid);
   for (const one of single) answers.set(one, await ingestReport(engine, tx, one));
   return received.map((one) => answers.get(one) ?? { kind: "unknownCar" });
 }

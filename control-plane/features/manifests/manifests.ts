@@ -1,6 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { setTimer, type TimerHandler } from "../../store/timers.ts";
+import { carryServices, listFree, lockCars, type ServiceChange } from "./carry-services.ts";
 import { forgetDispatch, writeVersion } from "./change-manifest.ts";
 import { type ChangedMany, changeMany } from "./change-many.ts";
 import { type Due, resendAfterMs, takeDue } from "./due-dispatches.ts";
@@ -13,24 +14,18 @@ import { forgetPresences, recordPresences, type SaidPresence } from "./record-pr
 
 export type Carried =
   | { kind: "carried"; version: number }
-  /** The change waits: another is unproved, the car is not known to be online, or has no identity yet. */
-  | { kind: "waiting"; reason: "changeUnderWay" | "offline" | "notEnrolled" };
-
-export type ServiceChange = {
-  vehicleId: string;
-  activationId: string;
-  attempt: number;
-  entitlementId: string;
-  applyBefore: Date;
-};
+  /** The change waits: another is unproved, or the car has no identity yet. */
+  | { kind: "waiting"; reason: "changeUnderWay" | "notEnrolled" };
 
 export type Manifests = {
-  /** Puts one service into the car's next version, as the one unproved change. */
-  carry(tx: Transaction, change: ServiceChange): Promise<Carried>;
+  /** Puts one service into the next version of each car, as its one unproved change. All of them are free. */
+  carryMany(tx: Transaction, changes: readonly ServiceChange[]): Promise<void>;
   /** Takes the car's lock: for who is about to decide something that a report may be deciding too. */
   lock(tx: Transaction, vehicleId: string): Promise<void>;
-  /** Whether `carry` would put a change into a version now; takes the link row's lock. */
-  mayCarry(tx: Transaction, vehicleId: string): Promise<Carried["kind"]>;
+  /** The same for many, in the order that everybody takes them in. */
+  lockMany(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
+  /** Those whose next version could carry a change now; takes the cars' locks. */
+  listFree(tx: Transaction, vehicleIds: readonly string[]): Promise<string[]>;
   carryPlan(tx: Transaction, vehicleId: string): Promise<Carried>;
   /** Takes an activation's entry out of the manifest, whether it is under way or already applied. */
   release(tx: Transaction, vehicleId: string, activationId: string): Promise<void>;
@@ -79,14 +74,6 @@ export function createManifests(
     await writeVersion(context, tx, link, await entitlements().listEntries(tx, link.vehicle_id, null), null);
   }
 
-  async function mayCarry(link: LinkRow | undefined): Promise<Carried | null> {
-    if (link === undefined || link.proof_public_key === null)
-      return { kind: "waiting", reason: "notEnrolled" };
-    if (link.unproved_version !== null) return { kind: "waiting", reason: "changeUnderWay" };
-    if (link.presence !== "online") return { kind: "waiting", reason: "offline" };
-    return null;
-  }
-
   async function carryPlan(tx: Transaction, vehicleId: string): Promise<Carried> {
     const link = await lockLink(tx, vehicleId);
     if (link === undefined) return { kind: "waiting", reason: "notEnrolled" };
@@ -121,33 +108,13 @@ export function createManifests(
       await lockLink(tx, vehicleId);
     },
 
-    async mayCarry(tx, vehicleId) {
-      return (await mayCarry(await lockLink(tx, vehicleId)))?.kind ?? "carried";
+    async lockMany(tx, vehicleIds) {
+      await lockCars(tx, vehicleIds);
     },
 
-    async carry(tx, change) {
-      const link = await lockLink(tx, change.vehicleId);
-      const waiting = await mayCarry(link);
-      if (link === undefined || waiting !== null)
-        return waiting ?? { kind: "waiting", reason: "notEnrolled" };
-      const entries = await entitlements().listEntries(tx, change.vehicleId, {
-        kind: "service",
-        entitlementId: change.entitlementId,
-        applyBefore: change.applyBefore,
-      });
-      const version = await writeVersion(context, tx, link, entries, { activationId: change.activationId });
-      await tx
-        .insertInto("attempts")
-        .values({
-          activation_id: change.activationId,
-          attempt: change.attempt,
-          vehicle_id: change.vehicleId,
-          version,
-          started_at: context.clock.now(),
-        })
-        .execute();
-      return { kind: "carried", version };
-    },
+    listFree,
+
+    carryMany: (tx, changes) => carryServices(context, entitlements(), tx, changes),
 
     async release(tx, vehicleId, activationId) {
       const link = await lockLink(tx, vehicleId);

@@ -1,12 +1,13 @@
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
 import type { Mail } from "../../partners/mail.ts";
 import { handleJob } from "../../store/jobs.ts";
 import { announceTask } from "./announce-task.ts";
 import { type CredentialsMail, createCredentialsMail } from "./credentials-mail.ts";
 import { sendMailJob } from "./jobs.ts";
-import { routeNotification } from "./route-notification.ts";
+import { createOutbox } from "./outbox.ts";
+import { routeNotifications } from "./route-notification.ts";
 import { sendMail } from "./send-mail.ts";
 import { loadTemplates } from "./templates.ts";
 
@@ -34,13 +35,14 @@ export function createNotifications(
   options: NotificationOptions,
 ): Notifications {
   const templates = loadTemplates();
+  const outbox = createOutbox(context);
   return {
     jobs: [
       handleJob(sendMailJob, ({ notificationId }, attempt) =>
-        sendMail(context, partners.mail, templates, notificationId, attempt),
+        sendMail(outbox, partners.mail, templates, notificationId, attempt),
       ),
     ],
-    onNotificationDue: (tx, due) => routeNotification(context, tx, templates, options, due),
+    onNotificationDue: handleMany((tx, due) => routeNotifications(context, tx, templates, options, due)),
     onFinalPaymentDeclined: (tx, { expedienteId, paymentId }) =>
       context.publish(tx, "notificationDue", { row: "NX1", subject: { expedienteId, paymentId } }),
     onTaskNeeded: (tx, needed) => announceTask(context, tx, templates, needed),

@@ -77,11 +77,18 @@ function createEngine(options: { outputEscape?: "escape" }): Liquid {
 /** Integer cents: `{{ payment.amountCents | money: payment.currency }}` → "€29,900.00". */
 function formatMoney(cents: unknown, currency: unknown): string {
   if (typeof cents !== "number" || typeof currency !== "string") return "";
-  return new Intl.NumberFormat("en-IE", { style: "currency", currency }).format(cents / 100);
+  const format =
+    moneyFormats.get(currency) ?? new Intl.NumberFormat("en-IE", { style: "currency", currency });
+  moneyFormats.set(currency, format);
+  return format.format(cents / 100);
 }
+
+/** Making one costs more than rendering a message. */
+const moneyFormats = new Map<string, Intl.NumberFormat>();
+const dayFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" });
 
 /** A date or an ISO text: "2 March 2026". */
 function formatDay(date: unknown): string {
   if (!(date instanceof Date) && typeof date !== "string") return "";
-  return new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" }).format(new Date(date));
+  return dayFormat.format(new Date(date));
 }

@@ -2,9 +2,9 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
-import { type Payment, readPayment } from "./payment-row.ts";
+import type { PaymentDesk } from "./payment-desk.ts";
+import type { Payment } from "./payment-row.ts";
 import { isUnanswered, presumePayment } from "./presume-payment.ts";
-import { recordOutcome } from "./record-outcome.ts";
 
 /**
  * Asks the gateway for the money of a pending payment, or for its hold, and records what it says. Runs at least
@@ -16,12 +16,13 @@ import { recordOutcome } from "./record-outcome.ts";
  */
 export async function chargePayment(
   context: Context,
+  desk: PaymentDesk,
   gateway: PaymentGateway,
   limits: PresumptionLimits,
   paymentId: string,
   attempt: number,
 ): Promise<void> {
-  const payment = await readPayment(context.db, paymentId);
+  const payment = await desk.read(paymentId);
   if (payment.status !== "pending") return;
   passFailpoint("hold-not-yet-asked");
   let outcome: GatewayPayment;
@@ -36,7 +37,7 @@ export async function chargePayment(
     return;
   }
   passFailpoint("hold-made-before-recorded");
-  await context.db.transaction().execute((tx) => recordOutcome(context, tx, paymentId, outcome));
+  await desk.record(paymentId, outcome);
 }
 
 async function askGateway(
@@ -105,12 +106,12 @@ const statusesToAskAbout: readonly Payment["status"][] = [
 
 /** Asks the gateway how a payment stands, after its webhook said that something happened. */
 export async function reconcilePayment(
-  context: Context,
+  desk: PaymentDesk,
   gateway: PaymentGateway,
   asked: { paymentId: string; gatewayPaymentId: string },
 ): Promise<void> {
-  const payment = await readPayment(context.db, asked.paymentId);
+  const payment = await desk.read(asked.paymentId);
   if (!statusesToAskAbout.includes(payment.status)) return;
   const outcome = await gateway.retrieve(asked.gatewayPaymentId);
-  await context.db.transaction().execute((tx) => recordOutcome(context, tx, asked.paymentId, outcome));
+  await desk.record(asked.paymentId, outcome);
 }

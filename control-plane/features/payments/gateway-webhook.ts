@@ -1,8 +1,9 @@
+import { sql } from "kysely";
 import * as z from "zod";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
-import { enqueue } from "../../store/jobs.ts";
+import { enqueueEach } from "../../store/jobs.ts";
 import { type Payment, reconcilePaymentJob } from "./payment-row.ts";
 
 // The gateway's webhook is a doorbell: it says that something happened to a payment, and the gateway itself is asked
@@ -27,31 +28,39 @@ export type GatewayEvent = z.infer<typeof gatewayEventSchema>;
 /** Our own answer is usually on its way already; only a payment still open after this long is asked about. Real time. */
 const graceMs = 2_000;
 
-export async function handleGatewayEvent(
+/** Takes in many messages; what each of them came to stands in the same order. A refused one has changed nothing. */
+export async function handleGatewayEvents(
   context: Context,
   tx: Transaction,
-  event: GatewayEvent,
-): Promise<{ kind: "done" } | Refusal> {
-  const { id: gatewayPaymentId, metadata } = event.data.object;
-  const reference = z.uuid().safeParse(metadata.reference);
-  const payment = reference.success ? await findPayment(tx, reference.data) : undefined;
-  if (payment === undefined) return refuse("notFound", "no payment of ours has this reference");
-  if (event.type === "charge.refunded") {
-    // We refund nothing ourselves yet: somebody did in the gateway's own screens.
-    context.logger.warn({ payment: payment.id }, "a charge was refunded at the gateway");
-    return { kind: "done" };
-  }
-  if (isWorthAsking(payment.status, event.type))
-    await enqueue(
-      tx,
-      reconcilePaymentJob,
-      { paymentId: payment.id, gatewayPaymentId },
-      {
+  events: readonly GatewayEvent[],
+): Promise<({ kind: "done" } | Refusal)[]> {
+  const references = events.map(({ data }) => {
+    const reference = z.uuid().safeParse(data.object.metadata.reference);
+    return reference.success ? reference.data : null;
+  });
+  const payments = await findPayments(
+    tx,
+    references.filter((reference) => reference !== null),
+  );
+  const runAt = new Date(context.realClock.now().getTime() + graceMs);
+  const questions: { payload: { paymentId: string; gatewayPaymentId: string }; key: string; runAt: Date }[] =
+    [];
+  const answers = events.map((event, index): { kind: "done" } | Refusal => {
+    const payment = payments.get(references[index] ?? "");
+    if (payment === undefined) return refuse("notFound", "no payment of ours has this reference");
+    if (event.type === "charge.refunded")
+      // We refund nothing ourselves yet: somebody did in the gateway's own screens.
+      context.logger.warn({ payment: payment.id }, "a charge was refunded at the gateway");
+    else if (isWorthAsking(payment.status, event.type))
+      questions.push({
+        payload: { paymentId: payment.id, gatewayPaymentId: event.data.object.id },
         key: `reconcilePayment:${payment.id}`,
-        runAt: new Date(context.realClock.now().getTime() + graceMs),
-      },
-    );
-  return { kind: "done" };
+        runAt,
+      });
+    return { kind: "done" };
+  });
+  await enqueueEach(tx, reconcilePaymentJob, questions);
+  return answers;
 }
 
 /** Whether the message can mean something that we do not know yet. */
@@ -74,6 +83,13 @@ function isWorthAsking(status: Payment["status"], type: GatewayEvent["type"]): b
   }
 }
 
-async function findPayment(tx: Transaction, id: string): Promise<Pick<Payment, "id" | "status"> | undefined> {
-  return tx.selectFrom("payments").where("id", "=", id).select(["id", "status"]).executeTakeFirst();
+type Found = Pick<Payment, "id" | "status">;
+
+async function findPayments(tx: Transaction, ids: readonly string[]): Promise<Map<string, Found>> {
+  const rows = await tx
+    .selectFrom("payments")
+    .where(sql<boolean>`id = any(${[...ids]}::uuid[])`)
+    .select(["id", "status"])
+    .execute();
+  return new Map(rows.map((row) => [row.id, row]));
 }

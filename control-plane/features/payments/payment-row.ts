@@ -1,13 +1,13 @@
-import type { Selectable } from "kysely";
+import { type Selectable, sql } from "kysely";
 import * as z from "zod";
 import type { Reader, Transaction } from "../../store/database.ts";
-import { jobType } from "../../store/jobs.ts";
+import { jobType, quickJobType } from "../../store/jobs.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Payment = Selectable<Database["payments"]>;
 
-export const chargePaymentJob = jobType("chargePayment", z.object({ paymentId: z.uuid() }));
-export const reconcilePaymentJob = jobType(
+export const chargePaymentJob = quickJobType("chargePayment", z.object({ paymentId: z.uuid() }));
+export const reconcilePaymentJob = quickJobType(
   "reconcilePayment",
   z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
 );
@@ -16,7 +16,7 @@ export const releaseStrayJob = jobType(
   "releaseStray",
   z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
 );
-export const captureHoldJob = jobType("captureHold", z.object({ activationId: z.uuid() }));
+export const captureHoldJob = quickJobType("captureHold", z.object({ activationId: z.uuid() }));
 export const releaseHoldJob = jobType("releaseHold", z.object({ activationId: z.uuid() }));
 
 /** Payments under way or settled: an expediente has at most one of a kind. */
@@ -53,4 +53,43 @@ export async function readPayment(db: Reader, paymentId: string): Promise<Paymen
     .where("id", "=", paymentId)
     .selectAll()
     .executeTakeFirstOrThrow(() => new Error(`no payment ${paymentId}`));
+}
+
+/** Locked in the order of their ids, which is everybody's. */
+export async function lockPayments(tx: Transaction, paymentIds: readonly string[]): Promise<Payment[]> {
+  return tx
+    .selectFrom("payments")
+    .where(sql<boolean>`id = any(${[...paymentIds]}::uuid[])`)
+    .selectAll()
+    .orderBy("id")
+    .forNoKeyUpdate()
+    .execute();
+}
+
+export async function lockPaymentsOfActivations(
+  tx: Transaction,
+  activationIds: readonly string[],
+): Promise<Payment[]> {
+  return tx
+    .selectFrom("payments")
+    .where(sql<boolean>`activation_id = any(${[...activationIds]}::uuid[])`)
+    .selectAll()
+    .orderBy("id")
+    .forNoKeyUpdate()
+    .execute();
+}
+
+/** In the order asked for. */
+export async function readPayments(db: Reader, paymentIds: readonly string[]): Promise<Payment[]> {
+  const rows = await db
+    .selectFrom("payments")
+    .where(sql<boolean>`id = any(${[...paymentIds]}::uuid[])`)
+    .selectAll()
+    .execute();
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return paymentIds.map((id) => {
+    const row = byId.get(id);
+    if (row === undefined) throw new Error(`no payment ${id}`);
+    return row;
+  });
 }

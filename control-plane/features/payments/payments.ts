@@ -1,12 +1,13 @@
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
-import { enqueue, handleJob } from "../../store/jobs.ts";
+import { enqueue, enqueueMany, handleJob } from "../../store/jobs.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
 import { lookUpPresumed } from "./look-up-presumed.ts";
+import { createPaymentDesk } from "./payment-desk.ts";
 import {
   captureHoldJob,
   chargePaymentJob,
@@ -16,9 +17,9 @@ import {
   releaseStrayJob,
 } from "./payment-row.ts";
 import { lookUpTimer } from "./presume-payment.ts";
+import { openServicePayments } from "./record-many.ts";
 import { paymentRoutes } from "./routes.ts";
 import { recordDelivered } from "./sale-payments.ts";
-import { openServicePayment } from "./service-payments.ts";
 import { captureHold, releaseHold, releaseStray } from "./settle-hold.ts";
 
 export type Payments = Capability & {
@@ -37,16 +38,17 @@ export function createPayments(
   partners: { gateway: PaymentGateway; verifyWebhook: VerifyWebhook; presumption: PresumptionLimits },
 ): Payments {
   const { gateway, presumption } = partners;
+  const desk = createPaymentDesk(context);
   return {
     addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
-        chargePayment(context, gateway, presumption, paymentId, attempt),
+        chargePayment(context, desk, gateway, presumption, paymentId, attempt),
       ),
-      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(context, gateway, asked)),
+      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(desk, gateway, asked)),
       handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(context, gateway, paymentId)),
       handleJob(releaseStrayJob, (stray) => releaseStray(context, gateway, stray)),
-      handleJob(captureHoldJob, ({ activationId }) => captureHold(context, gateway, activationId)),
+      handleJob(captureHoldJob, ({ activationId }) => captureHold(desk, gateway, activationId)),
       handleJob(releaseHoldJob, ({ activationId }) => releaseHold(context, gateway, activationId)),
     ],
     timers: [
@@ -59,8 +61,14 @@ export function createPayments(
     async onVehicleMoved(tx, { vehicleId, to }) {
       if (to === "Delivered") await recordDelivered(context, tx, vehicleId);
     },
-    onServicePaymentRequested: (tx, asked) => openServicePayment(context, tx, asked),
-    onServiceCaptureRequested: (tx, { activationId }) => enqueue(tx, captureHoldJob, { activationId }),
+    onServicePaymentRequested: handleMany((tx, asked) => openServicePayments(context, tx, asked)),
+    onServiceCaptureRequested: handleMany((tx, asked) =>
+      enqueueMany(
+        tx,
+        captureHoldJob,
+        asked.map(({ activationId }) => ({ activationId })),
+      ),
+    ),
     onServiceVoidRequested: (tx, { activationId }) => enqueue(tx, releaseHoldJob, { activationId }),
   };
 }

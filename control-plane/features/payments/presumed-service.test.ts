@@ -115,6 +115,15 @@ async function paymentOf(activationId: string) {
 }
 const statusOf = async (activationId: string) => (await paymentOf(activationId)).status;
 
+async function presenceOf({ vehicleId }: TestCar): Promise<string> {
+  const row = await park.platform.db
+    .selectFrom("vehicle_links")
+    .where("vehicle_id", "=", vehicleId)
+    .select("presence")
+    .executeTakeFirstOrThrow();
+  return row.presence;
+}
+
 async function takenAtGateway(activationId: string) {
   const { id } = await paymentOf(activationId);
   const { totals } = (await control("GET", "/_control/charges")) as {
@@ -330,6 +339,7 @@ describe("FA4, FA5, fault 24: a service is delivered although the bank did not a
     const car = await knownCustomersCar();
     // Silent, and nobody knows it yet: the version with the entry is written, and its proof does not come.
     await car.park();
+    await expect.poll(() => presenceOf(car)).toBe("offline");
     await park.platform.db
       .updateTable("vehicle_links")
       .set({ presence: "online" })

@@ -6,7 +6,7 @@ import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Reader } from "../../store/database.ts";
 import { paymentStatuses } from "../../store/schema.ts";
-import { gatewayEventSchema, handleGatewayEvent } from "./gateway-webhook.ts";
+import { gatewayEventSchema, handleGatewayEvents } from "./gateway-webhook.ts";
 import { readPayment } from "./payment-row.ts";
 import { ledgerKinds } from "./postings.ts";
 import { type Requested, requestFinalPayment, requestReservation } from "./request-payment.ts";
@@ -106,7 +106,7 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     summary: "Hear from the payment gateway",
     verify: verifyWebhook,
     schema: gatewayEventSchema,
-    handle: (tx, event) => handleGatewayEvent(context, tx, event),
+    handleMany: (tx, events) => handleGatewayEvents(context, tx, events),
   });
 }
 

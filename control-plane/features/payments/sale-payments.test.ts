@@ -388,8 +388,9 @@ describe("fault 25: the gateway's webhook", () => {
     const messages = sent !== null && typeof sent === "object" && "webhooks" in sent ? sent.webhooks : [];
     const message = Array.isArray(messages) ? messages.find((each) => each.body.includes(paymentId)) : null;
     await platform.gateway("POST", `/_control/webhooks/${message.id}/send-again`);
-    const { rows } = await sql`delete from graphile_worker._private_jobs using graphile_worker._private_tasks
-      where _private_tasks.id = task_id and identifier = 'chargePayment' returning 1`.execute(platform.db);
+    const { rows } = await sql`delete from quick_jobs where kind = 'chargePayment' returning 1`.execute(
+      platform.db,
+    );
     expect(rows).toHaveLength(1);
     expect(await platform.retryJobs()).toBe(0);
     expect((await car.customer.get(`/api/payments/${paymentId}`)).body).toMatchObject({ status: "captured" });

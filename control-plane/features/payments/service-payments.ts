@@ -1,46 +1,11 @@
 import type { Context } from "../../lifecycle/context.ts";
-import type { DomainEvents } from "../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
-import { newId } from "../../store/ids.ts";
 import { enqueue } from "../../store/jobs.ts";
 import { postToLedger } from "./ledger.ts";
-import { chargePaymentJob, type Payment, releaseHoldJob } from "./payment-row.ts";
+import { type Payment, releaseHoldJob } from "./payment-row.ts";
 
 // Hold, prove, capture: a service's price is held first and taken only on the car's proof.
-
-/** Opens the payment of a service. The activation's row is locked by the caller, so only a job touches payments' rows. */
-export async function openServicePayment(
-  context: Context,
-  tx: Transaction,
-  asked: DomainEvents["servicePaymentRequested"],
-): Promise<void> {
-  const paymentId = newId();
-  const inserted = await tx
-    .insertInto("payments")
-    .values({
-      id: paymentId,
-      kind: "service",
-      expediente_id: null,
-      activation_id: asked.activationId,
-      customer_id: asked.customerId,
-      amount_cents: asked.amountCents,
-      currency: asked.currency,
-      method: "card",
-      payment_method: asked.paymentMethod,
-      status: "pending",
-      gateway_payment_id: null,
-      decline_reason: null,
-      capture_before: null,
-      settlement: null,
-      recorded_by: null,
-      created_at: context.clock.now(),
-      settled_at: null,
-    })
-    .onConflict((conflict) => conflict.column("activation_id").doNothing())
-    .executeTakeFirst();
-  if (inserted.numInsertedOrUpdatedRows === 1n) await enqueue(tx, chargePaymentJob, { paymentId });
-}
 
 export async function recordHold(
   context: Context,

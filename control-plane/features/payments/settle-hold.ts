@@ -1,33 +1,58 @@
+import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
-import { lockPaymentOfActivation, type Payment } from "./payment-row.ts";
+import type { PaymentDesk } from "./payment-desk.ts";
+import { lockPaymentOfActivation, lockPaymentsOfActivations, type Payment } from "./payment-row.ts";
 import { recordOutcome } from "./record-outcome.ts";
 import { reportUnpaidService } from "./service-payments.ts";
 
 // The end of a hold. Whether it is taken or let go is decided once, under the payment's lock, before the gateway
 // is asked: whoever comes second finds the decision and leaves it.
 
-type Hold = { paymentId: string; gatewayPaymentId: string };
+export type Hold = { paymentId: string; gatewayPaymentId: string };
 
 /** Takes the money held for an activation, on the car's proof. @throws PartnerUnavailable: try again */
 export async function captureHold(
-  context: Context,
+  desk: PaymentDesk,
   gateway: PaymentGateway,
   activationId: string,
 ): Promise<void> {
-  const hold = await context.db.transaction().execute((tx) => decideCapture(context, tx, activationId));
+  const hold = await desk.decideCapture(activationId);
   if (hold === null) return;
   passFailpoint("capture-decided-before-asked");
   const outcome = await gateway.capture(hold.gatewayPaymentId, hold.paymentId);
   passFailpoint("capture-made-before-recorded");
-  await context.db.transaction().execute((tx) => recordOutcome(context, tx, hold.paymentId, outcome));
+  await desk.record(hold.paymentId, outcome);
 }
 
-async function decideCapture(context: Context, tx: Transaction, activationId: string): Promise<Hold | null> {
-  const payment = await lockPaymentOfActivation(tx, activationId);
-  if (payment === undefined) throw new Error(`activation ${activationId} has no payment to capture`);
+/** Of each activation, in the order asked for: what is to be taken now, `null` where nothing is. */
+export async function decideCaptures(
+  context: Context,
+  tx: Transaction,
+  activationIds: readonly string[],
+): Promise<(Hold | null)[]> {
+  const payments = await lockPaymentsOfActivations(tx, activationIds);
+  const byActivation = new Map(payments.map((payment) => [payment.activation_id, payment]));
+  const isPlain = ({ status, settlement }: Payment) => status === "authorised" && settlement !== "void";
+  const first = payments.filter((payment) => isPlain(payment) && payment.settlement === null);
+  if (first.length > 0)
+    await tx
+      .updateTable("payments")
+      .set({ settlement: "capture" })
+      .where(sql<boolean>`id = any(${first.map(({ id }) => id)}::uuid[])`)
+      .execute();
+  const holds: (Hold | null)[] = [];
+  for (const activationId of activationIds) {
+    const payment = byActivation.get(activationId);
+    if (payment === undefined) throw new Error(`activation ${activationId} has no payment to capture`);
+    holds.push(isPlain(payment) ? toHold(payment) : await decideCapture(context, tx, payment));
+  }
+  return holds;
+}
+
+async function decideCapture(context: Context, tx: Transaction, payment: Payment): Promise<Hold | null> {
   if (payment.status === "captured") return null;
   if (payment.settlement === "void") {
     context.logger.error({ payment: payment.id }, "a capture came after the hold was let go");
