@@ -1,5 +1,7 @@
 import { availableParallelism } from "node:os";
 import { type Profile, profiles } from "./behaviour/profile.ts";
+import { findKnee, type Knee, type KneeOptions } from "./knee/find-knee.ts";
+import { explainLimit } from "./knee/objective.ts";
 import { makeReport } from "./report/make-report.ts";
 import type { RunReport } from "./report/run-report.ts";
 import { planProcesses, readCapacity } from "./run/capacity.ts";
@@ -91,11 +93,47 @@ export async function simulate(options: SimulateOptions): Promise<RunReport> {
   }
 }
 
-function plan({ processes }: SimulateOptions, vehicles: number, isLoopback: boolean) {
+function plan({ processes }: Pick<SimulateOptions, "processes">, vehicles: number, isLoopback: boolean) {
   const cores = availableParallelism();
   return planProcesses({ vehicles, asked: processes, cores, isLoopback }, readCapacity());
 }
 
 function isLoopback({ brokerUrl }: World): boolean {
   return brokerUrl !== null && new URL(brokerUrl).hostname.startsWith("127.");
+}
+
+export type SeekOptions = Pick<
+  SimulateOptions,
+  "profile" | "seed" | "processes" | "tls" | "provideWorld" | "folder" | "signal" | "say"
+> &
+  Pick<KneeOptions, "objective" | "load" | "from" | "levelMs" | "onLevel"> & { vehicles: number };
+
+/** Begins a world and raises the load in it. @returns what was found, and why it was not more */
+export async function seekKnee(options: SeekOptions): Promise<Knee & { gaveWay: string | null }> {
+  const { vehicles } = options;
+  const planned = plan(options, vehicles, true);
+  if (planned.kind === "impossible") throw new CannotSimulate(planned.why);
+  const { processes } = planned;
+  const world = await options.provideWorld({
+    vehicles,
+    seed: options.seed,
+    tls: options.tls,
+    timeScale: 1,
+    withOwners: options.load === "purchases",
+    folder: options.folder,
+    signal: options.signal,
+    say: options.say,
+  });
+  try {
+    if (options.load === "bulk" && world.changeCars === null)
+      throw new CannotSimulate("a change of many cars needs a platform of our own: take --load purchases");
+    if (options.load === "purchases" && (world.restUrl === null || world.owners.length === 0))
+      throw new CannotSimulate("customers need --rest and --owners");
+    const knee = await findKnee({ ...options, world, profile: options.profile.content, processes });
+    const { broken } = knee;
+    const gaveWay = broken === null ? null : explainLimit(broken, availableParallelism(), processes);
+    return { ...knee, gaveWay };
+  } finally {
+    await world.stop();
+  }
 }

@@ -8,7 +8,7 @@ export function printReport(report: RunReport): string[] {
   return [
     "",
     `${report.scenario.name}: ${report.scenario.describes}`,
-    `${numbers.vehicles.toLocaleString("en")} cars (${report.profile.name}: ${report.profile.describes}) in ${report.processes} processes, ${report.seconds} s`,
+    `${numbers.vehicles.toLocaleString("en")} cars (${report.profile.name}: ${report.profile.describes}) in ${processesOf(report)}, ${report.seconds} s`,
     "",
     row("connected", `${numbers.connected} at the end; ${numbers.connectsPerSecond} connects a second`),
     row("connecting took", quantiles(report.connecting.quantiles)),
@@ -69,6 +69,10 @@ export function printReport(report: RunReport): string[] {
   ];
 }
 
+export function processesOf({ processes }: Pick<RunReport, "processes">): string {
+  return processes === 1 ? "one process" : `${processes} processes`;
+}
+
 function customerLines({ customers, sales }: RunReport): string[] {
   const lines: string[] = [];
   if (customers !== null && customers.arrived > 0)
@@ -107,7 +111,7 @@ export function duration(ms: number | null): string {
   if (ms === null) return "–";
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
-  return ms < 60_000 ? `${(ms / 1_000).toFixed(2)} s` : `${(ms / 60_000).toFixed(1)} min`;
+  return ms < 60_000 ? `${Number((ms / 1_000).toPrecision(3))} s` : `${(ms / 60_000).toFixed(1)} min`;
 }
 
 function quantiles({ p50Ms, p95Ms, p99Ms }: RunReport["latency"]["quantiles"]): string {

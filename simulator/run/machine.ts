@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, release, totalmem, type } from "node:os";
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from "node:os";
 import type { RunReport } from "../report/run-report.ts";
 
 /** What the numbers of a run must be read with. */
@@ -9,5 +9,7 @@ export function describeMachine(): RunReport["machine"] {
     memoryGb: Math.round(totalmem() / 1024 ** 3),
     system: `${type()} ${release()}`,
     node: process.version,
+    /** Of the last minute, the run's own included: well above the cores, latencies are other people's too. */
+    load: Math.round((loadavg()[0] ?? 0) * 100) / 100,
   };
 }

@@ -4,31 +4,31 @@ export type CarOutcome = { result: string; atMs: number };
 /** The cars' outcomes, as they come from the hosts, given to whoever waits for them. */
 export type Outcomes = {
   heard(vin: string, version: number, outcome: CarOutcome): void;
-  /** Calls `take` once, now if the outcome has come already. A newer expectation of the same car replaces it. */
+  /** Calls `take` once, now if the outcome has come already. */
   expect(vin: string, version: number, take: (outcome: CarOutcome) => void): void;
   /** Calls `wake` at every outcome of this car, until told otherwise. */
   watch(vin: string, wake: () => void): () => void;
 };
 
 export function createOutcomes(): Outcomes {
-  /** A car has one change under way, so its newest outcome is the only one somebody can have missed. */
+  /** A car has one change under way, so its newest outcome is the only one that can come before it is expected. */
   const newest = new Map<string, CarOutcome & { version: number }>();
-  const expected = new Map<string, { version: number; take: (outcome: CarOutcome) => void }>();
+  const expected = new Map<string, (outcome: CarOutcome) => void>();
   const watchers = new Map<string, Set<() => void>>();
+  const keyOf = (vin: string, version: number) => `${vin} ${version}`;
   return {
     heard(vin, version, outcome) {
       newest.set(vin, { version, ...outcome });
-      const waiting = expected.get(vin);
-      if (waiting?.version === version) {
-        expected.delete(vin);
-        waiting.take(outcome);
-      }
+      const key = keyOf(vin, version);
+      const take = expected.get(key);
+      expected.delete(key);
+      take?.(outcome);
       for (const wake of [...(watchers.get(vin) ?? [])]) wake();
     },
     expect(vin, version, take) {
       const known = newest.get(vin);
       if (known?.version === version) take(known);
-      else expected.set(vin, { version, take });
+      else expected.set(keyOf(vin, version), take);
     },
     watch(vin, wake) {
       const all = watchers.get(vin) ?? new Set();

@@ -123,6 +123,7 @@ export async function run(options: RunOptions): Promise<Finished> {
       keeper.lost(host);
       trouble(why);
     });
+    series.tick(0, 0);
     const ticking = setInterval(
       () => series.tick((nowMs() - startedMs) / 1000, keeper.now.connected),
       secondMs,
@@ -145,7 +146,7 @@ export async function run(options: RunOptions): Promise<Finished> {
     };
     try {
       enter("connecting", scenario.ramp);
-      const connectsPerSecond = await comeUp(hosts, options, running, trouble);
+      const connectsPerSecond = await comeUp(hosts, { rampMs: scenario.ramp, signal }, running, trouble);
       isComingUp = false;
       const connectedAfterRamp = keeper.now.connected;
       keeper.takeLag();
@@ -221,14 +222,14 @@ function createStage(
 }
 
 /** Wakes every car; resolves when all are connected, or patience ends. @returns connects a second */
-async function comeUp(
+export async function comeUp(
   hosts: CarHosts,
-  { scenario, signal }: RunOptions,
+  { rampMs, signal }: { rampMs: number; signal: AbortSignal },
   { situation, vehicles, startedMs }: Pick<Running, "situation" | "vehicles" | "startedMs">,
   trouble: (sentence: string) => void,
 ): Promise<number> {
-  const deadline = startedMs + scenario.ramp + connectPatienceMs;
-  const woken = hosts.wake([...hosts.cars.keys()], scenario.ramp).catch((error: unknown) => {
+  const deadline = startedMs + rampMs + connectPatienceMs;
+  const woken = hosts.wake([...hosts.cars.keys()], rampMs).catch((error: unknown) => {
     trouble(`cars did not come up: ${error instanceof Error ? error.message : String(error)}`);
   });
   let isWoken = false;

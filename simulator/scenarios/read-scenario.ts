@@ -55,7 +55,10 @@ export function parseScenario(text: string, path: string): Scenario {
   const mistakes = parsed.error.issues.flatMap(unfold);
   throw new BadScenario(
     mistakes
-      .map(({ path: place, message }) => at(offsetOf(document, place), place.join(".") || "file", message))
+      .map(({ path: place, message }) => {
+        const words = place.length > 0 && !document.hasIn(place) ? "is missing" : message;
+        return at(offsetOf(document, place), place.join(".") || "file", words);
+      })
       .join("\n"),
   );
 }

@@ -1,0 +1,209 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Profile } from "../behaviour/profile.ts";
+import { openShop } from "../customers/shop.ts";
+import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { createLedger, type Ledger } from "../measure/ledger.ts";
+import { changeInBulk } from "../run/bulk-change.ts";
+import { type CarHosts, startCarHosts } from "../run/car-hosts.ts";
+import { createOutcomes, type Outcomes } from "../run/outcomes.ts";
+import { nowMs } from "../run/pace.ts";
+import { comeUp } from "../run/run.ts";
+import { keepSituation, type SituationKeeper } from "../run/situation.ts";
+import type { World } from "../run/world.ts";
+import { explainBroken, type LevelResult, type Objective } from "./objective.ts";
+
+export type KneeOptions = {
+  world: World;
+  profile: Profile;
+  objective: Objective;
+  load: "bulk" | "purchases";
+  /** The first load, a second. */
+  from: number;
+  /** How long each load lasts. */
+  levelMs: number;
+  processes: number;
+  seed: number;
+  folder: string;
+  signal: AbortSignal;
+  /** Hears each load's result, and why it was too much or `null`. */
+  onLevel: (level: LevelResult, broken: string | null) => void;
+  say: (line: string) => void;
+};
+
+export type Knee = {
+  levels: readonly LevelResult[];
+  /** The highest load that held; `null` when not even the first did. */
+  capacity: LevelResult | null;
+  /** The lowest that did not; `null` when none was found. */
+  broken: LevelResult | null;
+};
+
+/** Between two loads: what was under way ends, and nothing of one is counted to the next. */
+const restMs = 1_000;
+/** What does not end in this time after a load did not end in time. */
+const settleMs = 10_000;
+const wavesPerSecond = 20;
+/** After doubling until it breaks, so often the space between is halved. */
+const refinements = 3;
+const mostDoublings = 16;
+
+/** Raises the load until the objective breaks, and then closes in on where. */
+export async function findKnee(options: KneeOptions): Promise<Knee> {
+  const { world, signal } = options;
+  const hosts = await startCarHosts({
+    folder: options.folder,
+    processes: options.processes,
+    cars: world.cars,
+    packages: world.packages,
+    seed: options.seed,
+    profile: options.profile,
+    brokerUrl: world.brokerUrl,
+    businessTime: world.businessTime,
+  });
+  try {
+    const keeper = keepSituation();
+    const outcomes = createOutcomes();
+    hosts.on("news", (news, host) => {
+      keeper.hear(news, host);
+      for (const { vin, version, atMs, result } of news.outcomes)
+        outcomes.heard(vin, version, { atMs, result });
+    });
+    const running = { situation: keeper.now, vehicles: hosts.cars.size, startedMs: nowMs() };
+    await comeUp(hosts, { rampMs: 0, signal }, running, options.say);
+    const around = { hosts, keeper, outcomes };
+    // Connections open, code compiled, plans cached: the first load is not measured.
+    await measureLevel(options.from, 0, options, around);
+    return await search(options, (perSecond, number) => measureLevel(perSecond, number, options, around));
+  } finally {
+    await hosts.stop();
+  }
+}
+
+async function search(
+  { objective, from, signal, onLevel }: KneeOptions,
+  measure: (perSecond: number, number: number) => Promise<LevelResult>,
+): Promise<Knee> {
+  const levels: LevelResult[] = [];
+  /** Whether it held; `null` when there was no more time to know. */
+  async function judge(perSecond: number): Promise<{ level: LevelResult; held: boolean } | null> {
+    const level = await measure(perSecond, levels.length + 1);
+    if (signal.aborted) return null;
+    levels.push(level);
+    const why = explainBroken(objective, level);
+    onLevel(level, why);
+    return { level, held: why === null };
+  }
+  let capacity: LevelResult | null = null;
+  let broken: LevelResult | null = null;
+  for (let perSecond = from, doubling = 0; doubling < mostDoublings && broken === null; doubling += 1) {
+    const judged = await judge(perSecond);
+    if (judged === null) return { levels, capacity, broken };
+    if (judged.held) capacity = judged.level;
+    else broken = judged.level;
+    perSecond *= 2;
+  }
+  for (let step = 0; step < refinements && capacity !== null && broken !== null; step += 1) {
+    const between = (capacity.perSecond + broken.perSecond) / 2;
+    const judged = await judge(between >= 20 ? Math.round(between) : Math.round(between * 10) / 10);
+    if (judged === null) break;
+    if (judged.held) capacity = judged.level;
+    else broken = judged.level;
+  }
+  return { levels, capacity, broken };
+}
+
+type Around = { hosts: CarHosts; keeper: SituationKeeper; outcomes: Outcomes };
+
+async function measureLevel(
+  perSecond: number,
+  number: number,
+  options: KneeOptions,
+  { hosts, keeper, outcomes }: Around,
+): Promise<LevelResult> {
+  const { world, levelMs, signal } = options;
+  const ended: number[] = [];
+  const ledger = createLedger((vin) => hosts.cars.get(vin) ?? "new", {
+    sent: () => undefined,
+    ended({ end }) {
+      if (end !== null) ended.push(end.atMs);
+    },
+    attempted: () => undefined,
+  });
+  const over = new AbortController();
+  const within = AbortSignal.any([signal, over.signal]);
+  keeper.takeLag();
+  const before = world.partTimes?.() ?? null;
+  const startedMs = nowMs();
+  await load(perSecond, number, options, { hosts, outcomes, ledger, within });
+  await delay(Math.max(0, startedMs + levelMs - nowMs()), undefined, { signal }).catch(() => undefined);
+  const seconds = (nowMs() - startedMs) / 1000;
+  const after = world.partTimes?.() ?? null;
+  const generatorLagMs = keeper.takeLag();
+  const inTime = ended.filter((atMs) => atMs <= startedMs + seconds * 1000).length;
+  await ledger.untilSettled(AbortSignal.any([signal, AbortSignal.timeout(settleMs)]));
+  over.abort();
+  await delay(restMs, undefined, { signal }).catch(() => undefined);
+  const { sent, applied, failed } = ledger.totals;
+  const { p50Ms, p95Ms, p99Ms } = ledger.latencies.quantiles();
+  return {
+    perSecond,
+    sent,
+    applied,
+    failed,
+    pending: sent - applied - failed,
+    achievedPerSecond: Math.round((inTime / seconds) * 10) / 10,
+    p50Ms,
+    p95Ms,
+    p99Ms,
+    generatorLagMs: Math.round(generatorLagMs),
+    processors: before === null || after === null ? null : sharesOf(before, after, seconds),
+  };
+}
+
+/** Resolves when the load has been put on; what comes of it is not waited for. */
+async function load(
+  perSecond: number,
+  number: number,
+  { world, load: kind, levelMs, seed }: KneeOptions,
+  around: { hosts: CarHosts; outcomes: Outcomes; ledger: Ledger; within: AbortSignal },
+): Promise<void> {
+  const { hosts, outcomes, ledger, within } = around;
+  const random = seededRandom(deriveSeed(seed, "knee", number));
+  // A platform that takes the load too slowly is not waited for: what it has not taken by then is its answer.
+  const noMore = AbortSignal.any([within, AbortSignal.timeout(levelMs * 1.25)]);
+  const shared = { name: `${perSecond} a second`, random, noMore };
+  if (kind === "purchases" && world.restUrl !== null) {
+    const { restUrl, owners, makeKnown } = world;
+    const shop = openShop({ restUrl, owners, makeKnown, ledger, outcomes, signal: within });
+    return shop.receive({ ...shared, perSecond, forMs: levelMs, thinkMs: 0, badCards: 0 });
+  }
+  if (world.changeCars === null) throw new Error("this platform has no entrance for a change of many cars");
+  const fleet = [...hosts.cars.keys()];
+  const count = Math.max(1, Math.round((perSecond * levelMs) / 1000));
+  // The cars in turn: whoever was changed longest ago is next.
+  const start = Math.floor(random() * fleet.length);
+  return changeInBulk({
+    ...shared,
+    vins: Array.from({ length: count }, (_, index) => fleet[(start + index) % fleet.length] ?? ""),
+    overMs: levelMs,
+    waveSize: Math.max(1, Math.ceil(perSecond / wavesPerSecond)),
+    retries: 0,
+    changeCars: world.changeCars,
+    ledger,
+    outcomes,
+    signal: within,
+  });
+}
+
+function sharesOf(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+  seconds: number,
+): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(after).map(([part, us]) => [
+      part,
+      Math.round(((us - (before[part] ?? 0)) / 1e6 / seconds) * 100) / 100,
+    ]),
+  );
+}
