@@ -27,8 +27,13 @@ export async function changeMany(
   step: RollOutStep,
 ): Promise<ChangedMany> {
   if (vehicleIds.length === 0) return { carried: 0, waiting: [] };
-  const { rows: links } = await sql<{ vehicle_id: string; version: number; is_free: boolean }>`
-    select vehicle_id, greatest(manifest_version, active_version) + 1 as version,
+  const { rows: links } = await sql<{
+    vehicle_id: string;
+    former: number;
+    version: number;
+    is_free: boolean;
+  }>`
+    select vehicle_id, manifest_version as former, greatest(manifest_version, active_version) + 1 as version,
            unproved_version is null and proof_public_key is not null as is_free
     from vehicle_links where vehicle_id = any(${plainArray(vehicleIds)}::uuid[]) order by vin for update`.execute(
     tx,
@@ -43,24 +48,30 @@ export async function changeMany(
   const entriesOf = await entitlements.listEntriesOfMany(tx, freeIds);
   const entries = free.map((link): ManifestEntry[] => entriesOf.get(link.vehicle_id) ?? []);
   const now = context.clock.now();
-  // A former version stays only when it carried a purchase.
+  // A former version stays only when it carried a purchase; the row of another is written over in its place.
   await sql`
     with next as materialized (
-      select * from unnest(${plainArray(freeIds)}::uuid[], ${plainArray(free.map((link) => link.version))}::int[],
+      select * from unnest(${plainArray(freeIds)}::uuid[], ${plainArray(free.map((link) => link.former))}::int[],
+                           ${plainArray(free.map((link) => link.version))}::int[],
                            ${plainArray(entries.map((list) => manifestHash(list)))}::text[],
                            ${entries.map((list) => JSON.stringify(list))}::text[])
-        as next (vehicle_id, version, hash, entries)
+        as next (vehicle_id, former, version, hash, entries)
     ), linked as (
       update vehicle_links as link
       set manifest_version = next.version, manifest_hash = next.hash,
           unproved_version = next.version, unproved_activation_id = null
       from next where link.vehicle_id = next.vehicle_id
+    ), rewritten as (
+      update manifests as manifest
+      set version = next.version, hash = next.hash, entries = next.entries::jsonb, created_at = ${now}
+      from next
+      where manifest.vehicle_id = next.vehicle_id and manifest.version = next.former
+        and manifest.activation_id is null
+      returning manifest.vehicle_id
     ), written as (
       insert into manifests (vehicle_id, version, hash, entries, created_at)
       select vehicle_id, version, hash, entries::jsonb, ${now} from next
-    ), superseded as (
-      delete from manifests as former using next
-      where former.vehicle_id = next.vehicle_id and former.version < next.version and former.activation_id is null
+      where vehicle_id not in (select vehicle_id from rewritten)
     ), rung as (
       insert into manifest_dispatches (vehicle_id, due_at, sends)
       select vehicle_id, ${now}, 0 from next
