@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { processorUsOf } from "./processor-time.ts";
+import { processorUsOf, processorUsOfEnded } from "./processor-time.ts";
 
 /** What the processes below this one are to the platform. */
 export type Part =
@@ -41,6 +41,8 @@ export function readPartTimes(): PartTimes | null {
     const part = pid === process.pid ? "driver" : partOf(pid);
     try {
       times[part] += processorUsOf(pid) ?? 0;
+      // A session of the database ends with its idle connection, and what it cost must not end with it.
+      if (part === "postgres") times.postgres += processorUsOfEnded(pid) ?? 0;
     } catch {
       // Ended between listing and reading.
     }

@@ -14,11 +14,22 @@ function readTicksPerSecond(): number {
  * @throws Error when there is no such process.
  */
 export function processorUsOf(pid: number): number | null {
+  return readTimes(pid)?.ownUs ?? null;
+}
+
+/** The same, of the children that have ended and were waited for, and of theirs. */
+export function processorUsOfEnded(pid: number): number | null {
+  return readTimes(pid)?.endedUs ?? null;
+}
+
+function readTimes(pid: number): { ownUs: number; endedUs: number } | null {
   if (process.platform !== "linux") return null;
   const text = readFileSync(`/proc/${pid}/stat`, "utf8");
   // The program's name stands in parentheses and may hold anything; the fields behind it are numbers.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const userTicks = Number(fields[11]);
-  const kernelTicks = Number(fields[12]);
-  return ((userTicks + kernelTicks) / readTicksPerSecond()) * 1e6;
+  const [userTicks = 0, kernelTicks = 0, endedUserTicks = 0, endedKernelTicks = 0] = fields
+    .slice(11, 15)
+    .map(Number);
+  const toUs = (ticks: number): number => (ticks / readTicksPerSecond()) * 1e6;
+  return { ownUs: toUs(userTicks + kernelTicks), endedUs: toUs(endedUserTicks + endedKernelTicks) };
 }

@@ -1,4 +1,4 @@
-import { type ManifestEntry, manifestEntrySchema } from "@caas/contract/manifest.ts";
+import { isPlainEntry, type ManifestEntry, manifestEntrySchema } from "@caas/contract/manifest.ts";
 import type { UnprovedChange } from "./wanted.ts";
 
 type Row = {
@@ -19,7 +19,7 @@ function termOf(row: Row): ManifestEntry["term"] {
 
 /** How an entitlement reads in a manifest. Only the unproved one carries `applyBefore`. */
 export function toEntry(row: Row, unproved: UnprovedChange | null): ManifestEntry {
-  return manifestEntrySchema.parse({
+  const entry = {
     id: row.id,
     code: row.code,
     configuration: row.configuration,
@@ -27,7 +27,9 @@ export function toEntry(row: Row, unproved: UnprovedChange | null): ManifestEntr
     ...(unproved?.kind === "service" && unproved.entitlementId === row.id
       ? { applyBefore: unproved.applyBefore.toISOString() }
       : {}),
-  });
+  };
+  // The schema judges what is not plainly an entry.
+  return isPlainEntry(entry) ? entry : manifestEntrySchema.parse(entry);
 }
 
 /**
