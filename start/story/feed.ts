@@ -28,7 +28,7 @@ export type Feed = {
   stop(): Promise<void>;
 };
 
-/** Each answer comes at the first step, so this only bounds how long a late one could be missed (see below). */
+/** Each answer comes at the first step. */
 const waitMs = 5_000;
 const patienceMs = 20_000;
 
@@ -43,7 +43,7 @@ export function followSteps(
   const stopping = new AbortController();
   let failure: unknown = null;
 
-  async function ask(after: number, wait: number): Promise<readonly FeedStep[]> {
+  async function ask(after: number, wait: number): Promise<void> {
     const path = `/api/expedientes/${expedienteId}/steps?after=${after}&waitMs=${wait}`;
     const answer = z.object({ steps: z.array(feedStepSchema) });
     const { steps } = await client.get(path, answer, { signal: stopping.signal });
@@ -53,15 +53,11 @@ export function followSteps(
       onStep(step);
     }
     if (fresh.length > 0) for (const wake of [...waiters]) wake();
-    return steps;
   }
 
   async function follow(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const last = Math.max(0, ...taken.keys());
-      const steps = await ask(last, waitMs);
-      // Numbers are drawn before the commit, so a lower one may become visible after a higher one was read.
-      if (steps.length === 0) await ask(0, 0);
+      await ask(Math.max(0, ...taken.keys()), waitMs);
     }
   }
   const following = follow().catch((error: unknown) => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { businessClock, type Clock, formatBusinessTime } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
-import { type Platform, startPlatform } from "../../start/platform.ts";
+import { type Platform, type PlatformOptions, startPlatform } from "../../start/platform.ts";
 import { arrangeTransport, linkApp, payAndRegister } from "../../start/story/bring-it-home.ts";
 import {
   awaitBuilding,
@@ -34,7 +34,8 @@ export type Stage = {
   stop(): Promise<void>;
 };
 
-export async function openStage(): Promise<Stage> {
+/** @param rehearsal kills parts and has them started again */
+export async function openStage(rehearsal?: PlatformOptions["rehearsal"]): Promise<Stage> {
   const dataDir = mkdtempSync(join(tmpdir(), "caas-story-"));
   chmodSync(dataDir, 0o711);
   const startMs = Date.now();
@@ -45,6 +46,7 @@ export async function openStage(): Promise<Stage> {
     ports: "free",
     environment: { ...environmentWithoutOutsiders(), CAAS_BUSINESS_TIME: formatBusinessTime(anchor) },
     durability: "none",
+    ...(rehearsal === undefined ? {} : { rehearsal }),
     onFailure: (reason) => failures.push(reason),
   });
   let cars = 0;
