@@ -84,6 +84,7 @@ export interface Payment {
   /** @nullable */
   declineReason: string | null;
   captureBefore: string | null;
+  refundedCents: number;
   createdAt: string;
   settledAt: string | null;
 }
@@ -586,7 +587,7 @@ export type PayTheRestBody = {
   paymentMethod: string;
 };
 
-export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'paymentPresumed' | 'presumptionEnded' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured';
+export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'paymentPresumed' | 'presumptionEnded' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured' | 'paymentRefunded' | 'depositRefunded' | 'chargedBack' | 'depositChargedBack' | 'chargeBackWon' | 'depositChargeBackWon';
 export type ReadTheLedgerOfAPayment200TransactionsItemPostingsItem = {
   account: string;
   amountCents: number;
@@ -601,6 +602,21 @@ export type ReadTheLedgerOfAPayment200TransactionsItem = {
 
 export type ReadTheLedgerOfAPayment200 = {
   transactions: ReadTheLedgerOfAPayment200TransactionsItem[];
+};
+
+export type GiveMoneyBackBody = {
+  /** @exclusiveMinimum 0 */
+  amountCents: number;
+  /**
+     * @minLength 3
+     * @maxLength 200
+     */
+  reason: string;
+};
+
+export type GiveMoneyBack202 = {
+  refundId: string;
+  payment: Payment;
 };
 
 export type ArrangeTransportBody = {
@@ -1468,6 +1484,48 @@ export const readTheLedgerOfAPayment = async (paymentId: string, options: Call):
     method: 'GET'
 
 
+  }
+);}
+
+
+
+export const getGiveMoneyBackUrl = (paymentId: string,) => {
+
+
+
+
+  return `/api/payments/${encodeURIComponent(String(paymentId))}/refunds`
+}
+
+/**
+ * Of a captured service payment, a part or all of it, never more than is left. When all is given back the service is withdrawn from the car.
+ *
+ * For admin, support.
+ * @summary Give money back
+ */
+export const giveMoneyBack = async (paymentId: string,
+    giveMoneyBackBody: GiveMoneyBackBody, options: Call): Promise<GiveMoneyBack202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<GiveMoneyBack202>(getGiveMoneyBackUrl(paymentId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(giveMoneyBackBody)
   }
 );}
 

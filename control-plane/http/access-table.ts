@@ -66,6 +66,7 @@ export const accessTable: Readonly<Record<string, Access>> = {
   "POST /api/expedientes/:expedienteId/pick-up": { kind: "roles", roles: staffOfSale },
   "GET /api/orders/:orderId": { kind: "roles", roles: { admin: "any", support: "any", sales: "dealership" } },
   "GET /api/payments/:paymentId": { kind: "roles", roles: everyoneRelated },
+  "POST /api/payments/:paymentId/refunds": { kind: "roles", roles: { admin: "any", support: "any" } },
   "GET /api/payments/:paymentId/ledger": {
     kind: "roles",
     roles: { admin: "any", support: "any", sales: "dealership" },

@@ -80,6 +80,23 @@ export type DomainEvents = {
   servicePaymentConfirmed: { activationId: string; paymentId: string; captureBefore: Date };
   /** A presumed payment does not exist, and never will. */
   servicePaymentRefuted: { activationId: string; paymentId: string; reason: string };
+  /** A captured payment was taken back by the customer's bank. */
+  servicePaymentChargedBack: { activationId: string; paymentId: string; amountCents: number; reason: string };
+  /** The bank's last word on a charge-back; `won`: the money is ours again. */
+  serviceChargeBackClosed: {
+    activationId: string;
+    paymentId: string;
+    amountCents: number;
+    status: "won" | "lost";
+  };
+  /** We gave money back; `isWhole`: nothing of the price is left with us. */
+  servicePaymentRefunded: {
+    activationId: string;
+    paymentId: string;
+    amountCents: number;
+    reason: string;
+    isWhole: boolean;
+  };
   servicePaymentDeclined: { activationId: string; paymentId: string; reason: string };
   servicePaymentCaptured: { activationId: string; paymentId: string };
   /** The car has proved the service, and the bank will not pay what it held. */

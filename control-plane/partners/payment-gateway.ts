@@ -27,6 +27,22 @@ export type GatewayPayment =
   /** The request itself is wrong (an unknown payment method): the bank was never asked. */
   | { status: "invalid"; reason: string };
 
+/** Money that the gateway gave back; `reference` is ours where we asked for it. */
+export type GatewayRefund = { gatewayRefundId: string; reference: string | null; amountCents: number };
+
+export type RefundAnswer =
+  | { status: "refunded"; gatewayRefundId: string }
+  /** There is nothing left to give back, or a bank has taken it already. */
+  | { status: "refused"; reason: string };
+
+/** A cardholder's bank takes a payment back. `inquiry`: it only asks, no money has moved. */
+export type GatewayDispute = {
+  gatewayDisputeId: string;
+  amountCents: number;
+  reason: string;
+  status: "inquiry" | "open" | "won" | "lost";
+};
+
 /** Every call throws PartnerUnavailable when the outcome is not known; the same call may then be repeated. */
 export type PaymentGateway = {
   /** Idempotent by `reference` for a day. */
@@ -43,6 +59,11 @@ export type PaymentGateway = {
   capture(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
   /** Lets the hold go. A payment already taken is answered as captured. */
   release(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
+  /** Gives money back; idempotent by `reference` for a day. */
+  refund(refund: { reference: string; gatewayPaymentId: string; amountCents: number }): Promise<RefundAnswer>;
+  listRefunds(gatewayPaymentId: string): Promise<GatewayRefund[]>;
+  /** Every dispute of a payment, as it is now. */
+  listDisputes(gatewayPaymentId: string): Promise<GatewayDispute[]>;
 };
 
 // Longer than any card authorisation usually takes, shorter than a person's patience with a job that retries.
@@ -149,6 +170,46 @@ export function createPaymentGateway(options: {
           { idempotencyKey: `${reference}-release` },
         ),
       ),
+    async refund({ reference, gatewayPaymentId, amountCents }) {
+      try {
+        const refund = await stripe.refunds.create(
+          { payment_intent: gatewayPaymentId, amount: amountCents, metadata: { reference } },
+          { idempotencyKey: `${reference}-refund` },
+        );
+        return { status: "refunded", gatewayRefundId: refund.id };
+      } catch (error) {
+        if (error instanceof Stripe.errors.StripeInvalidRequestError)
+          return { status: "refused", reason: error.code ?? error.message };
+        throw asTransient(error);
+      }
+    },
+    async listRefunds(gatewayPaymentId) {
+      try {
+        const found = await stripe.refunds.list({ payment_intent: gatewayPaymentId, limit: 100 });
+        return found.data
+          .filter(({ status }) => status !== "failed" && status !== "canceled")
+          .map(({ id, amount, metadata }) => ({
+            gatewayRefundId: id,
+            reference: metadata?.reference ?? null,
+            amountCents: amount,
+          }));
+      } catch (error) {
+        throw asTransient(error);
+      }
+    },
+    async listDisputes(gatewayPaymentId) {
+      try {
+        const found = await stripe.disputes.list({ payment_intent: gatewayPaymentId, limit: 100 });
+        return found.data.map(({ id, amount, reason, status }) => ({
+          gatewayDisputeId: id,
+          amountCents: amount,
+          reason,
+          status: describeDispute(status),
+        }));
+      } catch (error) {
+        throw asTransient(error);
+      }
+    },
   };
 }
 
@@ -169,6 +230,21 @@ function describe(intent: Stripe.PaymentIntent): GatewayPayment {
     }
     default:
       throw new PartnerUnavailable("paymentGateway", `payment ${gatewayPaymentId} is ${intent.status}`);
+  }
+}
+
+function describeDispute(status: Stripe.Dispute.Status): GatewayDispute["status"] {
+  switch (status) {
+    case "won":
+      return "won";
+    case "lost":
+      return "lost";
+    case "needs_response":
+    case "under_review":
+      return "open";
+    default:
+      // Warnings, and disputes that were prevented: the money has stayed with us.
+      return "inquiry";
   }
 }
 

@@ -36,6 +36,28 @@ export const addedNotifications = {
     reason:
       "The service was on its way on a payment that was presumed and does not exist: whoever waits for it must hear that it does not come, and that nothing was charged.",
   },
+  NX4: {
+    event: "Service withdrawn after a charge-back",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "high",
+    section: additionSection,
+    reason:
+      "A customer may have asked their bank about a line they did not recognise: they must hear what it was for and that it is switched off.",
+  },
+  NX5: {
+    event: "Payment given back",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "medium",
+    section: additionSection,
+    reason:
+      "A bank shows a refund days later: until then only we can say that it is on its way, and whether the service goes with it.",
+  },
 } as const satisfies Record<string, NotificationRow & { section: string; reason: string }>;
 
 /** Every message there is: the specification's rows and the additions. */

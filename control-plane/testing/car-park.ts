@@ -57,6 +57,8 @@ export type CarPark = {
   link: FleetLink;
   keyRing: KeyRing;
   keysFolder: string;
+  /** Where its REST interface listens. */
+  controlPlaneUrl: string;
   broker: BrokerAddresses;
   /** What a car's password is made of. */
   carSecret: string;
@@ -178,6 +180,9 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
           servicePaymentAwaited: [activations.onPaymentAwaited],
           servicePaymentConfirmed: [activations.onPaymentConfirmed],
           servicePaymentRefuted: [activations.onPaymentRefuted],
+          servicePaymentChargedBack: [activations.onPaymentChargedBack],
+          serviceChargeBackClosed: [activations.onChargeBackClosed],
+          servicePaymentRefunded: [activations.onPaymentRefunded],
           servicePaymentVoided: [activations.onPaymentVoided],
           servicePaymentLost: [activations.onPaymentLost],
           changePossible: [activations.onChangePossible],
@@ -311,6 +316,7 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
     link,
     keyRing,
     keysFolder,
+    controlPlaneUrl: controlPlaneUrl.current,
     broker: brokerAddresses,
     carSecret,
     async restartBroker(meanwhile = async () => {}) {

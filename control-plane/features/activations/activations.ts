@@ -16,6 +16,7 @@ import type { Transaction } from "../../store/database.ts";
 import { clearTimer, setTimer } from "../../store/timers.ts";
 import { confirmApplied } from "./confirm-applied.ts";
 import { type LoadedActivation, loadActivation } from "./load-facts.ts";
+import { type MoneyTakenBack, moneyTakenBack } from "./money-taken-back.ts";
 import { passGates } from "./pass-gates.ts";
 import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
 import { queuePaid } from "./queue-paid.ts";
@@ -30,7 +31,8 @@ export const giveUpTimer = "activationGiveUp";
 export type Cancelled = { kind: "cancelled" };
 
 export type Activations = Capability &
-  UncertainPayments & {
+  UncertainPayments &
+  MoneyTakenBack & {
     /** The customer changed their mind; honest about what can no longer be undone. */
     cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal>;
     onMaintenanceChecked: EventHandler<"maintenanceChecked">;
@@ -123,6 +125,7 @@ export function createActivations(
 
   return {
     cancel,
+    ...moneyTakenBack(context, ports),
     ...uncertainPayments(context, ports, { giveUp: giveUpTimer, retry: retryTimer }),
     addRoutes: (routing) => activationRoutes(context, cancel, routing),
 

@@ -3,7 +3,8 @@ import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
 
 // What is presumed and not known yet. A cap is held by the update itself, under its row's lock: however many
-// purchases come at once, the sum never passes it. The customer's row comes before the one of all, everywhere.
+// purchases come at once, the sum never passes it. The row of all comes first, everywhere, and before any car's lock:
+// who holds it never waits for somebody who waits for it, also where one transaction settles several.
 
 export type ExposureTaken = { kind: "taken" } | { kind: "full"; rule: "PP6" | "PP7" };
 
@@ -17,16 +18,17 @@ export async function takeExposure(
   share: Share,
   limits: PresumptionLimits,
 ): Promise<ExposureTaken> {
-  if (!(await addUpTo(tx, share.customerId, share.amountCents, limits.customerCapCents)))
-    return { kind: "full", rule: "PP6" };
-  if (await addUpTo(tx, everybody, share.amountCents, limits.totalCapCents)) return { kind: "taken" };
-  await subtract(tx, share.customerId, share.amountCents);
-  return { kind: "full", rule: "PP7" };
+  if (!(await addUpTo(tx, everybody, share.amountCents, limits.totalCapCents)))
+    return { kind: "full", rule: "PP7" };
+  if (await addUpTo(tx, share.customerId, share.amountCents, limits.customerCapCents))
+    return { kind: "taken" };
+  await subtract(tx, everybody, share.amountCents);
+  return { kind: "full", rule: "PP6" };
 }
 
 export async function giveExposureBack(tx: Transaction, share: Share): Promise<void> {
-  await subtract(tx, share.customerId, share.amountCents);
   await subtract(tx, everybody, share.amountCents);
+  await subtract(tx, share.customerId, share.amountCents);
 }
 
 /** Open now, in cents. For facts and for people; it decides nothing, the updates do. */

@@ -16,6 +16,12 @@ export const releaseStrayJob = jobType(
   "releaseStray",
   z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
 );
+export const reconcileChargeBacksJob = jobType("reconcileChargeBacks", z.object({ paymentId: z.uuid() }));
+export const refundJob = jobType("refund", z.object({ refundId: z.uuid() }));
+export const reconcileRefundsJob = jobType(
+  "reconcileRefunds",
+  z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
+);
 export const captureHoldJob = quickJobType("captureHold", z.object({ activationId: z.uuid() }));
 export const releaseHoldJob = jobType("releaseHold", z.object({ activationId: z.uuid() }));
 

@@ -5,6 +5,7 @@ import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { enqueue, enqueueMany, handleJob } from "../../store/jobs.ts";
+import { reconcileChargeBacks } from "./charge-back.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
 import { lookUpPresumed } from "./look-up-presumed.ts";
 import { createPaymentDesk } from "./payment-desk.ts";
@@ -12,12 +13,16 @@ import {
   captureHoldJob,
   chargePaymentJob,
   lookUpPresumedJob,
+  reconcileChargeBacksJob,
   reconcilePaymentJob,
+  reconcileRefundsJob,
+  refundJob,
   releaseHoldJob,
   releaseStrayJob,
 } from "./payment-row.ts";
 import { lookUpTimer } from "./presume-payment.ts";
 import { openServicePayments } from "./record-many.ts";
+import { reconcileRefunds, refundAtGateway } from "./refund-payment.ts";
 import { paymentRoutes } from "./routes.ts";
 import { recordDelivered } from "./sale-payments.ts";
 import { captureHold, releaseHold, releaseStray } from "./settle-hold.ts";
@@ -47,6 +52,13 @@ export function createPayments(
       ),
       handleJob(reconcilePaymentJob, (asked) => reconcilePayment(desk, gateway, asked)),
       handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(context, gateway, paymentId)),
+      handleJob(reconcileChargeBacksJob, ({ paymentId }) =>
+        reconcileChargeBacks(context, gateway, paymentId),
+      ),
+      handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(context, gateway, refundId, attempt)),
+      handleJob(reconcileRefundsJob, ({ paymentId, gatewayPaymentId }) =>
+        reconcileRefunds(context, gateway, paymentId, gatewayPaymentId),
+      ),
       handleJob(releaseStrayJob, (stray) => releaseStray(context, gateway, stray)),
       handleJob(captureHoldJob, ({ activationId }) => captureHold(desk, gateway, activationId)),
       handleJob(releaseHoldJob, ({ activationId }) => releaseHold(context, gateway, activationId)),

@@ -4,7 +4,8 @@
  * gatewayClearing, cashDesk, bankAccount: money that reached us, by way. customerDeposits: what we owe until the car
  * is handed over. vehicleSales, serviceRevenue, forfeitedReservations: earned. cardHolds and cardHoldsContra: a memo
  * pair, because a hold is no money yet and must still be seen. presumedPayments and presumedPaymentsContra: another, of
- * what was delivered on a payment that nobody has confirmed; its balance is the open exposure.
+ * what was delivered on a payment that nobody has confirmed; its balance is the open exposure. refunds and
+ * chargeBacks: what was earned and given back, or taken back by a bank.
  */
 export type LedgerAccount =
   | "gatewayClearing"
@@ -17,9 +18,11 @@ export type LedgerAccount =
   | "cardHolds"
   | "cardHoldsContra"
   | "presumedPayments"
-  | "presumedPaymentsContra";
+  | "presumedPaymentsContra"
+  | "refunds"
+  | "chargeBacks";
 
-/** Each happens at most once to a payment. */
+/** Each happens at most once to a payment, or once for each refund and each charge-back of it. */
 export const ledgerKinds = [
   "depositReceived",
   "depositEarned",
@@ -29,6 +32,12 @@ export const ledgerKinds = [
   "holdPlaced",
   "holdReleased",
   "serviceCaptured",
+  "paymentRefunded",
+  "depositRefunded",
+  "chargedBack",
+  "depositChargedBack",
+  "chargeBackWon",
+  "depositChargeBackWon",
 ] as const;
 export type LedgerKind = (typeof ledgerKinds)[number];
 
@@ -64,5 +73,16 @@ export function postingsOf(
     case "serviceCaptured":
       // The hold turns into money: one effect, one transaction.
       return [...move("serviceRevenue", accountOfMethod[method]), ...move("cardHolds", "cardHoldsContra")];
+    case "paymentRefunded":
+      return move(accountOfMethod[method], "refunds");
+    case "depositRefunded":
+    case "depositChargedBack":
+      return move(accountOfMethod[method], "customerDeposits");
+    case "chargedBack":
+      return move(accountOfMethod[method], "chargeBacks");
+    case "chargeBackWon":
+      return move("chargeBacks", accountOfMethod[method]);
+    case "depositChargeBackWon":
+      return move("customerDeposits", accountOfMethod[method]);
   }
 }

@@ -77,16 +77,22 @@ async function decide(
     .selectFrom("payments")
     .where("customer_id", "=", payment.customer_id)
     .where("method", "=", "card")
-    .where("status", "in", ["captured", "chargedBack"])
-    .select("status")
+    .where("status", "=", "captured")
+    .select("id")
+    .execute();
+  const chargeBacks = await tx
+    .selectFrom("charge_backs")
+    .innerJoin("payments", "payments.id", "charge_backs.payment_id")
+    .where("payments.customer_id", "=", payment.customer_id)
+    .select("charge_backs.payment_id")
     .execute();
   const decision = decidePresumption(
     {
       kind: payment.kind,
       wanted: payment.settlement !== "void",
       amountCents: payment.amount_cents,
-      earlierCaptures: past.filter(({ status }) => status === "captured").length,
-      chargeBacks: past.filter(({ status }) => status === "chargedBack").length,
+      earlierCaptures: past.length,
+      chargeBacks: chargeBacks.length,
       ...(await readExposure(tx, payment.customer_id)),
     },
     limits,

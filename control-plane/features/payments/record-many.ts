@@ -57,6 +57,7 @@ export async function recordOutcomes(
   );
   const held: Held[] = [];
   const captured: Payment[] = [];
+  const presumed: Outcome[] = [];
   const others: Outcome[] = [];
   const seen = new Set<string>();
   for (const one of outcomes) {
@@ -68,8 +69,11 @@ export async function recordOutcomes(
     if (isPlain && payment.status === "pending" && outcome.status === "held") held.push({ payment, outcome });
     else if (isPlain && payment.status === "authorised" && outcome.status === "captured")
       captured.push(payment);
+    else if (payment?.status === "presumed") presumed.push(one);
     else others.push(one);
   }
+  // The row of all exposure comes before any car's lock.
+  for (const { paymentId, outcome } of presumed) await recordOutcome(context, tx, paymentId, outcome);
   await recordHolds(context, tx, held);
   await recordCaptures(context, tx, captured);
   for (const { paymentId, outcome } of others) await recordOutcome(context, tx, paymentId, outcome);

@@ -9,6 +9,7 @@ import { paymentStatuses } from "../../store/schema.ts";
 import { gatewayEventSchema, handleGatewayEvents } from "./gateway-webhook.ts";
 import { readPayment } from "./payment-row.ts";
 import { ledgerKinds } from "./postings.ts";
+import { requestRefund } from "./refund-payment.ts";
 import { type Requested, requestFinalPayment, requestReservation } from "./request-payment.ts";
 
 const tag = "payments";
@@ -32,6 +33,8 @@ const paymentSchema = z
     status: z.enum(paymentStatuses),
     declineReason: z.string().nullable(),
     captureBefore: instant.nullable(),
+    /** Given back, or on its way back. */
+    refundedCents: z.int(),
     createdAt: instant,
     settledAt: instant.nullable(),
   })
@@ -100,6 +103,27 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     }),
   });
 
+  addCommand(routing, {
+    url: "/api/payments/:paymentId/refunds",
+    tag,
+    summary: "Give money back",
+    description:
+      "Of a captured service payment, a part or all of it, never more than is left. When all is given back the service is withdrawn from the car.",
+    params: paymentParams,
+    body: z.strictObject({ amountCents: z.int().positive(), reason: z.string().min(3).max(200) }),
+    status: 202,
+    answer: z.object({ refundId: z.uuid(), payment: paymentSchema }),
+    async run(tx, { principal, params, body }) {
+      const requested = await requestRefund(context, tx, params.paymentId, {
+        ...body,
+        requestedBy: principal.userId,
+      });
+      if (requested.kind === "refused") return requested;
+      const payment = await describePayment(tx, params.paymentId);
+      return { kind: "done", answer: { refundId: requested.refundId, payment } };
+    },
+  });
+
   addWebhook(routing, {
     url: "/webhooks/payments",
     source: "paymentGateway",
@@ -133,6 +157,7 @@ async function describePayment(db: Reader, paymentId: string): Promise<PaymentAn
     status: row.status,
     declineReason: row.decline_reason,
     captureBefore: row.capture_before?.toISOString() ?? null,
+    refundedCents: row.refunded_cents,
     createdAt: row.created_at.toISOString(),
     settledAt: row.settled_at?.toISOString() ?? null,
   };

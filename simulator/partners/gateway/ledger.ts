@@ -4,7 +4,14 @@ import type { Answer } from "../shared/http.ts";
 import type { PartnerStore } from "../shared/store.ts";
 import type { Outbox } from "../shared/webhooks.ts";
 import type { Cards } from "./cards.ts";
-import { chargeSchema, customerSchema, type Intent, intentSchema, refundSchema } from "./objects.ts";
+import {
+  chargeSchema,
+  customerSchema,
+  disputeSchema,
+  type Intent,
+  intentSchema,
+  refundSchema,
+} from "./objects.ts";
 
 /** The version the `stripe` 23 SDK is pinned to; events carry it. */
 export const apiVersion = "2026-10-28.endive";
@@ -14,7 +21,11 @@ export type EventType =
   | "payment_intent.payment_failed"
   | "payment_intent.amount_capturable_updated"
   | "payment_intent.canceled"
-  | "charge.refunded";
+  | "charge.refunded"
+  | "charge.dispute.created"
+  | "charge.dispute.funds_withdrawn"
+  | "charge.dispute.closed"
+  | "charge.dispute.funds_reinstated";
 
 /** Who caused an event: Stripe tells it with the event. */
 export type Cause = { requestId: string | null; idempotencyKey: string | null };
@@ -34,12 +45,17 @@ export function openLedger(parts: { store: PartnerStore; clock: Clock; cards: Ca
     charge: (refund) => refund.charge,
     intent: (refund) => refund.payment_intent,
   });
+  const disputes = store.collection("disputes", disputeSchema, {
+    charge: (dispute) => dispute.charge,
+    intent: (dispute) => dispute.payment_intent,
+  });
 
   const ledger = {
     customers,
     intents,
     charges,
     refunds,
+    disputes,
     cards,
     /** Unix seconds of business time. */
     nowSeconds: () => Math.floor(clock.now().getTime() / 1000),

@@ -1,7 +1,7 @@
 import type { Answer } from "../shared/http.ts";
 import { invalidParameter, noSuch } from "./errors.ts";
 import { type Ledger, type Outcome, refused } from "./ledger.ts";
-import type { Charge, Intent, Refund } from "./objects.ts";
+import type { Charge, Dispute, Intent, Refund } from "./objects.ts";
 
 // Lists, searches and expanded answers.
 
@@ -103,7 +103,7 @@ export function searchIntents(
   };
 }
 
-type Expandable = Intent | Charge | Refund;
+type Expandable = Intent | Charge | Refund | Dispute;
 
 /** Replaces the ids that `expand` names by their objects, one level deep. */
 export function expandObject(

@@ -32,6 +32,8 @@ export const chargeSchema = z.object({
   currency: z.string(),
   customer: z.string().nullable(),
   description: z.string().nullable(),
+  /** A bank took it back, whatever became of that. Books from before disputes existed have none. */
+  disputed: z.boolean().default(false),
   failure_code: z.string().nullable(),
   failure_message: z.string().nullable(),
   livemode: z.literal(false),
@@ -126,3 +128,30 @@ export const refundSchema = z.object({
   status: z.literal("succeeded"),
 });
 export type Refund = z.infer<typeof refundSchema>;
+
+/** Why a cardholder's bank takes a charge back. https://docs.stripe.com/disputes/categories */
+export const disputeReasons = [
+  "fraudulent",
+  "product_not_received",
+  "product_unacceptable",
+  "unrecognized",
+  "duplicate",
+  "credit_not_processed",
+  "general",
+] as const;
+
+export const disputeSchema = z.object({
+  id: z.string(),
+  object: z.literal("dispute"),
+  amount: z.int(),
+  charge: z.string(),
+  created: z.int(),
+  currency: z.string(),
+  is_charge_refundable: z.boolean(),
+  livemode: z.literal(false),
+  metadata,
+  payment_intent: z.string(),
+  reason: z.enum(disputeReasons),
+  status: z.enum(["needs_response", "won", "lost"]),
+});
+export type Dispute = z.infer<typeof disputeSchema>;

@@ -112,3 +112,4 @@ export const listRefunds = z.strictObject({
   payment_intent: text.optional(),
   ...page,
 });
+export const listDisputes = listRefunds;

@@ -159,6 +159,7 @@ function makeCharge(
     currency: intent.currency,
     customer: intent.customer,
     description: intent.description,
+    disputed: false,
     failure_code: isDeclined ? "card_declined" : null,
     failure_message: isDeclined ? card.declineMessage : null,
     livemode: false,

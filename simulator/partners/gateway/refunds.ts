@@ -12,6 +12,8 @@ export function refundCharge(ledger: Ledger, request: CreateRefund, cause: Cause
     return refused(
       invalidParameter("charge", `charge ${charge.id} was not captured; cancel its payment intent`),
     );
+  if (charge.disputed)
+    return refused(invalidParameter("charge", `charge ${charge.id} was charged back`, "charge_disputed"));
   const left = charge.amount_captured - charge.amount_refunded;
   if (left === 0)
     return refused(

@@ -4,7 +4,7 @@ import { type Answer, type PartnerApp, send } from "../shared/http.ts";
 import { noSuch } from "./errors.ts";
 import type { Cause, Ledger, Outcome } from "./ledger.ts";
 import { expandList, expandObject, pageOf, searchIntents } from "./listing.ts";
-import type { Charge, Customer, Intent, Refund } from "./objects.ts";
+import type { Charge, Customer, Dispute, Intent, Refund } from "./objects.ts";
 import * as parameters from "./parameters.ts";
 import { cancelPayment, capturePayment, confirmPayment, createPayment } from "./payments.ts";
 import { refundCharge } from "./refunds.ts";
@@ -16,7 +16,7 @@ export type Once = (request: FastifyRequest, work: (cause: Cause) => Answer) => 
 
 function answerWith(
   ledger: Ledger,
-  outcome: Outcome<Intent | Charge | Refund>,
+  outcome: Outcome<Intent | Charge | Refund | Dispute>,
   expand: readonly string[] | undefined,
 ): Answer {
   if (outcome.status === "refused") return outcome.answer;
@@ -66,6 +66,24 @@ export function registerReads(api: PartnerApp, ledger: Ledger): void {
     (request, reply) =>
       send(reply, searchIntents(ledger, request.query, expandList(ledger, request.query.expand))),
   );
+
+  api.get("/v1/disputes/:id", { schema: retrieve }, (request, reply) => {
+    const dispute = ledger.disputes.get(request.params.id);
+    if (dispute === undefined) return send(reply, noSuch("dispute", request.params.id, "id"));
+    return send(reply, answerWith(ledger, { status: "done", object: dispute }, request.query.expand));
+  });
+
+  api.get("/v1/disputes", { schema: { querystring: parameters.listDisputes } }, (request, reply) => {
+    const { charge, payment_intent: intent, expand } = request.query;
+    const candidates =
+      intent !== undefined
+        ? ledger.disputes.find("intent", intent)
+        : charge !== undefined
+          ? ledger.disputes.find("charge", charge)
+          : ledger.disputes.list();
+    const found = candidates.filter((dispute) => charge === undefined || dispute.charge === charge);
+    return send(reply, pageOf(found, "/v1/disputes", request.query, expandList(ledger, expand)));
+  });
 
   api.get("/v1/refunds", { schema: { querystring: parameters.listRefunds } }, (request, reply) => {
     const { charge, payment_intent: intent, expand } = request.query;

@@ -127,6 +127,7 @@ describe("paying", () => {
           heldCents: 0,
           capturedCents: 4900,
           refundedCents: 0,
+          disputedCents: 0,
         },
       ],
     });
@@ -500,4 +501,56 @@ test("after a restart payments, turned cards and idempotency keys are as before"
   expect(await stripe.paymentIntents.capture(intent.id)).toMatchObject({ status: "succeeded" });
   const store = await control("GET", "/_control/store");
   expect(store.body).toMatchObject({ paymentIntents: [{ id: intent.id }, {}] });
+});
+
+describe("charge-backs", () => {
+  async function capture(reference: string) {
+    return stripe.paymentIntents.create({
+      ...hold,
+      capture_method: "automatic",
+      metadata: { reference },
+    });
+  }
+  const dispute = (reference: string, reason?: string) =>
+    control("POST", "/_control/disputes", {
+      body: { reference, ...(reason === undefined ? {} : { reason }) },
+    });
+
+  test("FA5: a bank takes a captured charge back; it is told, listed, and can be neither refunded nor disputed again", async () => {
+    const intent = await capture("act-disputed");
+    const opened = await dispute("act-disputed", "unrecognized");
+    expect(opened).toMatchObject({
+      status: 201,
+      body: { amount: 4900, payment_intent: intent.id, reason: "unrecognized", status: "needs_response" },
+    });
+    await receiver.waitFor((webhook) => typeOf(webhook) === "charge.dispute.created");
+    await receiver.waitFor((webhook) => typeOf(webhook) === "charge.dispute.funds_withdrawn");
+    const listed = await stripe.disputes.list({ payment_intent: intent.id });
+    expect(listed.data).toMatchObject([{ amount: 4900, status: "needs_response" }]);
+    expect(await stripe.disputes.retrieve(listed.data[0]?.id ?? "")).toEqual(listed.data[0]);
+    expect(await refusalOf(stripe.refunds.create({ payment_intent: intent.id }))).toMatchObject({
+      code: "charge_disputed",
+    });
+    expect((await dispute("act-disputed")).status).toBe(409);
+    expect(await totals()).toMatchObject({ totals: [{ capturedCents: 4900, disputedCents: 4900 }] });
+  });
+
+  test.each(["won", "lost"] as const)("the bank's last word is %s, once, and told", async (status) => {
+    const intent = await capture("act-decided");
+    await dispute("act-decided");
+    const [opened] = (await stripe.disputes.list({ payment_intent: intent.id })).data;
+    const decide = () => control("PUT", `/_control/disputes/${opened?.id}`, { body: { status } });
+    expect(await decide()).toMatchObject({ status: 200, body: { status } });
+    expect((await decide()).status).toBe(409);
+    await receiver.waitFor((webhook) => typeOf(webhook) === "charge.dispute.closed");
+    expect(await totals()).toMatchObject({ totals: [{ disputedCents: status === "won" ? 0 : 4900 }] });
+  });
+
+  test("what was only held, or was given back, cannot be charged back", async () => {
+    await stripe.paymentIntents.create({ ...hold, metadata: { reference: "act-held" } });
+    expect((await dispute("act-held")).status).toBe(409);
+    const intent = await capture("act-given-back");
+    await stripe.refunds.create({ payment_intent: intent.id });
+    expect((await dispute("act-given-back")).status).toBe(409);
+  });
 });

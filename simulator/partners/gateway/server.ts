@@ -9,6 +9,7 @@ import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../
 import { openStore } from "../shared/store.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
 import { cardBehaviours, openCards } from "./cards.ts";
+import { registerDisputeControl } from "./disputes.ts";
 import { keyReused, stripeError } from "./errors.ts";
 import { decodeForm } from "./form.ts";
 import { apiVersion, type Cause, openLedger } from "./ledger.ts";
@@ -85,6 +86,7 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
       return { paymentMethod: request.params.paymentMethod, behaviour: request.body.behaviour };
     },
   );
+  registerDisputeControl(app, ledger, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(ledger) }));
 
   return runPartner({

@@ -10,6 +10,8 @@ export type ReferenceTotals = {
   heldCents: number;
   capturedCents: number;
   refundedCents: number;
+  /** Taken back by a bank and not given up again. */
+  disputedCents: number;
 };
 
 export function totalByReference(ledger: Ledger): ReferenceTotals[] {
@@ -25,6 +27,7 @@ export function totalByReference(ledger: Ledger): ReferenceTotals[] {
       heldCents: 0,
       capturedCents: 0,
       refundedCents: 0,
+      disputedCents: 0,
     };
     total.intents += 1;
     total.heldCents += intent.amount_capturable;
@@ -33,6 +36,8 @@ export function totalByReference(ledger: Ledger): ReferenceTotals[] {
       total.capturedCents += charge.amount_captured;
       total.refundedCents += charge.amount_refunded;
     }
+    for (const dispute of ledger.disputes.find("intent", intent.id))
+      if (dispute.status !== "won") total.disputedCents += dispute.amount;
     totals.set(key, total);
   }
   return [...totals.values()];
