@@ -18,6 +18,8 @@ export type EntitlementsOfMany = {
   listEntriesOfMany(tx: Transaction, vehicleIds: readonly string[]): Promise<Map<string, ManifestEntry[]>>;
   provePlans(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
   finishEndings(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
+  /** Both at once: `holding` hold exactly what they should, and those of `proved` among them have just proved it. */
+  settleMany(tx: Transaction, cars: { holding: readonly string[]; proved: readonly string[] }): Promise<void>;
 };
 
 /** By the index, which knows only what has not ended. */
@@ -67,27 +69,29 @@ export function entitlementsOfMany(context: Context): EntitlementsOfMany {
       return entries;
     },
 
-    async provePlans(tx, vehicleIds) {
-      // The car has applied it, so it no longer holds what it replaces.
-      await sql`
-        with proved as (
-          update entitlements set state = 'proved', proved_at = ${context.clock.now()}
-          where ${isHeldBy(vehicleIds)} and source = 'plan' and state = 'wanted'
-          returning id, vehicle_id, code
-        )
-        update entitlements as former set state = 'ended', end_reason = 'replaced', ended_at = ${context.clock.now()}
-        from proved
-        where former.vehicle_id = proved.vehicle_id and former.ended_at is null and former.code = proved.code and former.id <> proved.id
-          and former.source = 'plan' and former.state = 'proved'`.execute(tx);
-    },
-
-    async finishEndings(tx, vehicleIds) {
-      await tx
-        .updateTable("entitlements")
-        .set({ state: "ended", ended_at: context.clock.now() })
-        .where(isHeldBy(vehicleIds))
-        .where("state", "=", "ending")
-        .execute();
-    },
+    provePlans: (tx, proved) => settle(tx, { holding: [], proved }),
+    finishEndings: (tx, holding) => settle(tx, { holding, proved: [] }),
+    settleMany: settle,
   };
+
+  async function settle(
+    tx: Transaction,
+    { holding, proved }: { holding: readonly string[]; proved: readonly string[] },
+  ): Promise<void> {
+    const now = context.clock.now();
+    // What a car has applied takes the place of what it held under the same code.
+    await sql`
+      with finished as (
+        update entitlements set state = 'ended', ended_at = ${now}
+        where ${isHeldBy(holding)} and state = 'ending'
+      ), proved as (
+        update entitlements set state = 'proved', proved_at = ${now}
+        where ${isHeldBy(proved)} and source = 'plan' and state = 'wanted'
+        returning id, vehicle_id, code
+      )
+      update entitlements as former set state = 'ended', end_reason = 'replaced', ended_at = ${now}
+      from proved
+      where former.vehicle_id = proved.vehicle_id and former.ended_at is null and former.code = proved.code
+        and former.id <> proved.id and former.source = 'plan' and former.state = 'proved'`.execute(tx);
+  }
 }

@@ -23,4 +23,6 @@ export type EntitlementSource = {
   listEntriesOfMany(tx: Transaction, vehicleIds: readonly string[]): Promise<Map<string, ManifestEntry[]>>;
   provePlans(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
   finishEndings(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
+  /** Both at once: `holding` hold exactly what they should, and those of `proved` among them have just proved it. */
+  settleMany(tx: Transaction, cars: { holding: readonly string[]; proved: readonly string[] }): Promise<void>;
 };

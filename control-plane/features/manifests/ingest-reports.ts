@@ -1,12 +1,13 @@
 import { sql } from "kysely";
+import type { Context } from "../../lifecycle/context.ts";
 import { stepsChannel } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
-import { plainArray } from "../../store/plain-array.ts";
+import { byteArray, plainArray } from "../../store/plain-array.ts";
 import { dispatchChannel } from "./change-manifest.ts";
 import { judgePaid, type Paid, takePaid } from "./ingest-paid.ts";
 import { type Engine, type Ingested, ingestReport, type Received } from "./ingest-report.ts";
 import type { LinkRow } from "./link-row.ts";
-import { keepPlanProofs } from "./plan-proofs.ts";
+import { packProof } from "./plan-proofs.ts";
 
 // The hot path: hundreds of reports in one transaction and a handful of statements. Only the reports that a healthy
 // fleet sends all the time are taken together: a repeated "all is as it should be", the proof of a change that nobody
@@ -80,59 +81,67 @@ function judgePlain(link: LinkRow, { report }: Received): Plainness | null {
 
 async function takePlain(engine: Engine, tx: Transaction, plain: readonly Plain[]): Promise<void> {
   const { context, entitlements } = engine;
-  const reports = plain.map(({ received }) => received.report);
-  await sql`
-    update vehicle_links as link
-    set report_seq = said.seq, active_version = said.version, active_hash = said.hash,
-        key_set_version = said.keys,
-        unproved_version = case when said.behind then link.unproved_version end,
-        unproved_activation_id = case when said.behind then link.unproved_activation_id end
-    from unnest(${plainArray(plain.map(({ link }) => link.vehicle_id))}::uuid[],
-                ${plainArray(reports.map(({ seq }) => seq))}::int[],
-                ${plainArray(reports.map(({ active }) => active.version))}::int[],
-                ${plainArray(reports.map(({ active }) => active.hash))}::text[],
-                ${plainArray(reports.map(({ keySetVersion }) => keySetVersion))}::int[],
-                ${plain.map(({ is }) => is === "behind")}::boolean[])
-      as said (vehicle_id, seq, version, hash, keys, behind)
-    where link.vehicle_id = said.vehicle_id`.execute(tx);
+  const proved = plain.filter(({ is }) => is === "proves").map(({ link }) => link.vehicle_id);
+  const holding = plain.filter(({ is }) => is !== "behind").map(({ link }) => link.vehicle_id);
+  const waiting = await writeSaid(context, tx, plain, proved);
   const behind = plain.filter(({ is }) => is === "behind");
   if (behind.length > 0) await dispatchToThoseBehind(engine, tx, behind);
-  if (behind.length === plain.length) return;
-  const vehicleIds = plain.filter(({ is }) => is !== "behind").map(({ link }) => link.vehicle_id);
-  await sql`delete from manifest_dispatches where vehicle_id = any(${plainArray(vehicleIds)}::uuid[])`.execute(
-    tx,
-  );
-  await entitlements.finishEndings(tx, vehicleIds);
-
-  const proved = plain.filter(({ is }) => is === "proves");
-  if (proved.length === 0) return;
-  const provedIds = proved.map(({ link }) => link.vehicle_id);
-  await entitlements.provePlans(tx, provedIds);
-  const versions = proved.map(
-    ({ link, received }) => received.report.outcome?.version ?? link.manifest_version,
-  );
-  await keepPlanProofs(
-    tx,
-    proved.map(({ link, received }, index) => ({ link, received, version: versions[index] ?? 0 })),
-  );
-  await sql`
-    with told as (
-      insert into steps (vehicle_id, event, automatic, actor_kind, actor_id, detail, at)
-      select vehicle_id, 'planApplied', true, 'vehicle', vehicle_id::text, jsonb_build_object('version', version),
-             ${context.clock.now()}
-      from unnest(${plainArray(provedIds)}::uuid[], ${plainArray(versions)}::int[]) as proof (vehicle_id, version)
-    )
-    select pg_notify(${stepsChannel}, '')`.execute(tx);
-
+  if (holding.length > 0) await entitlements.settleMany(tx, { holding, proved });
   // The slot is free again: whoever bought a service meanwhile is served now.
-  const waiting = await tx
-    .selectFrom("activations")
-    .select("vehicle_id")
-    .distinct()
-    .where(sql<boolean>`vehicle_id = any(${plainArray(provedIds)}::uuid[])`)
-    .where("state", "in", ["OTAQueue", "RetryQueue"])
-    .execute();
-  for (const { vehicle_id: vehicleId } of waiting) await context.publish(tx, "changePossible", { vehicleId });
+  for (const vehicleId of waiting) await context.publish(tx, "changePossible", { vehicleId });
+}
+
+/**
+ * What the cars said, what is no longer on its way to them, their proofs and the steps these are.
+ * @returns those of `proved` for whom a purchase waits
+ */
+async function writeSaid(
+  context: Context,
+  tx: Transaction,
+  plain: readonly Plain[],
+  proved: readonly string[],
+): Promise<string[]> {
+  const reports = plain.map(({ received }) => received.report);
+  const provedVersions = plain.map(({ is, received }) =>
+    is === "proves" ? (received.report.outcome?.version ?? null) : null,
+  );
+  const { rows } = await sql<{ vehicle_id: string | null }>`
+    with said as materialized (
+      select * from unnest(${plainArray(plain.map(({ link }) => link.vehicle_id))}::uuid[],
+                           ${plainArray(reports.map(({ seq }) => seq))}::int[],
+                           ${plainArray(reports.map(({ active }) => active.version))}::int[],
+                           ${reports.map(({ active }) => active.hash)}::text[],
+                           ${plainArray(reports.map(({ keySetVersion }) => keySetVersion))}::int[],
+                           ${plain.map(({ is }) => is === "behind")}::boolean[],
+                           ${plainArray(provedVersions)}::int[],
+                           ${byteArray(plain.map((one) => (one.is === "proves" ? packProof(one) : null)))}::bytea[])
+        as said (vehicle_id, seq, version, hash, keys, behind, proved_version, report)
+    ), linked as (
+      update vehicle_links as link
+      set report_seq = said.seq, active_version = said.version, active_hash = said.hash,
+          key_set_version = said.keys,
+          unproved_version = case when said.behind then link.unproved_version end,
+          unproved_activation_id = case when said.behind then link.unproved_activation_id end
+      from said where link.vehicle_id = said.vehicle_id
+    ), arrived as (
+      delete from manifest_dispatches as dispatch using said
+      where dispatch.vehicle_id = said.vehicle_id and not said.behind
+    ), kept as (
+      insert into plan_proofs (vehicle_id, version, report)
+      select vehicle_id, proved_version, report from said where proved_version is not null
+    ), told as (
+      insert into steps (vehicle_id, event, automatic, actor_kind, actor_id, detail, at)
+      select vehicle_id, 'planApplied', true, 'vehicle', vehicle_id::text,
+             jsonb_build_object('version', proved_version), ${context.clock.now()}
+      from said where proved_version is not null
+    ), waiting as (
+      select distinct vehicle_id from activations
+      where vehicle_id = any(${plainArray(proved)}::uuid[]) and state in ('OTAQueue', 'RetryQueue')
+    ), rung as materialized (
+      select case when ${proved.length}::int > 0 then pg_notify(${stepsChannel}, '') end
+    )
+    select waiting.vehicle_id from rung left join waiting on true`.execute(tx);
+  return rows.flatMap(({ vehicle_id: vehicleId }) => (vehicleId === null ? [] : [vehicleId]));
 }
 
 /** As for one car: what is on its way already goes again only to a car that lacks our keys. */

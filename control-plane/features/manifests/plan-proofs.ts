@@ -21,7 +21,8 @@ export async function keepPlanProofs(tx: Transaction, proved: readonly Proved[])
                          ${byteArray(proved.map(packProof))}::bytea[])`.execute(tx);
 }
 
-function packProof({ link, received }: Proved): Buffer {
+/** As it is kept. */
+export function packProof({ link, received }: Omit<Proved, "version">): Buffer {
   const owner = { vin: link.vin, proofKey: link.proof_public_key ?? "" };
   return packReport(received.token, received.report, owner);
 }
