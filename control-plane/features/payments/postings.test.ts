@@ -29,6 +29,33 @@ test("any sequence of payment effects sums to zero, and so does each of them", (
   );
 });
 
+test("a presumption that ends leaves no memo; a charge-back that is won leaves no loss; what is refunded is no deposit any more", () => {
+  fc.assert(
+    fc.property(amount, fc.boolean(), (cents, confirmed) => {
+      const totals = balances([
+        ["paymentPresumed", cents, "card"],
+        ["presumptionEnded", cents, "card"],
+        ...(confirmed
+          ? ([
+              ["holdPlaced", cents, "card"],
+              ["serviceCaptured", cents, "card"],
+              ["chargedBack", cents, "card"],
+              ["chargeBackWon", cents, "card"],
+            ] as const)
+          : []),
+        ["depositReceived", cents, "card"],
+        ["depositChargedBack", cents, "card"],
+        ["depositChargeBackWon", cents, "card"],
+        ["depositRefunded", cents, "card"],
+      ]);
+      for (const account of ["presumedPayments", "presumedPaymentsContra", "customerDeposits"] as const)
+        expect(totals.get(account)).toBe(0);
+      expect(totals.get("chargeBacks") ?? 0).toBe(0);
+      expect(totals.get("gatewayClearing")).toBe(confirmed ? cents : 0);
+    }),
+  );
+});
+
 test("a deposit that is earned or forfeited leaves nothing owed; a hold that ends leaves no memo", () => {
   fc.assert(
     fc.property(amount, method, fc.boolean(), fc.boolean(), (cents, by, delivered, proved) => {

@@ -1,9 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DomainEventName, DomainEvents } from "../../lifecycle/events.ts";
-import { lastAskMarginMs, reconcileWithinMs } from "../../rules/presumption-policy.ts";
+import {
+  defaultPresumptionLimits,
+  lastAskMarginMs,
+  type PresumptionLimits,
+  reconcileWithinMs,
+} from "../../rules/presumption-policy.ts";
 import { createSalePlatform, type SalePlatform } from "../../testing/sale-platform.ts";
 import { readExposure } from "./exposure.ts";
+import { presumePayment } from "./presume-payment.ts";
 import { recordOutcome } from "./record-outcome.ts";
 
 const priceCents = 1_499;
@@ -177,6 +183,49 @@ describe("FA4, fault 24: the gateway does not answer the payment of a service", 
       .executeTakeFirstOrThrow();
     expect(payment).toEqual({ status: "pending", waits_because: "PP1" });
     expect(await platform.retryJobs()).toBe(0);
+  });
+});
+
+describe("fault 24: 50 purchases at the same moment, none of them answered", () => {
+  const fits = 7;
+  const limits = { ...defaultPresumptionLimits, totalCapCents: 1_000_000 };
+
+  async function presumeTogether(activationIds: readonly string[], caps: PresumptionLimits): Promise<number> {
+    const payments = await Promise.all(activationIds.map(paymentOf));
+    const verdicts = await Promise.all(
+      payments.map(({ id }) =>
+        platform.db.transaction().execute((tx) => presumePayment(platform.context, tx, caps, id)),
+      ),
+    );
+    return verdicts.filter((verdict) => verdict === "presumed").length;
+  }
+
+  /** So that the payments stay unanswered: their jobs never run. */
+  async function requestMany(payers: readonly string[]): Promise<string[]> {
+    const activationIds: string[] = [];
+    for (const payer of payers) activationIds.push(await request({ payer }));
+    await platform.db.deleteFrom("quick_jobs").execute();
+    return activationIds;
+  }
+
+  test("of one customer: exactly as many are presumed as the cap holds, the others wait for the same reason", async () => {
+    const activationIds = await requestMany(Array.from({ length: 50 }, () => customerId));
+    const caps = { ...limits, customerCapCents: fits * priceCents + priceCents - 1 };
+    expect(await presumeTogether(activationIds, caps)).toBe(fits);
+    expect(await openCents()).toBe(fits * priceCents);
+    const payments = await Promise.all(activationIds.map(paymentOf));
+    expect(payments.filter(({ waits_because }) => waits_because === "PP6")).toHaveLength(50 - fits);
+    const told = activationIds.flatMap(toldAbout);
+    expect(told.filter((name) => name === "servicePaymentPresumed")).toHaveLength(fits);
+    for (const payment of payments.filter(({ status }) => status === "presumed"))
+      await platform.db.transaction().execute((tx) =>
+        recordOutcome(platform.context, tx, payment.id, {
+          status: "declined",
+          gatewayPaymentId: null,
+          reason: "neverMade",
+        }),
+      );
+    expect(await openCents()).toBe(0);
   });
 });
 

@@ -186,6 +186,32 @@ describe("the car's proof takes the money", () => {
   });
 });
 
+describe("fault 27: support gives money back over REST", () => {
+  test("once for each intent, and never more than is left", async () => {
+    const activationId = await request();
+    await platform.runJobs();
+    await publish("serviceCaptureRequested", { activationId });
+    await platform.runJobs();
+    const { id } = await paymentOf(activationId);
+    const { support } = platform.staff;
+    const give = (amountCents: number, key?: string) =>
+      support.post(`/api/payments/${id}/refunds`, { amountCents, reason: "goodwill" }, key);
+    const [first, again] = await Promise.all([give(1_000, "refund-1"), give(1_000, "refund-1")]);
+    expect([first.status, again.status, again.text("refundId")]).toEqual([202, 202, first.text("refundId")]);
+    const tooMuch = await give(500);
+    expect([tooMuch.status, tooMuch.text("detail")]).toEqual([
+      409,
+      "only 499 cents of this payment are left to give back",
+    ]);
+    await platform.runJobs();
+    expect(await chargedAtGateway(id)).toMatchObject({ capturedCents: priceCents, refundedCents: 1_000 });
+    const read = await support.get(`/api/payments/${id}`);
+    expect(read.body).toMatchObject({ status: "captured", refundedCents: 1_000 });
+    const ledger = await support.get(`/api/payments/${id}/ledger`);
+    expect(JSON.stringify(ledger.body)).toContain('"kind":"paymentRefunded"');
+  });
+});
+
 describe("SA15, FA7: nothing delivered, nothing charged", () => {
   test("a hold is let go, and the activation is told", async () => {
     const activationId = await request();
