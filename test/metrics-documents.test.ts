@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createMetrics as createBrokerMetrics } from "@caas/broker/metrics.ts";
 import { createMetrics } from "@caas/control-plane/metrics/metrics.ts";
+import { createRunMetrics } from "@caas/simulator/view/run-metrics.ts";
 import { createAgentMetrics } from "@caas/vehicle-agent/metrics.ts";
 import { describe, expect, test } from "vitest";
 import { portTable } from "../start/ports.ts";
@@ -42,6 +43,7 @@ const parts: readonly { part: string; render: () => Promise<string> }[] = [
   },
   { part: "Broker", render: () => createBrokerMetrics(0, () => 0).registry.metrics() },
   { part: "Vehicle agent", render: () => createAgentMetrics().registry.metrics() },
+  { part: "Simulator", render: () => createRunMetrics().registry.metrics() },
 ];
 
 describe("dashboards/README.md", () => {

@@ -119,6 +119,7 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
       const isWeather = weatherReasons.some((known) => known === reason);
       // A car that lost power goes by what its kind says, too.
       if (isWeather || reason === "power lost") countOne(gathered.weather, reason);
+      else if (kindOfCar(vin).kind.attacks !== undefined) countOne(gathered.weather, "after an attack");
       else if (reason !== "asleep" && reason !== "closed") {
         countOne(gathered.drops, plainReason(reason));
         wantedSince.set(vin, performance.now());
