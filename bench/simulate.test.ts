@@ -1,0 +1,78 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { numbersSchema, runReportSchema } from "@caas/simulator/report/run-report.ts";
+import { expect, test } from "vitest";
+
+const program = fileURLToPath(new URL("./simulate.ts", import.meta.url));
+
+const scenario = `
+describes: the whole platform with a change for many, customers and a sale
+vehicles: 8
+profile: steady
+duration: 8s
+settle: 60s
+steps:
+  - name: release
+    bulkChange: { share: 1, over: 1s, waveSize: 4 }
+  - name: customers
+    at: 1s
+    purchases: { perSecond: 2, for: 4s, thinkTime: 50ms }
+  - name: refused cards
+    at: 1s
+    purchases: { perSecond: 1, for: 4s, thinkTime: 50ms, badCards: 1 }
+  - sales: { count: 1, perSecond: 10 }
+assertions:
+  - { measure: pending, atMost: 0 }
+  - { measure: soldShare, atLeast: 1 }
+  - { measure: customersRefused, atMost: 0 }
+`;
+
+function runProgram(args: readonly string[]): Promise<{ code: number; lines: string[]; errors: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, ...args], { encoding: "utf8" }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code);
+      resolve({ code, lines: stdout.trim().split("\n"), errors: stderr });
+    });
+  });
+}
+
+test("one command starts the platform, plays a scenario on it with real agents and customers, and reports", {
+  timeout: 180_000,
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "caas-simulate-test-"));
+  try {
+    const file = join(folder, "small.yaml");
+    writeFileSync(file, scenario);
+    const [kept, page] = [join(folder, "report.json"), join(folder, "report.html")];
+    const { code, lines, errors } = await runProgram(["--scenario", file, "--json", kept, "--html", page]);
+    expect([code, errors]).toEqual([0, ""]);
+    const report = runReportSchema.parse(JSON.parse(readFileSync(kept, "utf8")));
+    expect(report.numbers).toMatchObject({ connected: 9, drops: 0, firstAttemptSuccess: 1 });
+    expect(report.waves.find(({ wave }) => wave === "release")).toMatchObject({ sent: 8, applied: 8 });
+    const bought = report.waves.find(({ wave }) => wave === "customers");
+    expect(bought?.applied).toBeGreaterThan(0);
+    expect(bought?.applied).toBe(bought?.sent);
+    // A refused card ends the purchase before anything goes to a car.
+    expect(report.waves.some(({ wave }) => wave === "refused cards")).toBe(false);
+    expect(Object.values(report.customers?.denied ?? {}).reduce((sum, one) => sum + one, 0)).toBeGreaterThan(
+      0,
+    );
+    expect(report.sales).toMatchObject({ begun: 1, operational: 1, failed: {} });
+    expect(report.targets.find(({ target }) => target === "salesToCredentials")?.verdict).toBe("met");
+    expect(readFileSync(page, "utf8")).toContain("<svg");
+    expect(lines.at(-1)).toContain("Verdict: held");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("wrong use ends with 2 and one line that says what is wrong, also where the last line is JSON", async () => {
+  const { code, lines, errors } = await runProgram(["--profile", "nobody", "--json", "-"]);
+  expect(code).toBe(2);
+  expect(errors).toContain('there is no profile "nobody"');
+  expect(JSON.parse(lines.at(-1) ?? "")).toEqual({ error: expect.stringContaining("nobody") });
+  expect(numbersSchema.safeParse(JSON.parse(lines.at(-1) ?? "")).success).toBe(false);
+});
