@@ -2,7 +2,7 @@ import type { Display } from "@caas/contract/display.ts";
 import type { ManifestEntry } from "@caas/contract/manifest.ts";
 import type { Telemetry } from "@caas/contract/telemetry.ts";
 import type { CarConditions } from "./conditions.ts";
-import { readSlotFiles, type SlotFiles } from "./slots.ts";
+import type { SlotReading } from "./slots.ts";
 
 /** What is active in the car, whole. */
 export type AppliedConfiguration = {
@@ -35,12 +35,11 @@ export type CarAdapter = {
   watch?(onChange: () => void): () => void;
 };
 
-/** Reads the files of a slot as what an adapter is given. */
+/** What was read from a slot as an adapter is given it. */
 export function configurationIn(
-  files: SlotFiles,
+  reading: SlotReading,
   directory: string | null,
 ): { kind: "intact"; configuration: AppliedConfiguration } | { kind: "damaged"; detail: string } {
-  const reading = readSlotFiles(files);
   if (reading.kind === "damaged") return reading;
   return { kind: "intact", configuration: { ...reading.content, hash: reading.hash, directory } };
 }

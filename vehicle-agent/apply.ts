@@ -1,4 +1,4 @@
-import { type Manifest, type ManifestEntry, manifestHash } from "@caas/contract/manifest.ts";
+import type { Manifest, ManifestEntry } from "@caas/contract/manifest.ts";
 import type { Outcome } from "@caas/contract/report.ts";
 import { type ApplierParts, applyFrom, createChangeSteps, writeJournal } from "./change-steps.ts";
 import type { DeferralReason } from "./conditions.ts";
@@ -6,11 +6,11 @@ import type { Change } from "./journal.ts";
 import { type EventIn, type LifecycleState, type RestingState, runLifecycle } from "./lifecycle.ts";
 import {
   otherSlot,
+  type PlannedSlot,
+  planSlot,
   readSlotFiles,
   type SlotContent,
-  type SlotFiles,
   type SlotName,
-  slotFilesOf,
 } from "./slots.ts";
 import { endTerms, planTerms, type Terms } from "./terms.ts";
 
@@ -21,6 +21,8 @@ export type Deferral = { version: number; hash: string; reason: DeferralReason; 
 export type Applier = {
   /** Where the present change is in the lifecycle. */
   readonly state: LifecycleState;
+  /** Whether a change is neither at its end nor waiting: something for `recover`. */
+  readonly isOpen: boolean;
   /** The change that waits, if one does. */
   readonly deferral: Deferral | null;
   /**
@@ -55,10 +57,10 @@ export function createApplier(parts: ApplierParts): Applier {
     from: R,
     event: EventIn<R>,
     change: Change,
-    files: SlotFiles | null = null,
+    planned: PlannedSlot | null = null,
     startedMs = parts.stopwatchMs(),
   ): Promise<void> {
-    const steps = createChangeSteps(parts, change, files, startedMs);
+    const steps = createChangeSteps(parts, change, planned, startedMs);
     await runLifecycle(from, event, steps, (entered) => {
       state = entered;
     });
@@ -67,14 +69,16 @@ export function createApplier(parts: ApplierParts): Applier {
   async function activeSlot(): Promise<SlotName> {
     const active = await slots.active();
     if (active !== null) return active;
-    await slots.stage("a", slotFilesOf({ version: 0, entries: [] }));
+    await slots.stage("a", planSlot({ version: 0, entries: [] }).files);
     await slots.activate("a");
     return "a";
   }
 
+  const isOpen = (): boolean => journal.record.change !== null && state !== "deferred";
+
   async function recover(): Promise<void> {
     const { change } = journal.record;
-    if (change === null || state === "deferred") return;
+    if (change === null || !isOpen()) return;
     if (change.failure !== null) return run("idle", "failureFound", change);
     // Asked before `deferral`: a change that had waited keeps its reason until it is committed.
     if ((await slots.active()) === change.to) return run("idle", "switchFound", change);
@@ -89,24 +93,25 @@ export function createApplier(parts: ApplierParts): Applier {
 
   async function process(
     { cause, hash, applyBefore }: Subject,
-    content: SlotContent,
+    planned: PlannedSlot,
     terms: Terms,
     startedMs: number,
   ): Promise<void> {
     const from = await activeSlot();
+    const { content, hash: activeHash } = planned.reading;
     const change: Change = {
       cause,
       hash,
       applyBefore,
       version: content.version,
-      activeHash: manifestHash(content.entries),
+      activeHash,
       from,
       to: otherSlot(from),
       terms,
       failure: null,
       deferral: null,
     };
-    await run("idle", "changeAccepted", change, slotFilesOf(content), startedMs);
+    await run("idle", "changeAccepted", change, planned, startedMs);
   }
 
   /** The change that waits, with what is staged for it; afterwards nothing waits. */
@@ -121,6 +126,9 @@ export function createApplier(parts: ApplierParts): Applier {
   return {
     get state() {
       return state;
+    },
+    get isOpen() {
+      return isOpen();
     },
     get deferral() {
       const { change } = journal.record;
@@ -144,12 +152,10 @@ export function createApplier(parts: ApplierParts): Applier {
       const { inForce, terms } = planTerms(manifest.entries, journal.record.terms, time.now());
       const { version, hash } = manifest;
       const applyBefore = earliest(manifest.entries.flatMap((entry) => entry.applyBefore ?? []));
-      await process(
-        { cause: "manifest", hash, applyBefore },
-        { version, entries: inForce },
-        terms,
-        startedMs,
-      );
+      // Where nothing is over, what will be active is what the manifest's own hash, already compared, is about.
+      const isWhole = inForce.length === manifest.entries.length;
+      const planned = planSlot({ version, entries: inForce }, isWhole ? hash : undefined);
+      await process({ cause: "manifest", hash, applyBefore }, planned, terms, startedMs);
       if (state === "deferred") return null;
       const { outcome } = journal.record;
       if (outcome?.version !== version) throw new Error("a change ended without an outcome");
@@ -174,7 +180,7 @@ export function createApplier(parts: ApplierParts): Applier {
       const { version, hash } = journal.record.active;
       await process(
         { cause: "termEnded", hash, applyBefore: null },
-        { version, entries: withoutEnded(present.content.entries, terms) },
+        planSlot({ version, entries: withoutEnded(present.content.entries, terms) }),
         terms,
         parts.stopwatchMs(),
       );
@@ -183,7 +189,7 @@ export function createApplier(parts: ApplierParts): Applier {
         const { change, staged } = waited;
         const later = endTerms(change.terms, now) ?? change.terms;
         const entries = withoutEnded(staged.entries, later);
-        await process(change, { version: change.version, entries }, later, parts.stopwatchMs());
+        await process(change, planSlot({ version: change.version, entries }), later, parts.stopwatchMs());
       }
       return isChanged;
     },

@@ -4,7 +4,13 @@ import { type DeferralReason, deferralOf } from "./conditions.ts";
 import type { Failpoint } from "./failpoints.ts";
 import type { Change, ChangeFailure, Journal, JournalRecord } from "./journal.ts";
 import type { LifecycleSteps } from "./lifecycle.ts";
-import { type ConfigurationSlots, readSlotFiles, type SlotFiles, type SlotName } from "./slots.ts";
+import {
+  type ConfigurationSlots,
+  type PlannedSlot,
+  readPlannedSlot,
+  readSlotFiles,
+  type SlotName,
+} from "./slots.ts";
 import { startTerms } from "./terms.ts";
 import type { TrustedTime } from "./trusted-time.ts";
 
@@ -27,13 +33,13 @@ export function writeJournal(
 }
 
 /**
- * The work of one change, a step a state of the lifecycle. `files` is `null` when it is taken up again
+ * The work of one change, a step a state of the lifecycle. `planned` is `null` when it is taken up again
  * and nothing is left to stage; `startedMs` is when its message arrived, on the stopwatch.
  */
 export function createChangeSteps(
   parts: ApplierParts,
   change: Change,
-  files: SlotFiles | null,
+  planned: PlannedSlot | null,
   startedMs: number,
 ): LifecycleSteps {
   const { journal, slots, adapter, time } = parts;
@@ -62,20 +68,21 @@ export function createChangeSteps(
     },
     async admitting() {
       if (isLate()) return "tooLate";
-      if (adapter.check === undefined || files === null) return "admitted";
-      const planned = configurationIn(files, slots.directoryOf(change.to));
-      if (planned.kind === "damaged") {
-        fail("stagingFailed", "permanent", planned.detail);
+      if (adapter.check === undefined || planned === null) return "admitted";
+      // As it will read back, before anything is written: a configuration that does not is no good.
+      const asked = configurationIn(readSlotFiles(planned.files), slots.directoryOf(change.to));
+      if (asked.kind === "damaged") {
+        fail("stagingFailed", "permanent", asked.detail);
         return "rejected";
       }
-      const verdict = await adapter.check(planned.configuration);
+      const verdict = await adapter.check(asked.configuration);
       if (verdict.kind === "ok") return "admitted";
       fail("adapterRejected", "permanent", verdict.detail);
       return "rejected";
     },
     async staging() {
       try {
-        await slots.stage(change.to, files ?? new Map());
+        await slots.stage(change.to, planned?.files ?? new Map());
       } catch (error) {
         fail("stagingFailed", "transient", wordsOf(error));
         return "stagingFailed";
@@ -86,7 +93,7 @@ export function createChangeSteps(
     },
     async judging() {
       if (isLate()) return "tooLate";
-      if (files === null && !(await isStaged(parts, change))) {
+      if (planned === null && !(await isStaged(parts, change))) {
         fail("interrupted", "transient", "what was staged is not there any more");
         return "stagingLost";
       }
@@ -118,13 +125,13 @@ export function createChangeSteps(
       return "switched";
     },
     async applying() {
-      const problem = await applyFrom(parts, change.to);
+      const problem = await applyFrom(parts, change.to, planned);
       if (problem === null) return "taken";
       fail(problem.reason, "transient", problem.detail);
       return "refused";
     },
     async checking() {
-      const illness = await findIllness(parts, change);
+      const illness = await findIllness(parts, change, planned);
       if (illness !== null) {
         fail(illness.reason, "transient", illness.detail);
         return "unhealthy";
@@ -183,8 +190,10 @@ async function isStaged({ slots }: Pick<ApplierParts, "slots">, change: Change):
 export async function applyFrom(
   { slots, adapter }: Pick<ApplierParts, "slots" | "adapter">,
   slot: SlotName,
+  planned: PlannedSlot | null = null,
 ): Promise<{ reason: "healthCheckFailed" | "adapterRejected"; detail: string } | null> {
-  const reading = configurationIn(await slots.read(slot), slots.directoryOf(slot));
+  const found = readPlannedSlot(await slots.read(slot), planned);
+  const reading = configurationIn(found, slots.directoryOf(slot));
   if (reading.kind === "damaged") return { reason: "healthCheckFailed", detail: reading.detail };
   try {
     await adapter.apply(reading.configuration);
@@ -197,8 +206,12 @@ export async function applyFrom(
 type Illness = { reason: "healthCheckFailed" | "probeFailed"; detail: string };
 
 /** Believes the disk and the car, not what this process remembers having written. */
-async function findIllness({ slots, adapter }: ApplierParts, change: Change): Promise<Illness | null> {
-  const reading = readSlotFiles(await slots.read((await slots.active()) ?? change.from));
+async function findIllness(
+  { slots, adapter }: ApplierParts,
+  change: Change,
+  planned: PlannedSlot | null,
+): Promise<Illness | null> {
+  const reading = readPlannedSlot(await slots.read((await slots.active()) ?? change.from), planned);
   if (reading.kind === "damaged") return { reason: "healthCheckFailed", detail: reading.detail };
   if (reading.hash !== change.activeHash || reading.content.version !== change.version)
     return { reason: "healthCheckFailed", detail: "the active slot does not hold this version" };

@@ -318,9 +318,13 @@ describe("terms that end meanwhile", () => {
 
 test("an apply that takes long is reported while it goes on, without an outcome", async () => {
   const go = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
   const apply = adapter.apply;
   adapter.apply = async (configuration) => {
-    if (configuration.version === 1) await go.promise;
+    if (configuration.version === 1) {
+      begun.resolve();
+      await go.promise;
+    }
     return apply.call(adapter, configuration);
   };
   await restart({ slowWorkMs: 5 });
@@ -330,6 +334,8 @@ test("an apply that takes long is reported while it goes on, without an outcome"
     outcome: null,
     deferred: null,
   });
+  // A busy disk may take those 5 ms for itself.
+  await begun.promise;
   expect(car.agent.state().lifecycle).toBe("applying");
   const proved = await nextAfter(() => go.resolve());
   expect(proved).toMatchObject({ outcome: { version: 1, result: "applied" } });

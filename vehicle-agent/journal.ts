@@ -73,20 +73,28 @@ export async function openJournal(storage: AgentStorage, emptyHash: string): Pro
           outcome: null,
         }
       : parseRecord(text);
-  let last: Promise<unknown> = Promise.resolve();
+  let last: Promise<unknown> | null = null;
+
+  async function writeNow(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord> {
+    const next = { ...record, ...patch(record) };
+    if (storage.writeJson === undefined) await storage.write(fileName, JSON.stringify(next));
+    else await storage.writeJson(fileName, next);
+    record = next;
+    return next;
+  }
   return {
     get record() {
       return record;
     },
     write(patch) {
-      const written = last.then(async () => {
-        const next = { ...record, ...patch(record) };
-        await storage.write(fileName, JSON.stringify(next));
-        record = next;
-        return next;
-      });
-      last = written.catch(() => undefined);
+      const written = last === null ? writeNow(patch) : last.then(() => writeNow(patch));
+      const settled = written.then(done, done);
+      last = settled;
       return written;
+
+      function done(): void {
+        if (last === settled) last = null;
+      }
     },
   };
 }

@@ -47,13 +47,13 @@ export type EventIn<S extends LifecycleState> = Extract<Row, readonly [S, string
 /** The work of every state; each answers only with events that have a row there. */
 export type LifecycleSteps = { readonly [S in WorkingState]: () => Promise<EventIn<S>> };
 
-const nextByPair: ReadonlyMap<string, LifecycleState> = new Map(
-  lifecycle.map(([state, event, next]) => [`${state}/${event}`, next]),
-);
+const nextByPair = new Map<LifecycleState, Map<LifecycleEvent, LifecycleState>>();
+for (const [state, event, next] of lifecycle)
+  nextByPair.set(state, (nextByPair.get(state) ?? new Map()).set(event, next));
 
 /** The state after `event`, or `undefined` where the table has no such row. */
 export function nextState(state: LifecycleState, event: LifecycleEvent): LifecycleState | undefined {
-  return nextByPair.get(`${state}/${event}`);
+  return nextByPair.get(state)?.get(event);
 }
 
 function isResting(state: LifecycleState): state is RestingState {

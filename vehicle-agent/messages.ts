@@ -1,6 +1,6 @@
 import { type DisplayAck, signDisplayAck, verifyDisplay } from "@caas/contract/display.ts";
 import { verifyManifest } from "@caas/contract/manifest.ts";
-import { parseTopic } from "@caas/contract/topics.ts";
+import { kindOfOwnTopic } from "@caas/contract/topics.ts";
 import { judgeManifest } from "./accept.ts";
 import type { AgentParts } from "./agent-parts.ts";
 import { keySetFileName } from "./identity.ts";
@@ -30,7 +30,7 @@ export function createMessageTaker(
     }
     const { manifest } = result;
     // A change that a full disk left open is ended first: its outcome decides what this message is.
-    await progress.follow(() => applier.recover());
+    if (applier.isOpen) await progress.follow(() => applier.recover());
     // One that waits counts as processed here: sent again it is the status query, and older ones are refused.
     const processed = applier.deferral ?? journal.record.outcome;
     const verdict = judgeManifest(manifest, processed, keys.version);
@@ -77,11 +77,11 @@ export function createMessageTaker(
   }
 
   return async (topic, payload, arrivedMs) => {
-    const address = parseTopic(topic);
-    if (address === null || address.vin !== vin) return reporter.refuse("link.otherTopic");
+    const kind = kindOfOwnTopic(topic, vin);
+    if (kind === null) return reporter.refuse("link.otherTopic");
     // A compact JWS is ASCII: any other byte stays one character and is refused by the decoder.
     const token = payload.toString("latin1");
-    switch (address.kind) {
+    switch (kind) {
       case "manifest":
         return takeManifest(token, arrivedMs);
       case "keys":

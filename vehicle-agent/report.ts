@@ -18,6 +18,8 @@ export function createRefusalCounter(): RefusalCounter {
   return {
     count: (reason) => add(reason, 1),
     take() {
+      // Almost always.
+      if (counts.size === 0) return {};
       const taken = Object.fromEntries(counts);
       counts = new Map();
       return taken;

@@ -9,23 +9,30 @@ export type SerialQueue = {
 };
 
 export function createSerialQueue(limit: number): SerialQueue {
-  let waiting = 0;
+  /** The one that runs included. */
+  let pending = 0;
   let isClosed = false;
   let last: Promise<void> = Promise.resolve();
 
-  function run(task: () => Promise<void>): Promise<void> {
-    waiting += 1;
-    last = last.then(async () => {
-      waiting -= 1;
+  async function work(task: () => Promise<void>): Promise<void> {
+    try {
       if (!isClosed) await task();
-    });
+    } finally {
+      pending -= 1;
+    }
+  }
+
+  /** A task that finds nobody before it begins at once. */
+  function run(task: () => Promise<void>): Promise<void> {
+    pending += 1;
+    last = pending === 1 ? work(task) : last.then(() => work(task));
     return last;
   }
 
   return {
     run,
     offer(task) {
-      if (isClosed || waiting >= limit) return false;
+      if (isClosed || pending > limit) return false;
       void run(task);
       return true;
     },

@@ -1,10 +1,11 @@
 import { mkdtemp, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { canonicalJson } from "@caas/contract/canonical-json.ts";
 import { manifestEntrySchema, manifestHash } from "@caas/contract/manifest.ts";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readSlotFiles, type SlotFiles, slotFilesOf } from "./slots.ts";
+import { planSlot, readPlannedSlot, readSlotFiles, type SlotFiles, slotFilesOf } from "./slots.ts";
 import { openDirectoryStorage } from "./storage.ts";
 import { entry } from "./testing/test-signer.ts";
 
@@ -79,6 +80,47 @@ describe("the files of a slot", () => {
     expect(JSON.stringify(received.configuration)).toBe('{"a":[{"b":1}]}');
     const reading = readSlotFiles(slotFilesOf({ version: 1, entries: [received] }));
     expect(reading).toMatchObject({ kind: "intact", hash: manifestHash([received]) });
+  });
+
+  test("any configuration that is found as it was planned reads as it was planned", () => {
+    const contents = fc.array(
+      fc.record({
+        code: fc.string({ minLength: 1, maxLength: 64 }),
+        settings: fc.dictionary(fc.string(), fc.jsonValue()),
+      }),
+      { maxLength: 4 },
+    );
+    fc.assert(
+      fc.property(contents, fc.nat(), (list, version) => {
+        const entries = list.map(({ code, settings }) =>
+          manifestEntrySchema.parse(entry(code, { configuration: JSON.parse(JSON.stringify(settings)) })),
+        );
+        const planned = planSlot({ version, entries }, manifestHash(entries));
+        expect(readSlotFiles(planned.files)).toEqual(planned.reading);
+        expect(readPlannedSlot(new Map(planned.files), planned)).toBe(planned.reading);
+        expect(planned.files.get("manifest.json")).toBe(
+          canonicalJson(JSON.parse(planned.files.get("manifest.json") ?? "")),
+        );
+      }),
+    );
+  });
+
+  test("what is found in any other way than planned is read for what it is", () => {
+    const planned = planSlot({ version: 7, entries: [base, seats] });
+    for (const [name, text] of planned.files) {
+      const less = new Map(planned.files);
+      less.delete(name);
+      for (const found of [
+        less,
+        new Map([...planned.files, [name, `${text} `]]),
+        new Map([...less, [`${name}.old`, text]]),
+        new Map([...planned.files, ["added.json", "{}"]]),
+      ])
+        expect(readPlannedSlot(found, planned)).toEqual(readSlotFiles(found));
+    }
+    const other = slotFilesOf({ version: 8, entries: [seats] });
+    expect(readPlannedSlot(other, planned)).toEqual(readSlotFiles(other));
+    expect(readPlannedSlot(planned.files, null)).toEqual(planned.reading);
   });
 
   test("any configuration reads back as what was written", () => {

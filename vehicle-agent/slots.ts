@@ -1,5 +1,10 @@
-import { canonicalJson, hashJson, type Json } from "@caas/contract/canonical-json.ts";
-import { type ManifestEntry, manifestEntrySchema, manifestHash } from "@caas/contract/manifest.ts";
+import { hashJson, type Json } from "@caas/contract/canonical-json.ts";
+import {
+  canonicalEntry,
+  type ManifestEntry,
+  manifestEntrySchema,
+  manifestHash,
+} from "@caas/contract/manifest.ts";
 import * as z from "zod";
 
 // Two slots hold configurations: one is active, the next is written beside it and taken by one atomic switch.
@@ -41,24 +46,36 @@ function fileNameOf(entry: ManifestEntry): string {
   return `${encodeURIComponent(entry.code)}.${entry.id}.json`;
 }
 
-/** One file an entry (`{code}.{id}.json`) and `manifest.json`, all canonical JSON. */
-export function slotFilesOf(content: SlotContent): SlotFiles {
-  const files = new Map<string, string>();
-  for (const entry of content.entries) {
+/** What is to lie in a slot, and what it says when it is read back as it was written. */
+export type PlannedSlot = { files: SlotFiles; reading: IntactSlot };
+
+/**
+ * One file an entry (`{code}.{id}.json`) and `manifest.json`, all canonical JSON.
+ * @param hash `manifestHash` of the entries, where it is known already
+ */
+export function planSlot(content: SlotContent, hash = manifestHash(content.entries)): PlannedSlot {
+  const { version } = content;
+  const named = content.entries.map((entry): [name: string, entry: ManifestEntry] => {
     const { id, code, configuration, term } = entry;
-    files.set(fileNameOf(entry), canonicalJson({ id, code, configuration, term }));
-  }
-  const index = {
-    version: content.version,
-    hash: manifestHash(content.entries),
-    files: [...files.keys()].sort(),
-  };
-  files.set(indexName, canonicalJson(index));
-  return files;
+    return [fileNameOf(entry), { id, code, configuration, term }];
+  });
+  named.sort(([a], [b]) => (a < b ? -1 : 1));
+  const files = new Map(named.map(([name, entry]) => [name, canonicalEntry(entry)]));
+  // The names in canonical order.
+  files.set(indexName, JSON.stringify({ files: named.map(([name]) => name), hash, version }));
+  const entries = named.map(([, entry]) => entry);
+  return { files, reading: { kind: "intact", content: { version, entries }, hash } };
 }
 
+/** The files of `planSlot`. */
+export function slotFilesOf(content: SlotContent): SlotFiles {
+  return planSlot(content).files;
+}
+
+export type IntactSlot = { kind: "intact"; content: SlotContent; hash: string };
+
 export type SlotReading =
-  | { kind: "intact"; content: SlotContent; hash: string }
+  | IntactSlot
   /** Something else than a configuration; `hash` is of what was found, so it equals no manifest's. */
   | { kind: "damaged"; hash: string; detail: string };
 
@@ -80,6 +97,20 @@ export function readSlotFiles(files: SlotFiles): SlotReading {
   const hash = manifestHash(entries);
   if (hash !== index.data.hash) return damaged("the entries are not those the index was written for");
   return { kind: "intact", content: { version: index.data.version, entries }, hash };
+}
+
+/**
+ * The same for a slot that shall hold `planned`: what is there to the letter needs no reading, for a test proves that
+ * it reads as it was planned.
+ */
+export function readPlannedSlot(files: SlotFiles, planned: PlannedSlot | null): SlotReading {
+  return planned !== null && areSame(files, planned.files) ? planned.reading : readSlotFiles(files);
+}
+
+function areSame(some: SlotFiles, others: SlotFiles): boolean {
+  if (some.size !== others.size) return false;
+  for (const [name, text] of some) if (others.get(name) !== text) return false;
+  return true;
 }
 
 function parseJson(text: string | undefined): unknown {

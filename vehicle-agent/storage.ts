@@ -10,6 +10,11 @@ export type AgentStorage = {
   read(name: string): Promise<string | null>;
   /** Durable when it resolves; never half a text. `name` may hold `/`. */
   write(name: string, text: string): Promise<void>;
+  /**
+   * The same as `write` with the value's JSON, where the text itself is wanted only by whoever reads it. The value is
+   * never changed afterwards. Absent where a text is what is stored.
+   */
+  writeJson?(name: string, value: object): Promise<void>;
   slots: ConfigurationSlots;
 };
 

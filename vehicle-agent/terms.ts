@@ -82,8 +82,8 @@ export function endTerms(terms: Terms, now: Date): Terms | null {
 
 /** When the next running term is over; `null` when none runs. */
 export function nextTermEnd(terms: Terms): Date | null {
-  const ends = Object.values(terms).flatMap((term) =>
-    term.state === "running" ? [Date.parse(term.validUntil)] : [],
-  );
-  return ends.length === 0 ? null : new Date(Math.min(...ends));
+  let nextMs = Number.POSITIVE_INFINITY;
+  for (const term of Object.values(terms))
+    if (term.state === "running") nextMs = Math.min(nextMs, Date.parse(term.validUntil));
+  return nextMs === Number.POSITIVE_INFINITY ? null : new Date(nextMs);
 }

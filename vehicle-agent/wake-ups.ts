@@ -29,17 +29,28 @@ export function createWakeUps<Name extends string>(
 ): WakeUps<Name> {
   const dueAtMs = new Map<Name, number>();
   let timer: NodeJS.Timeout | undefined;
+  /** When `timer` rings. */
+  let armedForMs = Number.POSITIVE_INFINITY;
 
+  /** A timer that rings too early is left as it is: due times are pushed back with every change of a car. */
   function arm(): void {
+    const nextMs = earliest(dueAtMs);
+    if (nextMs >= armedForMs) return;
     clearTimeout(timer);
-    timer = undefined;
-    if (dueAtMs.size === 0) return;
-    const waitMs = clock.realDelayMs(Math.min(...dueAtMs.values()) - clock.elapsedMs());
+    armedForMs = nextMs;
+    const waitMs = clock.realDelayMs(nextMs - clock.elapsedMs());
     timer = setTimeout(ring, Math.min(longestTimerMs, Math.max(0, Math.ceil(waitMs))));
     timer.unref();
   }
 
+  function disarm(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    armedForMs = Number.POSITIVE_INFINITY;
+  }
+
   function ring(): void {
+    disarm();
     const now = clock.elapsedMs();
     const due = [...dueAtMs].filter(([, atMs]) => atMs <= now).sort(([, a], [, b]) => a - b);
     for (const [name] of due) dueAtMs.delete(name);
@@ -53,12 +64,18 @@ export function createWakeUps<Name extends string>(
       arm();
     },
     clear(name) {
-      if (dueAtMs.delete(name)) arm();
+      if (dueAtMs.delete(name) && dueAtMs.size === 0) disarm();
     },
     has: (name) => dueAtMs.has(name),
     stop() {
       dueAtMs.clear();
-      arm();
+      disarm();
     },
   };
+}
+
+function earliest(dueAtMs: ReadonlyMap<unknown, number>): number {
+  let nextMs = Number.POSITIVE_INFINITY;
+  for (const atMs of dueAtMs.values()) if (atMs < nextMs) nextMs = atMs;
+  return nextMs;
 }

@@ -29,7 +29,8 @@ export function createIntern(): Intern {
 }
 
 export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
-  const texts = new Map<string, string>();
+  /** A value is written down only when somebody asks for its text: most never are. */
+  const texts = new Map<string, string | object>();
   const slots = new Map<SlotName, SlotFiles>();
   let active: SlotName | null = image?.active ?? null;
   const put = (name: string, text: string): void =>
@@ -41,8 +42,12 @@ export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
     if (files !== undefined) slots.set(slot, new Map(Object.entries(files)));
   }
   return {
-    read: async (name) => texts.get(name) ?? null,
+    async read(name) {
+      const kept = texts.get(name);
+      return kept === undefined ? null : textOf(kept);
+    },
     write: async (name, text) => put(name, text),
+    writeJson: async (name, value) => void texts.set(name, value),
     slots: {
       active: async () => active,
       stage: async (slot, files) => void slots.set(slot, new Map(files)),
@@ -58,10 +63,14 @@ export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
         return files === undefined ? {} : { [slot]: Object.fromEntries(files) };
       };
       return {
-        texts: Object.fromEntries(texts),
+        texts: Object.fromEntries(texts.entries().map(([name, kept]) => [name, textOf(kept)])),
         active,
         slots: { ...filesOf("a"), ...filesOf("b") },
       };
     },
   };
+}
+
+function textOf(kept: string | object): string {
+  return typeof kept === "string" ? kept : JSON.stringify(kept);
 }

@@ -39,15 +39,11 @@ function text(value: string): Buffer {
   return bytes;
 }
 
-/** The remaining length, seven bits a byte (MQTT 3.1.1, 2.2.3). */
 function withHeader(first: number, parts: readonly Uint8Array[]): Buffer {
-  let rest = parts.reduce((sum, part) => sum + part.length, 0);
-  const header = [first];
-  do {
-    header.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-    rest >>>= 7;
-  } while (rest > 0);
-  return Buffer.concat([Uint8Array.from(header), ...parts]);
+  const rest = parts.reduce((sum, part) => sum + part.length, 0);
+  const header = Buffer.alloc(1 + lengthBytes(rest), first);
+  writeLength(header, rest);
+  return Buffer.concat([header, ...parts]);
 }
 
 function number16(value: number): Buffer {
@@ -83,11 +79,35 @@ export function encodePublish(
   id: number,
 ): Buffer {
   const { topic, payload, qos, retain } = message;
-  return withHeader(firstByte.publish | (qos << 1) | (retain ? 1 : 0), [
-    text(topic),
-    ...(qos === 0 ? [] : [number16(id)]),
-    typeof payload === "string" ? Buffer.from(payload) : payload,
-  ]);
+  // Thousands a second: put together in one piece, without parts.
+  const topicBytes = Buffer.byteLength(topic);
+  const payloadBytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
+  const rest = 2 + topicBytes + 2 * qos + payloadBytes;
+  const packet = Buffer.allocUnsafe(1 + lengthBytes(rest) + rest);
+  packet[0] = firstByte.publish | (qos << 1) | (retain ? 1 : 0);
+  let at = writeLength(packet, rest);
+  at = packet.writeUInt16BE(topicBytes, at);
+  at += packet.write(topic, at);
+  if (qos === 1) at = packet.writeUInt16BE(id, at);
+  if (typeof payload === "string") packet.write(payload, at);
+  else packet.set(payload, at);
+  return packet;
+}
+
+function lengthBytes(rest: number): number {
+  return rest < 0x80 ? 1 : rest < 0x4000 ? 2 : rest < 0x200000 ? 3 : 4;
+}
+
+/** The remaining length, seven bits a byte (MQTT 3.1.1, 2.2.3), behind the first byte; where it ends. */
+function writeLength(packet: Buffer, length: number): number {
+  let rest = length;
+  let at = 1;
+  do {
+    packet[at] = (rest & 0x7f) | (rest > 0x7f ? 0x80 : 0);
+    rest >>>= 7;
+    at += 1;
+  } while (rest > 0);
+  return at;
 }
 
 export function encodePuback(id: number): Buffer {
