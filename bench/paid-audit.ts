@@ -9,7 +9,7 @@ const totalsSchema = z.object({
   totals: z.array(z.object({ reference: z.string().nullable(), intents: z.int(), capturedCents: z.int() })),
 });
 
-const lookEveryMs = 20;
+const lookEveryMs = 100;
 
 /** Sentences about purchases that are not complete, or not paid exactly once; none when all is well. */
 export async function listUnpaid(

@@ -13,7 +13,7 @@ type Order = z.infer<typeof orderSchema>;
 type UnderWay = { intendedMs: number; ended(): void };
 
 /** How often it is looked for what has ended: nothing in the figures rests on it, the times are the database's. */
-const lookEveryMs = 40;
+const lookEveryMs = 100;
 /** Nothing ended for so long: what is still under way is given up and reported as it stands. */
 const silenceMs = 30_000;
 const paymentMethod = "pm_card_visa";

@@ -1,4 +1,6 @@
+import { sql } from "kysely";
 import type { Db } from "../store/database.ts";
+import { gather } from "../store/gather.ts";
 import type { Relation } from "./access-table.ts";
 import type { Principal } from "./principal.ts";
 
@@ -15,20 +17,31 @@ async function ofExpediente(db: Db, id: string): Promise<Belonging | undefined> 
     .executeTakeFirst();
 }
 
-/** Before delivery a car belongs to whoever bought it; afterwards to its current owner. */
-async function ofVehicle(db: Db, id: string): Promise<Belonging | undefined> {
-  const row = await db
-    .selectFrom("vehicles")
-    .leftJoin("expedientes", (join) =>
-      join
-        .onRef("expedientes.vehicle_id", "=", "vehicles.id")
-        .on("expedientes.status", "in", ["open", "completed"]),
-    )
-    .where("vehicles.id", "=", id)
-    .orderBy("expedientes.created_at", "desc")
-    .select(["vehicles.owner_customer_id", "expedientes.customer_id", "expedientes.dealership_id"])
-    .executeTakeFirst();
-  return row && { customerId: row.owner_customer_id ?? row.customer_id, dealershipId: row.dealership_id };
+/** Before delivery a car belongs to whoever bought it; afterwards to its current owner. In the order asked for. */
+async function ofVehicles(db: Db, ids: readonly string[]): Promise<(Belonging | undefined)[]> {
+  const { rows } = await sql<{ id: string; customer_id: string | null; dealership_id: string | null }>`
+    select vehicle.id, coalesce(vehicle.owner_customer_id, sale.customer_id) as customer_id, sale.dealership_id
+    from vehicles as vehicle
+    left join lateral (
+      select customer_id, dealership_id from expedientes
+      where vehicle_id = vehicle.id and status in ('open', 'completed') order by created_at desc limit 1
+    ) as sale on true
+    where vehicle.id = any(${[...ids]}::uuid[])`.execute(db);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return ids.map((id) => {
+    const row = byId.get(id);
+    return row && { customerId: row.customer_id, dealershipId: row.dealership_id };
+  });
+}
+
+/** Requests that come together ask together. */
+const vehicleQuestions = new WeakMap<Db, (id: string) => Promise<Belonging | undefined>>();
+
+function ofVehicle(db: Db, id: string): Promise<Belonging | undefined> {
+  const ask =
+    vehicleQuestions.get(db) ?? gather((ids: readonly string[]) => ofVehicles(db, ids), { rounds: 2 });
+  vehicleQuestions.set(db, ask);
+  return ask(id);
 }
 
 /** A person keeps seeing what they bought themselves, also after the car has changed hands. */

@@ -2,8 +2,17 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import type { Db, Transaction } from "../store/database.ts";
 import { passFailpoint } from "../store/failpoints.ts";
+import { gather } from "../store/gather.ts";
 import { type Access, accessTable, type Relation } from "./access-table.ts";
-import { claimKey, hashBody, type StoredAnswer, storeAnswer } from "./idempotency.ts";
+import {
+  claimKey,
+  claimKeys,
+  hashBody,
+  type KeyClaim,
+  type StoredAnswer,
+  storeAnswer,
+  storeAnswers,
+} from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
 import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
 import { type Refusal, refuse } from "./refusal.ts";
@@ -49,6 +58,14 @@ export type Command<Params extends Shape, Body extends Shape, Answer extends z.Z
     tx: Transaction,
     asked: Asked<Params> & { body: z.output<Body> },
   ): Promise<{ kind: "done"; answer: z.input<Answer> } | Refusal>;
+  /**
+   * Instead of `run`, for what many do at the same time: those that come together share a transaction. The answers
+   * stand in the same order; a refused one must have changed nothing.
+   */
+  runMany?(
+    tx: Transaction,
+    asked: readonly (Asked<Params> & { body: z.output<Body> })[],
+  ): Promise<readonly ({ kind: "done"; answer: z.input<Answer> } | Refusal)[]>;
 };
 
 export type Query<Params extends Shape, Search extends Shape, Answer extends z.ZodType> = Description<
@@ -72,6 +89,29 @@ export function addCommand<
   const access = requireAccess(route);
   const params = command.params ?? empty;
   const needsKey = access.kind === "roles" && access.idempotencyKey === undefined;
+  type Given = Asked<Params> & { body: z.output<Body> };
+  const toDone = (outcome: { kind: "done"; answer: z.input<Answer> } | Refusal): Done | Refusal =>
+    outcome.kind === "refused"
+      ? outcome
+      : {
+          kind: "done",
+          answer: { status: command.status, body: toBody(command.answer.parse(outcome.answer)) },
+        };
+  const { runMany } = command;
+  const execute: (once: { claim: KeyClaim | null; asked: Given }) => Promise<Done | Refusal> =
+    runMany === undefined
+      ? ({ claim, asked }) =>
+          runOnce(routing.db, {
+            claim,
+            run: async (tx) => toDone(await command.run(tx, asked)),
+          })
+      : gather((all: readonly { claim: KeyClaim | null; asked: Given }[]) =>
+          runManyOnce(
+            routing.db,
+            all.map(({ claim, asked }) => ({ claim, item: asked })),
+            async (tx, given) => (await runMany(tx, given)).map(toDone),
+          ),
+        );
   routing.server.post(
     command.url,
     {
@@ -95,7 +135,7 @@ export function addCommand<
             "send an Idempotency-Key header of 1 to 200 characters, new for each intent",
           ),
         );
-      const result = await runOnce(routing.db, {
+      const result = await execute({
         claim:
           needsKey && typeof key === "string"
             ? {
@@ -105,19 +145,11 @@ export function addCommand<
                 bodyHash: hashBody(request.body),
               }
             : null,
-        run: async (tx) => {
-          const asked = {
-            principal,
-            params: params.parse(request.params) as z.output<Params>, // parsed by the same schema
-            body: command.body.parse(request.body) as z.output<Body>, // idem
-            request,
-          };
-          const outcome = await command.run(tx, asked);
-          if (outcome.kind === "refused") return outcome;
-          return {
-            kind: "done",
-            answer: { status: command.status, body: toBody(command.answer.parse(outcome.answer)) },
-          };
+        asked: {
+          principal,
+          params: params.parse(request.params) as z.output<Params>, // parsed by the same schema
+          body: command.body.parse(request.body) as z.output<Body>, // idem
+          request,
         },
       });
       if (result.kind === "refused") return sendProblem(reply, problemOfRefusal(result));
@@ -269,7 +301,7 @@ type Done = { kind: "done"; answer: StoredAnswer };
 async function runOnce(
   db: Db,
   once: {
-    claim: { principal: string; key: string; route: string; bodyHash: string } | null;
+    claim: KeyClaim | null;
     run(tx: Transaction): Promise<Done | Refusal>;
   },
 ): Promise<Done | Refusal> {
@@ -278,8 +310,7 @@ async function runOnce(
       if (once.claim !== null) {
         const claim = await claimKey(tx, once.claim);
         if (claim.kind === "repeat") return { kind: "done", answer: claim.answer };
-        if (claim.kind === "otherRequest")
-          throw new Undo(refuse("idempotencyKeyReused", "take a new Idempotency-Key for a new request"));
+        if (claim.kind === "otherRequest") throw new Undo(keyReused());
       }
       const outcome = await once.run(tx);
       if (outcome.kind === "refused") throw new Undo(outcome);
@@ -292,4 +323,46 @@ async function runOnce(
     if (error instanceof Undo) return error.refusal;
     throw error;
   }
+}
+
+const keyReused = () => refuse("idempotencyKeyReused", "take a new Idempotency-Key for a new request");
+
+/** The same for many requests in one transaction. Whoever is refused has changed nothing, and its key is free again. */
+async function runManyOnce<Item>(
+  db: Db,
+  all: readonly { claim: KeyClaim | null; item: Item }[],
+  run: (tx: Transaction, items: readonly Item[]) => Promise<readonly (Done | Refusal)[]>,
+): Promise<(Done | Refusal)[]> {
+  const results = await db.transaction().execute(async (tx) => {
+    const claims = await claimKeys(
+      tx,
+      all.map(({ claim }) => claim),
+    );
+    const first = all.filter((_, index) => claims[index]?.kind === "first");
+    const outcomes = await run(
+      tx,
+      first.map(({ item }) => item),
+    );
+    const outcomeOf = new Map(first.map((one, index) => [one, outcomes[index]]));
+    await storeAnswers(
+      tx,
+      first.flatMap((one) => {
+        const outcome = outcomeOf.get(one);
+        if (one.claim === null || outcome === undefined) return [];
+        return [{ claim: one.claim, answer: outcome.kind === "done" ? outcome.answer : null }];
+      }),
+    );
+    return all.map((one, index): Done | Refusal => {
+      const claim = claims[index];
+      if (claim === undefined || claim.kind === "otherRequest") return keyReused();
+      if (claim.kind === "repeat") return { kind: "done", answer: claim.answer };
+      // Sent twice in this very round: one does the work and both get its answer.
+      const source = claim.kind === "twin" ? all[claim.of] : one;
+      const outcome = source === undefined ? undefined : outcomeOf.get(source);
+      if (outcome === undefined) throw new Error("a request of a round was not run");
+      return outcome;
+    });
+  });
+  passFailpoint("request-committed-before-answer");
+  return results;
 }

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { activationRetryPolicy, countAttemptsAllowed } from "../../rules/retry-policy.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
-import type { Reader, Transaction } from "../../store/database.ts";
+import type { Transaction } from "../../store/database.ts";
 
 export const attemptsAllowed = countAttemptsAllowed(activationRetryPolicy);
 
@@ -96,26 +96,4 @@ export async function loadActivations(
       attemptsAllowed: row.attempts_allowed,
     },
   }));
-}
-
-/** The facts before there is an activation: what "select a service" is judged by. */
-export async function loadSelectionFacts(
-  reader: Reader,
-  selection: { vehicleId: string; customerId: string; dependsOnMaintenance: boolean },
-): Promise<ActivationFacts> {
-  const vehicle = await reader
-    .selectFrom("vehicles")
-    .select(["state", "app_linked_at", "owner_customer_id"])
-    .where("id", "=", selection.vehicleId)
-    .executeTakeFirstOrThrow();
-  return {
-    vehicleOperational: vehicle.state === "Operational",
-    appLinked: vehicle.app_linked_at !== null,
-    requesterIsCurrentOwner: vehicle.owner_customer_id === selection.customerId,
-    serviceDependsOnMaintenance: selection.dependsOnMaintenance,
-    maintenanceValidated: false,
-    paymentConfirmed: false,
-    attemptsUsed: 0,
-    attemptsAllowed,
-  };
 }

@@ -1,12 +1,13 @@
+import { sql } from "kysely";
 import * as z from "zod";
-import { actorOf } from "../../http/principal.ts";
+import { actorOf, type Principal } from "../../http/principal.ts";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
 import { explain } from "./explain.ts";
-import { selectService } from "./select-service.ts";
+import { selectServices } from "./select-service.ts";
 
 const attemptSchema = z.object({
   attempt: z.int(),
@@ -43,7 +44,7 @@ type Activation = z.infer<typeof activationSchema>;
 
 async function readActivations(
   reader: Reader,
-  which: { id: string } | { vehicleId: string },
+  which: { id: string } | { ids: readonly string[] } | { vehicleId: string },
 ): Promise<Activation[]> {
   let query = reader
     .selectFrom("activations as activation")
@@ -63,7 +64,9 @@ async function readActivations(
   query =
     "id" in which
       ? query.where("activation.id", "=", which.id)
-      : query.where("activation.vehicle_id", "=", which.vehicleId);
+      : "ids" in which
+        ? query.where(sql<boolean>`activation.id = any(${[...which.ids]}::uuid[])`)
+        : query.where("activation.vehicle_id", "=", which.vehicleId);
   const rows = await query.execute();
   if (rows.length === 0) return [];
   const attempts = await reader
@@ -135,19 +138,12 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
     }),
     answer: activationSchema,
     status: 202,
-    async run(tx, { params, body, principal }) {
-      if (principal.kind !== "customer") return refuse("forbidden", "only a customer buys a service");
-      const selected = await selectService(context, tx, {
-        ...params,
-        ...body,
-        customerId: principal.customerId,
-        actor: actorOf(principal),
-      });
-      if (selected.kind === "refused") return selected;
-      const [activation] = await readActivations(tx, { id: selected.activationId });
-      if (activation === undefined) throw new Error("an activation just made is not found");
-      return { kind: "done", answer: activation };
+    run: async (tx, asked) => {
+      const [done] = await buyServices(context, tx, [asked]);
+      if (done === undefined) throw new Error("a purchase was not answered");
+      return done;
     },
+    runMany: (tx, asked) => buyServices(context, tx, asked),
   });
 
   addQuery(routing, {
@@ -277,5 +273,42 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
         },
       };
     },
+  });
+}
+
+type Purchase = {
+  principal: Principal;
+  params: { vehicleId: string };
+  body: { serviceId: string; terms: number; paymentMethod: string };
+};
+
+async function buyServices(
+  context: Context,
+  tx: Transaction,
+  purchases: readonly Purchase[],
+): Promise<({ kind: "done"; answer: Activation } | Refusal)[]> {
+  const selections = purchases.map(({ principal, params, body }) =>
+    principal.kind === "customer"
+      ? { ...params, ...body, customerId: principal.customerId, actor: actorOf(principal) }
+      : null,
+  );
+  const selected = await selectServices(
+    context,
+    tx,
+    selections.filter((selection) => selection !== null),
+  );
+  const made = await readActivations(tx, {
+    ids: selected.flatMap((one) => (one.kind === "selected" ? [one.activationId] : [])),
+  });
+  const byId = new Map(made.map((activation) => [activation.id, activation]));
+  const answers = selected.values();
+  return selections.map((selection) => {
+    if (selection === null) return refuse("forbidden", "only a customer buys a service");
+    const { value: answer } = answers.next();
+    if (answer === undefined) throw new Error("a purchase was not answered");
+    if (answer.kind === "refused") return answer;
+    const activation = byId.get(answer.activationId);
+    if (activation === undefined) throw new Error("an activation just made is not found");
+    return { kind: "done", answer: activation };
   });
 }
