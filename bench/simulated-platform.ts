@@ -108,6 +108,7 @@ async function furnish(
         ? null
         : { ...platform.staff.sales, factoryUrl: standIns.factory, inboxUrl: standIns.inbox },
     partTimes: readPartTimes,
+    keepCars: null,
     failures: () => given.failures,
     async stop() {
       await opened.close();

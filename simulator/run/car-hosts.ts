@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { Profile } from "../behaviour/profile.ts";
-import { fleetFileName, type StoredCar, writeFleetFile } from "../fleet/fleet-file.ts";
+import { fleetFileName, readFleetFile, type StoredCar, writeFleetFile } from "../fleet/fleet-file.ts";
 import { type Call, type Command, type News, type Reply, replySchema } from "./host-messages.ts";
 
 export type CarHostsOptions = {
@@ -46,6 +46,25 @@ const stopTimeoutMs = 20_000;
 type Answering = { resolve: () => void; reject: (error: Error) => void };
 type Host = { child: ChildProcess; vins: Set<string>; lastId: number; answering: Map<number, Answering> };
 
+/** The cars of all parts as their processes have written them last: after enrolment, and when they end. */
+export async function readParts(folder: string, processes: number): Promise<StoredCar[]> {
+  const folders = Array.from({ length: processes }, (_, index) => partFolder(folder, index)).flatMap(
+    (part) => [
+      part,
+      // Cars that were sold during the run have one each.
+      ...readdirSync(part, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => join(part, name)),
+    ],
+  );
+  const read = folders.map((one) => readFleetFile(join(one, fleetFileName)));
+  return (await Promise.all(read)).flat();
+}
+
+function partFolder(folder: string, index: number): string {
+  return join(folder, `cars-${index + 1}`);
+}
+
 /**
  * Writes each process its part of the fleet and starts it; cars with a package enrol meanwhile.
  * @throws Error when a part cannot be prepared
@@ -60,7 +79,7 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
     all.slice(Math.floor((all.length * part) / processes), Math.floor((all.length * (part + 1)) / processes));
 
   async function startHost(index: number, firstIndex: number): Promise<void> {
-    const folder = join(options.folder, `cars-${index + 1}`);
+    const folder = partFolder(options.folder, index);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     await writeFleetFile(join(folder, fleetFileName), partOf(options.cars, index));
     const child = fork(program, { stdio: ["ignore", "inherit", "inherit", "ipc"] });

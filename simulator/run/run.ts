@@ -7,7 +7,7 @@ import { createLatencies, type Latencies } from "../measure/latencies.ts";
 import { createLedger, type Ledger, type LedgerListener } from "../measure/ledger.ts";
 import { createSeries, type Series } from "../measure/series.ts";
 import type { Scenario } from "../scenarios/scenario.ts";
-import { type CarHosts, startCarHosts } from "./car-hosts.ts";
+import { type CarHosts, readParts, startCarHosts } from "./car-hosts.ts";
 import { createOutcomes, type Outcomes } from "./outcomes.ts";
 import { nowMs } from "./pace.ts";
 import { playSteps } from "./play-steps.ts";
@@ -90,9 +90,13 @@ export async function run(options: RunOptions): Promise<Finished> {
     brokerUrl: world.brokerUrl,
     businessTime: world.businessTime,
   });
+  const keepCars = async (): Promise<void> =>
+    world.keepCars?.(await readParts(options.folder, options.processes));
   const ending = new AbortController();
   const stopped = AbortSignal.any([signal, ending.signal]);
   try {
+    // At once: whatever becomes of the run, a token enrols a car only once.
+    if (world.packages.length > 0) await keepCars();
     const kindOfCar = (vin: string) => hosts.cars.get(vin) ?? "new";
     const ledger = createLedger(kindOfCar, {
       sent(change) {
@@ -178,6 +182,7 @@ export async function run(options: RunOptions): Promise<Finished> {
   } finally {
     ending.abort();
     await hosts.stop();
+    await keepCars();
   }
 }
 

@@ -34,6 +34,8 @@ export type World = {
   restartBroker: ((downMs: number, how: "kill" | "stop") => Promise<void>) | null;
   desk: SalesDesk | null;
   partTimes: (() => PartTimes | null) | null;
+  /** Writes the cars down as they are, for a later run; `null` where nobody needs them any more. */
+  keepCars: ((cars: readonly StoredCar[]) => Promise<void>) | null;
   /** What went wrong with the platform itself meanwhile, a sentence each. */
   failures(): readonly string[];
   stop(): Promise<void>;

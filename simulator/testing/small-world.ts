@@ -62,6 +62,7 @@ export async function openSmallWorld(cars: number): Promise<SmallWorld> {
     },
     desk: null,
     partTimes: null,
+    keepCars: null,
     failures: () => [],
     async stop() {
       await sender.stop();

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
-import { readFleetFile } from "../fleet/fleet-file.ts";
+import { readFleetFile, writeFleetFile } from "../fleet/fleet-file.ts";
 import type { Owner, ProvideWorld, SalesDesk } from "../run/world.ts";
+import { CannotSimulate } from "../simulate.ts";
 
 // A platform that others run: reached by address, with cars that are written down in files.
 
@@ -33,18 +34,24 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
   if (broker === undefined && fleet === undefined && packages === undefined && rest === undefined)
     return null;
   if (broker !== undefined && !brokerSchema.safeParse(broker).success)
-    throw new Error(`--broker must be an mqtt:// or mqtts:// address, not ${broker}`);
+    throw new CannotSimulate(`--broker must be an mqtt:// or mqtts:// address, not ${broker}`);
   if (rest !== undefined && !restSchema.safeParse(rest).success)
-    throw new Error(`--rest must be an http:// or https:// address, not ${rest}`);
+    throw new CannotSimulate(`--rest must be an http:// or https:// address, not ${rest}`);
+  if (packages !== undefined && fleet === undefined)
+    throw new Error(
+      "--packages needs --fleet FILE, where the enrolled cars are kept: a token enrols one car once",
+    );
   return async ({ vehicles, say }) => {
-    const enrolled = fleet === undefined ? [] : (await readFleetFile(fleet)).slice(0, vehicles);
-    const room = vehicles - enrolled.length;
-    const enrolling =
-      packages === undefined ? [] : readLines(packages, enrolmentPackageSchema).slice(0, room);
+    const stored = fleet === undefined ? [] : await readFleetFile(fleet);
+    const enrolled = stored.slice(0, vehicles);
+    const others = stored.slice(vehicles);
+    const known = new Set<string>(stored.map(({ vin }) => vin));
+    const given = packages === undefined ? [] : readLines(packages, enrolmentPackageSchema);
+    const enrolling = given.filter(({ vin }) => !known.has(vin)).slice(0, vehicles - enrolled.length);
+    for (const { vin } of enrolling) known.add(vin);
     const cars = enrolled.length + enrolling.length;
     if (cars < vehicles) say(`There are ${cars} cars in the files, and ${vehicles} were asked for.`);
     const owners: Owner[] = options.owners === undefined ? [] : readLines(options.owners, ownerSchema);
-    const known = new Set<string>([...enrolled, ...enrolling].map(({ vin }) => vin));
     return {
       describes: `a platform run by others, broker ${broker ?? "as enrolled"}`,
       cars: enrolled,
@@ -58,6 +65,8 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
       restartBroker: null,
       desk: readDesk(options),
       partTimes: null,
+      // A car that has reported since must not come back with an older journal: its reports would count as old.
+      keepCars: fleet === undefined ? null : (changed) => writeFleetFile(fleet, [...changed, ...others]),
       failures: () => [],
       stop: async () => undefined,
     };
@@ -78,7 +87,7 @@ function readLines<T extends z.ZodType>(path: string, schema: T): z.output<T>[] 
       const parsed = schema.safeParse(parseJson(line));
       if (parsed.success) return [parsed.data];
       const [issue] = parsed.error.issues;
-      throw new Error(`${path}:${index + 1}: ${issue?.path.join(".") || "line"}: ${issue?.message}`);
+      throw new CannotSimulate(`${path}:${index + 1}: ${issue?.path.join(".") || "line"}: ${issue?.message}`);
     });
 }
 
