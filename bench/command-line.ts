@@ -70,6 +70,13 @@ Asserted: every activation ends in ServiceActive at its first attempt, and p99 <
     .option("--changes <n>", "changes in all, over these cars in turn", wholeNumber(1, 10_000_000), 40_000)
     .option("--wave <n>", "cars changed in one transaction", wholeNumber(1, 5_000), 500)
     .option("--raw-seconds <s>", "how long each raw round trip is measured", positive, 5)
+    .option(
+      "--filled <n>",
+      "cars in the tables of the second installation that a change's cost is compared with (0: not compared)",
+      wholeNumber(0, 1_000_000),
+      100_000,
+    )
+    .option("--pairs <n>", "pairs of halves of that comparison", wholeNumber(1, 100), 10)
     .option("--seed <n>", "decides the cars' jitter", wholeNumber(0, 2 ** 31 - 1), 1)
     .option("--results <dir>", "where numbers, date and machine are kept", resultsFolder)
     .option("--json", "the last line is one JSON object", false)
@@ -83,6 +90,8 @@ as many bytes through our broker and through Mosquitto (Debian's package; instal
 Prints {"rolloutCarsPerSecond":…,"halfLoadP99Ms":…,"mosquittoRoundTripsPerSecond":…,"ratio":…,
 "paidActivationsPerSecond":…,"bytesPerChange":…,"costRatio100kTo1k":…,"loadGeneratorCpuShare":…,
 "brokerCpuUs":{"ours":…,"mosquitto":…}}; what is null was not measured, and the lines above say why.
+costRatio100kTo1k: processor time of a change in an installation with --filled cars in its tables, divided by one with
+1,000; 1,000 cars are connected to each, and changes are rolled out in turns.
 loadGeneratorCpuShare: cars and driver together, of one core, during the roll-out. bytesPerChange: growth of all
 tables with indexes and TOAST after VACUUM. A profile of each part: NODE_OPTIONS="--cpu-prof --cpu-prof-dir=DIR".
 Asserted: every change is proved, and every car's active slot holds what it shall. No speed fails it.${moreHelp}`,

@@ -8,6 +8,7 @@ import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import * as z from "zod";
 import { type Platform, startPlatform } from "../start/platform.ts";
 import { openSecrets } from "../start/secrets.ts";
+import { type CostRatio, measureCostRatio } from "./cost-ratio.ts";
 import { type FleetProcess, startFleetProcess } from "./fleet-process.ts";
 import type { Findings, Frame } from "./frame.ts";
 import { costOf, type PartTimes, readPartTimes } from "./part-processes.ts";
@@ -15,7 +16,20 @@ import { type Compared, compareBrokers } from "./raw-comparison.ts";
 import { openRollOutDriver, type RollOut } from "./roll-out-driver.ts";
 import { openRollOutProofs, type RollOutProofs } from "./roll-out-proofs.ts";
 
-export type OtaOptions = { cars: number; changes: number; wave: number; rawSeconds: number; seed: number };
+export type OtaOptions = {
+  cars: number;
+  changes: number;
+  wave: number;
+  rawSeconds: number;
+  /** Cars in the tables of the larger of two installations whose costs are compared; 0: not compared. */
+  filled: number;
+  /** Pairs of halves in that comparison. */
+  pairs: number;
+  seed: number;
+};
+
+/** Connected in each of the two installations. */
+const comparedCars = 1_000;
 
 /** The half load lasts about so long. */
 const halfLoadSeconds = 10;
@@ -37,7 +51,11 @@ export async function measureOta(options: OtaOptions, frame: Frame): Promise<Fin
       replyBytes: onPlatform.reportBytes,
       frame,
     });
-    return report(options, onPlatform, raw, failures);
+    const compared =
+      options.filled <= comparedCars || frame.signal.aborted
+        ? null
+        : await measureCostRatio({ ...options, connected: comparedCars }, frame);
+    return report(options, onPlatform, raw, compared, failures);
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
@@ -220,7 +238,13 @@ function shareOf(
   return round(us / 1e6 / seconds, 2);
 }
 
-function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failures: string[]): Findings {
+function report(
+  options: OtaOptions,
+  measured: OnPlatform,
+  raw: Compared,
+  compared: CostRatio | null,
+  failures: string[],
+): Findings {
   const { halfLoad, saturated, rollOut } = measured;
   const { ours, mosquitto } = raw;
   const ratio = mosquitto === null ? null : round(measured.carsPerSecond / mosquitto.perSecond, 3);
@@ -232,14 +256,21 @@ function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failur
       ratio,
       paidActivationsPerSecond: null,
       bytesPerChange: measured.bytesPerChange,
-      costRatio100kTo1k: null,
+      costRatio100kTo1k: compared === null || options.filled !== 100_000 ? null : round(compared.ratio, 2),
       loadGeneratorCpuShare: measured.generatorCpuShare,
       brokerCpuUs: { ours: ours?.brokerCpuUs ?? null, mosquitto: mosquitto?.brokerCpuUs ?? null },
     },
     whyNull: {
       paidActivationsPerSecond:
         "cars put there by SQL have owners without a login, so nobody can buy; `npm run bench -- activation` measures paid activations on cars that were sold",
-      costRatio100kTo1k: "runs with 1,000 and with 100,000 cars in the tables are not compared yet",
+      ...(compared === null
+        ? {
+            costRatio100kTo1k:
+              "not compared: --filled leaves it out, the run was stopped, or there is no /proc here",
+          }
+        : options.filled === 100_000
+          ? {}
+          : { costRatio100kTo1k: `compared with ${options.filled} cars; the ratio stands below` }),
       ...(halfLoad.measured === 0 ? { halfLoadP99Ms: "the run was stopped before its turn" } : {}),
       ...(ours === null || mosquitto === null ? { brokerCpuUs: raw.whyNoMosquitto } : {}),
       ...(mosquitto === null
@@ -267,7 +298,18 @@ function report(options: OtaOptions, measured: OnPlatform, raw: Compared, failur
       rawGeneratorCpuShare: ours === null ? "not measured" : round(ours.generatorCpuShare, 2),
       mosquittoCpuShare: mosquitto?.brokerCpuShare ?? "not measured",
       mosquitto: mosquitto?.broker ?? "none",
-      command: `npm run bench -- ota --cars ${options.cars} --changes ${options.changes} --wave ${options.wave} --raw-seconds ${options.rawSeconds} --seed ${options.seed}`,
+      ...(compared === null
+        ? {}
+        : {
+            costRatio: round(compared.ratio, 3),
+            costRatio95: `${round(compared.low, 2)}–${round(compared.high, 2)}`,
+            costRatioPairs: compared.pairs,
+            costRatioChangesAHalf: compared.changesAHalf,
+            costRatioMicrosecondsFew: JSON.stringify(compared.few),
+            costRatioMicrosecondsMany: JSON.stringify(compared.many),
+            costRatioMeasured: `processor time a change in two installations in turns, ${comparedCars} cars connected to each, ${options.filled} in the tables of one; the driver's writing counts, the cars' does not`,
+          }),
+      command: `npm run bench -- ota --cars ${options.cars} --changes ${options.changes} --wave ${options.wave} --raw-seconds ${options.rawSeconds} --filled ${options.filled} --pairs ${options.pairs} --seed ${options.seed}`,
       measured:
         "first wave begun to nothing under way, as the driver saw it; latency from a wave's commit to recorded_at of planApplied, which is read before its own commit; plain MQTT, one entry a manifest; shares are of one core",
       caution: "provisional where other work shares the machine",

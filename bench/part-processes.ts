@@ -71,7 +71,8 @@ function partOf(pid: number): Part {
   return marks.find(([, mark]) => command.includes(mark))?.[0] ?? "other";
 }
 
-function listTree(root: number): Set<number> {
+/** A process and everything below it. */
+export function listTree(root: number): Set<number> {
   const parents = new Map<number, number>();
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
