@@ -62,9 +62,10 @@ export async function startFleetProcess(options: FleetProcessOptions): Promise<F
     child.once("close", (code, signal) => {
       past = addCounts(past, { ...present, connected: 0 });
       present = noCounts();
-      if (isStopping || options.signal.aborted) return up.resolve();
-      if (signal !== "SIGKILL") {
-        const reason = `a process of cars ended with ${signal ?? `code ${code}`}: ${lastLines.join("\n")}`;
+      if (options.signal.aborted || (isStopping && code === 0)) return up.resolve();
+      if (signal !== "SIGKILL" || isStopping) {
+        const when = isStopping ? "while it was closing " : "";
+        const reason = `a process of cars ended ${when}with ${signal ?? `code ${code}`}: ${lastLines.join("\n")}`;
         up.reject(new Error(reason));
         return options.onFailure(reason);
       }
