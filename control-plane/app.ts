@@ -124,6 +124,10 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
       customerCapCents: config.PRESUMED_CUSTOMER_CAP_CENTS,
       totalCapCents: config.PRESUMED_TOTAL_CAP_CENTS,
     },
+    finalPayment: {
+      tries: config.FINAL_PAYMENT_TRIES,
+      deadlineDays: config.FINAL_PAYMENT_DEADLINE_DAYS,
+    },
   });
   const orders = createOrders(context, {
     factory: createFactory({ baseUrl: config.FACTORY_URL, apiKey: config.FACTORY_API_KEY }),

@@ -1,5 +1,6 @@
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
+import { defaultFinalPaymentTerms } from "./rules/final-payment-policy.ts";
 import { defaultPresumptionLimits } from "./rules/presumption-policy.ts";
 import { parseFailpoints } from "./store/failpoints.ts";
 
@@ -42,6 +43,13 @@ const schema = z.object({
   PRESUMED_PAYMENT_MAX_CENTS: cents.default(defaultPresumptionLimits.maxAmountCents),
   PRESUMED_CUSTOMER_CAP_CENTS: cents.default(defaultPresumptionLimits.customerCapCents),
   PRESUMED_TOTAL_CAP_CENTS: cents.default(defaultPresumptionLimits.totalCapCents),
+  FINAL_PAYMENT_TRIES: z.coerce.number().int().min(1).max(10).default(defaultFinalPaymentTerms.tries),
+  FINAL_PAYMENT_DEADLINE_DAYS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(365)
+    .default(defaultFinalPaymentTerms.deadlineDays),
   VSS_URL: httpUrl,
   VSS_API_KEY: apiKey,
   AUTHORITY_URL: httpUrl,

@@ -58,6 +58,37 @@ export const addedNotifications = {
     reason:
       "A bank shows a refund days later: until then only we can say that it is on its way, and whether the service goes with it.",
   },
+  NX6: {
+    event: "Final payment due soon",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "bySchedule",
+    priority: "high",
+    section: additionSection,
+    reason:
+      "Where a dealership sets a date after which the car and the reservation are lost, nobody may lose them by forgetting it.",
+  },
+  NX7: {
+    event: "Reservation lost, not paid in time",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "high",
+    section: additionSection,
+    reason: "As NX1, where it was not the bank that refused but the date that passed.",
+  },
+  NX8: {
+    event: "Final payment refused, may be tried again",
+    trigger: null,
+    recipient: "customer",
+    channels: ["email"],
+    timing: "immediate",
+    priority: "high",
+    section: additionSection,
+    reason: "Who may still keep the car must hear that the bank refused and how often it may be tried again.",
+  },
 } as const satisfies Record<string, NotificationRow & { section: string; reason: string }>;
 
 /** Every message there is: the specification's rows and the additions. */

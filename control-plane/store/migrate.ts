@@ -10,6 +10,7 @@ import * as certificates from "./migrations/0006-certificates.ts";
 import * as uncertainPayments from "./migrations/0007-uncertain-payments.ts";
 import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
+import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -21,6 +22,7 @@ const migrations: Record<string, Migration> = {
   "0007-uncertain-payments": uncertainPayments,
   "0008-quick-jobs": quickJobs,
   "0009-roll-out-rows": rollOutRows,
+  "0010-final-payment-terms": finalPaymentTerms,
 };
 
 /**

@@ -99,6 +99,10 @@ export type Database = {
     username: Nullable<string>;
     credentials_issued_at: Nullable<Date>;
     vin: Nullable<string>;
+    final_payment_asked_at: Nullable<Date>;
+    final_payment_due_at: Nullable<Date>;
+    final_payment_tries: Generated<number>;
+    final_payment_refusals: Generated<number>;
     registration_document: OptionalJson<{ authorityId: string; plate: string; registeredOn: string }>;
     delivery: OptionalJson<{
       status: "success" | "failed";

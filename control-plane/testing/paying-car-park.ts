@@ -6,6 +6,7 @@ import { findOffenders } from "../features/invariants/find-offenders.ts";
 import { createPayments } from "../features/payments/payments.ts";
 import { verifyStripeWebhook } from "../http/webhook-signatures.ts";
 import { createPaymentGateway } from "../partners/payment-gateway.ts";
+import { defaultFinalPaymentTerms } from "../rules/final-payment-policy.ts";
 import type { PresumptionLimits } from "../rules/presumption-policy.ts";
 import { type CarPark, createCarPark, type TestCar } from "./car-park.ts";
 
@@ -52,6 +53,7 @@ export async function createPayingCarPark(options: { presumption: PresumptionLim
         gateway: paymentGateway,
         verifyWebhook: verifyStripeWebhook([secret], context.realClock),
         presumption: options.presumption,
+        finalPayment: defaultFinalPaymentTerms,
       });
       return {
         capability: payments,

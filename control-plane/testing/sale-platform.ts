@@ -11,6 +11,7 @@ import { createSales } from "../features/sales/sales.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "../http/webhook-signatures.ts";
 import { createFactory } from "../partners/factory.ts";
 import { createPaymentGateway, type PaymentGateway } from "../partners/payment-gateway.ts";
+import { defaultFinalPaymentTerms, type FinalPaymentTerms } from "../rules/final-payment-policy.ts";
 import { defaultPresumptionLimits } from "../rules/presumption-policy.ts";
 import { createTestPlatform, type TestPlatform } from "./harness.ts";
 import { createMailbox, type Mailbox } from "./mailbox.ts";
@@ -64,6 +65,8 @@ export async function createSalePlatform(options: {
   factoryPace: { mode: "auto"; milestoneDelayMs: number } | { mode: "manual" };
   /** No provider takes the ready message. */
   readyNoticeFails?: boolean;
+  /** As the specification says, where none are given. */
+  finalPayment?: FinalPaymentTerms;
 }): Promise<SalePlatform> {
   const mailbox = createMailbox();
   // Both stand-ins live on the platform's business time, which the platform is not there yet to give.
@@ -90,6 +93,7 @@ export async function createSalePlatform(options: {
         gateway: paymentGateway,
         verifyWebhook: verifyStripeWebhook([gatewaySecret], context.realClock),
         presumption: defaultPresumptionLimits,
+        finalPayment: options.finalPayment ?? defaultFinalPaymentTerms,
       });
       const orders = createOrders(context, {
         factory: createFactory({ baseUrl: factoryServer.url, apiKey, timeoutMs: partnerTimeoutMs }),

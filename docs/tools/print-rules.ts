@@ -19,6 +19,11 @@ import {
   vehicleDependencies,
   vehicleEdges,
 } from "@caas/control-plane/rules/dependency-rules.ts";
+import {
+  defaultFinalPaymentTerms,
+  forfeitureRules,
+  reminderDaysBefore,
+} from "@caas/control-plane/rules/final-payment-policy.ts";
 import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-windows.ts";
 import { addedNotifications } from "@caas/control-plane/rules/notification-rows.ts";
 import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
@@ -46,6 +51,7 @@ export function renderRules(): string {
     renderDependencies(),
     renderAdditions(),
     renderPresumption(),
+    renderForfeiture(),
     renderNotifications(),
     renderAutomation(),
     renderNumbers(),
@@ -168,6 +174,29 @@ function renderPresumption(): string {
         ["the gateway is asked to pay with the same key until, before that", seconds(lastAskMarginMs)],
         ["first look-up after", seconds(firstLookUpMs)],
         ["longest time between two look-ups", seconds(longestLookUpMs)],
+      ],
+    ),
+  ].join("\n\n");
+}
+
+function renderForfeiture(): string {
+  const { tries, deadlineDays } = defaultFinalPaymentTerms;
+  return [
+    "## The final payment",
+    "When an unpaid car is lost, and with it the reservation. Both numbers are configured; as they come they say what the specification says.",
+    renderTable(
+      ["id", "rule", "reason"],
+      Object.entries(forfeitureRules).map(([id, row]) => [id, row.text, row.reason]),
+    ),
+    renderTable(
+      ["what", "value"],
+      [
+        ["refusals with which the car is lost (unless configured otherwise)", String(tries)],
+        [
+          "days until it is lost unpaid (unless configured otherwise)",
+          deadlineDays === 0 ? "no such date" : String(deadlineDays),
+        ],
+        ["the customer is reminded, days before", reminderDaysBefore.join(", ")],
       ],
     ),
   ].join("\n\n");

@@ -3,10 +3,12 @@ import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
+import type { FinalPaymentTerms } from "../../rules/final-payment-policy.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { enqueue, enqueueMany, handleJob } from "../../store/jobs.ts";
 import { reconcileChargeBacks } from "./charge-back.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
+import { finalPaymentTimer, giveFinalPaymentNotice, keepFinalPaymentTerms } from "./final-payment-terms.ts";
 import { lookUpPresumed } from "./look-up-presumed.ts";
 import { createPaymentDesk } from "./payment-desk.ts";
 import {
@@ -36,11 +38,17 @@ export type Payments = Capability & {
 
 /**
  * Every payment, the gateway behind it, and the double-entry ledger under it. `verifyWebhook` judges the gateway's
- * signatures; `presumption` bounds what is delivered while the gateway does not answer.
+ * signatures; `presumption` bounds what is delivered while the gateway does not answer; `finalPayment` says when an
+ * unpaid car is lost.
  */
 export function createPayments(
   context: Context,
-  partners: { gateway: PaymentGateway; verifyWebhook: VerifyWebhook; presumption: PresumptionLimits },
+  partners: {
+    gateway: PaymentGateway;
+    verifyWebhook: VerifyWebhook;
+    presumption: PresumptionLimits;
+    finalPayment: FinalPaymentTerms;
+  },
 ): Payments {
   const { gateway, presumption } = partners;
   const desk = createPaymentDesk(context);
@@ -69,9 +77,14 @@ export function createPayments(
         due: (tx, paymentId) =>
           enqueue(tx, lookUpPresumedJob, { paymentId }, { key: `lookUpPresumed:${paymentId}` }),
       },
+      {
+        kind: finalPaymentTimer,
+        due: (tx, expedienteId) => giveFinalPaymentNotice(context, tx, expedienteId),
+      },
     ],
-    async onVehicleMoved(tx, { vehicleId, to }) {
-      if (to === "Delivered") await recordDelivered(context, tx, vehicleId);
+    async onVehicleMoved(tx, moved) {
+      await keepFinalPaymentTerms(context, tx, partners.finalPayment, moved);
+      if (moved.to === "Delivered") await recordDelivered(context, tx, moved.vehicleId);
     },
     onServicePaymentRequested: handleMany((tx, asked) => openServicePayments(context, tx, asked)),
     onServiceCaptureRequested: handleMany((tx, asked) =>

@@ -104,6 +104,9 @@ export async function requestFinalPayment(
     orderCancelled: sale.order_cancelled,
   });
   if (decision.kind === "refused") return refuseByRule(decision);
+  const { final_payment_due_at: dueAt } = sale;
+  if (dueAt !== null && context.clock.now().getTime() >= dueAt.getTime())
+    return refuse("conflict", `the final payment was due until ${dueAt.toISOString()}`);
   const second = await refuseSecond(tx, expedienteId, "final");
   if (second !== null) return second;
   const due = computeFinalPayment(sale.price_cents, sale.reservation_cents);
@@ -126,6 +129,7 @@ async function lockSale(tx: Transaction, expedienteId: string) {
       "expedientes.price_cents",
       "expedientes.reservation_cents",
       "expedientes.currency",
+      "expedientes.final_payment_due_at",
     ])
     .forNoKeyUpdate("vehicles")
     .executeTakeFirstOrThrow(() => new Error(`no expediente ${expedienteId}`));

@@ -2,6 +2,7 @@ import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
 import { recordStep } from "../../lifecycle/record-step.ts";
+import { decideAfterRefusal } from "../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../store/database.ts";
 import { postToLedger } from "./ledger.ts";
 import type { Payment } from "./payment-row.ts";
@@ -87,23 +88,87 @@ export async function recordPaymentNotMade(
   });
 }
 
-/** The bank said no to the final payment: sinAsignar, stock, and the reservation is lost (LF5, LF6, FA10). */
+/**
+ * The bank said no to the final payment. While the terms leave a try and time, the customer may pay again; else:
+ * sinAsignar, stock, and the reservation is lost (LF5, LF6, FA10).
+ */
 export async function recordFinalDeclined(
   context: Context,
   tx: Transaction,
   payment: Payment,
   reason: string,
 ): Promise<void> {
-  const { expedienteId, vehicleId } = await readSale(tx, payment);
+  const sale = await readSale(tx, payment);
+  const { expedienteId } = sale;
+  const terms = await tx
+    .updateTable("expedientes")
+    .set((set) => ({ final_payment_refusals: set("final_payment_refusals", "+", 1) }))
+    .where("id", "=", expedienteId)
+    .returning(["final_payment_refusals", "final_payment_tries", "final_payment_due_at"])
+    .executeTakeFirstOrThrow();
+  const next = decideAfterRefusal(
+    terms.final_payment_refusals,
+    terms.final_payment_tries,
+    terms.final_payment_due_at?.getTime() ?? null,
+    context.clock.now().getTime(),
+  );
+  if (next.kind === "mayTryAgain")
+    return recordMayTryAgain(context, tx, sale, payment, reason, next.triesLeft);
+  const lost = await loseReservation(context, tx, sale, gateway, {
+    paymentId: payment.id,
+    amountCents: payment.amount_cents,
+    reason,
+  });
+  // Since the request the car may have left PaymentPending; then there is no reservation to lose.
+  if (!lost) return recordPaymentNotMade(context, tx, payment, reason);
+  await context.publish(tx, "finalPaymentDeclined", {
+    expedienteId,
+    paymentId: payment.id,
+    reason,
+    actor: gateway,
+  });
+}
+
+async function recordMayTryAgain(
+  context: Context,
+  tx: Transaction,
+  { expedienteId, vehicleId }: Sale,
+  payment: Payment,
+  reason: string,
+  triesLeft: number,
+): Promise<void> {
+  await recordStep(tx, {
+    expedienteId,
+    vehicleId,
+    event: "finalPaymentRefused",
+    automation: "AU7",
+    actor: gateway,
+    at: context.clock.now(),
+    detail: { paymentId: payment.id, reason, triesLeft },
+  });
+  await context.publish(tx, "notificationDue", {
+    row: "NX8",
+    subject: { expedienteId, vehicleId, paymentId: payment.id },
+    detail: { triesLeft },
+  });
+}
+
+/** The car goes to stock and the reservation is forfeited; `false` where the car waits for no money any more. */
+export async function loseReservation(
+  context: Context,
+  tx: Transaction,
+  { expedienteId, vehicleId }: Sale,
+  actor: Actor,
+  detail: Record<string, string | number>,
+): Promise<boolean> {
   const failed = await moveVehicle(context, tx, {
     vehicleId,
     event: "finalPaymentFailed",
-    actor: gateway,
+    actor,
     set: { final_payment: "failed" },
-    detail: { paymentId: payment.id, amountCents: payment.amount_cents, reason },
+    detail,
   });
-  // Since the request the car may have left PaymentPending; then there is no reservation to lose.
-  if (failed.kind === "refused") return recordPaymentNotMade(context, tx, payment, reason);
+  if (failed.kind === "refused") return false;
   const marked = await moveVehicle(context, tx, {
     vehicleId,
     event: "markedForImmediateSale",
@@ -117,12 +182,7 @@ export async function recordFinalDeclined(
     .execute();
   for (const reservation of await readDeposits(tx, expedienteId))
     await postToLedger(context, tx, reservation, "depositForfeited");
-  await context.publish(tx, "finalPaymentDeclined", {
-    expedienteId,
-    paymentId: payment.id,
-    reason,
-    actor: gateway,
-  });
+  return true;
 }
 
 /** The car is in its customer's hands: what was owed is earned. */
