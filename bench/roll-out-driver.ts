@@ -1,10 +1,13 @@
+import { EventEmitter, once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { realClock } from "@caas/contract/business-clock.ts";
 import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
 import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
+import { stepsChannel } from "@caas/control-plane/lifecycle/record-step.ts";
 import { openDatabase } from "@caas/control-plane/store/database.ts";
 import { isConflict } from "@caas/control-plane/store/database-errors.ts";
+import { createNotifyListener } from "@caas/control-plane/store/notify-listener.ts";
 import { pino } from "pino";
 
 // Rolls changes out to cars as the control plane's bulk entrance lets it: one transaction a wave.
@@ -31,8 +34,13 @@ export type RollOutDriver = {
   close(): Promise<void>;
 };
 
-/** How often the driver looks whether there is room for a wave: each look counts rows, at the platform's expense. */
+/**
+ * Each look whether there is room for a wave counts rows, at the platform's expense: the driver looks when proofs were
+ * committed, and not more often than this.
+ */
 const lookEveryMs = 20;
+/** A ring may be missed. */
+const lookAnywayMs = 250;
 /** A healthy fleet proves in milliseconds; re-sends come after 10 s and more. */
 const silenceMs = 60_000;
 /** As often as the control plane itself tries. */
@@ -62,6 +70,14 @@ export async function openRollOutDriver(
   const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
   const links = await opened.db.selectFrom("vehicle_links").select("vehicle_id").orderBy("vin").execute();
   const vehicleIds = links.map(({ vehicle_id }) => vehicle_id);
+  const proofs = new EventEmitter();
+  const listener = createNotifyListener({
+    url: databaseUrl,
+    channel: stepsChannel,
+    onRing: () => proofs.emit("rung"),
+    logger: context.logger,
+  });
+  await listener.start();
   /** A ring: the car that was changed longest ago is next. */
   const ring = [...vehicleIds];
   let release = 0;
@@ -117,7 +133,8 @@ export async function openRollOutDriver(
       if (count !== last) movedMs = nowMs();
       last = count;
       if (nowMs() - movedMs > (signal.aborted ? 3_000 : silenceMs)) return;
-      await delay(lookEveryMs);
+      const rung = once(proofs, "rung", { signal: AbortSignal.timeout(lookAnywayMs) });
+      await Promise.all([rung.catch(() => undefined), delay(lookEveryMs)]);
     }
   }
 
@@ -158,6 +175,9 @@ export async function openRollOutDriver(
       await untilUnderWay(0);
       return { waves, changes: sum(waves), startedMs, provedMs: nowMs() };
     },
-    close: () => opened.close(),
+    async close() {
+      await listener.stop();
+      await opened.close();
+    },
   };
 }

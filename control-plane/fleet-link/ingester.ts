@@ -30,8 +30,8 @@ const batch = 512;
  * After a batch, with fewer waiting than this, more are waited for a moment: a transaction costs as much for ten as
  * for a hundred. Whoever speaks alone is taken at once.
  */
-const worthATransaction = 128;
-const gatherMs = 10;
+const worthATransaction = 256;
+const gatherMs = 20;
 const databaseRetryMs = 500;
 /** A deadlock with a request about the same car ends one of the two; which, is chance. */
 const conflictTries = 5;

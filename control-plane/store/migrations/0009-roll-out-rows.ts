@@ -1,7 +1,7 @@
 import { type Kysely, sql } from "kysely";
 
 // What a change of a car costs in rows, indexes and checks, when hundreds of thousands of cars are changed at once
-// (docs/adr/0025-what-a-roll-out-costs.md).
+// (docs/adr/0026-what-a-roll-out-costs.md).
 
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
@@ -20,6 +20,9 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     -- Room in each page for the next version of its rows: they are written over in their places.
     alter table manifests set (fillfactor = 50);
     alter table entitlements set (fillfactor = 60);
+
+    -- Rows that come and go by the thousand in a small table.
+    alter table manifest_dispatches set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
     -- By a column that only the last change of an entitlement touches: the others need no index entry of their own.
     -- Who looks for what a car holds must therefore ask for "ended_at is null".
