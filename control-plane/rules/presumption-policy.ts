@@ -126,6 +126,12 @@ export const longestLookUpMs = hourMs;
 /** Business times, epoch ms. */
 export type Presumed = { presumedAtMs: number; reconcileByMs: number };
 
+/**
+ * After a look-up that was not answered the others wait so long: asked one after another, hundreds of them would hold
+ * every worker for the whole outage, and the mails behind them.
+ */
+export const gatewaySilenceMs = minuteMs;
+
 export function planReconciliation(presumedAtMs: number): Presumed {
   return { presumedAtMs, reconcileByMs: presumedAtMs + reconcileWithinMs };
 }

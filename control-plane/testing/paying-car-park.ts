@@ -3,6 +3,7 @@ import type { RunningPartner } from "@caas/simulator/partners/shared/partner.ts"
 import * as z from "zod";
 import { explain } from "../features/activations/explain.ts";
 import { findOffenders } from "../features/invariants/find-offenders.ts";
+import { invariantRoutes } from "../features/invariants/routes.ts";
 import { createPayments } from "../features/payments/payments.ts";
 import { verifyStripeWebhook } from "../http/webhook-signatures.ts";
 import { createPaymentGateway } from "../partners/payment-gateway.ts";
@@ -56,7 +57,13 @@ export async function createPayingCarPark(options: { presumption: PresumptionLim
         finalPayment: defaultFinalPaymentTerms,
       });
       return {
-        capability: payments,
+        capability: {
+          ...payments,
+          addRoutes(routing) {
+            payments.addRoutes?.(routing);
+            invariantRoutes(context, routing);
+          },
+        },
         handlers: {
           servicePaymentRequested: [payments.onServicePaymentRequested],
           serviceCaptureRequested: [payments.onServiceCaptureRequested],

@@ -30,6 +30,7 @@ import { notificationTable, notificationTriggers } from "@caas/control-plane/rul
 import {
   defaultPresumptionLimits,
   firstLookUpMs,
+  gatewaySilenceMs,
   lastAskMarginMs,
   longestLookUpMs,
   presumptionRules,
@@ -174,6 +175,7 @@ function renderPresumption(): string {
         ["the gateway is asked to pay with the same key until, before that", seconds(lastAskMarginMs)],
         ["first look-up after", seconds(firstLookUpMs)],
         ["longest time between two look-ups", seconds(longestLookUpMs)],
+        ["after one that was not answered the others wait", seconds(gatewaySilenceMs)],
       ],
     ),
   ].join("\n\n");

@@ -154,6 +154,8 @@ export function createActivations(
     },
 
     async onPaymentLost(tx, { activationId, reason }) {
+      // The car's lock first, as everywhere: a report about it may be on its way in.
+      await manifests.lock(tx, (await vehicleOf(tx, activationId)).vehicleId);
       const { vehicleId, entitlementId, service } = await loadActivation(tx, activationId);
       if (entitlementId === null) return;
       await entitlements.withdraw(tx, entitlementId, "lateDecline");

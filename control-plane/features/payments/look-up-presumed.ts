@@ -1,6 +1,12 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
-import { isDecided, mayAskAgain, type Presumed, planNextLookUp } from "../../rules/presumption-policy.ts";
+import {
+  gatewaySilenceMs,
+  isDecided,
+  mayAskAgain,
+  type Presumed,
+  planNextLookUp,
+} from "../../rules/presumption-policy.ts";
 import { setTimer } from "../../store/timers.ts";
 import { payAtGateway } from "./charge-payment.ts";
 import { type Payment, readPayment } from "./payment-row.ts";
@@ -8,25 +14,33 @@ import { isUnanswered, lookUpTimer } from "./presume-payment.ts";
 import { recordOutcome } from "./record-outcome.ts";
 import { activationOf } from "./service-payments.ts";
 
+/** Until when (epoch ms, business time) the gateway is taken to be silent: shared by all look-ups of a process. */
+export type Silence = { untilMs: number };
+
 /**
  * Asks the gateway how a presumed payment stands. Within a day the same request is repeated with the same key, so
  * nothing is ever charged twice; towards the deadline it is only looked up, and what is not found then was never
- * made. A gateway that does not answer leaves everything as it is until the next look-up.
+ * made. A gateway that does not answer leaves everything as it is until the next look-up, and is left alone by the
+ * others meanwhile.
  */
 export async function lookUpPresumed(
   context: Context,
   gateway: PaymentGateway,
+  silence: Silence,
   paymentId: string,
 ): Promise<void> {
   const payment = await readPayment(context.db, paymentId);
   if (payment.status !== "presumed") return;
   const presumed = await readPresumed(context, paymentId);
   const nowMs = context.clock.now().getTime();
+  const isSilent = nowMs < silence.untilMs;
   // Set first: whatever becomes of this look-up, there is another.
-  const nextAt = new Date(planNextLookUp(presumed, nowMs));
+  const nextAt = new Date(isSilent ? silence.untilMs : planNextLookUp(presumed, nowMs));
   await context.db.transaction().execute((tx) => setTimer(tx, lookUpTimer, paymentId, nextAt));
+  if (isSilent) return;
   const outcome = await ask(context, gateway, payment, presumed, nowMs).catch((error: unknown) => {
     if (!isUnanswered(error)) throw error;
+    silence.untilMs = nowMs + gatewaySilenceMs;
     context.logger.warn({ err: error, payment: paymentId }, "a presumed payment could not be looked up");
     return null;
   });

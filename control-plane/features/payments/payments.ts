@@ -9,7 +9,7 @@ import { enqueue, enqueueMany, handleJob } from "../../store/jobs.ts";
 import { reconcileChargeBacks } from "./charge-back.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
 import { finalPaymentTimer, giveFinalPaymentNotice, keepFinalPaymentTerms } from "./final-payment-terms.ts";
-import { lookUpPresumed } from "./look-up-presumed.ts";
+import { lookUpPresumed, type Silence } from "./look-up-presumed.ts";
 import { createPaymentDesk } from "./payment-desk.ts";
 import {
   captureHoldJob,
@@ -51,6 +51,7 @@ export function createPayments(
   },
 ): Payments {
   const { gateway, presumption } = partners;
+  const silence: Silence = { untilMs: 0 };
   const desk = createPaymentDesk(context);
   return {
     addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
@@ -59,7 +60,7 @@ export function createPayments(
         chargePayment(context, desk, gateway, presumption, paymentId, attempt),
       ),
       handleJob(reconcilePaymentJob, (asked) => reconcilePayment(desk, gateway, asked)),
-      handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(context, gateway, paymentId)),
+      handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(context, gateway, silence, paymentId)),
       handleJob(reconcileChargeBacksJob, ({ paymentId }) =>
         reconcileChargeBacks(context, gateway, paymentId),
       ),

@@ -79,6 +79,7 @@ async function decide(
     .where("method", "=", "card")
     .where("status", "=", "captured")
     .select("id")
+    .limit(1)
     .execute();
   const chargeBacks = await tx
     .selectFrom("charge_backs")

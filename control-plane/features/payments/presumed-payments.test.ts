@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { DomainEventName, DomainEvents } from "../../lifecycle/events.ts";
 import {
   defaultPresumptionLimits,
+  gatewaySilenceMs,
   lastAskMarginMs,
   type PresumptionLimits,
   reconcileWithinMs,
@@ -324,6 +325,18 @@ describe("FA5: the truth is found out", () => {
     await platform.gateway("DELETE", "/_control/faults");
     await lookUpAfter(3_600_000);
     expect(await presumptionOf(activationId)).toMatchObject({ outcome: "confirmed" });
+  });
+
+  test("while the gateway is silent one look-up finds it out for all, so that other jobs need not wait", async () => {
+    const activationIds = [await presume("charged"), await presume("charged"), await presume("charged")];
+    await platform.gateway("PUT", "/_control/faults", { failNext: { count: 1, status: 503 } });
+    await lookUpAfter(10_000);
+    // The first was not answered; the others, which would have been, did not ask.
+    const outcomes = async () =>
+      (await Promise.all(activationIds.map(presumptionOf))).map((presumption) => presumption?.outcome);
+    expect(await outcomes()).toEqual(["open", "open", "open"]);
+    await lookUpAfter(gatewaySilenceMs);
+    expect(await outcomes()).toEqual(["confirmed", "confirmed", "confirmed"]);
   });
 
   test("given up while it is presumed: the hold found later is let go, and nobody hears of it", async () => {

@@ -1,6 +1,11 @@
+import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { createMetrics } from "../../metrics/metrics.ts";
+import { readDepths } from "../../metrics/read-depths.ts";
 import { reconcileWithinMs } from "../../rules/presumption-policy.ts";
 import { createPayingCarPark, type PayingCarPark } from "../../testing/paying-car-park.ts";
+import { seedStaff } from "../../testing/people.ts";
+import { findOffenders } from "../invariants/find-offenders.ts";
 
 const priceCents = 1_900;
 /** Two services of one customer fit, a third does not; three of all customers fit. */
@@ -21,6 +26,29 @@ afterEach(async () => {
   // Everything presumed is found out, so that one test's exposure is not another's.
   await bank.lookUpAfter(10_000);
 });
+
+/** What Prometheus would read of what is presumed now. */
+async function gauges(): Promise<Record<string, number>> {
+  const pool = new pg.Pool({ connectionString: bank.park.platform.databaseUrl, max: 2 });
+  const now = bank.park.platform.clock.now();
+  const { text } = await createMetrics(
+    () => readDepths(pool),
+    async () =>
+      (await findOffenders(bank.park.platform.db, now)).map((one) => ({
+        ...one,
+        ageSeconds: (now.getTime() - one.since.getTime()) / 1_000,
+      })),
+  ).render();
+  await pool.end();
+  const lines = text.matchAll(
+    /^(caas_presumed_open_cents|caas_invariant_(?:tolerated|violations)\{invariant="serviceWithoutMoney"[^}]*\}) (\d+)$/gm,
+  );
+  return Object.fromEntries(
+    [...lines].flatMap(([, name = "", value]) =>
+      name.includes("chargeBack") ? [] : [[name, Number(value)]],
+    ),
+  );
+}
 
 describe("FA4, FA5, fault 24: a service is delivered although the bank did not answer", () => {
   test("it did charge: delivered on the presumption, confirmed by a look-up, captured on the car's proof, once", async () => {
@@ -227,10 +255,34 @@ describe("FA4, FA5, fault 24: a service is delivered although the bank did not a
     const activationId = await bank.buyUnanswered(car, "heatedSeats", "charged");
     await bank.park.waitFor(activationId, "ServiceActive");
     await bank.control("PUT", "/_control/faults", { failNext: { count: 1_000, status: 503 } });
+    const { support } = await seedStaff(bank.park.platform);
+    const listed = async () => (await support.get("/api/invariants")).body;
+    expect(await listed()).toMatchObject({
+      counts: { moneyWithoutService: 0, serviceWithoutMoney: 0 },
+      offenders: [],
+      tolerated: [{ activationId, invariant: "serviceWithoutMoney", tolerance: "presumed" }],
+    });
+    expect(await gauges()).toEqual({
+      caas_presumed_open_cents: priceCents,
+      'caas_invariant_tolerated{invariant="serviceWithoutMoney",reason="presumed"}': 1,
+      'caas_invariant_violations{invariant="serviceWithoutMoney"}': 0,
+    });
     await bank.lookUpAfter(reconcileWithinMs - 1);
     expect(await bank.differencesOf(activationId)).toEqual(["serviceWithoutMoney presumed"]);
     await bank.lookUpAfter(1);
     expect(await bank.differencesOf(activationId)).toEqual(["serviceWithoutMoney violated"]);
+    expect(await listed()).toMatchObject({
+      counts: { moneyWithoutService: 0, serviceWithoutMoney: 1 },
+      offenders: [
+        { activationId, paymentStatus: "presumed", timeLine: `/api/activations/${activationId}/explanation` },
+      ],
+      tolerated: [],
+    });
+    expect(await gauges()).toEqual({
+      caas_presumed_open_cents: priceCents,
+      'caas_invariant_tolerated{invariant="serviceWithoutMoney",reason="presumed"}': 0,
+      'caas_invariant_violations{invariant="serviceWithoutMoney"}': 1,
+    });
     await bank.control("DELETE", "/_control/faults");
     await bank.lookUpAfter(3_600_000);
     expect(await bank.differencesOf(activationId)).toEqual([]);
