@@ -50,7 +50,7 @@ test("one command starts the platform, plays a scenario on it with real agents a
     const { code, lines, errors } = await runProgram(["--scenario", file, "--json", kept, "--html", page]);
     expect([code, errors]).toEqual([0, ""]);
     const report = runReportSchema.parse(JSON.parse(readFileSync(kept, "utf8")));
-    expect(report.numbers).toMatchObject({ connected: 9, drops: 0, firstAttemptSuccess: 1 });
+    expect(report.numbers).toMatchObject({ vehicles: 9, connected: 9, drops: 0, firstAttemptSuccess: 1 });
     expect(report.waves.find(({ wave }) => wave === "release")).toMatchObject({ sent: 8, applied: 8 });
     const bought = report.waves.find(({ wave }) => wave === "customers");
     expect(bought?.applied).toBeGreaterThan(0);

@@ -93,7 +93,11 @@ export function barChart({ bars, marks }: BarChart): string {
   );
 }
 
-export type StackedRow = { label: string; parts: readonly { name: string; value: number; tone: Tone }[] };
+export type StackedRow = {
+  label: string /** Behind the bar; its whole without it. */;
+  note?: string;
+  parts: readonly { name: string; value: number; tone: Tone }[];
+};
 
 /** Rows from left to right; each row's length is its whole. */
 export function stackedBars(rows: readonly StackedRow[]): string {
@@ -101,7 +105,7 @@ export function stackedBars(rows: readonly StackedRow[]): string {
   const wholeOf = ({ parts }: StackedRow) => parts.reduce((sum, { value }) => sum + value, 0);
   const most = Math.max(1, ...rows.map(wholeOf));
   const labelWidth = 150;
-  const barRoom = width - labelWidth - 62;
+  const barRoom = width - labelWidth - 80;
   const rowHeight = 26;
   const legendHeight = 22;
   const tall = legendHeight + rows.length * rowHeight + 8;
@@ -114,7 +118,7 @@ export function stackedBars(rows: readonly StackedRow[]): string {
       x += partWidth;
       return value === 0 ? "" : part;
     });
-    return `<text class="strong" x="${labelWidth - 8}" y="${y + 12}" text-anchor="end">${escapeText(shorten(row.label))}</text>${parts.join("")}<text x="${round(x + 6)}" y="${y + 12}">${wholeOf(row).toLocaleString("en")}</text>`;
+    return `<text class="strong" x="${labelWidth - 8}" y="${y + 12}" text-anchor="end">${escapeText(shorten(row.label))}</text>${parts.join("")}<text x="${round(x + 6)}" y="${y + 12}">${escapeText(row.note ?? wholeOf(row).toLocaleString("en"))}</text>`;
   });
   return `<svg viewBox="0 0 ${width} ${tall}" role="img">${drawn.join("")}${legend(rows[0]?.parts ?? [])}</svg>`;
 }

@@ -136,8 +136,9 @@ function plotsOf({ series, latency, waves, failures, numbers }: RunReport): stri
     [
       "Success by wave",
       stackedBars(
-        waves.map(({ wave, applied, failed, pending }) => ({
+        waves.map(({ wave, sent, applied, failed, pending }) => ({
           label: wave,
+          note: `${applied} of ${sent}`,
           parts: [
             { name: "applied", value: applied, tone: 1 },
             { name: "failed", value: failed, tone: 2 },

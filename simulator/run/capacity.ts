@@ -59,7 +59,12 @@ export function planProcesses(
       kind: "impossible",
       why: `a process may open ${openFiles?.now} files, too few for any car; raise it: ${raise(ownFiles + comfortableCars, openFiles?.most)}`,
     };
-  const wanted = Math.max(Math.ceil(vehicles / room), Math.min(cores, Math.ceil(vehicles / comfortableCars)));
+  // One also where cars are yet to be sold.
+  const wanted = Math.max(
+    1,
+    Math.ceil(vehicles / room),
+    Math.min(cores, Math.ceil(vehicles / comfortableCars)),
+  );
   const processes = asked === "auto" ? wanted : asked;
   const each = Math.ceil(vehicles / processes);
   if (each > room)

@@ -40,6 +40,8 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
   const wantedSince = new Map<string, number>();
   /** Cars that shall be connected, as far as the scenario goes. */
   const wanted = new Set<string>();
+  /** Their links go next. */
+  const lostPower = new Set<string>();
   const fleets: Fleet[] = [];
   const cars = new Map<string, FleetCar>();
   const lag = monitorEventLoopDelay({ resolution: 10 });
@@ -114,11 +116,14 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
       wantedSince.delete(vin);
       if (since !== undefined) gathered.connectMs.push(performance.now() - since);
     });
+    fleet.on("crashed", (vin) => void lostPower.add(vin));
     fleet.on("disconnected", (vin, reason) => {
+      const hasNoPower = lostPower.delete(vin);
       if (!wanted.has(vin)) return;
       const isWeather = weatherReasons.some((known) => known === reason);
       // A car that lost power goes by what its kind says, too.
-      if (isWeather || reason === "power lost") countOne(gathered.weather, reason);
+      if (isWeather) countOne(gathered.weather, reason);
+      else if (hasNoPower || reason === "power lost") countOne(gathered.weather, "power lost");
       else if (kindOfCar(vin).kind.attacks !== undefined) countOne(gathered.weather, "after an attack");
       else if (reason !== "asleep" && reason !== "closed") {
         countOne(gathered.drops, plainReason(reason));
@@ -243,7 +248,7 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
     for (const car of fleet.cars.values()) {
       wanted.add(car.vin);
       await car.wake();
-      say({ kind: "adopted", vin: car.vin });
+      say({ kind: "adopted", vin: car.vin, carKind: kindOfCar(car.vin).name });
     }
   }
 

@@ -110,6 +110,7 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
         return void events.emit("news", reply, index);
       case "adopted":
         host.vins.add(reply.vin);
+        cars.set(reply.vin, reply.carKind);
         return void events.emit("adopted", reply.vin);
       case "prepared":
         for (const { vin, carKind } of reply.cars) {

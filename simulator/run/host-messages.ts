@@ -91,7 +91,7 @@ export const replySchema = z.discriminatedUnion("kind", [
     cars: z.array(z.object({ vin: z.string(), carKind: z.string() })),
   }),
   newsSchema,
-  z.object({ kind: z.literal("adopted"), vin: z.string() }),
+  z.object({ kind: z.literal("adopted"), vin: z.string(), carKind: z.string() }),
   z.object({ kind: z.literal("done"), id: z.int() }),
   z.object({ kind: z.literal("failed"), id: z.int(), why: z.string() }),
 ]);

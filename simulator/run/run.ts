@@ -155,6 +155,7 @@ export async function run(options: RunOptions): Promise<Finished> {
       const connectedAfterRamp = keeper.now.connected;
       keeper.takeLag();
       const wanted = new Set(hosts.cars.keys());
+      hosts.on("adopted", (vin) => wanted.add(vin));
       enter("playing", scenario.duration);
       await playSteps({ ...options, ...stage, hosts, ledger, outcomes, wanted, trouble, signal: stopped });
       const generatorLagMs = keeper.takeLag();
@@ -166,6 +167,7 @@ export async function run(options: RunOptions): Promise<Finished> {
       series.tick((nowMs() - startedMs) / 1000, keeper.now.connected);
       const finished = {
         ...running,
+        vehicles: hosts.cars.size,
         situation: structuredClone(keeper.now),
         connectedAfterRamp,
         wanted: wanted.size,
@@ -253,7 +255,7 @@ export async function comeUp(
     // Cars of the weather's own come and go: once each has had its turn, the run goes on.
     if (isWoken && situation.connections >= vehicles) break;
   }
-  if (!signal.aborted && situation.connected === 0) trouble(explainNone(situation));
+  if (!signal.aborted && vehicles > 0 && situation.connected === 0) trouble(explainNone(situation));
   return Math.round((situation.connections / Math.max(0.001, (lastMs - startedMs) / 1000)) * 10) / 10;
 }
 
