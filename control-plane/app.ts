@@ -33,6 +33,7 @@ import { createFleetLink } from "./fleet-link/fleet-link.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
+import { readTrustFigures } from "./fleet-link/trust-figures.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -88,6 +89,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
         tolerance,
         ageSeconds: (clock.now().getTime() - since.getTime()) / 1_000,
       })),
+    () => readTrustFigures(db, keyRing, clock),
   );
   const publish = createPublish(() => handlers);
   const context: Context = { db, clock, realClock, publish, random, logger };

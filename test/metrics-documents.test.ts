@@ -38,6 +38,12 @@ const parts: readonly { part: string; render: () => Promise<string> }[] = [
         await createMetrics(
           async () => noDepths,
           async () => [],
+          async () => ({
+            keySetVersion: 1,
+            keySetAgeSeconds: 0,
+            revocationListVersion: 0,
+            revocationListAgeSeconds: 0,
+          }),
         ).render()
       ).text,
   },

@@ -10,6 +10,7 @@ import { topicOf } from "@caas/contract/topics.ts";
 import mqtt from "mqtt";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { failpointNames } from "./failpoints.ts";
 import { readSlotFiles } from "./slots.ts";
 import { openDirectoryStorage } from "./storage.ts";
 import { startTestBroker, type TestBroker } from "./testing/test-broker.ts";
@@ -238,12 +239,12 @@ describe("the program caas-agent", () => {
   });
 });
 
-describe("faults 9: killed at every step of applying, in a process of its own", () => {
+describe("fault 9: killed at every step of applying, in a process of its own", () => {
   const unhealthyAt2 = `! grep -q '"version":2' "$CAAS_CONFIGURATION_DIR/manifest.json"`;
   const failed = (reason: string) => ({ result: "failed", reason, rolledBack: true });
   const applied = { result: "applied" };
 
-  test.each([
+  const rows = [
     { step: "afterIntent:2", probe: "", active: base, outcome: failed("interrupted") },
     { step: "afterStage:2", probe: "", active: base, outcome: failed("interrupted") },
     { step: "afterSwitch:2", probe: "", active: seats, outcome: applied },
@@ -253,36 +254,47 @@ describe("faults 9: killed at every step of applying, in a process of its own", 
     { step: "beforeReport:3", probe: "", active: seats, outcome: applied },
     { step: "beforeRollBack", probe: unhealthyAt2, active: base, outcome: failed("probeFailed") },
     { step: "afterRollBack", probe: unhealthyAt2, active: base, outcome: failed("probeFailed") },
-  ])("kill -9 at $step: old or new, reported once and for all (faults 3)", async ({ step, ...row }) => {
-    const doomed = runCar({ CAAS_AGENT_CRASH_AT: step, CAAS_AGENT_PROBE_COMMAND: row.probe });
-    await doomed.ready;
-    await broker.send(testVin, "manifest", manifest(1, [base]));
-    await report(({ outcome }) => outcome?.version === 1);
-    await broker.send(testVin, "manifest", manifest(2, [seats]));
-    expect(await doomed.ended).toMatchObject({ signal: "SIGKILL" });
-    // What the car's programs see at this very moment is whole.
-    const seen = await activeOnDisk();
-    expect(seen.kind).toBe("intact");
-    expect([manifestHash([base]), manifestHash([seats])]).toContain(seen.hash);
-    const died = broker.messages.length;
-
-    const car = runCar({ CAAS_AGENT_PROBE_COMMAND: row.probe });
-    await car.ready;
-    const hash = manifestHash([row.active]);
-    const answer = await report(() => true, died);
-    expect(answer).toMatchObject({ active: { hash }, outcome: { version: 2, ...row.outcome } });
-    expect(await activeOnDisk()).toMatchObject({ kind: "intact", hash });
-    expect(await readFile(join(root, "car", "configuration", "active", "manifest.json"), "utf8")).toContain(
-      hash,
+  ];
+  test("there is a row for every place on that way; deferral.test.ts and certificate.test.ts have the others", () => {
+    const elsewhere = ["afterDeferral", "afterForgetting", "beforeCertificate", "afterCertificate"];
+    expect(rows.map(({ step }) => step.split(":")[0]).sort()).toEqual(
+      failpointNames.filter((name) => !elsewhere.includes(name)).sort(),
     );
-
-    // The re-send that the control plane makes meanwhile has no second effect.
-    const before = answer.seq;
-    await broker.send(testVin, "manifest", manifest(2, [seats]));
-    const repeated = await report(({ seq }) => seq > before, died);
-    expect(repeated.outcome).toEqual(answer.outcome);
-    expect(repeated.active).toEqual(answer.active);
   });
+
+  test.each(rows)(
+    "fault 3: kill -9 at $step: old or new, reported once and for all",
+    async ({ step, ...row }) => {
+      const doomed = runCar({ CAAS_AGENT_CRASH_AT: step, CAAS_AGENT_PROBE_COMMAND: row.probe });
+      await doomed.ready;
+      await broker.send(testVin, "manifest", manifest(1, [base]));
+      await report(({ outcome }) => outcome?.version === 1);
+      await broker.send(testVin, "manifest", manifest(2, [seats]));
+      expect(await doomed.ended).toMatchObject({ signal: "SIGKILL" });
+      // What the car's programs see at this very moment is whole.
+      const seen = await activeOnDisk();
+      expect(seen.kind).toBe("intact");
+      expect([manifestHash([base]), manifestHash([seats])]).toContain(seen.hash);
+      const died = broker.messages.length;
+
+      const car = runCar({ CAAS_AGENT_PROBE_COMMAND: row.probe });
+      await car.ready;
+      const hash = manifestHash([row.active]);
+      const answer = await report(() => true, died);
+      expect(answer).toMatchObject({ active: { hash }, outcome: { version: 2, ...row.outcome } });
+      expect(await activeOnDisk()).toMatchObject({ kind: "intact", hash });
+      expect(await readFile(join(root, "car", "configuration", "active", "manifest.json"), "utf8")).toContain(
+        hash,
+      );
+
+      // The re-send that the control plane makes meanwhile has no second effect.
+      const before = answer.seq;
+      await broker.send(testVin, "manifest", manifest(2, [seats]));
+      const repeated = await report(({ seq }) => seq > before, died);
+      expect(repeated.outcome).toEqual(answer.outcome);
+      expect(repeated.active).toEqual(answer.active);
+    },
+  );
 
   test("killed during the very first report, a new car still starts with nothing switched on", async () => {
     const doomed = runCar({ CAAS_AGENT_CRASH_AT: "beforeReport" });

@@ -44,9 +44,18 @@ const watchedTolerances = [
 ] as const;
 const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
+/** Ages in seconds of business time. */
+export type Trust = {
+  keySetVersion: number;
+  keySetAgeSeconds: number;
+  revocationListVersion: number;
+  revocationListAgeSeconds: number;
+};
+
 export function createMetrics(
   readDepths: () => Promise<Depths>,
   readViolations: () => Promise<readonly Violation[]>,
+  readTrust: () => Promise<Trust>,
 ): ControlPlaneMetrics {
   const registry = new Registry();
   const registers = [registry];
@@ -174,8 +183,33 @@ export function createMetrics(
     registers,
   });
 
+  const keySetVersion = new Gauge({
+    name: "caas_key_set_version",
+    help: "Version of the signed key set in force here",
+    registers,
+  });
+  const keySetAge = new Gauge({
+    name: "caas_key_set_age_seconds",
+    help: "Since that set was issued: the last rotation, revocation or extension of signing keys",
+    registers,
+  });
+  const revocationVersion = new Gauge({
+    name: "caas_revocation_list_version",
+    help: "Version of the list of revoked cars; the broker's should be the same",
+    registers,
+  });
+  const revocationAge = new Gauge({
+    name: "caas_revocation_list_age_seconds",
+    help: "Since the newest revocation; 0 where there is none",
+    registers,
+  });
+
   async function fillGauges(): Promise<void> {
-    const [depths, broken] = await Promise.all([readDepths(), readViolations()]);
+    const [depths, broken, trust] = await Promise.all([readDepths(), readViolations(), readTrust()]);
+    keySetVersion.set(trust.keySetVersion);
+    keySetAge.set(trust.keySetAgeSeconds);
+    revocationVersion.set(trust.revocationListVersion);
+    revocationAge.set(trust.revocationListAgeSeconds);
     for (const invariant of watchedInvariants) {
       const ages = broken
         .filter((one) => one.invariant === invariant && one.tolerance === null)
