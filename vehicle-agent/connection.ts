@@ -62,8 +62,13 @@ export function createConnection(options: ConnectionOptions): Connection {
       onMessage: options.onMessage,
       signal: stopping.signal,
     });
+    // Told to stop before the broker has taken the first word: nobody else knows this link, so it must end here.
+    const giveUp = (): void => opened.drop();
+    stopping.signal.addEventListener("abort", giveUp, { once: true });
     try {
       await opened.publish(presenceMessage("online"));
+      if (stopping.signal.aborted) return "stopped";
+      stopping.signal.removeEventListener("abort", giveUp);
       link = opened;
       onUp();
       return await opened.closed;
