@@ -154,6 +154,21 @@ describe("a simulation", () => {
     expect(report.numbers.activations).toMatchObject({ sent: 60, applied: 0, failed: 60 });
   });
 
+  test("a change that waits for its car is told with what the car waits for", async () => {
+    const profile = `profile:
+  describes: always on the road
+  mix:
+    - share: 1
+      kind: { describes: drives, applyMs: { median: 0, sigma: 0 }, driving: { share: 1, tripSeconds: 3600 } }
+`;
+    const report = await play(`${profile}${release.replace("settle: 20s", "settle: 500ms")}`, {
+      profile: null,
+    });
+    expect(report.numbers.activations).toMatchObject({ sent: 24, applied: 0, failed: 0, pending: 24 });
+    expect(report.pendingBecause).toEqual({ driving: 24 });
+    expect(report.numbers.firstAttemptSuccess).toBeNull();
+  });
+
   test("power lost in the middle of a change ends in one outcome a version", async () => {
     const profile = `profile:
   describes: bad contacts

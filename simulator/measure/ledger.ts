@@ -43,6 +43,8 @@ export type Ledger = {
   readonly waves: ReadonlyMap<string, { count: WaveCount; latencies: Latencies }>;
   /** By kind of car. */
   readonly byCarKind: ReadonlyMap<string, { applied: number; failed: number; pending: number }>;
+  /** Cars whose changes have no end yet. */
+  listOpen(): string[];
   /** Resolves when no change is open, or when told. */
   untilSettled(signal: AbortSignal): Promise<void>;
 };
@@ -61,6 +63,7 @@ export function createLedger(kindOfCar: (vin: string) => string, listener: Ledge
   const waves = new Map<string, { count: WaveCount; latencies: Latencies }>();
   const byCarKind = new Map<string, { applied: number; failed: number; pending: number }>();
   const settled = new Set<() => void>();
+  const unended = new Set<Change>();
 
   function waveOf({ wave, kind }: Pick<Change, "wave" | "kind">) {
     const known = waves.get(wave);
@@ -78,8 +81,6 @@ export function createLedger(kindOfCar: (vin: string) => string, listener: Ledge
     return known;
   }
 
-  const open = (): number => totals.sent - totals.applied - totals.failed;
-
   return {
     begin(given) {
       const change: Change = { ...given, attempts: 0, end: null };
@@ -88,6 +89,7 @@ export function createLedger(kindOfCar: (vin: string) => string, listener: Ledge
       count.sent += 1;
       count.pending += 1;
       kindCounts(change.vin).pending += 1;
+      unended.add(change);
       listener.sent(change);
       return change;
     },
@@ -104,6 +106,7 @@ export function createLedger(kindOfCar: (vin: string) => string, listener: Ledge
     end(change, end) {
       if (change.end !== null) throw new Error(`a change of ${change.vin} ended twice`);
       change.end = end;
+      unended.delete(change);
       const wave = waveOf(change);
       const ofKind = kindCounts(change.vin);
       totals[end.result] += 1;
@@ -117,20 +120,21 @@ export function createLedger(kindOfCar: (vin: string) => string, listener: Ledge
         wave.latencies.record(latencyMs);
       }
       listener.ended(change, latencyMs);
-      if (open() === 0) for (const wake of [...settled]) wake();
+      if (unended.size === 0) for (const wake of [...settled]) wake();
     },
     totals,
     failures,
     latencies,
     waves,
     byCarKind,
+    listOpen: () => [...unended].map(({ vin }) => vin),
     untilSettled(signal) {
       return new Promise((resolve) => {
         const wake = (): void => {
           settled.delete(wake);
           resolve();
         };
-        if (open() === 0 || signal.aborted) return resolve();
+        if (unended.size === 0 || signal.aborted) return resolve();
         settled.add(wake);
         signal.addEventListener("abort", wake, { once: true });
       });

@@ -76,6 +76,7 @@ export function linksOf({ links, connecting, reconnecting, attacks, crashes, ...
         ? "never"
         : `${reconnecting.count} times, p99 ${duration(reconnecting.quantiles.p99Ms)}`,
     ],
+    ["Changes that wait, and for what", list(report.pendingBecause)],
     ["Lost by the weather", list(links.weather)],
     ["Lost otherwise", list(links.drops)],
     ["Not let in", list(links.notConnected)],

@@ -101,6 +101,7 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
     waves: [...ledger.waves.values()].map(({ count, latencies }) => ({ ...count, ...latencies.quantiles() })),
     carKinds: listKinds(finished),
     failures: { ...ledger.failures },
+    pendingBecause: { ...finished.pendingBecause },
     latency: { quantiles: ledger.latencies.quantiles(), bars: ledger.latencies.bars() },
     connecting: {
       quantiles: finished.connectLatencies.quantiles(),

@@ -29,7 +29,7 @@ export function printReport(report: RunReport): string[] {
       : []),
     row(
       "changes",
-      `${activations.sent} sent: ${activations.applied} applied, ${activations.failed} failed, ${activations.pending} pending`,
+      `${activations.sent} sent: ${activations.applied} applied, ${activations.failed} failed, ${activations.pending} pending${list(report.pendingBecause)}`,
     ),
     row("first attempt", percent(numbers.firstAttemptSuccess)),
     row("after retries", percent(report.successAfterRetries)),

@@ -76,6 +76,8 @@ export const runReportSchema = z.object({
   ),
   /** Attempts that failed, by the car's reason. */
   failures: counts,
+  /** Cars whose change has not ended, by what they wait for. */
+  pendingBecause: counts.default({}),
   latency: z.object({ quantiles: quantilesSchema, bars: barsSchema }),
   connecting: z.object({ quantiles: quantilesSchema, count }),
   reconnecting: z.object({ quantiles: quantilesSchema, count }),

@@ -14,7 +14,8 @@ import { countOne } from "../fleet/fleet-counts.ts";
 import { createFaultCounts, createFaultSchedule } from "../link/fault-schedule.ts";
 import { createLossyLink, type LossyLink } from "../link/lossy-link.ts";
 import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
-import type { Command, News, Reply } from "./host-messages.ts";
+import { emptyNews, explainWaiting, merge, plainReason } from "./gather-news.ts";
+import type { Command, Reply } from "./host-messages.ts";
 
 type Prepare = Extract<Command, { kind: "prepare" }>;
 
@@ -229,6 +230,12 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
         await adopt(command.package);
         return;
       }
+      case "explain": {
+        const reasons: Record<string, number> = {};
+        for (const vin of command.vins) countOne(reasons, explainWaiting(cars.get(vin)));
+        say({ kind: "explained", reasons });
+        return;
+      }
       case "stop":
         stopping.abort();
         clearInterval(telling);
@@ -263,34 +270,4 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
   });
   const telling = setInterval(tell, newsEveryMs);
   return { perform };
-}
-
-/** Reasons as labels: an address in them would make every car's its own. */
-function plainReason(reason: string): string {
-  return reason.replaceAll(/\d{1,3}(\.\d{1,3}){3}:\d+/g, "the broker").slice(0, 80);
-}
-
-function merge(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const merged: Record<string, number> = {};
-  for (const one of all)
-    for (const [name, count] of Object.entries(one)) merged[name] = (merged[name] ?? 0) + count;
-  return merged;
-}
-
-type Gathered = Pick<
-  News,
-  "kind" | "outcomes" | "connectMs" | "drops" | "weather" | "notConnected" | "attacks" | "codes"
->;
-
-function emptyNews(): Gathered {
-  return {
-    kind: "news",
-    outcomes: [],
-    connectMs: [],
-    drops: {},
-    weather: {},
-    notConnected: {},
-    attacks: {},
-    codes: [],
-  };
 }

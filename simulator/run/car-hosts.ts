@@ -36,6 +36,8 @@ export type CarHosts = EventEmitter<CarHostsEvents> & {
   sleep(vins: readonly string[], overMs: number): Promise<void>;
   cut(vins: readonly string[], forMs: number, reason: "regional outage" | "storm"): Promise<void>;
   adopt(given: EnrolmentPackage): Promise<void>;
+  /** What these cars wait for, and how many of them for each. */
+  explain(vins: readonly string[]): Promise<Record<string, number>>;
   stop(): Promise<void>;
 };
 
@@ -74,6 +76,7 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
   const cars = new Map<string, string>();
   const hosts: Host[] = [];
   let isStopping = false;
+  let explained: Record<string, number> = {};
   const { processes } = options;
   const partOf = <T>(all: readonly T[], part: number): T[] =>
     all.slice(Math.floor((all.length * part) / processes), Math.floor((all.length * (part + 1)) / processes));
@@ -117,6 +120,10 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
           host.vins.add(vin);
           cars.set(vin, carKind);
         }
+        return;
+      case "explained":
+        for (const [reason, count] of Object.entries(reply.reasons))
+          explained[reason] = (explained[reason] ?? 0) + count;
         return;
       case "done":
         host.answering.get(reply.id)?.resolve();
@@ -163,6 +170,11 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
       const [host] = hosts.toSorted((left, right) => left.vins.size - right.vins.size);
       if (host === undefined) throw new Error("there is no process for a new car");
       await call(host, { kind: "adopt", package: given });
+    },
+    async explain(vins: readonly string[]) {
+      explained = {};
+      await tellOwners(vins, (own) => ({ kind: "explain", vins: own }));
+      return explained;
     },
     async stop() {
       isStopping = true;

@@ -34,6 +34,8 @@ export const commandSchema = z.discriminatedUnion("kind", [
   }),
   /** A car just built: it enrols and comes up. */
   z.strictObject({ kind: z.literal("adopt"), package: enrolmentPackageSchema }),
+  /** Why these have not ended what they were given. */
+  z.strictObject({ kind: z.literal("explain"), vins }),
   z.strictObject({ kind: z.literal("stop") }),
 ]);
 export type Command = z.infer<typeof commandSchema>;
@@ -92,6 +94,8 @@ export const replySchema = z.discriminatedUnion("kind", [
   }),
   newsSchema,
   z.object({ kind: z.literal("adopted"), vin: z.string(), carKind: z.string() }),
+  /** Cars by what they wait for. */
+  z.object({ kind: z.literal("explained"), reasons: counts }),
   z.object({ kind: z.literal("done"), id: z.int() }),
   z.object({ kind: z.literal("failed"), id: z.int(), why: z.string() }),
 ]);

@@ -59,6 +59,8 @@ export type Finished = Running & {
   connectsPerSecond: number;
   /** Kinds of cars and how many of each. */
   carKinds: ReadonlyMap<string, number>;
+  /** What cars wait for whose change has not ended. */
+  pendingBecause: Readonly<Record<string, number>>;
   /** Event loops of the hosts: the longest lag while the steps were played. */
   generatorLagMs: number;
   /** What did not go as it should with the run itself. */
@@ -165,6 +167,8 @@ export async function run(options: RunOptions): Promise<Finished> {
       await backAgain(keeper.now, wanted.size, options, patience);
       await stage.sales?.untilSettled(patience);
       series.tick((nowMs() - startedMs) / 1000, keeper.now.connected);
+      // A process of cars that has ended explains nothing any more.
+      const pendingBecause = await hosts.explain(ledger.listOpen()).catch(() => ({}));
       const finished = {
         ...running,
         vehicles: hosts.cars.size,
@@ -174,6 +178,7 @@ export async function run(options: RunOptions): Promise<Finished> {
         connectsPerSecond,
         carKinds: countKinds(hosts.cars),
         generatorLagMs,
+        pendingBecause,
         troubles: [...troubles, ...world.failures()],
       };
       listener.phase("ended", finished);

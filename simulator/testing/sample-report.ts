@@ -42,6 +42,7 @@ export function makeSampleReport(changes: Partial<RunReport> = {}): RunReport {
     waves: [{ wave: "release", kind: "bulk", sent: 100, applied: 96, failed: 2, pending: 2, ...quantiles }],
     carKinds: [{ kind: "commuter", cars: 100, applied: 96, failed: 2, pending: 2 }],
     failures: { probeFailed: 3 },
+    pendingBecause: { driving: 2 },
     latency: {
       quantiles,
       bars: [
