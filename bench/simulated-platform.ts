@@ -30,6 +30,8 @@ import { type SeededCar, seedFleet } from "./seed-fleet.ts";
 // The whole platform, started for a simulation, with cars that SQL has put there as if they had been sold. The
 // simulator itself knows nothing of what is inside: it is given addresses, logins and one entrance for roll-outs.
 
+/** As many waves are written at one time. */
+const rollOutConnections = 6;
 /** A car buys each service once, so there must be some to choose from. */
 const services = 40;
 /** As a car that was just delivered. */
@@ -91,7 +93,7 @@ async function furnish(
     now: new Date(),
   });
   const owners = wanted.withOwners ? await giveLogins(databaseUrl, seeded) : [];
-  const opened = openDatabase(databaseUrl, 3, () => undefined);
+  const opened = openDatabase(databaseUrl, rollOutConnections, () => undefined);
   return {
     describes: `the whole platform on this machine, commits on disk, ${wanted.tls ? "mutual TLS" : "plain MQTT"}`,
     cars: await storeCars(seeded),

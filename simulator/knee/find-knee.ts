@@ -1,3 +1,4 @@
+import { cpus } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
 import { openShop } from "../customers/shop.ts";
@@ -133,11 +134,13 @@ async function measureLevel(
   const within = AbortSignal.any([signal, over.signal]);
   keeper.takeLag();
   const before = world.partTimes?.() ?? null;
+  const busyBefore = readBusyMs();
   const startedMs = nowMs();
   await load(perSecond, number, options, { hosts, outcomes, ledger, within });
   await delay(Math.max(0, startedMs + levelMs - nowMs()), undefined, { signal }).catch(() => undefined);
   const seconds = (nowMs() - startedMs) / 1000;
   const after = world.partTimes?.() ?? null;
+  const machineBusy = Math.round((readBusyMs() - busyBefore) / seconds / 10) / 100;
   const generatorLagMs = keeper.takeLag();
   const inTime = ended.filter((atMs) => atMs <= startedMs + seconds * 1000).length;
   await ledger.untilSettled(AbortSignal.any([signal, AbortSignal.timeout(settleMs)]));
@@ -156,6 +159,7 @@ async function measureLevel(
     p95Ms,
     p99Ms,
     generatorLagMs: Math.round(generatorLagMs),
+    machineBusy,
     processors: before === null || after === null ? null : sharesOf(before, after, seconds),
   };
 }
@@ -193,6 +197,11 @@ async function load(
     outcomes,
     signal: within,
   });
+}
+
+/** Of all processors together, since the machine began. */
+function readBusyMs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
 }
 
 function sharesOf(

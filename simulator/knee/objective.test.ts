@@ -13,6 +13,7 @@ const level: LevelResult = {
   p99Ms: 150,
   processors: { broker: 0.3, controlPlane: 0.5, postgres: 0.4, fleet: 0.4, driver: 0.1 },
   generatorLagMs: 5,
+  machineBusy: 1.2,
 };
 
 test("an objective is a percentile or a share", () => {
@@ -39,5 +40,8 @@ test("what gave way is the thread without time, else the machine, else something
     /^the machine: .*postgres/,
   );
   expect(explainLimit(using({ postgres: 0.2, broker: 0.1 }), 2, 1)).toMatch(/^no processor: 0\.30 of 2/);
+  expect(explainLimit({ ...using({ postgres: 0.2 }), machineBusy: 1.95 }, 2, 1)).toMatch(
+    /^other programs: .*0\.20/,
+  );
   expect(explainLimit({ ...level, processors: null }, 2, 1)).toMatch(/^unknown/);
 });

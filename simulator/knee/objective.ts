@@ -19,6 +19,8 @@ export type LevelResult = {
   p99Ms: number | null;
   /** Of one processor, by part; `null` where it cannot be known. */
   processors: Readonly<Record<string, number>> | null;
+  /** Of all processors of the machine, whoever used them: 1 is one processor. */
+  machineBusy: number;
   /** Longest that a process of cars was late. */
   generatorLagMs: number;
 };
@@ -84,5 +86,7 @@ export function explainLimit(level: LevelResult, cores: number, carProcesses: nu
     return `${isSimulator(full[0]) ? "the simulator itself" : full[0]}: a thread had no time left (processors: ${words})`;
   if (total >= nearlyAll * cores)
     return `the machine: its ${cores} processors were used up, most of them by ${used[0]?.[0]} (processors: ${words})`;
+  if (level.machineBusy >= nearlyAll * cores)
+    return `other programs: of ${level.machineBusy.toFixed(2)} processors in use only ${total.toFixed(2)} were the platform's and the simulator's (processors: ${words})`;
   return `no processor: ${total.toFixed(2)} of ${cores} were used, so something waits, such as the disk or a lock (processors: ${words})`;
 }

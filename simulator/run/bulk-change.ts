@@ -27,6 +27,8 @@ export type BulkChangeOptions = {
 const againAfter = { firstMs: 500, longestMs: 8_000 };
 /** Of the platform's entrance, whatever it is: cars that wait are gathered so long. */
 const gatherMs = 50;
+/** Waves whose transactions are under way; more would only wait for a connection to the database. */
+const sendingAtOnce = 8;
 
 /** An entrance that is closed for a while leaves the cars as they were: they are asked for again. */
 const noneChanged = (): ReadonlyMap<string, number> => new Map();
@@ -40,6 +42,7 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
   const startedMs = nowMs();
   const waiting: { change: Change; tries: number }[] = [];
   let isGathering = false;
+  const sending = new Set<Promise<void>>();
 
   async function sendWaiting(): Promise<void> {
     await delay(gatherMs, undefined, { ref: false });
@@ -90,6 +93,10 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
       change: ledger.begin({ wave: name, kind: "bulk", vin, intendedMs: dueMs }),
       tries: 0,
     }));
-    await send(changes);
+    // The next wave does not wait for this one's transaction: that would be the platform's pace and not ours.
+    const sent: Promise<void> = send(changes).finally(() => sending.delete(sent));
+    sending.add(sent);
+    if (sending.size >= sendingAtOnce) await Promise.race(sending);
   }
+  await Promise.all(sending);
 }

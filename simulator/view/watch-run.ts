@@ -40,7 +40,8 @@ export function watchRun(screen: Screen): RunWatch {
     }
     erase();
     const width = screen.columns();
-    const block = [barOf(shown.run, phaseBeganMs), ...lines].map((line) => line.slice(0, width - 1));
+    const bar = shown.phase === "ended" ? [] : [barOf(shown.run, phaseBeganMs)];
+    const block = [...bar, ...lines].map((line) => line.slice(0, width - 1));
     screen.write(`${block.join("\n")}\n`);
     drawn = block.length;
   }
@@ -60,6 +61,10 @@ export function watchRun(screen: Screen): RunWatch {
       shown = { phase, run };
       phaseBeganMs = performance.now();
       draw();
+      // What follows is closing, and the report.
+      if (phase !== "ended") return;
+      shown = null;
+      drawn = 0;
     },
     end() {
       clearInterval(timer);
