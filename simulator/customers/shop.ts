@@ -7,6 +7,7 @@ import {
   readAnActivation,
   signIn,
 } from "@caas/contract/client/generated.ts";
+import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
 import { drawExponential } from "../behaviour/chance.ts";
 import type { Random } from "../link/seeded-random.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
@@ -76,6 +77,9 @@ const undecided: ReadonlySet<string> = new Set(["ServiceSelected", "MaintenanceC
 const lookEveryMs = 2_000;
 /** Between looks right after the car's answer: the platform takes its report in. */
 const lookSoonMs = [4, 4, 8, 16, 32, 64, 128, 256, 512];
+
+/** With waits of up to a second, two, four …: some two minutes. */
+const lookTries = 8;
 
 export function openShop(options: ShopOptions): Shop {
   const { ledger, outcomes, signal, makeKnown } = options;
@@ -147,7 +151,7 @@ export function openShop(options: ShopOptions): Shop {
       buyAService(owner.vehicleId, { serviceId: chosen.id, paymentMethod }, client),
     );
     counts.bought += 1;
-    await follow(bought.id, owner, client, { wave: arrivals.name, intendedMs });
+    await follow(bought.id, owner, client, { wave: arrivals.name, intendedMs, random: arrivals.random });
   }
 
   /** Looks until it has ended. It counts as sent once its price is held. */
@@ -155,7 +159,7 @@ export function openShop(options: ShopOptions): Shop {
     activationId: string,
     { vin }: Owner,
     client: Client,
-    { wave, intendedMs }: { wave: string; intendedMs: number },
+    { wave, intendedMs, random }: { wave: string; intendedMs: number; random: Random },
   ): Promise<void> {
     const bell = createBell();
     const unwatch = outcomes.watch(vin, bell.ring);
@@ -163,7 +167,7 @@ export function openShop(options: ShopOptions): Shop {
     let look = lookSoonMs.length;
     try {
       while (true) {
-        const activation = await readAnActivation(activationId, client);
+        const activation = await readPatiently(activationId, client, random);
         if (denials.has(activation.state)) {
           countOne(counts.denied, activation.endReason ?? activation.state);
           return;
@@ -177,6 +181,17 @@ export function openShop(options: ShopOptions): Shop {
     } finally {
       unwatch();
     }
+  }
+
+  /** A customer who sees no answer looks again, later each time; one who never sees one goes. */
+  async function readPatiently(activationId: string, client: Client, random: Random): Promise<Activation> {
+    for (let tries = 1; ; tries += 1)
+      try {
+        return await readAnActivation(activationId, client);
+      } catch (error) {
+        if (tries === lookTries || signal.aborted) throw error;
+        await delay(backoffMs(tries, random), undefined, { signal, ref: false });
+      }
   }
 
   /** Tells the ledger what is new; whether that was the end. */

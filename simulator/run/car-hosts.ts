@@ -150,11 +150,17 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
     );
   }
 
-  await Promise.all(
-    Array.from({ length: processes }, (_, index) =>
-      startHost(index, Math.floor(((options.cars.length + options.packages.length) * index) / processes)),
-    ),
-  );
+  try {
+    await Promise.all(
+      Array.from({ length: processes }, (_, index) =>
+        startHost(index, Math.floor(((options.cars.length + options.packages.length) * index) / processes)),
+      ),
+    );
+  } catch (error) {
+    isStopping = true;
+    for (const { child } of hosts) child.kill("SIGKILL");
+    throw error;
+  }
 
   return Object.assign(events, {
     pids: hosts.flatMap(({ child }) => child.pid ?? []),
