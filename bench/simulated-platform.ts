@@ -20,6 +20,7 @@ import { installCredentials } from "@caas/simulator/fleet/credentials.ts";
 import type { StoredCar } from "@caas/simulator/fleet/fleet-file.ts";
 import { explainBrokerRoom, readCapacity } from "@caas/simulator/run/capacity.ts";
 import type { Owner, WantedWorld, World } from "@caas/simulator/run/world.ts";
+import { CannotSimulate } from "@caas/simulator/simulate.ts";
 import pg from "pg";
 import { pino } from "pino";
 import { type Platform, startPlatform } from "../start/platform.ts";
@@ -42,7 +43,7 @@ const conflictTries = 5;
 /** @throws Error in words for a person */
 export async function startSimulatedPlatform(wanted: WantedWorld): Promise<World> {
   const why = explainBrokerRoom(wanted.vehicles, readCapacity());
-  if (why !== null) throw new Error(why);
+  if (why !== null) throw new CannotSimulate(why);
   const failures: string[] = [];
   const businessTime =
     wanted.timeScale === 1

@@ -32,12 +32,17 @@ export function createLatencies(): Latencies {
     numberOfSignificantValueDigits: 3,
   });
   const bars = new Map<number, number>();
+  // Its buckets are rounded upwards: no percentile lies above what was ever recorded.
+  let longest = 0;
   const percentileMs = (percentile: number) =>
-    histogram.totalCount === 0 ? null : round(histogram.getValueAtPercentile(percentile) / 1000);
+    histogram.totalCount === 0
+      ? null
+      : round(Math.min(longest, histogram.getValueAtPercentile(percentile)) / 1000);
   return {
     record(ms) {
       const us = Math.min(longestUs, Math.max(1, Math.round(ms * 1000)));
       histogram.recordValue(us);
+      longest = Math.max(longest, us);
       const bar = Math.ceil(Math.log10(us) * barsPerDecade - 1e-9);
       bars.set(bar, (bars.get(bar) ?? 0) + 1);
     },
@@ -49,7 +54,7 @@ export function createLatencies(): Latencies {
       p50Ms: percentileMs(50),
       p95Ms: percentileMs(95),
       p99Ms: percentileMs(99),
-      maxMs: histogram.totalCount === 0 ? null : round(histogram.maxValue / 1000),
+      maxMs: histogram.totalCount === 0 ? null : round(longest / 1000),
     }),
     bars() {
       if (bars.size === 0) return [];

@@ -70,7 +70,7 @@ function tilesOf({ numbers, successAfterRetries, latency }: RunReport): string {
       `of ${numbers.vehicles.toLocaleString("en")}, ${numbers.connectsPerSecond}/s`,
     ],
     [
-      "Changes applied",
+      "Applied",
       activations.applied.toLocaleString("en"),
       `of ${activations.sent.toLocaleString("en")}, ${activations.pending} pending`,
     ],
