@@ -12,6 +12,7 @@ import {
   planReconciliation,
   presumptionRules,
   reconcileWithinMs,
+  searchSettlesAfterMs,
 } from "./presumption-policy.ts";
 
 const limits: PresumptionLimits = { maxAmountCents: 5_000, customerCapCents: 8_000, totalCapCents: 20_000 };
@@ -95,6 +96,12 @@ describe("FA5: when a presumed payment is looked up", () => {
     expect(presumed.reconcileByMs - at).toBe(24 * 3_600_000);
     expect(isDecided(presumed, at + reconcileWithinMs - 1)).toBe(false);
     expect(isDecided(presumed, at + reconcileWithinMs)).toBe(true);
+  });
+
+  it("given up, is decided as soon as the gateway's search cannot be behind any more", () => {
+    expect(isDecided(presumed, at + searchSettlesAfterMs - 1, false)).toBe(false);
+    expect(isDecided(presumed, at + searchSettlesAfterMs, false)).toBe(true);
+    expect(isDecided(presumed, at + searchSettlesAfterMs)).toBe(false);
   });
 
   it("is asked to be paid until an hour before, so that no request is on its way at the deadline", () => {

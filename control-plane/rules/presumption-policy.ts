@@ -147,7 +147,13 @@ export function mayAskAgain({ reconcileByMs }: Presumed, nowMs: number): boolean
   return nowMs < reconcileByMs - lastAskMarginMs;
 }
 
-/** What the gateway does not know now was never made. */
-export function isDecided({ reconcileByMs }: Presumed, nowMs: number): boolean {
-  return nowMs >= reconcileByMs;
+/** The gateway's search lags by a minute, and no request is on its way for longer than some seconds. */
+export const searchSettlesAfterMs = 10 * minuteMs;
+
+/**
+ * Whether what the gateway does not know now was never made. A purchase that was given up waits for nothing: nobody
+ * asks for its money again, so it is decided as soon as the search cannot be behind any more.
+ */
+export function isDecided({ presumedAtMs, reconcileByMs }: Presumed, nowMs: number, wanted = true): boolean {
+  return nowMs >= (wanted ? reconcileByMs : Math.min(reconcileByMs, presumedAtMs + searchSettlesAfterMs));
 }

@@ -201,8 +201,8 @@ export type Database = {
     reason: Nullable<string>;
     settled_at: Nullable<Date>;
   };
-  /** `scope`: a customer's id, or "all". bigint, so read as text. */
-  payment_exposure: { scope: string; open_cents: ColumnType<string, number, number> };
+  /** `scope`: a customer's id, or "all". */
+  payment_exposure: { scope: string; open_cents: number };
   refunds: {
     id: string;
     payment_id: string;

@@ -35,6 +35,7 @@ import {
   longestLookUpMs,
   presumptionRules,
   reconcileWithinMs,
+  searchSettlesAfterMs,
 } from "@caas/control-plane/rules/presumption-policy.ts";
 import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
 import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
@@ -176,6 +177,7 @@ function renderPresumption(): string {
         ["first look-up after", seconds(firstLookUpMs)],
         ["longest time between two look-ups", seconds(longestLookUpMs)],
         ["after one that was not answered the others wait", seconds(gatewaySilenceMs)],
+        ["one that was given up and is not found is called nonexistent after", seconds(searchSettlesAfterMs)],
       ],
     ),
   ].join("\n\n");

@@ -41,7 +41,7 @@ export async function readExposure(
     .where("scope", "in", [customerId, everybody])
     .selectAll()
     .execute();
-  const openOf = (scope: string) => Number(rows.find((row) => row.scope === scope)?.open_cents ?? 0);
+  const openOf = (scope: string) => rows.find((row) => row.scope === scope)?.open_cents ?? 0;
   return { customerOpenCents: openOf(customerId), totalOpenCents: openOf(everybody) };
 }
 

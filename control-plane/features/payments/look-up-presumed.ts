@@ -57,8 +57,10 @@ async function ask(
 ): Promise<GatewayPayment | null> {
   const known = await gateway.findByReference(payment.id);
   if (known !== null) return known;
-  if (mayAskAgain(presumed, nowMs)) return payAtGateway(context, gateway, payment);
-  if (!isDecided(presumed, nowMs)) return null;
+  // Nobody's money is held for a purchase that was given up.
+  const isWanted = payment.settlement !== "void";
+  if (isWanted && mayAskAgain(presumed, nowMs)) return payAtGateway(context, gateway, payment);
+  if (!isDecided(presumed, nowMs, isWanted)) return null;
   const ofCustomer = await gateway.findAmongPayments({
     customer: payment.customer_id,
     activation: activationOf(payment),

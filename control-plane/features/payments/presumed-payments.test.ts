@@ -7,6 +7,7 @@ import {
   lastAskMarginMs,
   type PresumptionLimits,
   reconcileWithinMs,
+  searchSettlesAfterMs,
 } from "../../rules/presumption-policy.ts";
 import { createSalePlatform, type SalePlatform } from "../../testing/sale-platform.ts";
 import { readExposure } from "./exposure.ts";
@@ -350,12 +351,16 @@ describe("FA5: the truth is found out", () => {
     expect([await openCents(), await balancesOf(activationId)]).toEqual([0, {}]);
   });
 
-  test("given up, and declined when it is found: nothing is left to take back", async () => {
-    const activationId = await presume("notCharged", "pm_card_chargeDeclined");
+  test("given up, and the gateway knows of nothing: no money is held for it any more, and it is soon decided", async () => {
+    const activationId = await presume("notCharged");
     await publish("serviceVoidRequested", { activationId });
     await platform.runJobs();
-    await lookUpAfter(10_000);
-    expect(await presumptionOf(activationId)).toMatchObject({ outcome: "dropped" });
+    await lookUpAfter(searchSettlesAfterMs - 1);
+    expect(await presumptionOf(activationId)).toMatchObject({ outcome: "open" });
+    await lookUpAfter(searchSettlesAfterMs);
+    expect(await presumptionOf(activationId)).toEqual({ outcome: "dropped", reason: "neverMade" });
+    expect(await atGateway(activationId)).toMatchObject({ intents: 0 });
+    expect(await openCents()).toBe(0);
     expect(toldAbout(activationId)).toEqual(["servicePaymentPresumed", "servicePaymentVoided"]);
   });
 
