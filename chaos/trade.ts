@@ -16,7 +16,7 @@ export type Trade = {
 };
 
 /** Purchases under way at one time. */
-const underWay = 48;
+const underWay = 96;
 /** Whoever waits longer for one of them lets the next begin. */
 const patienceMs = 15_000;
 /** A customer changes their mind within so long. */
