@@ -108,8 +108,8 @@ describe("the bundle", () => {
       broker.cut();
       await broker.nextReport(testVin, enrolment.proofKey(), () => true, seen);
     }
-    // Seen: 91 to 94 MB right after this (106 without the flags); the bound leaves room for a loaded machine.
-    expect(await residentMb(car.child.pid)).toBeLessThan(112);
+    // Megabytes of 2^20 bytes, some 10 below this right after; `npm run bench -- agent` watches for an hour.
+    expect(await residentMb(car.child.pid)).toBeLessThan(96);
     car.child.kill("SIGTERM");
     // No listener piled up: Node would have warned.
     const { code, errors } = await car.ended;

@@ -30,7 +30,7 @@ describe("the systemd unit", () => {
   });
 
   test.each([
-    "ExecStart=/usr/bin/node --max-semi-space-size=1 --max-old-space-size=64 /usr/lib/caas-agent/caas-agent.mjs run",
+    "ExecStart=/usr/bin/node --max-semi-space-size=1 --max-old-space-size=64 --no-opt --no-maglev /usr/lib/caas-agent/caas-agent.mjs run",
     "NoNewPrivileges=yes",
     "ProtectSystem=strict",
     "StateDirectory=caas-agent",

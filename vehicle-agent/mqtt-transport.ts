@@ -61,6 +61,7 @@ async function openLink(client: MqttClient, wanted: ConnectOptions): Promise<Car
   const closed = new Promise<string>((resolve) => {
     client.once("close", () => resolve(lastProblem));
   });
+  const whileOpen = watchLink(client, closed);
   const abort = (): void => {
     lastProblem = "stopped";
     client.end(true);
@@ -69,12 +70,8 @@ async function openLink(client: MqttClient, wanted: ConnectOptions): Promise<Car
   try {
     if (wanted.signal.aborted) throw new Error("stopped");
     client.on("message", wanted.onMessage);
-    await firstOf(client, closed, new Promise((resolve) => client.once("connect", resolve)));
-    const granted = await firstOf(
-      client,
-      closed,
-      client.subscribeAsync([...wanted.subscriptions], { qos: 1 }),
-    );
+    await whileOpen(new Promise((resolve) => client.once("connect", resolve)));
+    const granted = await whileOpen(client.subscribeAsync([...wanted.subscriptions], { qos: 1 }));
     if (granted.some(({ qos }) => qos === 128)) throw new Error("the broker refused a subscription");
   } catch (error) {
     client.end(true);
@@ -85,7 +82,7 @@ async function openLink(client: MqttClient, wanted: ConnectOptions): Promise<Car
   return {
     closed,
     async publish({ topic, payload, qos, retain }) {
-      await firstOf(client, closed, client.publishAsync(topic, payload, { qos, retain }));
+      await whileOpen(client.publishAsync(topic, payload, { qos, retain }));
     },
     drop: () => void client.end(true),
     async close() {
@@ -96,14 +93,28 @@ async function openLink(client: MqttClient, wanted: ConnectOptions): Promise<Car
   };
 }
 
-/** What `work` gives, unless the link ends first: mqtt.js may leave a publish unanswered then. */
-async function firstOf<T>(client: MqttClient, closed: Promise<string>, work: Promise<T>): Promise<T> {
-  const lost = closed.then((reason) => {
+/** What `work` gives, unless the link ends first. */
+type WhileOpen = <T>(work: Promise<T>) => Promise<T>;
+
+/**
+ * mqtt.js may leave a publish unanswered when the link ends. What waits is kept here and not in reactions to `closed`,
+ * which would hold every message of a connection until its end.
+ */
+function watchLink(client: MqttClient, closed: Promise<string>): WhileOpen {
+  const waiting = new Set<(error: Error) => void>();
+  let lost: string | null = null;
+  void closed.then((reason) => {
+    lost = reason;
     client.end(true);
-    throw new Error(reason);
+    for (const reject of waiting) reject(new Error(reason));
   });
-  // Loses the race in the good case and must not count as unhandled later.
-  lost.catch(() => undefined);
-  work.catch(() => undefined);
-  return Promise.race([work, lost]);
+  return <T>(work: Promise<T>) =>
+    new Promise<T>((resolve, reject) => {
+      const settle = (): void => {
+        waiting.delete(reject);
+      };
+      work.then(resolve, reject).then(settle, settle);
+      if (lost === null) waiting.add(reject);
+      else reject(new Error(lost));
+    });
 }
