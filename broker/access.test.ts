@@ -27,7 +27,7 @@ const nobodysTopics = [
   "caas/v1//manifest",
 ];
 
-describe("SY9, faults 15: what may be published", () => {
+describe("SY9, fault 15: what may be published", () => {
   test.each(topicKindsFromCar)("a car publishes its own %s", (kind) => {
     expect(judgePublish(car, { topic: topicOf(own, kind), ...plain })).toEqual({ status: "allowed", kind });
   });
@@ -73,7 +73,7 @@ describe("SY9, faults 15: what may be published", () => {
   });
 });
 
-describe("faults 15: wills", () => {
+describe("fault 15: wills", () => {
   test("a car's will is its own presence, retained or not", () => {
     const topic = topicOf(own, "presence");
     expect(isAllowedWill(car, { topic, qos: 1, retain: true })).toBe(true);
@@ -93,7 +93,7 @@ describe("faults 15: wills", () => {
   });
 });
 
-describe("SY9, faults 14: what may be heard", () => {
+describe("SY9, fault 14: what may be heard", () => {
   test.each([
     ...topicKindsToCar.map((kind) => [car, topicOf(own, kind), true] as const),
     ...topicKindsFromCar.map((kind) => [car, topicOf(own, kind), false] as const),

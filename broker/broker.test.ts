@@ -102,18 +102,18 @@ describe("who may connect on plain MQTT", () => {
       2,
     ],
     [
-      "faults 18: keep-alive switched off",
+      "fault 18: keep-alive switched off",
       { clientId: vin, username: vin, password: right, keepalive: 0 },
       5,
     ],
     [
-      "faults 18: keep-alive of 18 hours",
+      "fault 18: keep-alive of 18 hours",
       { clientId: vin, username: vin, password: right, keepalive: 65_535 },
       5,
     ],
     ["a kept session", { clientId: vin, username: vin, password: right, clean: false }, 5],
     [
-      "faults 15: another car's presence as will",
+      "fault 15: another car's presence as will",
       {
         clientId: vin,
         username: vin,
@@ -136,7 +136,7 @@ describe("who may connect on plain MQTT", () => {
     await car.endAsync();
   });
 
-  test("faults 15: a refused will is never published, whatever becomes of the connection", async () => {
+  test("fault 15: a refused will is never published, whatever becomes of the connection", async () => {
     const victim = testVin(12);
     const topic = topicOf(victim, "presence");
     const controlPlane = await connectControlPlane(running.tcpPort);

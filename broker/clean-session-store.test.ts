@@ -50,7 +50,7 @@ describe("a broker that keeps presence and nothing else", () => {
     await Promise.all([car.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("faults 10: acknowledgements of messages that never were are answered or passed over, no more", async () => {
+  test("fault 10: acknowledgements of messages that never were are answered or passed over, no more", async () => {
     const raw = await openRaw(running.tcpPort);
     raw.send(connectPacket(testVin(2)));
     expect(await raw.next()).toMatchObject({ cmd: "connack", returnCode: 0 });

@@ -28,7 +28,7 @@ const collectGarbage: unknown = runInNewContext("gc");
 
 const metric = (line: string) => readMetric(running.metricsPort, line);
 
-describe("faults 12: one client id cannot be taken by another identity", () => {
+describe("fault 12: one client id cannot be taken by another identity", () => {
   test("car A with client id B is refused; B stays connected and is served", async () => {
     const [a, b] = [testVin(1), testVin(2)];
     const controlPlane = await connectControlPlane(running.tcpPort);
@@ -45,7 +45,7 @@ describe("faults 12: one client id cannot be taken by another identity", () => {
   });
 });
 
-describe("faults 14: nobody listens beyond their own topics", () => {
+describe("fault 14: nobody listens beyond their own topics", () => {
   test("#, +, another VIN, $share and $SYS are answered 0x80, and no data follows", async () => {
     const [own, other] = [testVin(3), testVin(4)];
     const curious = await connectCar(running.tcpPort, own);
@@ -95,7 +95,7 @@ describe("faults 14: nobody listens beyond their own topics", () => {
   });
 });
 
-describe("faults 15: nothing is published or stored outside one's own tree", () => {
+describe("fault 15: nothing is published or stored outside one's own tree", () => {
   const [own, other] = [testVin(6), testVin(7)];
 
   test.each([
@@ -145,7 +145,7 @@ describe("faults 15: nothing is published or stored outside one's own tree", () 
   });
 });
 
-describe("faults 10, 16: oversized and malformed packets", () => {
+describe("fault 10, fault 16: oversized and malformed packets", () => {
   test("strangers claiming 256 MB each are closed at the header, in under 5 MB of memory", async () => {
     const megabyte = Buffer.alloc(1_000_000);
     const attack = async () => {
@@ -213,7 +213,7 @@ describe("faults 10, 16: oversized and malformed packets", () => {
   });
 });
 
-describe("faults 18: whoever does not speak", () => {
+describe("fault 18: whoever does not speak", () => {
   test("a connection without CONNECT is closed within 5 s, silent or with half a packet", async () => {
     expect(defaultLimits.connectTimeoutMs).toBe(5_000);
     const silent = await openRaw(running.tcpPort);

@@ -55,7 +55,7 @@ const cases = [
   ],
 ] as const;
 
-describe("faults 10, 16: the size of a packet is judged at its fixed header", () => {
+describe("fault 10, fault 16: the size of a packet is judged at its fixed header", () => {
   test.each(cases)("%s", (_, pieces, expected) => {
     expect(firstFault(pieces)).toBe(expected);
   });

@@ -93,7 +93,7 @@ test("bytes that the system has not taken yet are not written over", async () =>
   expect(await receive(slow.far, said.length)).toBe(said);
 });
 
-test("faults 17: a full client shows as full, and as drained afterwards", async () => {
+test("fault 17: a full client shows as full, and as drained afterwards", async () => {
   const { gather, endTurn } = createTurns();
   const { near, far } = await openPair();
   gather(near);

@@ -70,7 +70,7 @@ describe("SY9: over mutual TLS the certificate is the identity", () => {
     await Promise.all([car.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("faults 12: certificate A with client id B is refused; B stays connected", async () => {
+  test("fault 12: certificate A with client id B is refused; B stays connected", async () => {
     const [a, b] = [testVin(2), testVin(3)];
     const carB = await connectWith(await carCa.issue({ subject: `CN=${b}` }), b);
     await carB.subscribeAsync(topicOf(b, "manifest"), { qos: 1 });
@@ -83,7 +83,7 @@ describe("SY9: over mutual TLS the certificate is the identity", () => {
     await Promise.all([carB.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("faults 16, 18: size and keep-alive are judged over TLS as well", async () => {
+  test("fault 16, fault 18: size and keep-alive are judged over TLS as well", async () => {
     const vin = testVin(4);
     const credentials = await carCa.issue({ subject: `CN=${vin}` });
     const huge = converse(await openTls(credentials));
@@ -96,7 +96,7 @@ describe("SY9: over mutual TLS the certificate is the identity", () => {
   });
 });
 
-describe("faults 11: no certificate, foreign CA, expired: closed before any state is stored", () => {
+describe("fault 11: no certificate, foreign CA, expired: closed before any state is stored", () => {
   const past = { notBefore: new Date(Date.now() - 3 * hourMs), notAfter: new Date(Date.now() - hourMs) };
   const vin = testVin(5);
   const subject = `CN=${vin}`;
@@ -142,7 +142,7 @@ describe("faults 11: no certificate, foreign CA, expired: closed before any stat
   });
 });
 
-describe("faults 11: dates are judged by business time", () => {
+describe("fault 11: dates are judged by business time", () => {
   test.each([
     ["expired by the machine's clock, valid in business time", -10, "accepted"],
     ["not yet valid by the machine's clock, valid in business time", 10, "accepted"],

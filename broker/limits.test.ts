@@ -34,7 +34,7 @@ const cuts = (port: number, reason: string) =>
 const never = { perS: 1e-9, burst: 3 };
 const endless = { perS: 1e9, burst: 1e9 };
 
-describe("faults 19: how fast and how many may connect", () => {
+describe("fault 19: how fast and how many may connect", () => {
   test.each([
     ["source-connect-rate", { connectsPerSource: never, connects: endless }],
     ["connect-rate", { connectsPerSource: endless, connects: never }],
@@ -108,7 +108,7 @@ describe("faults 19: how fast and how many may connect", () => {
   });
 });
 
-describe("faults 18: one budget for everything before the CONNECT was accepted", () => {
+describe("fault 18: one budget for everything before the CONNECT was accepted", () => {
   test("a TLS client that stops before, within or after the handshake is closed in time", async () => {
     const ca = await createAuthority("car CA");
     const server = await ca.issue({ subject: "CN=broker", usage: "server" });
@@ -132,7 +132,7 @@ describe("faults 18: one budget for everything before the CONNECT was accepted",
   });
 });
 
-describe("faults 17: what one client may have open", () => {
+describe("fault 17: what one client may have open", () => {
   test("a subscription beyond the limit is answered 0x80, the ones before it stand", async () => {
     const { tcpPort, metricsPort } = await start({ limits: { maxSubscriptions: 2 } });
     const vin = testVin(4);
@@ -183,7 +183,7 @@ describe("faults 17: what one client may have open", () => {
   });
 });
 
-describe("faults 10: what one car may send", () => {
+describe("fault 10: what one car may send", () => {
   test.each([
     ["message-rate", { carMessages: { perS: 40, burst: 10 }, carBytes: endless }, 30, 10],
     ["byte-rate", { carMessages: endless, carBytes: { perS: 40_000, burst: 10_000 } }, 30, 1_000],

@@ -79,7 +79,7 @@ function connectTls(vin: string, leaf: { key: string; cert: string }): Promise<M
 const metric = (line: string) => readMetric(running.metricsPort, line);
 const lists = (result: string) => metric(`caas_broker_revocation_lists_total{result="${result}"}`);
 
-describe("faults 13: a revoked car", () => {
+describe("fault 13: a revoked car", () => {
   test("its live sessions over TCP and TLS are cut at once, others stay, and its will is published", async () => {
     const second = testVin(803);
     await controlPlane.subscribeAsync(topicOf(revoked, "presence"), { qos: 1 });
@@ -184,7 +184,7 @@ describe("faults 13: a revoked car", () => {
   });
 });
 
-describe("faults 8, 13: a list that must not be believed", () => {
+describe("fault 8, fault 13: a list that must not be believed", () => {
   const target = [{ vin: honest, serialNumber: null }];
   const stranger = newSigningKey();
   const cases: [string, string, () => string[]][] = [
@@ -240,7 +240,7 @@ describe("faults 8, 13: a list that must not be believed", () => {
   });
 });
 
-test("faults 11: a session whose certificate ends in business time is cut, a fresh one is not", async () => {
+test("fault 11: a session whose certificate ends in business time is cut, a fresh one is not", async () => {
   const short = await connectTls(
     revoked,
     await certificateOf(`CN=${revoked}`, new Date(Date.now() + hourMs)),

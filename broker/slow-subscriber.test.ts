@@ -12,7 +12,7 @@ import {
 } from "./testing/fleet.ts";
 import { connectPacket, openRaw, type RawConnection } from "./testing/raw-connection.ts";
 
-describe("faults 17: a subscriber that never reads", () => {
+describe("fault 17: a subscriber that never reads", () => {
   const payload = Buffer.alloc(60_000); // with many of these every buffer on the way is full
 
   /** A car that subscribed to its manifest, with its presence as will, and reads no more. */

@@ -72,7 +72,7 @@ describe("interoperability with another implementation (RFC 7515, RFC 8037)", ()
   });
 });
 
-describe("what is refused (faults 5, 8, 10)", () => {
+describe("what is refused (fault 5, fault 8, fault 10)", () => {
   /** The last character of 64 bytes in base64url carries four spare bits: another spelling of the same bytes. */
   function respelled(part: string): string {
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -120,7 +120,7 @@ describe("reports", () => {
     expect(verifyReport(signReport(report, car), expected)).toEqual({ kind: "accepted", report });
   });
 
-  test("faults 8: one signed by anyone else, or for another car, is not", () => {
+  test("fault 8: one signed by anyone else, or for another car, is not", () => {
     expect(verifyReport(signReport(report, key), expected)).toEqual({
       kind: "refused",
       reason: "unknownKey",

@@ -91,7 +91,7 @@ const other: fc.Arbitrary<Report> = fc
     );
   });
 
-test("faults 4: a kept report comes back to the letter, and what the car signed still verifies", () => {
+test("fault 4: a kept report comes back to the letter, and what the car signed still verifies", () => {
   fc.assert(
     fc.property(fc.oneof(applied, other), (report) => {
       const token = signReport(report, key);

@@ -15,7 +15,7 @@ import { problemSchema } from "./http/problem.ts";
 import { type OpenDatabase, openDatabase } from "./store/database.ts";
 import { newId } from "./store/ids.ts";
 
-// faults 30: every route × every role × every relation, generated from the access table, against the wiring that
+// fault 30: every route × every role × every relation, generated from the access table, against the wiring that
 // runs. Partners and broker are absent: nothing here may get far enough to need them.
 
 const nowhere = "127.0.0.1:9";
@@ -265,7 +265,7 @@ const closed: [string, Access & { kind: "roles" }][] = [];
 for (const [route, access] of Object.entries(accessTable))
   if (access.kind === "roles") closed.push([route, access]);
 
-describe("faults 30: who may call what", () => {
+describe("fault 30: who may call what", () => {
   test.each(closed)("%s", async (route, access) => {
     for (const who of people) {
       const { status, body } = await call(route, who);
@@ -289,7 +289,7 @@ describe("faults 30: who may call what", () => {
     }
   });
 
-  test("faults 31: a client that sends a price, a state or a role is told which field is not its to set", async () => {
+  test("fault 31: a client that sends a price, a state or a role is told which field is not its to set", async () => {
     const { status, body } = await call("POST /api/sales", "sales");
     expect(status).toBe(400);
     const fields = problemSchema.parse(body).errors?.map(({ field }) => field);

@@ -138,7 +138,7 @@ describe("a car on the link (SY9, SY16)", () => {
     expect(retry.outcome).toMatchObject({ result: "applied", version: 2 });
   });
 
-  test("faults 4: duplicates and reordering have one effect, in the order of versions", async () => {
+  test("fault 4: duplicates and reordering have one effect, in the order of versions", async () => {
     await startConnected(car.agent);
     const outcomes: Outcome[] = [];
     car.agent.on("outcome", (outcome) => outcomes.push(outcome));
@@ -157,7 +157,7 @@ describe("a car on the link (SY9, SY16)", () => {
   });
 });
 
-describe("what a car refuses (faults 4, 5, 8, 10)", () => {
+describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
   const flip = (token: string, part: number): string => {
     const parts = token.split(".");
     const bytes = Buffer.from(parts[part] ?? "", "base64url");
@@ -171,32 +171,32 @@ describe("what a car refuses (faults 4, 5, 8, 10)", () => {
 
   test.each<{ attack: string; reason: string; token: (car: TestCar) => string }>([
     {
-      attack: "faults 5: a manifest for another car",
+      attack: "fault 5: a manifest for another car",
       reason: "manifest.otherVehicle",
       token: (at) => at.signer.manifest({ vin: otherVin, proofKey: at.proofKey }, 2, [seats]),
     },
     {
-      attack: "faults 5: a manifest for a former owner of the VIN's keys",
+      attack: "fault 5: a manifest for a former owner of the VIN's keys",
       reason: "manifest.otherProofKey",
       token: (at) => at.signer.manifest({ vin: at.vin, proofKey: makeSigningKey() }, 2, [seats]),
     },
     {
-      attack: "faults 5: one bit of the payload changed",
+      attack: "fault 5: one bit of the payload changed",
       reason: "manifest.badSignature",
       token: (at) => flip(at.signer.manifest(at, 2, [seats]), 1),
     },
     {
-      attack: "faults 5: one bit of the signature changed",
+      attack: "fault 5: one bit of the signature changed",
       reason: "manifest.badSignature",
       token: (at) => flip(at.signer.manifest(at, 2, [seats]), 2),
     },
     {
-      attack: "faults 5: an unknown key",
+      attack: "fault 5: an unknown key",
       reason: "manifest.unknownKey",
       token: (at) => at.signer.manifest(at, 2, [seats], { signer: makeSigningKey() }),
     },
     {
-      attack: "faults 5: `alg` changed",
+      attack: "fault 5: `alg` changed",
       reason: "manifest.wrongAlgorithm",
       token: (at) =>
         withHeader(at.signer.manifest(at, 2, [seats]), {
@@ -206,28 +206,28 @@ describe("what a car refuses (faults 4, 5, 8, 10)", () => {
         }),
     },
     {
-      attack: "faults 8: a signed notice passed off as a manifest",
+      attack: "fault 8: a signed notice passed off as a manifest",
       reason: "manifest.wrongType",
       token: (at) => at.signer.display(at.vin),
     },
     {
-      attack: "faults 8: a hash that is not that of the entries",
+      attack: "fault 8: a hash that is not that of the entries",
       reason: "manifest.wrongHash",
       token: (at) => at.signer.manifest(at, 2, [seats], { hash: manifestHash([base]) }),
     },
     {
-      attack: "faults 4: an older version, rightly signed",
+      attack: "fault 4: an older version, rightly signed",
       reason: "manifest.older",
       token: (at) => at.signer.manifest(at, 1, [base]),
     },
     {
-      attack: "faults 4: the same version with other content",
+      attack: "fault 4: the same version with other content",
       reason: "manifest.otherHash",
       token: (at) => at.signer.manifest(at, 5, [seats]),
     },
-    { attack: "faults 10: nonsense", reason: "manifest.malformed", token: () => "\u0000{nonsense" },
-    { attack: "faults 10: nothing", reason: "manifest.malformed", token: () => "" },
-    { attack: "faults 10: a huge text", reason: "manifest.tooLarge", token: () => "x".repeat(70_000) },
+    { attack: "fault 10: nonsense", reason: "manifest.malformed", token: () => "\u0000{nonsense" },
+    { attack: "fault 10: nothing", reason: "manifest.malformed", token: () => "" },
+    { attack: "fault 10: a huge text", reason: "manifest.tooLarge", token: () => "x".repeat(70_000) },
     {
       attack: "a signed manifest without a version",
       reason: "manifest.invalid",
@@ -252,7 +252,7 @@ describe("what a car refuses (faults 4, 5, 8, 10)", () => {
     expect(next).toMatchObject({ refused: {}, outcome: { result: "applied", version: 6 } });
   });
 
-  test("faults 8: a flood of forgeries is counted and does not make the car talk", async () => {
+  test("fault 8: a flood of forgeries is counted and does not make the car talk", async () => {
     await startConnected(car.agent);
     const forged = car.signer.manifest(car, 2, [seats], { signer: makeSigningKey() });
     const refused = once(car.agent, "refused");
@@ -269,7 +269,7 @@ describe("what a car refuses (faults 4, 5, 8, 10)", () => {
     expect(later.refused).toEqual({ "manifest.unknownKey": 20 });
   });
 
-  test("faults 6: an entry past its `applyBefore` is not applied and the report says why", async () => {
+  test("fault 6: an entry past its `applyBefore` is not applied and the report says why", async () => {
     await startConnected(car.agent);
     const late = { ...seats, applyBefore: "2026-03-01T07:59:00.000Z" };
     expect(await sendManifest(car.signer.manifest(car, 1, [late]))).toMatchObject({
@@ -278,7 +278,7 @@ describe("what a car refuses (faults 4, 5, 8, 10)", () => {
     });
   });
 
-  test("faults 7: setting the car's clock back does not make a late entry timely", async () => {
+  test("fault 7: setting the car's clock back does not make a late entry timely", async () => {
     await startConnected(car.agent);
     await sendManifest(car.signer.manifest(car, 1, [base]));
     car.clock.setWallClock(new Date("2020-01-01T00:00:00.000Z"));
@@ -301,7 +301,7 @@ describe("key sets", () => {
     expect(await report(({ seq }) => seq > answer.seq)).toMatchObject({ keySetVersion: 2 });
   });
 
-  test("faults 5: a key that the newer set no longer holds is refused, also what it signed before", async () => {
+  test("fault 5: a key that the newer set no longer holds is refused, also what it signed before", async () => {
     await startConnected(car.agent);
     const early = car.signer.manifest(car, 1, [base], { keySetVersion: 2 });
     expect(await sendManifest(early)).toMatchObject({ outcome: null });
@@ -369,7 +369,7 @@ describe("the car's screen", () => {
     expect(car.agent.display().map(({ content }) => content.kind)).toEqual(["notice", "linkingCode"]);
   });
 
-  test("faults 5: a notice for another car is refused", async () => {
+  test("fault 5: a notice for another car is refused", async () => {
     await startConnected(car.agent);
     await broker.send(car.vin, "display", car.signer.display(otherVin));
     expect((await report(({ refused }) => "display.untrusted" in refused)).refused).toEqual({
@@ -411,7 +411,7 @@ describe("time", () => {
   });
 });
 
-describe("faults 3: power lost between applying and reporting", () => {
+describe("fault 3: power lost between applying and reporting", () => {
   test("the agent is dead at once, and the next one repeats the outcome without applying again", async () => {
     const failpoint = failAt({ name: "afterOutcome", passage: 1 }, () => {
       throw new PowerLoss();

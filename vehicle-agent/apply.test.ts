@@ -129,7 +129,7 @@ describe("applying in the car (DO15)", () => {
       given: [2, 1],
     },
     {
-      fault: "faults 6: an entry is past its `applyBefore`",
+      fault: "fault 6: an entry is past its `applyBefore`",
       faults: {},
       entries: [base, late],
       reason: "applyBeforePassed",
@@ -223,7 +223,7 @@ describe("applying in the car (DO15)", () => {
   });
 });
 
-describe("faults 9: power loss at every step of applying", () => {
+describe("fault 9: power loss at every step of applying", () => {
   // What the car holds after it has come up again.
   const steps: { name: FailpointName; faults: CarFaults; version: number; outcome: object }[] = [
     { name: "afterIntent", faults: {}, version: 1, outcome: { result: "failed", reason: "interrupted" } },
@@ -287,7 +287,7 @@ describe("faults 9: power loss at every step of applying", () => {
     expect(car.journal.record.outcome).toMatchObject({ reason: "probeFailed", rolledBack: true });
   });
 
-  test("faults 6: a switch that slept past its `applyBefore` is taken back, not committed", async () => {
+  test("fault 6: a switch that slept past its `applyBefore` is taken back, not committed", async () => {
     await carWithBase();
     const crash = failAt({ name: "afterSwitch", passage: 1 }, () => {
       throw new PowerLoss();
@@ -338,7 +338,7 @@ describe("terms end in the car", () => {
     expect(await car.applier.removeEnded()).toBe(false);
   });
 
-  test("faults 7: a clock set back at the next boot does not bring the entry back", async () => {
+  test("fault 7: a clock set back at the next boot does not bring the entry back", async () => {
     const at = createTestClock();
     const car = await bootCar({}, noFailpoint, at);
     car.time.witness(at.now());

@@ -358,7 +358,7 @@ describe("renewal that does not succeed", () => {
   test.each<{ step: FailpointName; requests: number }>([
     { step: "beforeCertificate", requests: 2 },
     { step: "afterCertificate", requests: 1 },
-  ])("faults 9: power lost $step: it comes back after $requests requests", async ({ step, requests }) => {
+  ])("fault 9: power lost $step: it comes back after $requests requests", async ({ step, requests }) => {
     due();
     const failpoint = failAt({ name: step, passage: 1 }, () => {
       throw new PowerLoss();

@@ -127,7 +127,7 @@ describe("a change waits for the car", () => {
     expect(outcomes).toEqual([3]);
   });
 
-  test("faults 6: one that waits past its `applyBefore` ends there, whatever the car does", async () => {
+  test("fault 6: one that waits past its `applyBefore` ends there, whatever the car does", async () => {
     await drivingCar();
     await send(2, [base, { ...seats, applyBefore: inOneMinute }]);
     car.clock.advance(minuteMs + 1);
@@ -139,7 +139,7 @@ describe("a change waits for the car", () => {
     });
   });
 
-  test("faults 6: it ends by itself, also in a car that never stops", async () => {
+  test("fault 6: it ends by itself, also in a car that never stops", async () => {
     await drivingCar();
     const late = "2026-03-01T08:00:00.020Z";
     const answer = await send(2, [{ ...seats, applyBefore: late }]);
@@ -179,7 +179,7 @@ describe("a change waits for the car", () => {
   });
 });
 
-describe("faults 9: power lost while a change waits", () => {
+describe("fault 9: power lost while a change waits", () => {
   const crashAt = (name: FailpointName, passage = 1) => ({
     failpoint: failAt({ name, passage }, () => {
       throw new PowerLoss();

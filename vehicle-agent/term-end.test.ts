@@ -12,7 +12,7 @@ import { makeTestCar, startConnected, type TestCar } from "./testing/test-car.ts
 import { createTestClock } from "./testing/test-clock.ts";
 import { entry } from "./testing/test-signer.ts";
 
-// The car ends a term itself, by a time that nobody in the car can turn back (faults 7).
+// The car ends a term itself, by a time that nobody in the car can turn back (fault 7).
 
 const dayMs = 86_400_000;
 const base = entry("plataformaBase");
@@ -67,7 +67,7 @@ describe("a term that ends", () => {
     },
   );
 
-  test("faults 7: the clock set back in a running car changes nothing", async () => {
+  test("fault 7: the clock set back in a running car changes nothing", async () => {
     car.clock.advance(30 * dayMs);
     car.clock.setWallClock(past);
     const ended = once(car.agent, "termEnded");
@@ -76,7 +76,7 @@ describe("a term that ends", () => {
     expect(car.agent.state().active.hash).toBe(manifestHash([base]));
   });
 
-  test("faults 7: set back while it was off, what has ended stays ended", async () => {
+  test("fault 7: set back while it was off, what has ended stays ended", async () => {
     car.clock.advance(30 * dayMs);
     const ended = once(car.agent, "termEnded");
     adapter.turn({});
@@ -85,7 +85,7 @@ describe("a term that ends", () => {
     expect(first.active.hash).toBe(manifestHash([base]));
   });
 
-  test("faults 7: set back at every boot, what has run is not run again", async () => {
+  test("fault 7: set back at every boot, what has run is not run again", async () => {
     // Ten days at a time; the journal remembers how far time had come.
     for (let boot = 0; boot < 3; boot += 1) {
       const clock = createTestClock(past);

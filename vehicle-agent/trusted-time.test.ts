@@ -7,7 +7,7 @@ const start = new Date("2026-03-01T08:00:00.000Z");
 const hourMs = 3_600_000;
 
 describe("trusted time", () => {
-  test("faults 7: setting the clock back changes nothing", () => {
+  test("fault 7: setting the clock back changes nothing", () => {
     const clock = createTestClock(start);
     const time = createTrustedTime(clock, 0);
     time.witness(start);
@@ -16,7 +16,7 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(new Date("2026-03-01T09:00:00.000Z"));
   });
 
-  test("faults 7: setting the clock back while the car is off does not bring back what was over", () => {
+  test("fault 7: setting the clock back while the car is off does not bring back what was over", () => {
     const clock = createTestClock(start);
     const time = createTrustedTime(clock, 0);
     time.witness(start);
@@ -48,7 +48,7 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(start);
   });
 
-  test("faults 8: a message from before a sleep does not make the sleep unseen", () => {
+  test("fault 8: a message from before a sleep does not make the sleep unseen", () => {
     const clock = createTestClock(new Date("2026-05-01T00:00:00.000Z"));
     const time = createTrustedTime(clock, start.getTime());
     time.witness(new Date(start.getTime() - hourMs));

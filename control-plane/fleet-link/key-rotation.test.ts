@@ -72,7 +72,7 @@ describe("the keys in a folder", () => {
   });
 });
 
-describe("faults 5: rotation and revocation rehearsed on a running fleet", () => {
+describe("fault 5: rotation and revocation rehearsed on a running fleet", () => {
   let park: CarPark;
   beforeAll(async () => {
     park = await createCarPark();

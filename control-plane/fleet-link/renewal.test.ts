@@ -128,7 +128,7 @@ describe("a car's next certificate", () => {
     expect((await renew(requestOf(vin, keys, new Date(now - dayMs)))).status).toBe(200);
   });
 
-  test("faults 13: is refused to the key of a revoked certificate, and to a revoked car whatever its key", async () => {
+  test("fault 13: is refused to the key of a revoked certificate, and to a revoked car whatever its key", async () => {
     const { vehicleId, vin, keys, first } = await enrolledCar();
     const asIssued = await park.platform.db
       .selectFrom("certificates")

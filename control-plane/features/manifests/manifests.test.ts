@@ -137,7 +137,7 @@ describe("versions and reports", () => {
     expect((await linkRow(car)).manifest_version).toBe(2);
   });
 
-  test("faults 4, faults 8: a repeated or older report has no effect", async () => {
+  test("fault 4, fault 8: a repeated or older report has no effect", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
@@ -182,7 +182,7 @@ describe("versions and reports", () => {
     expect(park.world.captured).not.toContain(activationId);
   });
 
-  test("faults 26: the proof that comes after the hold ran out charges nobody, and the car is told to take it out", async () => {
+  test("fault 26: the proof that comes after the hold ran out charges nobody, and the car is told to take it out", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const late = await linkRow(car);
@@ -259,7 +259,7 @@ describe("taking back", () => {
     for (const id of [asked, waiting, retried]) expect(park.world.captured).not.toContain(id);
   });
 
-  test("faults 26: a proof that comes after the cancellation charges nobody, and the car is told to take it out", async () => {
+  test("fault 26: a proof that comes after the cancellation charges nobody, and the car is told to take it out", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const late = await linkRow(car);
