@@ -18,6 +18,16 @@ const messageSchema = z.object({
 });
 export type Message = z.infer<typeof messageSchema>;
 
+/** As it came in. Reading a mail costs more than everything else about it, and most are never looked at. */
+const unreadSchema = z.object({
+  id: z.string(),
+  source: z.string(),
+  from: z.string(),
+  to: z.array(z.string()),
+  receivedAt: z.string(),
+});
+type Unread = z.infer<typeof unreadSchema>;
+
 export type MessageFilter = {
   to?: string | undefined;
   /** Part of the subject, upper and lower case alike. */
@@ -29,6 +39,8 @@ export type MessageFilter = {
 /** Every mail the platform has sent, oldest first. */
 export function openMailbox(store: PartnerStore, clock: Clock) {
   const messages = store.collection("messages", messageSchema, { to: (message) => message.to });
+  const unread = store.collection("unread", unreadSchema);
+  let opening = Promise.resolve();
   return {
     get: (id: string) => messages.get(id),
     find(filter: MessageFilter): Message[] {
@@ -36,23 +48,43 @@ export function openMailbox(store: PartnerStore, clock: Clock) {
         filter.to === undefined ? messages.list() : messages.find("to", filter.to.toLowerCase());
       return candidates.filter((message) => fits(message, filter));
     },
-    async keep(source: Buffer, from: string, to: readonly string[]): Promise<Message> {
-      const mail = await simpleParser(source);
-      return store.transaction(() => {
-        const message: Message = {
-          id: String(store.nextNumber("messages")).padStart(8, "0"),
-          to: to.map((address) => address.toLowerCase()),
-          from: mail.from?.value[0]?.address ?? from,
-          subject: mail.subject ?? "",
-          text: mail.text ?? "",
-          html: mail.html === false ? null : (mail.html ?? null),
-          headers: readHeaders(mail),
-          receivedAt: clock.now().toISOString(),
-        };
-        messages.put(message.id, message);
-        return message;
+    /** On disk when it returns; it can be found once it was opened. */
+    keep(source: Buffer, from: string, to: readonly string[]): void {
+      store.transaction(() => {
+        const id = String(store.nextNumber("messages")).padStart(8, "0");
+        const receivedAt = clock.now().toISOString();
+        unread.put(id, { id, source: source.toString("latin1"), from, to: [...to], receivedAt });
       });
     },
+    /** From here on everything that was kept before can be found. */
+    open(): Promise<void> {
+      opening = opening.then(openUnread);
+      return opening;
+    },
+  };
+
+  async function openUnread(): Promise<void> {
+    for (const kept of unread.list()) {
+      const message = await read(kept);
+      store.transaction(() => {
+        messages.put(message.id, message);
+        unread.delete(message.id);
+      });
+    }
+  }
+}
+
+async function read({ id, source, from, to, receivedAt }: Unread): Promise<Message> {
+  const mail = await simpleParser(Buffer.from(source, "latin1"));
+  return {
+    id,
+    to: to.map((address) => address.toLowerCase()),
+    from: mail.from?.value[0]?.address ?? from,
+    subject: mail.subject ?? "",
+    text: mail.text ?? "",
+    html: mail.html === false ? null : (mail.html ?? null),
+    headers: readHeaders(mail),
+    receivedAt,
   };
 }
 

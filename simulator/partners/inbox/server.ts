@@ -39,6 +39,10 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
   const mailbox = openMailbox(store, options.clock ?? realClock);
 
   const app = createApp({ logger: options.logger, errorShape: plainError });
+  /** Who waits for a mail to come. */
+  let waiting = 0;
+  // Whoever asks finds everything that has come in.
+  app.addHook("onRequest", () => mailbox.open());
   registerControl(app, { name: "inbox", store, faults });
   app.get("/", (_request, reply) => {
     reply
@@ -60,8 +64,15 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
     },
     async (request, reply) => {
       const { timeoutMs, ...filter } = request.query;
-      const found = await bell.waitFor(() => mailbox.find(filter)[0], timeoutMs, hangUpSignal(reply));
-      return found ?? send(reply, refuse(404, "no_such_mail", `no such mail within ${timeoutMs} ms`));
+      waiting += 1;
+      try {
+        // What came since this request did is opened too: from here on whoever keeps a mail sees that we wait.
+        await mailbox.open();
+        const found = await bell.waitFor(() => mailbox.find(filter)[0], timeoutMs, hangUpSignal(reply));
+        return found ?? send(reply, refuse(404, "no_such_mail", `no such mail within ${timeoutMs} ms`));
+      } finally {
+        waiting -= 1;
+      }
     },
   );
   app.get("/messages/:id", { schema: { params: z.object({ id: z.string().max(20) }) } }, (request, reply) => {
@@ -75,7 +86,13 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
     host,
     mailbox,
     faults,
-    onKept: () => bell.ring(),
+    onKept() {
+      if (waiting === 0) return;
+      mailbox.open().then(
+        () => bell.ring(),
+        (error: unknown) => options.logger?.error(error, "a mail could not be read"),
+      );
+    },
     ...(options.logger === undefined ? {} : { logger: options.logger }),
   });
   app.addHook("preClose", async () => bell.close());
