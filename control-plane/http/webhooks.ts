@@ -32,6 +32,9 @@ export type WebhookRoute<Event extends { type: string }> = {
     }
 );
 
+/** A sender of many has time: what it says is a doorbell, and others ring too. */
+const senderPatienceMs = 10;
+
 const answerSchema = z.object({ received: z.literal(true), duplicate: z.boolean() });
 
 /** Adds one sender's route; it reads the raw body, which no other route does. */
@@ -44,12 +47,14 @@ export function addWebhook<Event extends { type: string }>(
   const { db } = routing;
   const receive =
     "handleMany" in route
-      ? gather((received: readonly Received<Event>[]) =>
-          db
-            .transaction()
-            .execute((tx) =>
-              receiveMany(tx, route.source, received, (events) => route.handleMany(tx, events)),
-            ),
+      ? gather(
+          (received: readonly Received<Event>[]) =>
+            db
+              .transaction()
+              .execute((tx) =>
+                receiveMany(tx, route.source, received, (events) => route.handleMany(tx, events)),
+              ),
+          { lingerMs: senderPatienceMs },
         )
       : (received: Received<Event>) => handleOnce(db, route, received.id, received.event);
   routing.server.register(async (scope) => {

@@ -8,6 +8,8 @@ export type GatherOptions = {
   most?: number;
   /** Rounds on their way at one time. */
   rounds?: number;
+  /** A round waits so long for others to come along; for what nobody waits for. Real time. */
+  lingerMs?: number;
 };
 
 const defaultMost = 128;
@@ -22,9 +24,10 @@ export function gather<Item, Answer>(
   runMany: (items: readonly Item[]) => Promise<readonly Answer[]>,
   options: GatherOptions = {},
 ): (item: Item) => Promise<Answer> {
-  const { most = defaultMost, rounds = 1 } = options;
+  const { most = defaultMost, rounds = 1, lingerMs = 0 } = options;
   const waiting: { item: Item; resolve(answer: Answer): void; reject(error: unknown): void }[] = [];
   let underWay = 0;
+  let isStarting = false;
 
   async function runTogether(items: readonly Item[]): Promise<readonly Answer[]> {
     for (let tries = 1; ; tries += 1) {
@@ -59,19 +62,27 @@ export function gather<Item, Answer>(
   }
 
   function start(): void {
+    isStarting = false;
     while (underWay < rounds && waiting.length > 0) {
       underWay += 1;
       void runRound().finally(() => {
         underWay -= 1;
-        start();
+        startSoon();
       });
     }
+  }
+
+  /** Not at once: who comes in the same turn of the event loop comes along. */
+  function startSoon(): void {
+    if (isStarting || underWay >= rounds || waiting.length === 0) return;
+    isStarting = true;
+    if (lingerMs === 0 || waiting.length >= most) setImmediate(start);
+    else setTimeout(start, lingerMs);
   }
 
   return (item) =>
     new Promise((resolve, reject) => {
       waiting.push({ item, resolve, reject });
-      // Not at once: who comes in the same turn of the event loop comes along.
-      if (underWay < rounds) setImmediate(start);
+      startSoon();
     });
 }

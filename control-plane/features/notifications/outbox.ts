@@ -15,12 +15,18 @@ export type Outbox = {
   recordFailed(queued: Queued, reason: string, status: "queued" | "failed"): Promise<void>;
 };
 
+/** The mail is out: what is written down about it may wait for others. */
+const acceptedLingerMs = 50;
+
 export function createOutbox(context: Context): Outbox {
   const { db } = context;
-  const accept = gather(async (accepted: readonly Accepted[]) => {
-    await db.transaction().execute((tx) => recordAccepted(context, tx, accepted));
-    return accepted.map(() => undefined);
-  });
+  const accept = gather(
+    async (accepted: readonly Accepted[]) => {
+      await db.transaction().execute((tx) => recordAccepted(context, tx, accepted));
+      return accepted.map(() => undefined);
+    },
+    { lingerMs: acceptedLingerMs },
+  );
   return {
     read: gather(async (ids: readonly string[]) => {
       const rows = await db
