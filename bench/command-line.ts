@@ -71,6 +71,12 @@ Asserted: every activation ends in ServiceActive at its first attempt, and p99 <
     .option("--wave <n>", "cars changed in one transaction", wholeNumber(1, 5_000), 500)
     .option("--raw-seconds <s>", "how long each raw round trip is measured", positive, 5)
     .option(
+      "--purchases <n>",
+      "services bought in these cars afterwards, over REST (0: none)",
+      wholeNumber(0, 1_000_000),
+      2_000,
+    )
+    .option(
       "--filled <n>",
       "cars in the tables of the second installation that a change's cost is compared with (0: not compared)",
       wholeNumber(0, 1_000_000),
@@ -85,7 +91,8 @@ Asserted: every activation ends in ServiceActive at its first attempt, and p99 <
       `
 Starts the whole platform (PostgreSQL with every commit on disk, broker, control plane) and a process of real agents,
 then: warms up with one change a car; --changes as fast as they are proved, several waves under way at once; about
-10 s at half that rate, in waves that begin when they are due; and, after all that is closed, the raw round trip of
+10 s at half that rate, in waves that begin when they are due; --purchases as \`npm run bench -- paid\` makes them,
+200 under way; and, after all that is closed, the raw round trip of
 as many bytes through our broker and through Mosquitto (Debian's package; installed when root runs this), in turns.
 Prints {"rolloutCarsPerSecond":…,"halfLoadP99Ms":…,"mosquittoRoundTripsPerSecond":…,"ratio":…,
 "paidActivationsPerSecond":…,"bytesPerChange":…,"costRatio100kTo1k":…,"loadGeneratorCpuShare":…,

@@ -11,6 +11,7 @@ import { openSecrets } from "../start/secrets.ts";
 import { type CostRatio, measureCostRatio } from "./cost-ratio.ts";
 import { type FleetProcess, startFleetProcess } from "./fleet-process.ts";
 import type { Findings, Frame } from "./frame.ts";
+import { measurePurchases, type PaidMeasured } from "./paid.ts";
 import { costOf, type PartTimes, readPartTimes } from "./part-processes.ts";
 import { type Compared, compareBrokers } from "./raw-comparison.ts";
 import { openRollOutDriver, type RollOut } from "./roll-out-driver.ts";
@@ -21,6 +22,8 @@ export type OtaOptions = {
   changes: number;
   wave: number;
   rawSeconds: number;
+  /** Services bought in the cars after the roll-outs, over REST; 0: none. */
+  purchases: number;
   /** Cars in the tables of the larger of two installations whose costs are compared; 0: not compared. */
   filled: number;
   /** Pairs of halves in that comparison. */
@@ -31,6 +34,8 @@ export type OtaOptions = {
 /** Connected in each of the two installations. */
 const comparedCars = 1_000;
 
+/** Each in a car of its own. */
+const purchasesUnderWay = 200;
 /** The half load lasts about so long. */
 const halfLoadSeconds = 10;
 /** Waves of the half load are small, so that a wave is not itself the load's peak. */
@@ -63,6 +68,8 @@ export async function measureOta(options: OtaOptions, frame: Frame): Promise<Fin
 
 type OnPlatform = {
   rollOut: RollOut;
+  /** `null`: not measured. */
+  paid: PaidMeasured | null;
   carsPerSecond: number;
   cost: ReturnType<typeof costOf>;
   generatorCpuShare: number | null;
@@ -150,9 +157,20 @@ async function measureRollOuts(
     progress.end();
 
     await assertProved(proofs, fleet, [warmUp, rollOut, half], failures);
+    const paid =
+      options.purchases === 0 || frame.signal.aborted
+        ? null
+        : await measurePurchases(
+            platform,
+            fleet,
+            { ...options, underWay: Math.min(purchasesUnderWay, cars) },
+            frame,
+          );
+    failures.push(...(paid?.failures ?? []));
     const bytes = await measureMessages(proofs, join(platform.dataDir, "keys"));
     return {
       rollOut,
+      paid,
       carsPerSecond,
       cost: costOf(before, after, rollOut.changes),
       generatorCpuShare: shareOf(before, after, seconds, ["fleet", "driver"]),
@@ -254,15 +272,16 @@ function report(
       halfLoadP99Ms: halfLoad.measured === 0 ? null : halfLoad.fromCommit.p99Ms,
       mosquittoRoundTripsPerSecond: mosquitto === null ? null : Math.round(mosquitto.perSecond),
       ratio,
-      paidActivationsPerSecond: null,
+      paidActivationsPerSecond: measured.paid?.perSecond ?? null,
       bytesPerChange: measured.bytesPerChange,
       costRatio100kTo1k: compared === null || options.filled !== 100_000 ? null : round(compared.ratio, 2),
       loadGeneratorCpuShare: measured.generatorCpuShare,
       brokerCpuUs: { ours: ours?.brokerCpuUs ?? null, mosquitto: mosquitto?.brokerCpuUs ?? null },
     },
     whyNull: {
-      paidActivationsPerSecond:
-        "cars put there by SQL have owners without a login, so nobody can buy; `npm run bench -- activation` measures paid activations on cars that were sold",
+      ...(measured.paid === null
+        ? { paidActivationsPerSecond: "not measured: --purchases leaves it out, or the run was stopped" }
+        : {}),
       ...(compared === null
         ? {
             costRatio100kTo1k:
@@ -289,6 +308,7 @@ function report(
       halfLoadP99FromIntendedMs: halfLoad.fromIntended.p99Ms,
       saturatedP99Ms: saturated.fromCommit.p99Ms,
       microsecondsAChange: measured.cost === null ? "unknown here" : JSON.stringify(measured.cost),
+      paid: measured.paid === null ? "not measured" : JSON.stringify(describePaid(measured.paid)),
       driverCpuShare: measured.driverCpuShare ?? "unknown here",
       bytesPerChangeByTable: JSON.stringify(Object.fromEntries(measured.growth)),
       wavesWrittenAgain: measured.conflicts,
@@ -309,13 +329,19 @@ function report(
             costRatioMicrosecondsMany: JSON.stringify(compared.many),
             costRatioMeasured: `processor time a change in two installations in turns, ${comparedCars} cars connected to each, ${options.filled} in the tables of one; the driver's writing counts, the cars' does not`,
           }),
-      command: `npm run bench -- ota --cars ${options.cars} --changes ${options.changes} --wave ${options.wave} --raw-seconds ${options.rawSeconds} --filled ${options.filled} --pairs ${options.pairs} --seed ${options.seed}`,
+      command: `npm run bench -- ota --cars ${options.cars} --changes ${options.changes} --wave ${options.wave} --raw-seconds ${options.rawSeconds} --purchases ${options.purchases} --filled ${options.filled} --pairs ${options.pairs} --seed ${options.seed}`,
       measured:
         "first wave begun to nothing under way, as the driver saw it; latency from a wave's commit to recorded_at of planApplied, which is read before its own commit; plain MQTT, one entry a manifest; shares are of one core",
       caution: "provisional where other work shares the machine",
     },
     failures,
   };
+}
+
+/** Its own command says the same in more words: `npm run bench -- paid`. */
+function describePaid({ halfLoadP50Ms, halfLoadP99Ms, generatorCpuShare, conditions }: PaidMeasured) {
+  const { command: _command, measured: _measured, caution: _caution, ...figures } = { ...conditions };
+  return { halfLoadP50Ms, halfLoadP99Ms, generatorCpuShare, ...figures };
 }
 
 function round(value: number, digits: number): number {
