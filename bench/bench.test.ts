@@ -50,6 +50,28 @@ test("the activation benchmark prints its three numbers last and keeps them with
   });
 });
 
+test("paid activations are counted by what the gateway captured, with their statements and each part's processor time", {
+  timeout: 180_000,
+}, async () => {
+  const { code, lines, errors } = await bench(
+    ...["paid", "--cars", "8", "--purchases", "12", "--under-way", "4", "--json", "--results", results],
+  );
+  expect(errors).toBe("");
+  expect(code).toBe(0);
+  expect(JSON.parse(lines.at(-1) ?? "")).toEqual({
+    paidActivationsPerSecond: expect.any(Number),
+    halfLoadP50Ms: expect.any(Number),
+    halfLoadP99Ms: expect.any(Number),
+    generatorCpuShare: expect.any(Number),
+  });
+  const [file] = readdirSync(results);
+  const kept: unknown = JSON.parse(readFileSync(join(results, file ?? ""), "utf8"));
+  expect(kept).toMatchObject({
+    conditions: { purchases: 12, statementsAnActivation: expect.any(Number) },
+    failures: "",
+  });
+});
+
 test.each([
   { failures: [], code: 0 },
   { failures: ["p99 is 300 ms, above 250 ms"], code: 1 },

@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
+import { type OpenDatabase, openDatabase } from "../store/database.ts";
+import { migrateToLatest } from "../store/migrate.ts";
+import { claimKeys, type KeyClaim, storeAnswers } from "./idempotency.ts";
+
+let database: TestDatabase;
+let opened: OpenDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase("idempotency");
+  await migrateToLatest(database.url);
+  opened = openDatabase(database.url, 4, () => undefined);
+});
+afterAll(async () => {
+  await opened.close();
+  await database.drop();
+});
+
+const claimOf = (key: string, bodyHash = "h"): KeyClaim => ({
+  principal: "ana",
+  key,
+  route: "POST /api/things",
+  bodyHash,
+});
+const done = { status: 202, body: { id: "made" } };
+
+const claim = (claims: readonly (KeyClaim | null)[]) =>
+  opened.db.transaction().execute((tx) => claimKeys(tx, claims));
+
+/** A round in which every first claim is answered as `answer` says. */
+const answer = (key: KeyClaim, with_: typeof done | null) =>
+  opened.db.transaction().execute(async (tx) => {
+    await claimKeys(tx, [key]);
+    await storeAnswers(tx, [{ claim: key, answer: with_ }]);
+  });
+
+test("of a request sent twice in one round one does the work, and the other gets its answer", async () => {
+  expect(await claim([claimOf("a"), claimOf("b"), claimOf("a"), null])).toEqual([
+    { kind: "first" },
+    { kind: "first" },
+    { kind: "twin", of: 0 },
+    { kind: "first" },
+  ]);
+});
+
+test("the same key with another request is refused, in one round and in a later one", async () => {
+  expect(await claim([claimOf("c"), claimOf("c", "other")])).toEqual([
+    { kind: "first" },
+    { kind: "otherRequest" },
+  ]);
+  await answer(claimOf("d"), done);
+  expect(await claim([claimOf("d", "other")])).toEqual([{ kind: "otherRequest" }]);
+});
+
+test("a repeat in a later round gets the stored answer; a refused request's key is free again", async () => {
+  await answer(claimOf("e"), done);
+  await answer(claimOf("f"), null);
+  expect(await claim([claimOf("e"), claimOf("f")])).toEqual([
+    { kind: "repeat", answer: done },
+    { kind: "first" },
+  ]);
+});
