@@ -94,9 +94,11 @@ then: warms up with one change a car; --changes as fast as they are proved, seve
 10 s at half that rate, in waves that begin when they are due; --purchases as \`npm run bench -- paid\` makes them,
 200 under way; and, after all that is closed, the raw round trip of
 as many bytes through our broker and through Mosquitto (Debian's package; installed when root runs this), in turns.
-Prints {"rolloutCarsPerSecond":…,"halfLoadP99Ms":…,"mosquittoRoundTripsPerSecond":…,"ratio":…,
+Prints {"rolloutCarsPerSecond":…,"halfLoadP99Ms":…,"mosquittoRoundTripsPerSecond":…,"ratio":…,"ratioQos0":…,
 "paidActivationsPerSecond":…,"bytesPerChange":…,"costRatio100kTo1k":…,"loadGeneratorCpuShare":…,
-"brokerCpuUs":{"ours":…,"mosquitto":…}}; what is null was not measured, and the lines above say why.
+"brokerCpuUs":{"ours":…,"oursQos1":…,"mosquitto":…,"mosquittoQos0":…}}; what is null was not measured, and the lines above say why.
+ratio compares with Mosquitto at QoS 1, which a peer needs that has only the broker's word; ratioQos0 at QoS 0, which
+the platform itself speaks.
 costRatio100kTo1k: processor time of a change in an installation with --filled cars in its tables, divided by one with
 1,000; 1,000 cars are connected to each, and changes are rolled out in turns.
 loadGeneratorCpuShare: cars and driver together, of one core, during the roll-out. bytesPerChange: growth of all

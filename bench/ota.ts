@@ -264,19 +264,28 @@ function report(
   failures: string[],
 ): Findings {
   const { halfLoad, saturated, rollOut } = measured;
-  const { ours, mosquitto } = raw;
-  const ratio = mosquitto === null ? null : round(measured.carsPerSecond / mosquitto.perSecond, 3);
+  const ours = raw.ours.qos0;
+  // At QoS 1, which whoever rests on the broker's word would need; the platform itself does not and speaks at QoS 0.
+  const mosquitto = raw.mosquitto.qos1;
+  const ratioTo = (peer: { perSecond: number } | null) =>
+    peer === null ? null : round(measured.carsPerSecond / peer.perSecond, 3);
   return {
     numbers: {
       rolloutCarsPerSecond: Math.round(measured.carsPerSecond),
       halfLoadP99Ms: halfLoad.measured === 0 ? null : halfLoad.fromCommit.p99Ms,
       mosquittoRoundTripsPerSecond: mosquitto === null ? null : Math.round(mosquitto.perSecond),
-      ratio,
+      ratio: ratioTo(mosquitto),
+      ratioQos0: ratioTo(raw.mosquitto.qos0),
       paidActivationsPerSecond: measured.paid?.perSecond ?? null,
       bytesPerChange: measured.bytesPerChange,
       costRatio100kTo1k: compared === null || options.filled !== 100_000 ? null : round(compared.ratio, 2),
       loadGeneratorCpuShare: measured.generatorCpuShare,
-      brokerCpuUs: { ours: ours?.brokerCpuUs ?? null, mosquitto: mosquitto?.brokerCpuUs ?? null },
+      brokerCpuUs: {
+        ours: ours?.brokerCpuUs ?? null,
+        oursQos1: raw.ours.qos1?.brokerCpuUs ?? null,
+        mosquitto: mosquitto?.brokerCpuUs ?? null,
+        mosquittoQos0: raw.mosquitto.qos0?.brokerCpuUs ?? null,
+      },
     },
     whyNull: {
       ...(measured.paid === null
@@ -293,7 +302,11 @@ function report(
       ...(halfLoad.measured === 0 ? { halfLoadP99Ms: "the run was stopped before its turn" } : {}),
       ...(ours === null || mosquitto === null ? { brokerCpuUs: raw.whyNoMosquitto } : {}),
       ...(mosquitto === null
-        ? { mosquittoRoundTripsPerSecond: raw.whyNoMosquitto, ratio: raw.whyNoMosquitto }
+        ? {
+            mosquittoRoundTripsPerSecond: raw.whyNoMosquitto,
+            ratio: raw.whyNoMosquitto,
+            ratioQos0: raw.whyNoMosquitto,
+          }
         : {}),
     },
     conditions: {

@@ -3,9 +3,12 @@ import type { Frame } from "./frame.ts";
 import { type MeasuredBroker, startMosquitto, startOurBroker } from "./rival-brokers.ts";
 import { measureRoundTrips, type RoundTripResult } from "./round-trip.ts";
 
+/** By quality of service: at 0 the platform speaks, 1 is what a peer needs that has nothing but the broker's word. */
+export type ByQos = { qos0: RoundTripResult | null; qos1: RoundTripResult | null };
+
 export type Compared = {
-  ours: RoundTripResult | null;
-  mosquitto: RoundTripResult | null;
+  ours: ByQos;
+  mosquitto: ByQos;
   /** A sentence, when `mosquitto` is null. */
   whyNoMosquitto: string;
 };
@@ -24,29 +27,34 @@ export async function compareBrokers(options: {
 }): Promise<Compared> {
   const { clients, frame } = options;
   const found = await findOrInstall("mosquitto", "mosquitto");
-  const ours: RoundTripResult[] = [];
-  const theirs: RoundTripResult[] = [];
-  async function measure(broker: MeasuredBroker): Promise<RoundTripResult> {
-    try {
-      const { measureMs, requestBytes, replyBytes } = options;
-      const shape = { clients, concurrency: Math.min(concurrency, clients), warmUpMs, measureMs };
-      return await measureRoundTrips({ broker, ...shape, requestBytes, replyBytes });
-    } finally {
-      await broker.stop();
+  const ours = { qos0: [], qos1: [] } satisfies Turns;
+  const theirs = { qos0: [], qos1: [] } satisfies Turns;
+  async function measure(turns: Turns, start: () => Promise<MeasuredBroker>): Promise<void> {
+    for (const qos of [0, 1] as const) {
+      if (frame.signal.aborted) return;
+      const broker = await start();
+      try {
+        const { measureMs, requestBytes, replyBytes } = options;
+        const shape = { clients, concurrency: Math.min(concurrency, clients), qos, warmUpMs, measureMs };
+        turns[`qos${qos}`].push(await measureRoundTrips({ broker, ...shape, requestBytes, replyBytes }));
+      } finally {
+        await broker.stop();
+      }
     }
   }
   for (let turn = 0; turn < 2 && !frame.signal.aborted; turn += 1) {
     frame.say(`Raw round trips, turn ${turn + 1} of 2`);
-    ours.push(await measure(await startOurBroker()));
-    if (found.kind === "found" && !frame.signal.aborted)
-      theirs.push(await measure(await startMosquitto(found.path)));
+    await measure(ours, startOurBroker);
+    if (found.kind === "found") await measure(theirs, () => startMosquitto(found.path));
   }
   return {
-    ours: summarise(ours),
-    mosquitto: summarise(theirs),
+    ours: { qos0: summarise(ours.qos0), qos1: summarise(ours.qos1) },
+    mosquitto: { qos0: summarise(theirs.qos0), qos1: summarise(theirs.qos1) },
     whyNoMosquitto: found.kind === "missing" ? found.explanation : "the run was stopped before its turn",
   };
 }
+
+type Turns = { qos0: RoundTripResult[]; qos1: RoundTripResult[] };
 
 function summarise(results: readonly RoundTripResult[]): RoundTripResult | null {
   const [first] = results;

@@ -12,7 +12,7 @@ afterEach(async () => {
 
 async function measure() {
   if (broker === undefined) throw new Error("no broker");
-  return measureRoundTrips({ broker, clients: 50, concurrency: 20, warmUpMs: 50, measureMs: 300 });
+  return measureRoundTrips({ broker, clients: 50, concurrency: 20, qos: 1, warmUpMs: 50, measureMs: 300 });
 }
 
 const mosquitto = await findProgram("mosquitto");

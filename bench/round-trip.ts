@@ -19,6 +19,8 @@ export type RoundTripOptions = {
   concurrency: number;
   warmUpMs: number;
   measureMs: number;
+  /** Of the manifest and of the report. */
+  qos: 0 | 1;
   /** Bytes of a signed manifest and of a signed report; defaults: one service, measured. */
   requestBytes?: number;
   replyBytes?: number;
@@ -64,7 +66,7 @@ export async function measureRoundTrips(options: RoundTripOptions): Promise<Roun
   const request = "m".repeat(options.requestBytes ?? defaultRequestBytes);
   const byTopic = new Map<string, Client>();
   const startedConnectingMs = performance.now();
-  const clients = await connectClients(broker, count, keepAlive, reply, byTopic);
+  const clients = await connectClients(options, keepAlive, reply, byTopic);
   const connectsPerSecond = (count / (performance.now() - startedConnectingMs)) * 1000;
 
   const histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
@@ -97,7 +99,7 @@ export async function measureRoundTrips(options: RoundTripOptions): Promise<Roun
     client.sentMs = performance.now();
     const topic = topicOf(client.vin, "manifest");
     // Not awaited: the reply is the acknowledgement that counts.
-    controlPlane.publish({ topic, payload: request, qos: 1, retain: false }).catch(() => undefined);
+    controlPlane.publish({ topic, payload: request, qos: options.qos, retain: false }).catch(() => undefined);
   }
 
   try {
@@ -145,8 +147,7 @@ function quantiles(histogram: Histogram): { p50Ms: number; p99Ms: number } {
 }
 
 async function connectClients(
-  broker: MeasuredBroker,
-  count: number,
+  { broker, clients: count, qos }: RoundTripOptions,
   keepAlive: KeepAliveWheel,
   reply: string,
   byTopic: Map<string, Client>,
@@ -156,7 +157,7 @@ async function connectClients(
   async function work(): Promise<void> {
     for (const index of indexes) {
       const vin = assignVin(firstSerial + index);
-      const answer = { topic: topicOf(vin, "report"), payload: reply, qos: 1, retain: false } as const;
+      const answer = { topic: topicOf(vin, "report"), payload: reply, qos, retain: false } as const;
       const transport = createLightTransport({
         url: broker.url,
         ...broker.credentialsOf({ kind: "car", vin }),

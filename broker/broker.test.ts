@@ -1,5 +1,6 @@
 import { carPassword } from "@caas/contract/car-password.ts";
 import { topicOf } from "@caas/contract/topics.ts";
+import { generate } from "mqtt-packet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   closeOf,
@@ -48,6 +49,44 @@ describe("SY9: the vehicle and the control plane talk", () => {
       { topic: topicOf(one, "report"), payload: "applied", retain: false },
     ]);
     await Promise.all([controlPlane, carOne, carTwo].map((client) => client.endAsync()));
+  });
+
+  test("messages with and without an acknowledgement, said in one breath, all arrive", async () => {
+    const vins = Array.from({ length: 20 }, (_, n) => testVin(100 + n));
+    const controlPlane = await connectControlPlane(running.tcpPort);
+    await controlPlane.subscribeAsync({
+      "caas/v1/+/report": { qos: 0 },
+      "caas/v1/+/display-ack": { qos: 1 },
+    });
+    const heard = hear(controlPlane, vins.length * 3);
+    for (const vin of vins) {
+      const car = await openRaw(running.tcpPort);
+      car.send(connectPacket(vin));
+      await car.next();
+      const message = { cmd: "publish", dup: false, retain: false } as const;
+      car.send(
+        Buffer.concat(
+          [
+            { ...message, topic: topicOf(vin, "display-ack"), payload: "1", qos: 1, messageId: 1 } as const,
+            { ...message, topic: topicOf(vin, "report"), payload: "2", qos: 0 } as const,
+            { ...message, topic: topicOf(vin, "report"), payload: "3", qos: 0 } as const,
+          ].map((packet) => generate(packet)),
+        ),
+      );
+      expect(await car.next()).toMatchObject({ cmd: "puback", messageId: 1 });
+      car.socket.end();
+    }
+    const said = (await heard).map(({ topic, payload }) => `${topic} ${payload}`);
+    expect(said.toSorted()).toEqual(
+      vins
+        .flatMap((vin) => [
+          `${topicOf(vin, "display-ack")} 1`,
+          `${topicOf(vin, "report")} 2`,
+          `${topicOf(vin, "report")} 3`,
+        ])
+        .toSorted(),
+    );
+    await controlPlane.endAsync();
   });
 
   test("SY16: presence is retained, and a car that vanishes is said to be offline", async () => {
@@ -101,11 +140,7 @@ describe("who may connect on plain MQTT", () => {
       { clientId: "control-plane", username: vin, password: right },
       2,
     ],
-    [
-      "fault 18: keep-alive switched off",
-      { clientId: vin, username: vin, password: right, keepalive: 0 },
-      5,
-    ],
+    ["fault 18: keep-alive switched off", { clientId: vin, username: vin, password: right, keepalive: 0 }, 5],
     [
       "fault 18: keep-alive of 18 hours",
       { clientId: vin, username: vin, password: right, keepalive: 65_535 },

@@ -1,6 +1,10 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { Aedes } from "aedes";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { createCleanSessionStore } from "./clean-session-store.ts";
+import { connectTo, hear } from "./testing/fleet.ts";
 import { compileFilter } from "./topic-filter.ts";
 import { createTopicSwitch, type Listener } from "./topic-switch.ts";
 
@@ -73,6 +77,28 @@ describe("who hears a topic", () => {
 });
 
 describe("handing round", () => {
+  test("a message that overtakes one with an acknowledgement does not make aedes drop it as an old one", async () => {
+    const aedes = await Aedes.createBroker({
+      mq: createTopicSwitch(),
+      persistence: createCleanSessionStore(),
+    });
+    const server = createServer((socket) => void aedes.handle(socket)).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new Error("no port");
+    const client = await connectTo(address.port, { clientId: "c" });
+    await client.subscribeAsync("a", { qos: 1 });
+    const heard = hear(client, 2);
+    const message = { cmd: "publish", topic: "a", dup: false, retain: false } as const;
+    // The first waits for the store's answer meanwhile.
+    aedes.publish({ ...message, payload: "1", qos: 1 }, () => {});
+    aedes.publish({ ...message, payload: "2", qos: 0 }, () => {});
+    expect((await heard).map(({ payload }) => payload).toSorted()).toEqual(["1", "2"]);
+    await client.endAsync();
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    server.close();
+  });
+
   test("is over when the last listener is", async () => {
     const topicSwitch = createTopicSwitch();
     const waiting: Array<() => void> = [];

@@ -1,14 +1,16 @@
 import { compileFilter, hasWildcard } from "./topic-filter.ts";
 
+type Message = { topic: string; brokerCounter?: number };
+
 /** Takes one message; `done` when the next may come. */
-export type Listener = (message: { topic: string }, done: (error?: Error | null) => void) => void;
+export type Listener = (message: Message, done: (error?: Error | null) => void) => void;
 
 /** What aedes hands messages round with, in the shape of mqemitter. */
 export type TopicSwitch = {
   on(filter: string, listener: Listener, done?: () => void): TopicSwitch;
   removeListener(filter: string, listener: Listener, done?: () => void): TopicSwitch;
   /** `done` when every listener is, in whatever order. */
-  emit(message: { topic: string }, done?: (error?: Error | null) => void): TopicSwitch;
+  emit(message: Message, done?: (error?: Error | null) => void): TopicSwitch;
   close(done: () => void): void;
 };
 
@@ -64,6 +66,9 @@ export function createTopicSwitch(): TopicSwitch {
         done(new Error("the broker is closed"));
         return topicSwitch;
       }
+      // aedes takes a message for a repeated one where a later number came before it, as QoS 0 comes before QoS 1:
+      // without a number each hearer's copy is given the next one.
+      message.brokerCounter = 0;
       const listeners = listenersOf(message.topic);
       const [first] = listeners;
       if (first === undefined) done();

@@ -11,8 +11,12 @@ describe("topics of the fleet link (SY9)", () => {
     expect(parseTopic(topicOf(vin, kind))).toEqual({ vin, kind });
   });
 
-  test("only telemetry may be lost", () => {
-    expect(kinds.filter((kind) => qosOf[kind] === 0)).toEqual(["telemetry"]);
+  test("what is sent again until it is answered, and what is repeated, needs no acknowledgement", () => {
+    expect(kinds.filter((kind) => qosOf[kind] === 0)).toEqual(["manifest", "keys", "report", "telemetry"]);
+  });
+
+  test("keys travel as their manifest does, or they could come after it", () => {
+    expect(qosOf.keys).toBe(qosOf.manifest);
   });
 
   test("the fleet's filter is one level wide", () => {

@@ -14,12 +14,16 @@ export type TopicKindToCar = (typeof topicKindsToCar)[number];
 export type TopicKindFromCar = (typeof topicKindsFromCar)[number];
 export type TopicKind = TopicKindToCar | TopicKindFromCar;
 
-/** Quality of service a kind travels with: telemetry may be lost, the rest is asked for again. */
+/**
+ * Quality of service a kind travels with. What an acknowledgement would promise, the platform keeps by itself: a
+ * manifest is sent again until it is answered, a report is repeated on every connection. Keys go before their manifest
+ * and so travel the same way: between qualities of service MQTT promises no order.
+ */
 export const qosOf: Readonly<Record<TopicKind, 0 | 1>> = {
-  manifest: 1,
-  keys: 1,
+  manifest: 0,
+  keys: 0,
   display: 1,
-  report: 1,
+  report: 0,
   presence: 1,
   telemetry: 0,
   "display-ack": 1,

@@ -9,6 +9,13 @@ import { fileURLToPath } from "node:url";
 export const nodeOptions: readonly string[] = ["--max-semi-space-size=2"];
 
 /**
+ * Of the broker alone: what it makes lives for a turn of the event loop, and with little room much of that is still
+ * in use at each collection and copied. Measured: 56 µs a round trip at 2 MB, 49 at 32; 94 and 115 MB of memory with 25
+ * cars, 205 and 190 MB with 1,000 busy ones.
+ */
+export const brokerNodeOptions: readonly string[] = ["--max-semi-space-size=32"];
+
+/**
  * Compiled code (types stripped) of earlier starts. It halves what starting costs, and spares each process the
  * compiler's memory. Belongs to this checkout; where it cannot be written, Node goes without.
  */

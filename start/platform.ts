@@ -4,7 +4,7 @@ import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
 import { packageFileName } from "./car-folders.ts";
 import { createDemoStaff, listStaffLogins, type StaffLogins } from "./demo-staff.ts";
-import { compileCacheFolder, nodeOptions } from "./node-settings.ts";
+import { brokerNodeOptions, compileCacheFolder, nodeOptions } from "./node-settings.ts";
 import {
   allPartners,
   brokerEnvironment,
@@ -161,6 +161,7 @@ async function startParts(
             name: "broker",
             entry: entries.broker,
             env: brokerEnvironment(installation, certificates),
+            nodeOptions: brokerNodeOptions,
           })
         : null,
     ),

@@ -11,6 +11,8 @@ export type ChildSpec = {
   /** The `main.ts` to run. */
   entry: string | URL;
   args?: readonly string[];
+  /** Node's own options for this child, behind those for all: where they contradict, these hold. */
+  nodeOptions?: readonly string[];
   /** Added to our own environment. */
   env?: Readonly<Record<string, string>>;
   /** Default 30 s: a first start on a busy two-core machine makes keys and migrates a database. */
@@ -97,7 +99,12 @@ function startChild(
   const entry = spec.entry instanceof URL ? fileURLToPath(spec.entry) : spec.entry;
   const child = spawn(
     process.execPath,
-    [...(options.nodeOptions ?? []), "--import", preload.href, entry, ...(spec.args ?? [])],
+    [
+      ...(options.nodeOptions ?? []),
+      ...(spec.nodeOptions ?? []),
+      ...["--import", preload.href, entry],
+      ...(spec.args ?? []),
+    ],
     {
       env: { ...process.env, ...options.env, ...spec.env, ...options.envFor?.(name) },
       detached: true,

@@ -1,6 +1,6 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
 import { signManifestWith } from "@caas/contract/manifest.ts";
-import { topicOf } from "@caas/contract/topics.ts";
+import { qosOf, topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
 import { passFailpoint } from "../store/failpoints.ts";
@@ -45,7 +45,7 @@ export function createDispatcher(options: {
   let timer: NodeJS.Timeout | undefined;
 
   function sendOne(due: DueManifest): void {
-    if (due.needsKeys) link.publish(topicOf(due.vin, "keys"), keyRing.keySetToken);
+    if (due.needsKeys) link.publish(topicOf(due.vin, "keys"), keyRing.keySetToken, qosOf.keys);
     const head = {
       vin: due.vin,
       version: due.version,
@@ -55,7 +55,7 @@ export function createDispatcher(options: {
       issuedAt: clock.now().toISOString(),
     };
     const token = signManifestWith(head, due.entriesJson, keyRing.signingKey);
-    link.publish(topicOf(due.vin, "manifest"), token);
+    link.publish(topicOf(due.vin, "manifest"), token, qosOf.manifest);
   }
 
   async function sendAll(): Promise<void> {

@@ -1,5 +1,5 @@
 import { type Display, displaySchema, signDisplay } from "@caas/contract/display.ts";
-import { topicOf } from "@caas/contract/topics.ts";
+import { qosOf, topicOf } from "@caas/contract/topics.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import * as z from "zod";
@@ -42,7 +42,7 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
       issuedAt: row.issued_at.toISOString(),
       expiresAt: row.expires_at.toISOString(),
     });
-    if (!link.publish(topicOf(vin, "display"), signDisplay(display, keyRing.signingKey)))
+    if (!link.publish(topicOf(vin, "display"), signDisplay(display, keyRing.signingKey), qosOf.display))
       throw new Error("the link to the broker is down");
   }
 

@@ -168,7 +168,7 @@ describe("fault 5: rotation and revocation rehearsed on a running fleet", () => 
     });
     link.start();
     await link.connected();
-    link.publish(topic, token);
+    link.publish(topic, token, 1);
     await link.stop();
   }
 });

@@ -1,4 +1,4 @@
-import { topicOf } from "@caas/contract/topics.ts";
+import { qosOf, topicOf } from "@caas/contract/topics.ts";
 import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
 import type { Db } from "../store/database.ts";
@@ -58,7 +58,7 @@ export function createKeySpreader(options: {
       .orderBy("vehicle_id")
       .limit(carsALook)
       .execute();
-    for (const { vin } of cars) link.publish(topicOf(parseVin(vin), "keys"), keyRing.keySetToken);
+    for (const { vin } of cars) link.publish(topicOf(parseVin(vin), "keys"), keyRing.keySetToken, qosOf.keys);
     toldUpTo = cars.length < carsALook ? null : (cars.at(-1)?.vehicle_id ?? null);
   }
 
@@ -77,7 +77,8 @@ export function createKeySpreader(options: {
 
   return {
     heard(vin, keySetVersion) {
-      if (keySetVersion < keyRing.keySet.version) link.publish(topicOf(vin, "keys"), keyRing.keySetToken);
+      if (keySetVersion < keyRing.keySet.version)
+        link.publish(topicOf(vin, "keys"), keyRing.keySetToken, qosOf.keys);
     },
     start() {
       isStopped = false;

@@ -42,7 +42,7 @@ export type MqttLink = {
   /** Resolves at the first moment the subscriptions stand. */
   connected(): Promise<void>;
   /** A PUBACK is not waited for: a broker acknowledges before it stores, so nothing rests on it. */
-  publish(topic: string, payload: string | Buffer, qos?: 0 | 1): boolean;
+  publish(topic: string, payload: string | Buffer, qos: 0 | 1): boolean;
 };
 
 const keepAliveSeconds = 30;
@@ -214,7 +214,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     isConnected: () => state === "up",
     connected: () =>
       state === "up" ? Promise.resolve() : new Promise((resolve) => connectedWaiters.push(resolve)),
-    publish(topic, payload, qos = 1) {
+    publish(topic, payload, qos) {
       if (state !== "up") return false;
       send(encodePublish(topic, payload, qos === 0 ? null : nextId()));
       return true;

@@ -54,7 +54,7 @@ export function createRevocationPublisher(
   context: Context,
   options: {
     keyRing: KeyRing;
-    link: { isConnected(): boolean; publish(topic: string, payload: string): boolean };
+    link: { isConnected(): boolean; publish(topic: string, payload: string, qos: 0 | 1): boolean };
   },
 ): RevocationPublisher {
   const { keyRing, link } = options;
@@ -68,7 +68,8 @@ export function createRevocationPublisher(
       isWanted = false;
       // Without a link there is nothing to do: with the next one everything is said again.
       if (!link.isConnected()) return;
-      for (const message of await signRevocations(context, keyRing)) link.publish(revocationTopic, message);
+      for (const message of await signRevocations(context, keyRing))
+        link.publish(revocationTopic, message, 1);
     }
   }
 
