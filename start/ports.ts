@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
 /** The ports people look for. All others (database, partners' interfaces) are free ones that we hand on. */
@@ -36,8 +37,9 @@ export async function choosePorts(
   which: "default" | "free",
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Ports> {
-  const wanted = (name: PortName) => (which === "free" ? 0 : readPort(name, environment));
-  const held = await Promise.all(names.map(async (name) => ({ name, ...(await hold(name, wanted(name))) })));
+  const take = (name: PortName) =>
+    which === "free" ? holdFree(name) : hold(name, readPort(name, environment));
+  const held = await Promise.all(names.map(async (name) => ({ name, ...(await take(name)) })));
   await Promise.all(held.map(({ release }) => release()));
   const taken = held.find(({ problem }) => problem !== null);
   if (taken?.problem) throw new StartRefused(taken.problem);
@@ -64,6 +66,20 @@ function readPort(name: PortName, environment: Readonly<Record<string, string | 
 }
 
 type Held = { port: number; problem: string | null; release: () => Promise<void> };
+
+// Between being chosen here and being listened on by its part, a port the system hands out by itself may become the
+// near end of anybody's connection. Below these ranges (from 32768 on Linux, 49152 elsewhere) that cannot happen.
+const firstFreePort = 20_000;
+const lastFreePort = 32_000;
+const freePortTries = 50;
+
+async function holdFree(name: PortName): Promise<Held> {
+  for (let tries = 1; tries < freePortTries; tries += 1) {
+    const held = await hold(name, randomInt(firstFreePort, lastFreePort));
+    if (held.problem === null) return held;
+  }
+  return hold(name, 0);
+}
 
 /** Listens until `release`, so that no two of our own parts are given one port. */
 function hold(name: PortName, port: number): Promise<Held> {
