@@ -1,3 +1,4 @@
+import { unpackReport } from "@caas/contract/report-proof.ts";
 import { build, type Histogram } from "hdr-histogram-js";
 import pg from "pg";
 import type { RollOut } from "./roll-out-driver.ts";
@@ -76,13 +77,21 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
       return new Map(rows.map(({ name, bytes }) => [name.replace("public.", ""), Number(bytes)]));
     },
     async readSample() {
-      const { rows } = await client.query<{ vin: string; entries: unknown; report_bytes: number }>(
-        `select link.vin, manifest.entries, octet_length(proof.report) as report_bytes
+      const { rows } = await client.query<{
+        vin: string;
+        proof_key: string;
+        entries: unknown;
+        report: Buffer;
+      }>(
+        `select link.vin, link.proof_public_key as proof_key, manifest.entries, proof.report
          from plan_proofs proof join vehicle_links link using (vehicle_id)
          join manifests manifest using (vehicle_id, version) order by proof.version desc limit 1`,
       );
       const [row] = rows;
-      return row === undefined ? null : { vin: row.vin, entries: row.entries, reportBytes: row.report_bytes };
+      if (row === undefined) return null;
+      // Kept in a fifth of its text: what went over the wire is the token that the car signed.
+      const token = unpackReport(row.report, { vin: row.vin, proofKey: row.proof_key });
+      return { vin: row.vin, entries: row.entries, reportBytes: Buffer.byteLength(token) };
     },
     close: () => client.end(),
   };
