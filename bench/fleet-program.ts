@@ -1,4 +1,5 @@
 import { realClock } from "@caas/contract/business-clock.ts";
+import { preferLibsodium } from "@caas/contract/libsodium.ts";
 import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
 import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { createFleet, type Fleet } from "@caas/simulator/fleet/fleet.ts";
@@ -21,6 +22,7 @@ const environment = z
   })
   .parse(process.env);
 
+await preferLibsodium();
 const seeded = await seedFleet({
   databaseUrl: environment.BENCH_DATABASE_URL,
   count: environment.BENCH_CARS,

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { businessClockFrom, realClock } from "@caas/contract/business-clock.ts";
+import { preferLibsodium } from "@caas/contract/libsodium.ts";
 import { destination, pino } from "pino";
 import * as z from "zod";
 import { type App, createApp } from "./app.ts";
@@ -63,6 +64,7 @@ async function main(): Promise<void> {
   process.on("disconnect", () => end("disconnect"));
 
   try {
+    logger.info({ ed25519: await preferLibsodium() }, "signatures");
     app = await createApp(config, {
       clock: businessClockFrom(config.CAAS_BUSINESS_TIME),
       realClock,

@@ -1,3 +1,4 @@
+import { preferLibsodium } from "@caas/contract/libsodium.ts";
 import { type CarHost, startCarHost } from "./car-host.ts";
 import { type Command, callSchema, type Reply } from "./host-messages.ts";
 
@@ -7,8 +8,10 @@ const say = (reply: Reply): void => void process.send?.(reply);
 let host: CarHost | null = null;
 
 async function perform(command: Command): Promise<void> {
-  if (command.kind === "prepare") host = await startCarHost(command, say);
-  else await host?.perform(command);
+  if (command.kind === "prepare") {
+    await preferLibsodium();
+    host = await startCarHost(command, say);
+  } else await host?.perform(command);
 }
 
 async function take(message: unknown): Promise<void> {

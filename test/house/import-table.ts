@@ -20,7 +20,7 @@ export const parts: readonly Part[] = [
   {
     folder: "contract",
     mayImport: [],
-    packages: ["zod", "node:crypto"],
+    packages: ["zod", "node:crypto", "sodium-native"],
     because:
       "it is what crosses a wire: everybody depends on it, in the car too, so it depends on next to nothing",
   },

@@ -15,7 +15,7 @@ export function readManifest(folder: string): Manifest {
     if (Array.isArray(listed)) return listed.map(String);
     return typeof listed === "object" && listed !== null ? Object.keys(listed) : [];
   };
-  const dependencies = new Set(names("dependencies"));
+  const dependencies = new Set([...names("dependencies"), ...names("optionalDependencies")]);
   return {
     workspaces: names("workspaces"),
     dependencies,
