@@ -15,6 +15,12 @@ export const nodeOptions: readonly string[] = ["--max-semi-space-size=2"];
 export const brokerNodeOptions: readonly string[] = ["--max-semi-space-size=32"];
 
 /**
+ * Of the control plane alone, for the same reason: a batch of five hundred reports outlives several collections of
+ * 2 MB. Measured: 115 µs a change at 2 MB, 109 at 16, 105 at 32; 16 is what a start with 25 cars can spare.
+ */
+export const controlPlaneNodeOptions: readonly string[] = ["--max-semi-space-size=16"];
+
+/**
  * Compiled code (types stripped) of earlier starts. It halves what starting costs, and spares each process the
  * compiler's memory. Belongs to this checkout; where it cannot be written, Node goes without.
  */

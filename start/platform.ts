@@ -4,7 +4,12 @@ import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
 import { packageFileName } from "./car-folders.ts";
 import { createDemoStaff, listStaffLogins, type StaffLogins } from "./demo-staff.ts";
-import { brokerNodeOptions, compileCacheFolder, nodeOptions } from "./node-settings.ts";
+import {
+  brokerNodeOptions,
+  compileCacheFolder,
+  controlPlaneNodeOptions,
+  nodeOptions,
+} from "./node-settings.ts";
 import {
   allPartners,
   brokerEnvironment,
@@ -169,6 +174,7 @@ async function startParts(
   await supervisor.start({
     name: "control-plane",
     entry: entries.controlPlane,
+    nodeOptions: controlPlaneNodeOptions,
     env: controlPlaneEnvironment(installation, { databaseUrl, keysDir, standIns }),
   });
   const staff = listStaffLogins(secrets);

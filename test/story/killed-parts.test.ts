@@ -69,6 +69,21 @@ async function select({ serviceId }: Offered): Promise<string> {
   return (await bought.customer.post(path, body, z.object({ id: z.string() }))).id;
 }
 
+/** The price is held and the car is not there to be reached: earlier there would be nothing to void. */
+async function untilHeld(activationId: string): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const { state } = await database.db
+        .selectFrom("activations")
+        .select("state")
+        .where("id", "=", activationId)
+        .executeTakeFirstOrThrow();
+      expect(["OTAQueue", "OTAAttempt"]).toContain(state);
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+}
+
 /** The state it ends in, and what the bank's own books say once nothing is held any more. */
 async function endOf(activationId: string) {
   const state = await vi.waitFor(
@@ -143,6 +158,7 @@ test("fault 1: the broker is killed while purchases are on their way: each ends 
   let cancelled = "";
   await kill("broker", async () => {
     cancelled = await select(third);
+    await untilHeld(cancelled);
     // While nobody can reach the car the customer changes their mind.
     await bought.customer.post(`/api/activations/${cancelled}/cancellation`, {}, z.unknown());
   });
