@@ -1,7 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { businessClockFrom, formatBusinessTime } from "@caas/contract/business-clock.ts";
+import { businessClockFrom, formatBusinessTime, realClock } from "@caas/contract/business-clock.ts";
 import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
 import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
 import { openCertificateAuthority } from "@caas/control-plane/fleet-link/certificate-authority.ts";
@@ -159,10 +159,10 @@ test("cars that slept a year, through two key rotations and their certificates' 
   await before.close();
   await then.platform.stop();
 
-  // Today: everything is started again, the keys were rotated once more, and a change waits for both cars.
+  // Today: the keys were rotated once more, everything is started again, and a change waits for both cars.
+  await rotateKeys(before.keysDir, realClock);
   const today = await start(0, ports);
   const after = await open(today.platform.databaseUrl, today.businessTime, today.platform.rest);
-  await rotateKeys(after.keysDir, after.clock);
   await after.rollOut(vehicleIds, 2);
   const ended = await after.db
     .selectFrom("certificates")
