@@ -4,10 +4,23 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import * as z from "zod";
 import { runBenchmark } from "./frame.ts";
 import { createRandom, drawGapMs } from "./seeded-random.ts";
 
 const entry = fileURLToPath(new URL("./main.ts", import.meta.url));
+
+const brokerRows = z.object({
+  rows: z.array(
+    z.object({
+      load: z.string(),
+      ours: z.number().nullable(),
+      aedes: z.number().nullable(),
+      mosquitto: z.number().nullable(),
+      oursToAedes: z.unknown(),
+    }),
+  ),
+});
 
 let results: string;
 
@@ -70,6 +83,29 @@ test("paid activations are counted by what the gateway captured, with their stat
     conditions: { purchases: 12, statementsAnActivation: expect.any(Number) },
     failures: "",
   });
+});
+
+test("the brokers are compared row by row, each with the processor time it took", {
+  timeout: 180_000,
+}, async () => {
+  const { code, lines, errors } = await bench(
+    ...["broker", "--pairs", "2", "--seconds", "0.1", "--clients", "10", "--many", "20"],
+    ...["--connects", "5", "--connections", "20", "--json", "--results", results],
+  );
+  expect(errors).toBe("");
+  expect(code).toBe(0);
+  const { rows } = brokerRows.parse(JSON.parse(lines.at(-1) ?? ""));
+  const loads = rows.map(({ load }) => load);
+  for (const load of ["fan-in", "fan-out"])
+    for (const qos of [0, 1]) expect(loads).toContain(`${load}, QoS ${qos}, 10 clients`);
+  for (const clients of [10, 20])
+    for (const qos of [0, 1]) expect(loads).toContain(`round trip, QoS ${qos}, ${clients} clients`);
+  for (const way of ["plain", "TLS", "mTLS"]) expect(loads).toContain(`connect, ${way}`);
+  for (const way of ["plain", "mTLS"]) expect(loads).toContain(`memory a connection, ${way}, 10 to 20`);
+  const [message] = rows;
+  expect(message?.ours).toBeGreaterThan(0);
+  expect(message?.aedes).toBeGreaterThan(0);
+  expect(message?.oursToAedes).toMatchObject({ pairs: 2 });
 });
 
 test.each([

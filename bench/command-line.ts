@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { type ActivationOptions, measureActivations } from "./activation.ts";
 import { type AgentMemoryOptions, measureAgentMemory } from "./agent-memory.ts";
+import { type BrokerBenchOptions, measureBrokers, type RowGroup, rowGroups } from "./broker.ts";
 import { type CommonOptions, resultsFolder, runBenchmark } from "./frame.ts";
 import { measureOta, type OtaOptions } from "./ota.ts";
 import { measurePaid, type PaidOptions } from "./paid.ts";
@@ -23,6 +24,14 @@ function positive(text: string): number {
   const number = Number(text);
   if (!Number.isFinite(number) || number <= 0) throw new InvalidArgumentError("A number above 0.");
   return number;
+}
+
+function rowList(text: string): RowGroup[] {
+  return text.split(",").map((name) => {
+    const group = rowGroups.find((one) => one === name.trim());
+    if (group === undefined) throw new InvalidArgumentError(`Of ${rowGroups.join(", ")}, with commas.`);
+    return group;
+  });
 }
 
 /** Reads the command line, runs the benchmark it names and returns the exit code. */
@@ -170,6 +179,44 @@ car's active slot holds what it shall. No speed fails it.${moreHelp}`,
     )
     .action(async (options: PaidOptions & CommonOptions) => {
       exitCode = await runBenchmark("paid", options, (frame) => measurePaid(options, frame));
+    });
+  program
+    .command("broker")
+    .description("Our broker, plain aedes and Mosquitto on the same loads, in one run.")
+    .option("--rows <names>", "of messages, connects, memory, with commas", rowList, [...rowGroups])
+    .option("--pairs <n>", "turns of each message load; a ratio wants 10", wholeNumber(1, 1_000), 10)
+    .option("--seconds <s>", "how long each broker is measured in a turn", positive, 1)
+    .option("--clients <n>", "cars of the message loads", wholeNumber(1, 6_000), 1_000)
+    .option("--many <n>", "cars of the larger round trip", wholeNumber(1, 6_000), 5_000)
+    .option("--connects <n>", "cars that come in at once", wholeNumber(1, 19_000), 2_000)
+    .option(
+      "--connections <n>",
+      "up to how many connections memory is measured",
+      wholeNumber(2, 19_000),
+      16_000,
+    )
+    .option(
+      "--seed <n>",
+      "nothing here is left to chance; for the results file",
+      wholeNumber(0, 2 ** 31 - 1),
+      1,
+    )
+    .option("--results <dir>", "where numbers, date and machine are kept", resultsFolder)
+    .option("--json", "the last line is one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Starts the three, each a process of its own, with no TLS and with it; Mosquitto from Debian's package, installed when
+root runs this. messages: fan-in (cars to the platform), fan-out (the platform to cars) and round trips, at QoS 0 and
+1; all stay connected and take turns. connects: plain, TLS, and TLS with a certificate a car. memory: growth of the
+broker's PSS from 1,000 connections to --connections, plain and with certificates. About 12 minutes with the defaults.
+Prints {"rows":[{"load":…,"unit":…,"ours":…,"aedes":…,"mosquitto":…,"cpuUs":{…},"oursToAedes":{…},…}]}; null is not
+measured or not offered. oursToAedes and oursToMosquitto: their processor time a message divided by ours in each turn,
+the median and its 95 % confidence interval; above 1 ours is cheaper.
+Asserted: every message arrives and every car is let in. No speed fails it.${moreHelp}`,
+    )
+    .action(async (options: BrokerBenchOptions & CommonOptions) => {
+      exitCode = await runBenchmark("broker", options, (frame) => measureBrokers(options, frame));
     });
   await program.parseAsync([...argv]);
   return exitCode;

@@ -12,6 +12,7 @@ import { listTree } from "./part-processes.ts";
 import { processorUsOf } from "./processor-time.ts";
 import { openRollOutDriver } from "./roll-out-driver.ts";
 import { seedFleet } from "./seed-fleet.ts";
+import { confidenceOf, median } from "./statistics.ts";
 
 // What a change costs beside a thousand cars and beside a hundred thousand: two whole platforms at once, the same
 // number of cars connected to each, and changes rolled out to them in turns, so that whatever else the machine does
@@ -259,12 +260,6 @@ function total(cost: Cost): number {
   return parts.reduce((sum, part) => sum + cost[part], 0);
 }
 
-function median(sorted: readonly number[]): number {
-  const middle = Math.floor(sorted.length / 2);
-  const [low, high] = [sorted[middle - 1] ?? sorted[middle] ?? 0, sorted[middle] ?? 0];
-  return sorted.length % 2 === 1 ? high : (low + high) / 2;
-}
-
 function medianCost(costs: readonly Cost[]): Cost {
   const of = (part: keyof Cost) => Math.round(median(costs.map((cost) => cost[part]).sort((a, b) => a - b)));
   return {
@@ -273,18 +268,4 @@ function medianCost(costs: readonly Cost[]): Cost {
     broker: of("broker"),
     driver: of("driver"),
   };
-}
-
-/** The interval between two order statistics that holds the median with at least 95 %, if there are enough. */
-function confidenceOf(sorted: readonly number[]): { low: number; high: number } {
-  const count = sorted.length;
-  let below = 0;
-  let cut = 0;
-  for (let chance = 0.5 ** count; cut < Math.floor((count - 1) / 2); cut += 1) {
-    below += chance;
-    if (below > 0.025) break;
-    chance = (chance * (count - cut)) / (cut + 1);
-  }
-  const skipped = Math.max(0, cut - 1);
-  return { low: sorted[skipped] ?? 0, high: sorted[count - 1 - skipped] ?? 0 };
 }

@@ -7,7 +7,7 @@ import { describeMachine } from "./machine.ts";
 export type CommonOptions = { json: boolean; seed: number; results: string };
 
 /** `null`: not measured, and `whyNull` says why. */
-export type Figure = number | null | Readonly<Record<string, number | null>>;
+export type Figure = number | null | Readonly<Record<string, number | null>> | readonly object[];
 
 /** What a benchmark found. `failures`: what was asserted and did not hold, a sentence each. */
 export type Findings = {
@@ -61,6 +61,8 @@ export async function runBenchmark(
   const wasCut = stopping.signal.aborted;
   const failures = wasCut ? [...findings.failures, "it was stopped before its end"] : findings.failures;
   for (const [key, value] of Object.entries(findings.numbers)) {
+    // A table was said row by row.
+    if (Array.isArray(value)) continue;
     const isMissing = value === null || (typeof value === "object" && Object.values(value).includes(null));
     const why = isMissing ? `: ${findings.whyNull?.[key] ?? "it could not be measured"}` : "";
     say(`  ${key.padEnd(28)} ${typeof value === "object" ? JSON.stringify(value) : value}${why}`);
