@@ -110,6 +110,10 @@ async function furnish(
       standIns === null
         ? null
         : { ...platform.staff.sales, factoryUrl: standIns.factory, inboxUrl: standIns.inbox },
+    scrape: [
+      { job: "control-plane", address: new URL(platform.rest).host },
+      ...(platform.ownBroker ? [{ job: "broker", address: `127.0.0.1:${ports.brokerMetrics}` }] : []),
+    ],
     partTimes: readPartTimes,
     keepCars: null,
     failures: () => given.failures,

@@ -27,6 +27,8 @@ export type Metrics = {
   socketClosed(socket: Socket): void;
 };
 
+const fleetTroubles = ["connect-rate", "too-many-connections", "certificate-dates", "revoked"] as const;
+
 export function createMetrics(startedAtMs: number, monotonicMs: () => number): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -50,6 +52,9 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     labelNames: ["transport", "reason"],
     registers,
   });
+  // From the start, for the reasons that tell of a fleet in trouble: a first one is a rise then, and a board has zeroes.
+  for (const transport of ["tcp", "tls"] satisfies Transport[])
+    for (const reason of fleetTroubles) refusals.inc({ transport, reason }, 0);
   const cuts = new Counter({
     name: "caas_broker_connections_cut_total",
     help: "Connections the broker closed after a fault, by reason",

@@ -62,6 +62,7 @@ export async function simulate(options: SimulateOptions): Promise<RunReport> {
     say: options.say,
   });
   try {
+    if (world.scrape.length > 0) options.say(`Measures of the platform: ${world.scrape.map(sayScrape).join(", ")}`);
     const missing = explainImpossible(scenario.content, world);
     if (missing.length > 0) throw new CannotSimulate(missing.join("\n"));
     const planned = plan(options, world.cars.length + world.packages.length, isLoopback(world));
@@ -91,6 +92,10 @@ export async function simulate(options: SimulateOptions): Promise<RunReport> {
   } finally {
     await world.stop();
   }
+}
+
+function sayScrape({ job, address }: World["scrape"][number]): string {
+  return `${job} http://${address}/metrics`;
 }
 
 function plan({ processes }: Pick<SimulateOptions, "processes">, vehicles: number, isLoopback: boolean) {

@@ -1,3 +1,4 @@
+import { failureReasons } from "@caas/contract/report.ts";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { DomainEvents } from "../lifecycle/events.ts";
 
@@ -42,6 +43,16 @@ const watchedTolerances = [
   { invariant: "serviceWithoutMoney", reason: "presumed" },
   { invariant: "serviceWithoutMoney", reason: "chargeBack" },
 ] as const;
+const teams = ["dealership", "support"] as const;
+const knownOutcomes = [
+  { outcome: "firstAttempt", reason: "" },
+  { outcome: "afterRetries", reason: "" },
+  { outcome: "gaveUp", reason: "attemptsExhausted" },
+  { outcome: "gaveUp", reason: "holdExpired" },
+  { outcome: "neverAttempted", reason: "holdExpired" },
+] as const;
+/** What a car gives as its reason, and the one that is ours: it said nothing at all. */
+const attemptFailures = [...failureReasons, "noAnswer"] as const;
 const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
 /** Ages in seconds of business time. */
@@ -81,10 +92,16 @@ export function createMetrics(
   });
   const outcomes = new Counter({
     name: "caas_activation_outcomes_total",
-    help: "Activations that were attempted and are over: active at the first attempt, active after retries, or given up",
+    help: "Activations that are over: active at the first attempt, active after retries, given up, or never attempted because the car stayed away",
     labelNames: ["outcome", "reason"],
     registers,
   });
+  // From the start: what appears with its first count has no rise that Prometheus could see.
+  for (const labels of knownOutcomes) outcomes.inc(labels, 0);
+  for (const attempt of ["first", "retry"]) {
+    attempts.inc({ attempt, result: "applied", reason: "" }, 0);
+    for (const reason of attemptFailures) attempts.inc({ attempt, result: "failed", reason }, 0);
+  }
   const activationSeconds = new Histogram({
     name: "caas_activation_seconds",
     help: "From the hold's commit to the commit of the car's signed report",
@@ -204,6 +221,8 @@ export function createMetrics(
     registers,
   });
 
+  const seenJobs = new Set<string>();
+
   async function fillGauges(): Promise<void> {
     const [depths, broken, trust] = await Promise.all([readDepths(), readViolations(), readTrust()]);
     keySetVersion.set(trust.keySetVersion);
@@ -225,15 +244,19 @@ export function createMetrics(
     presumedOpen.set(depths.presumedOpenCents);
     for (const outcome of presumptionOutcomes)
       presumed.set({ outcome }, depths.presumptions.find((row) => row.outcome === outcome)?.count ?? 0);
-    for (const gauge of [jobs, states, tasks, notifications]) gauge.reset();
-    for (const row of depths.jobs) {
-      jobs.set({ task: row.task, status: "waiting" }, row.waiting);
-      jobs.set({ task: row.task, status: "exhausted" }, row.exhausted);
+    for (const gauge of [states, notifications]) gauge.reset();
+    // What was there once stays, at zero: an empty queue is a figure, too, and a series that comes and goes is none.
+    for (const task of new Set([...seenJobs, ...depths.jobs.map((row) => row.task)])) {
+      seenJobs.add(task);
+      const row = depths.jobs.find((one) => one.task === task);
+      jobs.set({ task, status: "waiting" }, row?.waiting ?? 0);
+      jobs.set({ task, status: "exhausted" }, row?.exhausted ?? 0);
     }
     due.set(depths.manifestsDue);
     for (const row of depths.activations) states.set({ state: row.state }, row.count);
     online.set(depths.carsOnline);
-    for (const row of depths.openTasks) tasks.set({ team: row.team }, row.count);
+    for (const team of teams)
+      tasks.set({ team }, depths.openTasks.find((row) => row.team === team)?.count ?? 0);
     for (const row of depths.notifications)
       notifications.set({ channel: row.channel, status: row.status }, row.count);
   }
@@ -246,7 +269,7 @@ export function createMetrics(
     }
     if (event === "attemptFailed") attempts.inc({ attempt, result: "failed", reason: String(detail.reason) });
     if (event === "attemptsExhausted" || event === "holdExpired")
-      outcomes.inc({ outcome: "gaveUp", reason: event });
+      outcomes.inc({ outcome: detail.attempts === 0 ? "neverAttempted" : "gaveUp", reason: event });
   }
 
   return {

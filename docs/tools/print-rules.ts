@@ -25,6 +25,7 @@ import {
   reminderDaysBefore,
 } from "@caas/control-plane/rules/final-payment-policy.ts";
 import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-windows.ts";
+import { type MetricRow, metricSection, metricTable } from "@caas/control-plane/rules/metric-table.ts";
 import { addedNotifications } from "@caas/control-plane/rules/notification-rows.ts";
 import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
 import {
@@ -56,6 +57,7 @@ export function renderRules(): string {
     renderForfeiture(),
     renderNotifications(),
     renderAutomation(),
+    renderMetrics(),
     renderNumbers(),
   ].join("\n\n")}\n`;
 }
@@ -252,6 +254,30 @@ function renderAutomation(): string {
         isAutomaticLevel(row.level) ? "yes" : "no",
         row.actor,
         row.trigger,
+      ]),
+    ),
+  ].join("\n\n");
+}
+
+function renderMetrics(): string {
+  return [
+    "## Metrics and their targets",
+    `Section: ${metricSection}. The rows that are measured so far; the bound itself is a miss.`,
+    renderTable(
+      ["id", "process", "metric", "target", "what is measured", "not counted", "judged over", "how often"],
+      Object.entries<MetricRow>(metricTable).map(([id, row]) => [
+        id,
+        row.process,
+        row.metric,
+        row.target.kind === "share"
+          ? `more than ${row.target.above * 100} %`
+          : `less than ${row.target.belowSeconds} s`,
+        row.target.kind === "share"
+          ? `${row.target.numerator}, of ${row.target.denominator}`
+          : `from ${row.target.from} to ${row.target.to}`,
+        row.exclusions,
+        `${row.windowMinutes} min`,
+        row.frequency,
       ]),
     ),
   ].join("\n\n");

@@ -1,4 +1,7 @@
 import { renderOpenApi } from "@caas/control-plane/openapi.ts";
+import { renderBoard } from "@caas/dashboards/board.ts";
+import { renderRunbook } from "@caas/dashboards/print-runbook.ts";
+import { renderRuleFile, shippedRules } from "@caas/dashboards/rules-file.ts";
 import { renderClient } from "./print-client.ts";
 import { renderErrors } from "./print-errors.ts";
 import { renderRules } from "./print-rules.ts";
@@ -12,4 +15,7 @@ export const printedDocuments: readonly PrintedDocument[] = [
   { path: "docs/errors.md", render: renderErrors },
   { path: "docs/openapi.json", render: renderOpenApi },
   { path: "contract/client/generated.ts", render: renderClient },
+  { path: "dashboards/prometheus/caas.rules.yml", render: () => renderRuleFile(shippedRules) },
+  { path: "dashboards/grafana/activations-and-fleet.json", render: renderBoard },
+  { path: "dashboards/alerts.md", render: renderRunbook },
 ];

@@ -33,6 +33,8 @@ export type World = {
   /** Ends the broker, waits, and starts it again. */
   restartBroker: ((downMs: number, how: "kill" | "stop") => Promise<void>) | null;
   desk: SalesDesk | null;
+  /** Where Prometheus finds the platform's own measures: its job, and host with port. */
+  scrape: readonly { job: string; address: string }[];
   partTimes: (() => PartTimes | null) | null;
   /** Writes the cars down as they are, for a later run; `null` where nobody needs them any more. */
   keepCars: ((cars: readonly StoredCar[]) => Promise<void>) | null;

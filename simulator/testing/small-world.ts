@@ -61,6 +61,7 @@ export async function openSmallWorld(cars: number): Promise<SmallWorld> {
       running = await startBroker({ tcp: { host: "127.0.0.1", port } });
     },
     desk: null,
+    scrape: [],
     partTimes: null,
     keepCars: null,
     failures: () => [],

@@ -64,6 +64,7 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
       makeKnown: null,
       restartBroker: null,
       desk: readDesk(options),
+      scrape: [],
       partTimes: null,
       // A car that has reported since must not come back with an older journal: its reports would count as old.
       keepCars: fleet === undefined ? null : (changed) => writeFleetFile(fleet, [...changed, ...others]),

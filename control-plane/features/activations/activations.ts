@@ -79,7 +79,7 @@ export function createActivations(
   ): Promise<void> {
     await clearTimer(tx, giveUpTimer, loaded.id);
     await clearTimer(tx, retryTimer, loaded.id);
-    await move(tx, loaded, { event, actor: system, set });
+    await move(tx, loaded, { event, actor: system, set, detail: { attempts: loaded.facts.attemptsUsed } });
     await context.publish(tx, "taskNeeded", {
       kind: "activationFailed",
       team: "support",

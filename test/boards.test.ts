@@ -1,0 +1,125 @@
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { metricTable } from "@caas/control-plane/rules/metric-table.ts";
+import { alertsFor } from "@caas/dashboards/alerts.ts";
+import { buildBoard } from "@caas/dashboards/board.ts";
+import { recordingsFor, shippedRules } from "@caas/dashboards/rules-file.ts";
+import { targets } from "@caas/simulator/report/targets.ts";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import * as z from "zod";
+import { findOrInstall } from "../bench/debian-packages.ts";
+import { servedMetrics } from "./house/served-metrics.ts";
+import { root } from "./house/source-files.ts";
+
+const execute = promisify(execFile);
+const folder = join(root, "dashboards");
+const read = (path: string): unknown => parse(readFileSync(join(folder, path), "utf8"));
+const promtool = await findOrInstall("promtool", "prometheus");
+const whyNoPromtool = promtool.kind === "missing" ? promtool.explanation : "";
+const alerts = alertsFor(shippedRules.windows, shippedRules.steady);
+
+const panelSchema = z.object({
+  title: z.string(),
+  datasource: z.object({ uid: z.string() }).optional(),
+  targets: z.array(z.object({ expr: z.string() })).optional(),
+});
+
+const boardPanels = z.array(panelSchema).parse(JSON.parse(JSON.stringify(buildBoard().panels)));
+
+/** The metrics that an expression asks for; recorded names have a colon and are not ours to serve. */
+function metricsIn(expr: string): string[] {
+  return [...expr.matchAll(/(?<![\w:])caas_\w+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, ""));
+}
+
+describe("board and alerts ask for what there is", () => {
+  test.each([
+    ...boardPanels.flatMap(({ title, targets: queries = [] }) =>
+      queries.map(({ expr }) => ({ what: `panel ${title}`, expr })),
+    ),
+    ...alerts.map(({ name, expr }) => ({ what: `alert ${name}`, expr })),
+    ...recordingsFor(shippedRules.windows).map(({ record, expr }) => ({ what: record, expr })),
+  ])("$what", async ({ expr }) => {
+    const served = await servedMetrics();
+    expect(metricsIn(expr).filter((name) => !served.has(name))).toEqual([]);
+  });
+
+  test("each panel draws something, from the source that provisioning makes", () => {
+    const source = z
+      .object({ datasources: z.array(z.object({ uid: z.string(), url: z.string() })) })
+      .parse(read("grafana/provisioning/datasources/prometheus.yml")).datasources[0];
+    const drawn = boardPanels.filter(({ targets: queries }) => queries !== undefined);
+    expect(drawn.length).toBeGreaterThan(12);
+    for (const panel of drawn) {
+      expect(panel.targets?.length, panel.title).toBeGreaterThan(0);
+      expect(panel.datasource?.uid, panel.title).toBe(source?.uid);
+    }
+  });
+
+  test("the compose file mounts what there is, where provisioning looks for it", () => {
+    const { services } = z
+      .object({ services: z.record(z.string(), z.object({ volumes: z.array(z.string()) })) })
+      .parse(read("compose.yaml"));
+    const mounts = Object.values(services).flatMap(({ volumes }) => volumes.map((one) => one.split(":")));
+    for (const [from = ""] of mounts) expect(readdirSync(join(folder, from)).length).toBeGreaterThan(0);
+    const { providers } = z
+      .object({ providers: z.array(z.object({ options: z.object({ path: z.string() }) })) })
+      .parse(read("grafana/provisioning/dashboards/caas.yml"));
+    expect(mounts.map(([, to]) => to)).toContain(providers[0]?.options.path);
+  });
+});
+
+describe("targets are the specification's (ME7, ME8, ME10, HI3)", () => {
+  test("the simulator, which judges by its own copy, has the same", () => {
+    expect({ above: metricTable.ME7.target.above }).toEqual(targets.otaFirstAttempt.bound);
+    expect({ above: metricTable.ME8.target.above }).toEqual(targets.otaAfterRetries.bound);
+    expect({ belowMs: metricTable.ME10.target.belowSeconds * 1000 }).toEqual(targets.maintenanceCheck.bound);
+  });
+
+  test.each([
+    { row: "ME7", bound: `<= ${metricTable.ME7.target.above} ` },
+    { row: "ME8", bound: `<= ${metricTable.ME8.target.above} ` },
+    { row: "ME10", bound: `>= ${metricTable.ME10.target.belowSeconds}` },
+  ])("$row is watched by an alert at its bound", ({ row, bound }) => {
+    const watching = alerts.filter(({ rows }) => rows.includes(row));
+    expect(watching.map(({ expr }) => expr.includes(bound))).toEqual([true]);
+  });
+});
+
+describe.skipIf(promtool.kind === "missing")(`Prometheus' own tool ${whyNoPromtool}`, () => {
+  const run = (...args: string[]) =>
+    execute(promtool.kind === "found" ? promtool.path : "", args, { cwd: join(folder, "prometheus") });
+
+  test("takes configuration and rules", async () => {
+    const { stdout } = await run("check", "config", "prometheus.yml");
+    expect(stdout).toContain(`SUCCESS: ${alerts.length + recordingsFor(shippedRules.windows).length} rules`);
+  });
+
+  test("each alert is raised where it must be and not where it must not", { timeout: 60_000 }, async () => {
+    await run("test", "rules", "caas.rules.test.yml");
+    // Every alert has a case of either sort, or this would prove less than it says.
+    const cases = z
+      .object({
+        tests: z.array(
+          z.object({
+            alert_rule_test: z.array(z.object({ alertname: z.string(), exp_alerts: z.array(z.unknown()) })),
+          }),
+        ),
+      })
+      .parse(read("prometheus/caas.rules.test.yml"))
+      .tests.flatMap(({ alert_rule_test: some }) => some);
+    for (const { name } of alerts) {
+      const own = cases.filter(({ alertname }) => alertname === name);
+      expect(
+        own.some(({ exp_alerts: raised }) => raised.length > 0),
+        name,
+      ).toBe(true);
+      expect(
+        own.some(({ exp_alerts: raised }) => raised.length === 0),
+        name,
+      ).toBe(true);
+    }
+  });
+});
