@@ -17,7 +17,7 @@ const brokerRows = z.object({
       ours: z.number().nullable(),
       aedes: z.number().nullable(),
       mosquitto: z.number().nullable(),
-      oursToAedes: z.unknown(),
+      oursToAedes: z.unknown().optional(),
     }),
   ),
 });

@@ -18,7 +18,8 @@ export type MessageOptions = {
 
 /** Messages under way at once: enough to keep each broker busy. */
 const concurrency = 512;
-const warmUpMs = 300;
+/** At most; a short turn is warmed up for as long as it is measured. */
+const longestWarmUpMs = 300;
 /** Before the first turn that counts: the engine has compiled what is hot by then. */
 const compileMs = 2_500;
 
@@ -37,6 +38,7 @@ export async function measureMessages(
 ): Promise<BrokerRow> {
   const { kind, qos, clients } = load;
   const name = `${names[kind]}, QoS ${qos}, ${clients} clients`;
+  const warmUpMs = Math.min(longestWarmUpMs, options.seconds * 1000);
   const progress = frame.startProgress(name, options.pairs);
   const loads = new Map<Contender, Load>();
   const samples = new Map<Contender, LoadSample[]>();
