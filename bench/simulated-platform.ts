@@ -23,9 +23,11 @@ import type { Owner, WantedWorld, World } from "@caas/simulator/run/world.ts";
 import { CannotSimulate } from "@caas/simulator/simulate.ts";
 import pg from "pg";
 import { pino } from "pino";
+import { plainBrokerUrl, tlsBrokerUrl } from "../start/part-environments.ts";
 import { type Platform, startPlatform } from "../start/platform.ts";
 import { openSecrets } from "../start/secrets.ts";
 import { readPartTimes } from "./part-processes.ts";
+import { findRedis, type RedisServer, startRedis } from "./redis-server.ts";
 import { type SeededCar, seedFleet } from "./seed-fleet.ts";
 
 // The whole platform, started for a simulation, with cars that SQL has put there as if they had been sold. The
@@ -42,7 +44,7 @@ const conflictTries = 5;
 
 /** @throws Error in words for a person */
 export async function startSimulatedPlatform(wanted: WantedWorld): Promise<World> {
-  const why = explainBrokerRoom(wanted.vehicles, readCapacity());
+  const why = explainBrokerRoom(wanted.vehicles, wanted.brokers, readCapacity());
   if (why !== null) throw new CannotSimulate(why);
   const failures: string[] = [];
   const businessTime =
@@ -50,24 +52,45 @@ export async function startSimulatedPlatform(wanted: WantedWorld): Promise<World
       ? null
       : formatBusinessTime({ realMs: Date.now(), businessMs: Date.now(), scale: wanted.timeScale });
   const brokers = createBrokerRehearsal();
-  wanted.say("Starting the platform: PostgreSQL, broker, control plane, stand-ins for the partners");
-  const platform = await startPlatform({
-    dataDir: join(wanted.folder, "platform"),
-    ports: "free",
-    environment: {
-      ...process.env,
-      ...(businessTime === null ? {} : { CAAS_BUSINESS_TIME: businessTime }),
-    },
-    onFailure: (reason) => failures.push(reason),
-    signal: wanted.signal,
-    rehearsal: brokers.rehearsal,
-  });
+  const redis = wanted.brokers > 1 ? await provideRedis() : null;
+  wanted.say(
+    `Starting the platform: PostgreSQL, ${wanted.brokers === 1 ? "broker" : `${wanted.brokers} brokers over Redis`}, control plane, stand-ins for the partners`,
+  );
   try {
-    return await furnish(platform, wanted, { brokers, failures, businessTime });
+    const platform = await startPlatform({
+      dataDir: join(wanted.folder, "platform"),
+      ports: "free",
+      brokers: wanted.brokers,
+      environment: {
+        ...process.env,
+        ...(redis === null ? {} : { REDIS_URL: redis.url }),
+        ...(businessTime === null ? {} : { CAAS_BUSINESS_TIME: businessTime }),
+      },
+      onFailure: (reason) => failures.push(reason),
+      signal: wanted.signal,
+      rehearsal: brokers.rehearsal,
+    });
+    try {
+      const world = await furnish(platform, wanted, { brokers, failures, businessTime });
+      return { ...world, stop: () => world.stop().finally(() => redis?.stop()) };
+    } catch (error) {
+      await platform.stop();
+      throw error;
+    }
   } catch (error) {
-    await platform.stop();
+    await redis?.stop();
     throw error;
   }
+}
+
+/** The one that REDIS_URL names, or one of our own. */
+async function provideRedis(): Promise<Pick<RedisServer, "url" | "stop">> {
+  const url = process.env.REDIS_URL;
+  if (url !== undefined && url !== "") return { url, stop: async () => undefined };
+  const found = await findRedis();
+  if (found.kind === "missing")
+    throw new CannotSimulate(`several brokers need a Redis, or REDIS_URL: ${found.explanation}`);
+  return startRedis(found.path);
 }
 
 type BrokerRehearsal = ReturnType<typeof createBrokerRehearsal>;
@@ -80,7 +103,7 @@ async function furnish(
   const { databaseUrl, dataDir, ports, standIns } = platform;
   const keysDir = join(dataDir, "keys");
   const secrets = openSecrets(dataDir);
-  const brokerUrl = wanted.tls ? `mqtts://127.0.0.1:${ports.mqttTls}` : `mqtt://127.0.0.1:${ports.mqtt}`;
+  const brokerUrl = wanted.tls ? tlsBrokerUrl(platform) : plainBrokerUrl(platform);
   wanted.say(
     `Putting ${wanted.vehicles.toLocaleString("en")} sold, linked and enrolled cars into the database`,
   );
@@ -96,7 +119,7 @@ async function furnish(
   const owners = wanted.withOwners ? await giveLogins(databaseUrl, seeded) : [];
   const opened = openDatabase(databaseUrl, rollOutConnections, () => undefined);
   return {
-    describes: `the whole platform on this machine, commits on disk, ${wanted.tls ? "mutual TLS" : "plain MQTT"}`,
+    describes: `the whole platform on this machine, commits on disk, ${wanted.brokers === 1 ? "" : `${wanted.brokers} brokers over Redis, `}${wanted.tls ? "mutual TLS" : "plain MQTT"}`,
     cars: await storeCars(seeded),
     packages: [],
     brokerUrl,
@@ -112,7 +135,10 @@ async function furnish(
         : { ...platform.staff.sales, factoryUrl: standIns.factory, inboxUrl: standIns.inbox },
     scrape: [
       { job: "control-plane", address: new URL(platform.rest).host },
-      ...(platform.ownBroker ? [{ job: "broker", address: `127.0.0.1:${ports.brokerMetrics}` }] : []),
+      ...(platform.ownBroker ? [ports, ...platform.siblings] : []).map(({ brokerMetrics }) => ({
+        job: "broker",
+        address: `127.0.0.1:${brokerMetrics}`,
+      })),
     ],
     partTimes: readPartTimes,
     keepCars: null,

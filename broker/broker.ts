@@ -1,6 +1,7 @@
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import { type ClusterOptions, openCluster } from "./cluster/cluster.ts";
 import { type Admission, createDoor, type DoorLimits } from "./connection-door.ts";
 import { type Authority, judgeCertificate, type Passwords, readAuthorities } from "./identity.ts";
 import { isLoopback } from "./loopback.ts";
@@ -60,6 +61,8 @@ export type BrokerOptions = {
   stateDir?: string | undefined;
   /** An aedes persistence for sessions and retained presence; without one both live in memory. */
   persistence?: unknown;
+  /** One of several processes, over Redis; under the fleet policy. */
+  cluster?: ClusterOptions | undefined;
 };
 
 /** The bound ports; `null` where that listener is not wanted. */
@@ -88,11 +91,36 @@ export function createBroker(options: BrokerOptions): Broker {
     const door = createDoor(limits, { exemptAddresses, metrics, monotonicMs });
     const traffic = createTraffic(limits, metrics, monotonicMs);
     const { rootPublicKey, stateDir } = options;
-    const revocations = createRevocations({ rootPublicKey, stateDir, now, metrics, log });
+    const cluster =
+      options.cluster === undefined
+        ? undefined
+        : openCluster(options.cluster, {
+            onRevocations: (payload) => shell.takeRevocations(payload),
+            metrics,
+            log,
+          });
+    const onForce = (parts: readonly string[]): void => cluster?.revocationsInForce(parts);
+    const revocations = createRevocations({ rootPublicKey, stateDir, now, metrics, log, onForce });
     await revocations.load();
     const rules = policy === "open" ? { policy } : { policy, passwords, maxKeepAliveS: limits.maxKeepAliveS };
-    const shell = await openMqttShell({ rules, limits, traffic, revocations, metrics, log, persistence });
-    closers.push(() => withinMs(shell.close(), limits.stopTimeoutMs));
+    const shell = await openMqttShell({
+      rules,
+      limits,
+      traffic,
+      revocations,
+      metrics,
+      log,
+      persistence,
+      cluster,
+    });
+    // Wills are said while there is still a way to the other processes.
+    closers.push(() =>
+      withinMs(
+        shell.close().then(() => cluster?.close()),
+        limits.stopTimeoutMs,
+      ),
+    );
+    cluster?.start();
     closers.push(() => withinMs(revocations.settled(), limits.stopTimeoutMs));
     // The only timers of our own: none belongs to a client.
     const sweeps = [
@@ -180,7 +208,10 @@ export function createBroker(options: BrokerOptions): Broker {
         tlsPort = await open(gate, options.tls);
       }
 
-      const metricsServer = createMetricsServer(metrics.registry, () => isReady);
+      const metricsServer = createMetricsServer(metrics.registry, () => ({
+        isReady: isReady && cluster?.isUp() !== false,
+        ...(cluster === undefined ? {} : { redis: cluster.isUp() ? "up" : "down" }),
+      }));
       const metricsPort = options.metrics === undefined ? null : await open(metricsServer, options.metrics);
       isReady = true;
       return { tcpPort, tlsPort, metricsPort };
@@ -207,7 +238,9 @@ function remoteEnd(socket: Socket): string {
 }
 
 function refuseUnsafe(options: BrokerOptions): void {
-  const { policy, tcp, tls, passwords } = options;
+  const { policy, tcp, tls, passwords, cluster } = options;
+  if (policy === "open" && cluster !== undefined)
+    throw new Error("several processes over Redis serve a fleet: the open policy is for one by itself");
   if (tcp !== undefined && !isLoopback(tcp.host))
     throw new Error(`plain MQTT is for loopback only: refusing to listen on ${tcp.host}, use TLS there`);
   if (policy === "open" && tls !== undefined && !isLoopback(tls.host))

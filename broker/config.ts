@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
 import { type BrokerLimits, defaultLimits, type Listener } from "./broker.ts";
+import type { ClusterOptions } from "./cluster/cluster.ts";
 import { parseFailpoints } from "./failpoints.ts";
 import type { Passwords } from "./identity.ts";
 import { isLoopback } from "./loopback.ts";
@@ -16,6 +17,8 @@ export type BrokerConfig = {
   exemptAddresses: readonly string[];
   rootPublicKey: { text: string } | { file: string } | undefined;
   stateDir: string | undefined;
+  /** One of several processes. */
+  cluster: ClusterOptions | undefined;
   clock: Clock;
   failpoints: ReturnType<typeof parseFailpoints>;
   logLevel: string;
@@ -103,6 +106,14 @@ const schema = z
       .optional(),
     BROKER_ROOT_PUBLIC_KEY_FILE: file.optional(),
     BROKER_STATE_DIR: file.optional(),
+    REDIS_URL: z
+      .string()
+      .refine(isRedisUrl, "must be redis://[[user]:password@]host[:port][/database], or rediss:// for TLS")
+      .optional(),
+    BROKER_REDIS_PREFIX: z
+      .string()
+      .regex(/^[\w.-]{1,40}$/, "must be letters, digits, points, dashes: at most 40")
+      .default("caas"),
     CAAS_BUSINESS_TIME: z.string().optional(),
     CAAS_FAILPOINTS: z
       .string()
@@ -128,9 +139,19 @@ const schema = z
       refuse("BROKER_TLS_PORT", "is needed when BROKER_TCP_PORT is off");
     if (env.BROKER_ROOT_PUBLIC_KEY !== undefined && env.BROKER_ROOT_PUBLIC_KEY_FILE !== undefined)
       refuse("BROKER_ROOT_PUBLIC_KEY_FILE", "is one too many beside BROKER_ROOT_PUBLIC_KEY");
+    if (env.BROKER_POLICY === "open" && env.REDIS_URL !== undefined)
+      refuse("REDIS_URL", "goes with the fleet policy only");
     if (env.BROKER_POLICY === "open" && !isLoopback(env.BROKER_TLS_HOST ?? "127.0.0.1"))
       refuse("BROKER_TLS_HOST", "must be a loopback address under the open policy");
   });
+
+function isRedisUrl(text: string): boolean {
+  return (
+    URL.canParse(text) &&
+    ["redis:", "rediss:"].includes(new URL(text).protocol) &&
+    new URL(text).hostname !== ""
+  );
+}
 
 /** Every variable the broker reads. */
 export const variableNames: readonly string[] = Object.keys(schema.shape);
@@ -164,6 +185,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       exemptAddresses: read.BROKER_EXEMPT_ADDRESSES ?? [],
       rootPublicKey: readRootPublicKey(read),
       stateDir: read.BROKER_STATE_DIR,
+      cluster:
+        read.REDIS_URL === undefined ? undefined : { url: read.REDIS_URL, prefix: read.BROKER_REDIS_PREFIX },
       clock,
       failpoints: read.CAAS_FAILPOINTS,
       logLevel: read.LOG_LEVEL,

@@ -41,6 +41,11 @@ Environment
   BROKER_ROOT_PUBLIC_KEY_FILE    the same in a file
   BROKER_STATE_DIR               where the newest list is kept over a restart (default: nowhere)
 
+  Several processes
+  REDIS_URL                      shares presence and messages with the other processes of this fleet's broker
+                                 (redis://:password@host:6379/0, rediss:// for TLS; default: one process by itself)
+  BROKER_REDIS_PREFIX            of keys and channels there; one a fleet (default caas)
+
   CAAS_BUSINESS_TIME             REAL/BUSINESS/SCALE (default: business time is real time)
   CAAS_FAILPOINTS                for rehearsals: where it dies, as connected-before-subscribed:2 (default: nowhere)
   LOG_LEVEL                      trace to fatal, or silent (default info)
@@ -73,6 +78,7 @@ async function main(): Promise<void> {
       exemptAddresses: config.exemptAddresses,
       rootPublicKey: await readRootPublicKey(config.rootPublicKey),
       stateDir: config.stateDir,
+      cluster: config.cluster,
       now: config.clock.now,
       log,
     });

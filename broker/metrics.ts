@@ -23,6 +23,9 @@ export type Metrics = {
   ): void;
   revocationsInForce(version: number, entries: number): void;
   brokerErred(): void;
+  /** Of several processes: whether Redis is there, and what crossed it. */
+  clusterUp(isUp: boolean): void;
+  clusterMessage(what: "said" | "heard" | "lost"): void;
   socketOpened(socket: Socket): void;
   socketClosed(socket: Socket): void;
 };
@@ -122,6 +125,29 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     },
   });
 
+  const redisUp = new Gauge({
+    name: "caas_broker_redis_up",
+    help: "Whether Redis is there, where several processes share it: 1 or 0",
+    // So that a process by itself has no value here, rather than a 0 that somebody is woken for.
+    labelNames: ["of"],
+    registers,
+  });
+  const crossed = new Map<"said" | "heard" | "lost", number>([
+    ["said", 0],
+    ["heard", 0],
+    ["lost", 0],
+  ]);
+  new Counter({
+    name: "caas_broker_redis_messages_total",
+    help: "Messages between the processes of the broker: said to the others, heard from them, or lost while Redis was away",
+    labelNames: ["what"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [what, count] of crossed) this.inc({ what }, count);
+    },
+  });
+
   const open = new Set<Socket>();
   const closed = { received: 0, sent: 0 };
   new Counter({
@@ -160,6 +186,8 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
       revocationEntries.set(entries);
     },
     brokerErred: () => errors.inc(),
+    clusterUp: (isUp) => redisUp.set({ of: "cluster" }, isUp ? 1 : 0),
+    clusterMessage: (what) => void crossed.set(what, (crossed.get(what) ?? 0) + 1),
     socketOpened: (socket) => void open.add(socket),
     socketClosed(socket) {
       open.delete(socket);

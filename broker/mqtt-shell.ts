@@ -4,6 +4,7 @@ import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
 import { isAllowedSubscription, judgePublish } from "./access.ts";
 import { createCleanSessionStore } from "./clean-session-store.ts";
+import type { Cluster } from "./cluster/cluster.ts";
 import type { Admission } from "./connection-door.ts";
 import { passFailpoint } from "./failpoints.ts";
 import { ConnectionFault, type FrameLimits, guardFrames } from "./first-packet-guard.ts";
@@ -36,6 +37,8 @@ export type MqttShell = {
   accept(socket: Socket, peer: Peer, admission: Admission): void;
   /** Cuts cars whose certificate has ended at `now`, which is business time. */
   cutExpired(now: Date): void;
+  /** Takes a list of revoked cars, or a part of one, that did not come over a connection of a client. */
+  takeRevocations(payload: string): void;
   /** Closes every client; wills are published to those still there. */
   close(): Promise<void>;
 };
@@ -51,11 +54,13 @@ type Parts = {
   log: Logger;
   /** An aedes persistence; without one everything is held in memory. */
   persistence: unknown;
+  /** What makes this process one of several. */
+  cluster: Pick<Cluster, "id" | "mq" | "persistence" | "heartbeatIntervalMs"> | undefined;
 };
 
 /** aedes with our judgement at each of its gates. */
 export async function openMqttShell(parts: Parts): Promise<MqttShell> {
-  const { rules, limits, traffic, revocations, metrics, log, persistence } = parts;
+  const { rules, limits, traffic, revocations, metrics, log, persistence, cluster } = parts;
   const sessions = createSessions();
   const gather = createGather(setImmediate);
   const identityOf = (client: Client | null) =>
@@ -90,6 +95,11 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
       : verdict;
   }
 
+  function takeRevocations(payload: string): void {
+    // A refused list does not end a connection: a replica may be a moment behind another.
+    if (revocations.take(payload)) enforceRevocations();
+  }
+
   function enforceRevocations(): void {
     const count = sessions.cut(({ identity, peer }) =>
       identity?.kind === "car" && revocations.isRevoked(identity.vin, serialNumberOf(peer))
@@ -100,14 +110,15 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   }
 
   const authorizePublish: AedesOptions["authorizePublish"] = (client, packet, done) => {
+    // The last word of a car whose process has died: judged when it connected there.
+    if (client === null && cluster !== undefined) return done(null);
     const identity = identityOf(client);
     if (identity === undefined) return done(new ConnectionFault("message-refused"));
     const verdict = judgePublish(identity, packet);
     if (verdict.status === "allowed") {
       passFailpoint("publish-taken-before-forwarded");
       metrics.messagePublished(verdict.kind);
-      // A refused list does not end the connection: a replica may be a moment behind another.
-      if (verdict.kind === "revocations" && revocations.take(packet.payload.toString())) enforceRevocations();
+      if (verdict.kind === "revocations") takeRevocations(packet.payload.toString());
       return done(null);
     }
     metrics.messageRefused(verdict.reason);
@@ -155,6 +166,14 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     connectTimeout: limits.connectTimeoutMs,
     // Under the open policy anybody may keep sessions and subscribe to anything: aedes' own parts do that.
     ...(rules.policy === "fleet" ? { mq: createTopicSwitch(), persistence: createCleanSessionStore() } : {}),
+    ...(cluster === undefined
+      ? {}
+      : {
+          id: cluster.id,
+          mq: cluster.mq,
+          persistence: cluster.persistence,
+          heartbeatInterval: cluster.heartbeatIntervalMs,
+        }),
     ...(persistence === undefined ? {} : { persistence }),
     preConnect,
     authorizePublish,
@@ -220,6 +239,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
           : undefined,
       );
     },
+    takeRevocations,
     close: () => new Promise((resolve) => aedes.close(resolve)),
   };
 }

@@ -42,6 +42,8 @@ export function createRevocations(options: {
   now: () => Date;
   metrics: Metrics;
   log: Logger;
+  /** A list came into force; its parts as they came. */
+  onForce?(parts: readonly string[]): void;
 }): Revocations {
   const { stateDir, now, metrics, log } = options;
   const root = options.rootPublicKey === undefined ? undefined : verifyingKeyFrom(options.rootPublicKey);
@@ -121,11 +123,9 @@ export function createRevocations(options: {
     metrics.revocationsReceived("accepted");
     const parts = [...whole.parts.values()];
     enforce(parts.map(({ list }) => list));
-    if (stateDir !== undefined && at !== undefined)
-      keep(
-        stateDir,
-        parts.map((part) => part.payload),
-      );
+    const payloads = parts.map((part) => part.payload);
+    options.onForce?.(payloads);
+    if (stateDir !== undefined && at !== undefined) keep(stateDir, payloads);
     return true;
   }
 

@@ -11,6 +11,8 @@ export type TopicSwitch = {
   removeListener(filter: string, listener: Listener, done?: () => void): TopicSwitch;
   /** `done` when every listener is, in whatever order. */
   emit(message: Message, done?: (error?: Error | null) => void): TopicSwitch;
+  /** Whether somebody here has subscribed to exactly this topic. */
+  hears(topic: string): boolean;
   close(done: () => void): void;
 };
 
@@ -83,6 +85,7 @@ export function createTopicSwitch(): TopicSwitch {
       }
       return topicSwitch;
     },
+    hears: (topic) => exact.has(topic),
     close(done) {
       isClosed = true;
       setImmediate(done);

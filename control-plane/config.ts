@@ -1,3 +1,4 @@
+import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
 import { defaultFinalPaymentTerms } from "./rules/final-payment-policy.ts";
@@ -28,11 +29,11 @@ const schema = z.object({
   SESSION_SECRET: secret,
   ENROLMENT_SECRET: secret,
   KEYS_DIR: z.string().min(1),
-  MQTT_URL: z.url({ protocol: /^mqtts?$/ }),
+  MQTT_URL: brokerAddressesSchema,
   MQTT_USERNAME: z.string().default("control-plane"),
   MQTT_PASSWORD: z.string().optional(),
   /** Where cars are told to connect; by default where we do. */
-  CAR_MQTT_URL: z.url({ protocol: /^mqtts?$/ }).optional(),
+  CAR_MQTT_URL: brokerAddressesSchema.optional(),
   BROKER_CAR_SECRET: secret.optional(),
   FACTORY_URL: httpUrl,
   FACTORY_API_KEY: apiKey,

@@ -63,6 +63,12 @@ function addCommonOptions(command: Command): Command {
     .option("--seed <n>", "decides all that is chance", wholeNumber(0, 2 ** 31 - 1), 1)
     .option("--processes <n>", "processes of cars, or auto", processesOption, "auto")
     .option("--tls", "cars connect by their certificates", false)
+    .option(
+      "--brokers <n>",
+      "processes of the broker, over Redis (REDIS_URL, or one of its own), for a platform of our own",
+      wholeNumber(1, 16),
+      1,
+    )
     .option("--json <file>", "keeps the report; - prints its numbers as the last line")
     .option("--broker <url>", "mqtt:// or mqtts://, instead of a platform of our own")
     .option("--rest <url>", "the platform's REST interface, for customers and sales")

@@ -31,6 +31,7 @@ export function runKnee(options: KneeCommandOptions, frame: CommandLineFrame): P
       seed: options.seed,
       processes: options.processes,
       tls: options.tls,
+      brokers: options.brokers,
       provideWorld: provideOutsideWorld(options) ?? requireOwn(frame),
       folder,
       signal,

@@ -20,6 +20,7 @@ export type CommonOptions = OutsideOptions & {
   seed: number;
   processes: number | "auto";
   tls: boolean;
+  brokers: number;
   json?: string;
 };
 
@@ -68,6 +69,7 @@ export function runOnce(
         seed: options.seed,
         processes: options.processes,
         tls: options.tls,
+        brokers: options.brokers,
         provideWorld,
         folder,
         command: repeatOf(options, frame, argv),

@@ -50,6 +50,7 @@ async function play(
     seed: 11,
     processes: changes.processes ?? 1,
     tls: false,
+    brokers: 1,
     provideWorld: async ({ vehicles }) => {
       const world = await openSmallWorld(vehicles);
       return changes.world?.(world) ?? world;

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { listBrokerAddresses } from "@caas/contract/broker-addresses.ts";
 import { type Profile, profiles } from "./behaviour/profile.ts";
 import { findKnee, type Knee, type KneeOptions } from "./knee/find-knee.ts";
 import { explainLimit } from "./knee/objective.ts";
@@ -23,6 +24,7 @@ export type SimulateOptions = {
   seed: number;
   processes: number | "auto";
   tls: boolean;
+  brokers: number;
   provideWorld: ProvideWorld;
   /** Removed by the caller. */
   folder: string;
@@ -55,6 +57,7 @@ export async function simulate(options: SimulateOptions): Promise<RunReport> {
     vehicles,
     seed: options.seed,
     tls: options.tls,
+    brokers: options.brokers,
     timeScale: scenario.content.timeScale,
     withOwners: scenario.content.steps.some(({ purchases }) => purchases !== undefined),
     folder: options.folder,
@@ -62,7 +65,8 @@ export async function simulate(options: SimulateOptions): Promise<RunReport> {
     say: options.say,
   });
   try {
-    if (world.scrape.length > 0) options.say(`Measures of the platform: ${world.scrape.map(sayScrape).join(", ")}`);
+    if (world.scrape.length > 0)
+      options.say(`Measures of the platform: ${world.scrape.map(sayScrape).join(", ")}`);
     const missing = explainImpossible(scenario.content, world);
     if (missing.length > 0) throw new CannotSimulate(missing.join("\n"));
     const planned = plan(options, world.cars.length + world.packages.length, isLoopback(world));
@@ -104,12 +108,15 @@ function plan({ processes }: Pick<SimulateOptions, "processes">, vehicles: numbe
 }
 
 function isLoopback({ brokerUrl }: World): boolean {
-  return brokerUrl !== null && new URL(brokerUrl).hostname.startsWith("127.");
+  return (
+    brokerUrl !== null &&
+    listBrokerAddresses(brokerUrl).every((address) => new URL(address).hostname.startsWith("127."))
+  );
 }
 
 export type SeekOptions = Pick<
   SimulateOptions,
-  "profile" | "seed" | "processes" | "tls" | "provideWorld" | "folder" | "signal" | "say"
+  "profile" | "seed" | "processes" | "tls" | "brokers" | "provideWorld" | "folder" | "signal" | "say"
 > &
   Pick<KneeOptions, "objective" | "load" | "from" | "levelMs" | "onLevel"> & { vehicles: number };
 
@@ -123,6 +130,7 @@ export async function seekKnee(options: SeekOptions): Promise<Knee & { gaveWay: 
     vehicles,
     seed: options.seed,
     tls: options.tls,
+    brokers: options.brokers,
     timeScale: 1,
     withOwners: options.load === "purchases",
     folder: options.folder,

@@ -12,6 +12,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export type Installation = {
   dataDir: string;
   ports: Ports;
+  /** Of the broker's further processes, which share a Redis with the first. */
+  siblings: readonly Ports[];
   secrets: Secrets;
   /** The caller's own: whatever it names is used instead of ours. */
   environment: Environment;
@@ -107,12 +109,16 @@ export function standInsEnvironment(installation: Installation, folder: string):
   };
 }
 
+/** @param name of the process: what it keeps on the disk is its own */
 export function brokerEnvironment(
   installation: Installation,
   certificates: PreparedFolder,
+  name = "broker",
+  ports = installation.ports,
 ): Record<string, string> {
-  const { ports, dataDir } = installation;
+  const { dataDir, environment } = installation;
   return {
+    ...(isSet(environment, "REDIS_URL") ? { REDIS_URL: environment.REDIS_URL ?? "" } : {}),
     ...timeOf(installation),
     BROKER_TCP_PORT: String(ports.mqtt),
     BROKER_TLS_PORT: String(ports.mqttTls),
@@ -123,7 +129,7 @@ export function brokerEnvironment(
     BROKER_TLS_CLIENT_CA_FILE: certificates.caFile,
     BROKER_METRICS_PORT: String(ports.brokerMetrics),
     BROKER_ROOT_PUBLIC_KEY_FILE: certificates.rootPublicKeyFile,
-    BROKER_STATE_DIR: join(dataDir, "broker"),
+    BROKER_STATE_DIR: join(dataDir, name),
     BROKER_CAR_SECRET: secretOf(installation, "BROKER_CAR_SECRET"),
     BROKER_CONTROL_PLANE_PASSWORD: secretOf(installation, "BROKER_CONTROL_PLANE_PASSWORD"),
   };
@@ -144,9 +150,9 @@ export function controlPlaneEnvironment(
   const ownBroker = isSet(environment, "MQTT_URL")
     ? {}
     : {
-        MQTT_URL: `mqtt://127.0.0.1:${ports.mqtt}`,
+        MQTT_URL: plainBrokerUrl(installation),
         MQTT_PASSWORD: secretOf(installation, "BROKER_CONTROL_PLANE_PASSWORD"),
-        CAR_MQTT_URL: carBrokerUrl(environment, ports),
+        CAR_MQTT_URL: carBrokerUrl(installation),
         BROKER_CAR_SECRET: secretOf(installation, "BROKER_CAR_SECRET"),
       };
   return {
@@ -165,12 +171,21 @@ export function controlPlaneEnvironment(
 }
 
 /** Cars remember where they enrolled; after a start on other ports our broker is elsewhere. */
-function brokerForCars({ environment, ports }: Installation, variable: string): Record<string, string> {
-  return isSet(environment, "MQTT_URL") ? {} : { [variable]: carBrokerUrl(environment, ports) };
+function brokerForCars(installation: Installation, variable: string): Record<string, string> {
+  return isSet(installation.environment, "MQTT_URL") ? {} : { [variable]: carBrokerUrl(installation) };
 }
 
-function carBrokerUrl(environment: Environment, ports: Ports): string {
-  return environment.CAR_MQTT_URL || `mqtts://127.0.0.1:${ports.mqttTls}`;
+/** The addresses of all the broker's processes. */
+export function plainBrokerUrl({ ports, siblings }: Pick<Installation, "ports" | "siblings">): string {
+  return [ports, ...siblings].map(({ mqtt }) => `mqtt://127.0.0.1:${mqtt}`).join(",");
+}
+
+export function tlsBrokerUrl({ ports, siblings }: Pick<Installation, "ports" | "siblings">): string {
+  return [ports, ...siblings].map(({ mqttTls }) => `mqtts://127.0.0.1:${mqttTls}`).join(",");
+}
+
+function carBrokerUrl(installation: Installation): string {
+  return installation.environment.CAR_MQTT_URL || tlsBrokerUrl(installation);
 }
 
 export function demoCarsEnvironment(installation: Installation, folder: string): Record<string, string> {

@@ -36,6 +36,8 @@ export type PlatformOptions = {
   /** Holds everything that survives a restart, the logs too. Made when absent. */
   dataDir: string;
   ports: "default" | "free";
+  /** Processes of the broker; more than one share the Redis that REDIS_URL names. Default 1. */
+  brokers?: number;
   /** Whatever it names is used instead of ours: DATABASE_URL, MQTT_URL, FACTORY_URL … */
   environment: Environment;
   /** A part ended by itself; nothing is restarted. `reason` holds its last lines. */
@@ -52,6 +54,8 @@ export type Platform = {
   dataDir: string;
   rest: string;
   ports: Ports;
+  /** Of the broker's further processes. */
+  siblings: readonly Ports[];
   databaseUrl: string;
   /** `null` where every partner is an outside one. */
   standIns: StandInAddresses | null;
@@ -151,7 +155,11 @@ async function startParts(
   const { supervisor } = running;
   const businessTime = environment.CAAS_BUSINESS_TIME || undefined;
   const secrets = openSecrets(dataDir);
-  const installation: Installation = { dataDir, ports, secrets, environment, businessTime };
+  const further = (options.brokers ?? 1) - 1;
+  if (further > 0 && !isSet(environment, "REDIS_URL"))
+    throw new StartRefused("several processes of the broker share a Redis: REDIS_URL says where it is");
+  const siblings = await Promise.all(Array.from({ length: further }, () => choosePorts("free", {})));
+  const installation: Installation = { dataDir, ports, siblings, secrets, environment, businessTime };
   const keysDir = join(dataDir, "keys");
   mkdirSync(keysDir, { recursive: true, mode: 0o700 });
   const outside = listOutsidePartners(environment);
@@ -162,12 +170,17 @@ async function startParts(
     outside.length === allPartners.length ? null : startStandIns(supervisor, installation),
     prepareKeyFolder(keysDir, businessClockFrom(businessTime)).then((certificates) =>
       ownBroker
-        ? supervisor.start({
-            name: "broker",
-            entry: entries.broker,
-            env: brokerEnvironment(installation, certificates),
-            nodeOptions: brokerNodeOptions,
-          })
+        ? Promise.all(
+            [ports, ...siblings].map((own, index) => {
+              const name = index === 0 ? "broker" : `broker-${index + 1}`;
+              return supervisor.start({
+                name,
+                entry: entries.broker,
+                env: brokerEnvironment(installation, certificates, name, own),
+                nodeOptions: brokerNodeOptions,
+              });
+            }),
+          )
         : null,
     ),
   ]);
@@ -185,6 +198,7 @@ async function startParts(
     dataDir,
     rest: restUrl(installation),
     ports,
+    siblings,
     databaseUrl,
     standIns,
     whyNoStory: explainNoStory(environment),

@@ -94,6 +94,7 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
       seed: 5,
       processes: 1,
       tls: false,
+      brokers: 1,
       folder,
       command: "",
       signal: new AbortController().signal,

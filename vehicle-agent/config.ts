@@ -1,3 +1,4 @@
+import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
 import { parseFailpoint } from "./failpoints.ts";
@@ -33,9 +34,7 @@ const environmentSchema = z.object({
   /** Loopback port of /health, /metrics and /display; 0 takes a free one, without it there is none. */
   CAAS_AGENT_HTTP_PORT: optionalText.pipe(portSchema.optional()),
   /** Replaces the broker address that enrolment gave, when the broker has moved. */
-  CAAS_AGENT_BROKER_URL: optionalText.pipe(
-    z.url({ protocol: /^mqtts?$/, error: "must be an mqtt:// or mqtts:// URL" }).optional(),
-  ),
+  CAAS_AGENT_BROKER_URL: optionalText.pipe(brokerAddressesSchema.optional()),
   /** REAL/BUSINESS/SCALE; without it business time is real time. */
   CAAS_BUSINESS_TIME: optionalText.refine(
     (text) => text === undefined || parseBusinessTime(text) !== undefined,

@@ -1,8 +1,12 @@
+import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import type { CarLink, CarTransport, ConnectOptions } from "./transport.ts";
 
 export type MqttTransportOptions = {
-  /** `mqtts://` proves the car by its certificate; `mqtt://`, on loopback only, by VIN and password. */
+  /**
+   * `mqtts://` proves the car by its certificate; `mqtt://`, on loopback only, by VIN and password. Several with commas
+   * are processes of one broker.
+   */
   url: string;
   username: string;
   password: string | null;
@@ -21,6 +25,8 @@ const keepaliveSeconds = 60;
 const closeTimeoutMs = 2_000;
 
 export function createMqttTransport(options: MqttTransportOptions): CarTransport {
+  const round = createBrokerRound(options.url, options.username);
+
   function proof(): IClientOptions {
     const { username, password } = options;
     if (!options.url.startsWith("mqtts:")) return { username, ...(password === null ? {} : { password }) };
@@ -29,7 +35,7 @@ export function createMqttTransport(options: MqttTransportOptions): CarTransport
   }
   return {
     async connect(wanted) {
-      const client = mqtt.connect(options.url, {
+      const client = mqtt.connect(round.current(), {
         ...proof(),
         clientId: wanted.clientId,
         clean: true,
@@ -48,7 +54,12 @@ export function createMqttTransport(options: MqttTransportOptions): CarTransport
           retain: wanted.will.retain,
         },
       });
-      return openLink(client, wanted);
+      try {
+        return await openLink(client, wanted);
+      } catch (error) {
+        round.failed();
+        throw error;
+      }
     },
   };
 }

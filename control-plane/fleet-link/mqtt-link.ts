@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
 import type { Logger } from "pino";
 import {
   createFrameReader,
@@ -18,7 +19,7 @@ import {
 export type LinkTls = { ca: string; key: string; cert: string };
 
 export type LinkOptions = {
-  /** `mqtt://host:port` or `mqtts://host:port` */
+  /** `mqtt://host:port` or `mqtts://host:port`; several with commas are processes of one broker. */
   url: string;
   clientId: string;
   username: string | null;
@@ -55,6 +56,7 @@ const gatheredBytes = 65_536;
 
 export function createMqttLink(options: LinkOptions): MqttLink {
   const { logger } = options;
+  const round = createBrokerRound(options.url, options.clientId);
   let socket: Socket | undefined;
   let state: "down" | "connecting" | "up" = "down";
   let stopped = true;
@@ -89,7 +91,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
   }
 
   function open(): void {
-    const url = new URL(options.url);
+    const url = new URL(round.current());
     const port = Number(url.port || (url.protocol === "mqtts:" ? 8883 : 1883));
     const current =
       url.protocol === "mqtts:"
@@ -146,7 +148,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
         watchKeepAlive(current);
         for (const resolve of connectedWaiters) resolve();
         connectedWaiters = [];
-        logger.info({ broker: options.url }, "linked to the broker");
+        logger.info({ broker: round.current() }, "linked to the broker");
         options.onConnected?.();
         return;
       case "other":
@@ -182,6 +184,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
   function lost(current: Socket): void {
     if (current !== socket) return;
     clearInterval(keepAlive);
+    if (state !== "up") round.failed();
     state = "down";
     socket = undefined;
     gathered = [];

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { join } from "node:path";
+import { listBrokerAddresses } from "@caas/contract/broker-addresses.ts";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { Outcome } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
@@ -245,10 +246,14 @@ function createTransports(options: FleetOptions) {
       password,
       tls: isTls ? tls : null,
       keepAlive,
-      localAddress: new URL(url).hostname.startsWith("127.") ? loopbackAddressOf(index) : undefined,
+      localAddress: isLoopback(url) ? loopbackAddressOf(index) : undefined,
     });
     return options.lossyLink?.(identity.vin, transport) ?? transport;
   };
+}
+
+function isLoopback(url: string): boolean {
+  return listBrokerAddresses(url).every((address) => new URL(address).hostname.startsWith("127."));
 }
 
 async function forEachCar(

@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket, type TcpNetConnectOpts } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
 import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
 import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
 import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
@@ -15,7 +16,10 @@ import {
 } from "./packets.ts";
 
 export type LightTransportOptions = {
-  /** `mqtts://` proves the car by its certificate; `mqtt://`, on loopback only, by VIN and password. */
+  /**
+   * `mqtts://` proves the car by its certificate; `mqtt://`, on loopback only, by VIN and password. Several with commas
+   * are processes of one broker.
+   */
   url: string;
   username: string;
   /** `null` sends no user name either, for brokers that let everybody in. */
@@ -58,11 +62,23 @@ let sharedReadBuffer: Buffer | null = null;
  * ways, one timer for the keep-alive of all.
  */
 export function createLightTransport(options: LightTransportOptions): CarTransport {
+  if (!options.url.includes(","))
+    return {
+      connect(wanted) {
+        if (wanted.signal.aborted) return Promise.reject(new Error("stopped"));
+        return new LightLink(options, wanted).opened;
+      },
+    };
+  const round = createBrokerRound(options.url, options.username);
   return {
-    connect(wanted) {
-      if (wanted.signal.aborted) return Promise.reject(new Error("stopped"));
-      const link = new LightLink(options, wanted);
-      return link.opened;
+    async connect(wanted) {
+      if (wanted.signal.aborted) throw new Error("stopped");
+      try {
+        return await new LightLink({ ...options, url: round.current() }, wanted).opened;
+      } catch (error) {
+        round.failed();
+        throw error;
+      }
     },
   };
 }

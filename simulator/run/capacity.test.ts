@@ -21,8 +21,10 @@ test("too few descriptors are said beforehand, with the command that raises them
     kind: "impossible",
     why: expect.stringContaining("ulimit -n 2100"),
   });
-  expect(explainBrokerRoom(19_900, machine)).toBeNull();
-  expect(explainBrokerRoom(20_000, machine)).toContain("20000");
+  expect(explainBrokerRoom(19_900, 1, machine)).toBeNull();
+  expect(explainBrokerRoom(20_000, 1, machine)).toContain("take --brokers 2, or raise it");
+  expect(explainBrokerRoom(30_000, 2, machine)).toBeNull();
+  expect(explainBrokerRoom(60_000, 2, machine)).toContain("take --brokers 4");
 });
 
 test("ports run out only towards a broker elsewhere: on loopback there are addresses enough", () => {

@@ -40,6 +40,9 @@ const comfortableCars = 4_000;
 /** `loopbackAddressOf` gives each address so many. */
 const carsPerLoopbackAddress = 20_000;
 
+/** Cars choose a process by their VIN, which is not quite even. */
+const unevenness = 1.05;
+
 export type Plan = { kind: "possible"; processes: number } | { kind: "impossible"; why: string };
 
 /**
@@ -86,11 +89,14 @@ export function planProcesses(
 }
 
 /** Why a broker that is a process here cannot hold the cars; `null` when it can. */
-export function explainBrokerRoom(vehicles: number, { openFiles }: Capacity): string | null {
-  if (openFiles === null || vehicles + ownFiles <= openFiles.now) return null;
+export function explainBrokerRoom(vehicles: number, brokers: number, { openFiles }: Capacity): string | null {
+  // They spread by chance, and one that dies leaves its cars to the others.
+  const each = brokers === 1 ? vehicles : Math.ceil((vehicles / brokers) * unevenness);
+  if (openFiles === null || each + ownFiles <= openFiles.now) return null;
   return (
-    `the broker is one process and may open ${openFiles.now} files, too few for ${vehicles.toLocaleString("en")} cars: ` +
-    `raise it: ${raise(vehicles + ownFiles, openFiles.most)}, or name a larger broker with --broker`
+    `a process of the broker may open ${openFiles.now} files, too few for ${each.toLocaleString("en")} cars: ` +
+    `take --brokers ${Math.ceil((vehicles * unevenness) / (openFiles.now - ownFiles))}, ` +
+    `or raise it: ${raise(each + ownFiles, openFiles.most)}, or name a larger broker with --broker`
   );
 }
 

@@ -48,6 +48,8 @@ export type WantedWorld = {
   vehicles: number;
   seed: number;
   tls: boolean;
+  /** Processes of the broker, of a platform of our own. */
+  brokers: number;
   /** Business time is so many times as fast. */
   timeScale: number;
   /** Whether anybody buys. */

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
 import { readFleetFile, writeFleetFile } from "../fleet/fleet-file.ts";
@@ -25,7 +26,6 @@ const ownerSchema = z.strictObject({
   password: z.string(),
 });
 
-const brokerSchema = z.url({ protocol: /^mqtts?$/ });
 const restSchema = z.url({ protocol: /^https?$/ });
 
 /** `null` when nothing of the kind was asked for. @throws Error naming the option or file, and its line */
@@ -33,8 +33,10 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
   const { broker, fleet, packages, rest } = options;
   if (broker === undefined && fleet === undefined && packages === undefined && rest === undefined)
     return null;
-  if (broker !== undefined && !brokerSchema.safeParse(broker).success)
-    throw new CannotSimulate(`--broker must be an mqtt:// or mqtts:// address, not ${broker}`);
+  if (broker !== undefined && !brokerAddressesSchema.safeParse(broker).success)
+    throw new CannotSimulate(
+      `--broker must be an mqtt:// or mqtts:// address, or several with commas, not ${broker}`,
+    );
   if (rest !== undefined && !restSchema.safeParse(rest).success)
     throw new CannotSimulate(`--rest must be an http:// or https:// address, not ${rest}`);
   if (packages !== undefined && fleet === undefined)

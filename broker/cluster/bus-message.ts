@@ -1,0 +1,26 @@
+// A message on its way from one process of the broker to another: who sends it, how, on which topic, and the bytes.
+
+export type BusMessage = {
+  /** The process that it comes from. */
+  from: string;
+  topic: string;
+  qos: 0 | 1;
+  payload: Buffer;
+};
+
+const lineEnd = 0x0a;
+/** An id, a digit and a topic of the fleet are below 100 bytes; no topic of ours has a space or a line's end in it. */
+const longestHead = 512;
+
+export function encodeBusMessage({ from, topic, qos, payload }: BusMessage): Buffer {
+  return Buffer.concat([Buffer.from(`${from} ${qos} ${topic}\n`), payload]);
+}
+
+/** `null` for what is none: whoever may write to Redis may write anything. */
+export function decodeBusMessage(bytes: Buffer): BusMessage | null {
+  const end = bytes.subarray(0, longestHead).indexOf(lineEnd);
+  if (end < 0) return null;
+  const [from, qos, topic, ...more] = bytes.toString("latin1", 0, end).split(" ");
+  if (!from || !topic || more.length > 0 || (qos !== "0" && qos !== "1")) return null;
+  return { from, topic, qos: qos === "0" ? 0 : 1, payload: bytes.subarray(end + 1) };
+}

@@ -1,0 +1,111 @@
+import { revocationTopic } from "@caas/contract/revocation-list.ts";
+import { parseTopic, topicKindsToCar } from "@caas/contract/topics.ts";
+import { createTopicSwitch, type Listener, type TopicSwitch } from "../topic-switch.ts";
+import { type BusMessage, decodeBusMessage, encodeBusMessage } from "./bus-message.ts";
+import type { RedisBus } from "./redis-bus.ts";
+
+type Spoken = { topic: string; payload?: string | Buffer; qos?: number };
+
+/** Which channel a topic's messages cross on; `null`: they stay in this process. */
+export type ChannelOf = (topicOrFilter: string) => string | null;
+
+const toCar: ReadonlySet<string> = new Set(topicKindsToCar);
+/** Asks the other processes what their cars have last said. */
+const askTopic = (id: string): string => `$SYS/${id}/ask/presence`;
+/** What aedes tells its siblings: that a client has come (so the old connection goes), and that it is alive. */
+const systemTopic = /^\$SYS\/[^/]+\/(new\/clients|heartbeat|birth)$/;
+
+/**
+ * One channel a car for what it hears, so that Redis sends it to the one process where that car is; one channel a kind
+ * for what cars say, heard only where a control plane is connected.
+ */
+export function createChannels(prefix: string): ChannelOf & { readonly system: string } {
+  const system = `${prefix}:system`;
+  const channelOf = (topic: string): string | null => {
+    if (topic === revocationTopic || topic.startsWith("$SYS/")) return system;
+    const own = parseTopic(topic);
+    if (own !== null) return toCar.has(own.kind) ? `${prefix}:car:${own.vin}` : `${prefix}:fleet:${own.kind}`;
+    const kind = /^caas\/v1\/\+\/([a-z-]+)$/.exec(topic)?.[1];
+    return kind === undefined ? null : `${prefix}:fleet:${kind}`;
+  };
+  return Object.assign(channelOf, { system });
+}
+
+/**
+ * Hands messages round in this process, and to the others over Redis. What a car here hears and is said here crosses
+ * nothing. Each process hears its own words back from Redis where it listens to a channel that it speaks on; they are
+ * known by their sender.
+ */
+export function createClusterSwitch(options: {
+  id: string;
+  bus: Pick<RedisBus, "hear" | "leave" | "say">;
+  channelOf: ChannelOf;
+  /** A list of revoked cars that came from another process. */
+  onRevocations(payload: string): void;
+  /** Another process has missed what was said, and a control plane there wants to know. */
+  onAsked(): void;
+}): TopicSwitch & {
+  take(channel: string, bytes: Buffer): void;
+  spread(message: Omit<BusMessage, "from">): void;
+  askForPresences(): void;
+} {
+  const { id, bus, channelOf, onRevocations, onAsked } = options;
+  const local = createTopicSwitch();
+
+  function spread({ topic, qos, payload }: Omit<BusMessage, "from">): void {
+    const channel = channelOf(topic);
+    if (channel !== null) bus.say(channel, encodeBusMessage({ from: id, topic, qos, payload }));
+  }
+
+  function crosses(topic: string): boolean {
+    if (topic.startsWith("$SYS/")) return systemTopic.test(topic);
+    const own = parseTopic(topic);
+    return own === null || !toCar.has(own.kind) || !local.hears(topic);
+  }
+
+  const cluster = {
+    on(filter: string, listener: Listener, done?: () => void) {
+      const channel = channelOf(filter);
+      local.on(filter, listener);
+      if (channel === null) {
+        if (done !== undefined) setImmediate(done);
+      } else bus.hear(channel, done);
+      return cluster;
+    },
+    removeListener(filter: string, listener: Listener, done?: () => void) {
+      const channel = channelOf(filter);
+      if (channel !== null) bus.leave(channel);
+      local.removeListener(filter, listener, done);
+      return cluster;
+    },
+    emit(message: Spoken, done?: (error?: Error | null) => void) {
+      const { topic, qos } = message;
+      if (crosses(topic))
+        spread({
+          topic,
+          qos: qos === 0 || qos === undefined ? 0 : 1,
+          payload: Buffer.from(message.payload ?? ""),
+        });
+      local.emit(message, done);
+      return cluster;
+    },
+    hears: (topic: string) => local.hears(topic),
+    close: (done: () => void) => local.close(done),
+    spread,
+    askForPresences: () => spread({ topic: askTopic(id), qos: 0, payload: Buffer.alloc(0) }),
+    take(_channel: string, bytes: Buffer) {
+      const message = decodeBusMessage(bytes);
+      if (message === null || message.from === id) return;
+      const { topic, qos, payload } = message;
+      if (topic === revocationTopic) onRevocations(payload.toString());
+      else if (topic === askTopic(message.from)) onAsked();
+      else local.emit(heard(topic, qos, payload));
+    },
+  };
+  return cluster;
+}
+
+/** As aedes hands a message round; without a number, so that each hearer's copy gets its own. */
+function heard(topic: string, qos: 0 | 1, payload: Buffer) {
+  return { cmd: "publish", topic, payload, qos, retain: false, dup: false, brokerCounter: 0 };
+}
