@@ -109,4 +109,22 @@ describe("the broker's configuration", () => {
     const reading = readConfig({ ...secrets, BROKER_CAR_SECRET: "too-short-sec", LOG_LEVEL: "loud" });
     expect(reading.status === "invalid" && reading.explanation).not.toContain("too-short-sec");
   });
+
+  test("REDIS_URL makes it one of several processes", () => {
+    expect(readConfig({ ...secrets, REDIS_URL: "rediss://:secret@redis.example:6380/2" })).toMatchObject({
+      status: "valid",
+      config: { cluster: { url: "rediss://:secret@redis.example:6380/2", prefix: "caas" } },
+    });
+    expect(readConfig(secrets)).toMatchObject({ status: "valid", config: { cluster: undefined } });
+  });
+
+  test.each([
+    { env: { REDIS_URL: "http://redis.example" }, names: "REDIS_URL" },
+    { env: { REDIS_URL: "redis.example:6379" }, names: "REDIS_URL" },
+    { env: { REDIS_URL: "redis://a", BROKER_POLICY: "open" }, names: "REDIS_URL" },
+    { env: { REDIS_URL: "redis://a", BROKER_REDIS_PREFIX: "two words" }, names: "BROKER_REDIS_PREFIX" },
+  ])("$env is refused, and the variable named", ({ env, names }) => {
+    const reading = readConfig({ ...secrets, ...env });
+    expect(reading).toMatchObject({ status: "invalid", explanation: expect.stringContaining(names) });
+  });
 });

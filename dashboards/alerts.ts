@@ -22,6 +22,8 @@ export type Alert = {
   runbook: string;
   /** Requirements it watches. */
   rows: readonly string[];
+  /** Without it there is nothing to judge. */
+  needs?: "redis";
 };
 
 /** Fewer than this say nothing about a share of one in twenty, or one in a hundred. */
@@ -156,6 +158,18 @@ export function alertsFor(windows: Windows, steady: Steady): readonly Alert[] {
       summary: "A broker does not have the newest list of revoked cars",
       runbook:
         "A revoked car may still be connected. The control plane sends the list on every connection: look at the broker's log for why it refused it (its root key is not ours, its folder cannot be written).",
+      rows: [],
+    },
+    {
+      name: "BrokersApart",
+      measures: ask.redisUp,
+      needs: "redis",
+      expr: `${ask.redisUp} == 0`,
+      for: steady.urgent,
+      severity: "critical",
+      summary: "A broker has lost Redis: it does not hear cars and control planes of the others",
+      runbook:
+        "Cars at the control plane's own broker are served; the others' changes and purchases wait. Nothing is lost, and all is said again when Redis is back. `REDIS_URL` in that broker's environment says where it should be.",
       rows: [],
     },
   ];

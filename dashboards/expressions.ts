@@ -56,6 +56,7 @@ export function expressionsFor({ rate, realTime, daily, before }: Windows) {
     waitingJobs: 'max by (task) (caas_jobs{status="waiting"})',
     openTasks: "max by (team) (caas_open_tasks)",
     revocationGap: "max(caas_revocation_list_version) - min(caas_broker_revocation_list_version)",
+    redisUp: "min(caas_broker_redis_up)",
     controlPlanesUp: up("control-plane"),
     brokersUp: up("broker"),
   } as const;
