@@ -212,16 +212,19 @@ export async function createPayingCarPark(options: { presumption: PresumptionLim
         .execute();
     },
 
-    /** Until the car holds what the newest manifest says. A removal records no step, so the row itself is asked. */
+    /**
+     * Until the car holds what the newest manifest says: its content, for a version that says what the car holds
+     * already is never sent. A removal records no step, so the row itself is asked.
+     */
     async waitUntilObeyed(car: TestCar): Promise<void> {
       const giveUpAt = Date.now() + 20_000;
       for (;;) {
         const link = await platform.db
           .selectFrom("vehicle_links")
           .where("vehicle_id", "=", car.vehicleId)
-          .select(["active_version", "manifest_version"])
+          .select(["active_hash", "manifest_hash"])
           .executeTakeFirstOrThrow();
-        if (link.active_version === link.manifest_version) return;
+        if (link.active_hash === link.manifest_hash) return;
         if (Date.now() > giveUpAt) throw new Error("the car does not hold its newest manifest");
       }
     },

@@ -47,10 +47,23 @@ export async function writeVersion(
     })
     .where("vehicle_id", "=", link.vehicle_id)
     .execute();
-  // A version that says what the car already holds need not travel.
-  if (unproved === null && hash === link.active_hash) await forgetDispatch(tx, link.vehicle_id);
+  // A version that says what the car already holds need not travel, unless the one before it was sent already: if
+  // the car applied that, and its report of it were lost, nothing else would take it back.
+  if (unproved === null && hash === link.active_hash && !(await isUnderWay(tx, link.vehicle_id)))
+    await forgetDispatch(tx, link.vehicle_id);
   else await requestDispatch(tx, link.vehicle_id, now);
   return version;
+}
+
+/** Whether something was sent to the car that it has not answered yet. */
+async function isUnderWay(tx: Transaction, vehicleId: string): Promise<boolean> {
+  const sent = await tx
+    .selectFrom("manifest_dispatches")
+    .where("vehicle_id", "=", vehicleId)
+    .where("sends", ">", 0)
+    .select("sends")
+    .executeTakeFirst();
+  return sent !== undefined;
 }
 
 /** The newest version is to be sent (again) at `dueAt`, business time. */

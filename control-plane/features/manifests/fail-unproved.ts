@@ -1,7 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { setTimer } from "../../store/timers.ts";
-import { writeVersion } from "./change-manifest.ts";
+import { forgetDispatch, writeVersion } from "./change-manifest.ts";
 import type { EntitlementSource } from "./entitlement-source.ts";
 import type { LinkRow } from "./link-row.ts";
 
@@ -43,6 +43,8 @@ export async function failUnproved(
     .where("vehicle_id", "=", vehicleId)
     .where("version", "=", version)
     .execute();
+  // A car that said so itself has left the version; from a silent one it has to be taken back.
+  if (failure.report !== null) await forgetDispatch(tx, vehicleId);
   const entries = await entitlements.listEntries(tx, vehicleId, null);
   await writeVersion(context, tx, link, entries, null);
   if (activationId === null) {

@@ -273,6 +273,29 @@ describe("taking back", () => {
     expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
   });
 
+  test("what was sent and cancelled is taken back though the car last said that it holds nothing: its report may be lost", async () => {
+    const car = await enrolledCar();
+    const activationId = await park.buy(car, "heatedSeats");
+    const dispatches = park.platform.db
+      .selectFrom("manifest_dispatches")
+      .where("vehicle_id", "=", car.vehicleId)
+      .select("sends");
+    // Claimed here or by the platform's own dispatcher.
+    while ((await dispatches.executeTakeFirst())?.sends === 0) await park.manifests.takeDue(100);
+    await cancel(activationId, car);
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
+    await obey(car);
+    expect(await isDue(car)).toBe(false);
+  });
+
+  test("a car that said it failed has left the version: nothing more is sent to it", async () => {
+    const car = await enrolledCar();
+    await park.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], false]);
+  });
+
   test("a cancellation after the proof is answered honestly: it is already applied", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
