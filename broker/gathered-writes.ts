@@ -10,8 +10,8 @@ export type Gather = (socket: Socket) => void;
 
 /** Taken again and again as long as the system takes over what is in it at once. */
 const slabBytes = 256 * 1024;
-/** Larger pieces are not worth copying. */
-const maxPieceBytes = 16 * 1024;
+/** What is larger is not worth copying: the socket keeps it as it is until it is sent. */
+export const maxPieceBytes = 16 * 1024;
 
 /** One for all sockets of a broker; `atEndOfTurn` is `setImmediate` outside of tests. */
 export function createGather(atEndOfTurn: (run: () => void) => void): Gather {

@@ -2,12 +2,12 @@ import type { Socket } from "node:net";
 import { Aedes, type AedesOptions, type Client } from "aedes";
 import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
-import { isAllowedSubscription, judgePublish } from "./access.ts";
+import { isAllowedSubscription, judgePublish, type Message } from "./access.ts";
 import { createCleanSessionStore } from "./clean-session-store.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { Admission } from "./connection-door.ts";
 import { passFailpoint } from "./failpoints.ts";
-import { ConnectionFault, type FrameLimits, guardFrames } from "./first-packet-guard.ts";
+import { ConnectionFault, type FrameLimits, guardFrames, type ReadWatch } from "./first-packet-guard.ts";
 import { createGather } from "./gathered-writes.ts";
 import {
   type ConnectRequest,
@@ -16,6 +16,8 @@ import {
   judgeConnect,
   type Peer,
 } from "./identity.ts";
+import { startHearing, stopHearing } from "./lane-hearers.ts";
+import { type LaneParts, openLane } from "./message-lane.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Revocations } from "./revocations.ts";
 import { createSessions, type Session } from "./sessions.ts";
@@ -43,6 +45,7 @@ export type MqttShell = {
   close(): Promise<void>;
 };
 
+const none: readonly never[] = [];
 const pubackType = 4; // MQTT 3.1.1, table 2.1
 
 type Parts = {
@@ -63,6 +66,11 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   const { rules, limits, traffic, revocations, metrics, log, persistence, cluster } = parts;
   const sessions = createSessions();
   const gather = createGather(setImmediate);
+  // With a store of its own, or several brokers, messages have to go through aedes.
+  const lanes: LaneParts<Session> | undefined =
+    rules.policy === "fleet" && persistence === undefined && cluster === undefined
+      ? { hearers: createTopicSwitch(), judge: judgeInLane, mayHave, becameIdle: resume }
+      : undefined;
   const identityOf = (client: Client | null) =>
     client === null ? undefined : sessions.get(client.conn)?.identity;
 
@@ -115,16 +123,33 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     const identity = identityOf(client);
     if (identity === undefined) return done(new ConnectionFault("message-refused"));
     const verdict = judgePublish(identity, packet);
-    if (verdict.status === "allowed") {
-      passFailpoint("publish-taken-before-forwarded");
-      metrics.messagePublished(verdict.kind);
-      if (verdict.kind === "revocations") takeRevocations(packet.payload.toString());
-      return done(null);
-    }
-    metrics.messageRefused(verdict.reason);
-    log.warn({ reason: verdict.reason, clientId: client?.id, topic: packet.topic }, "message refused");
-    done(new ConnectionFault("message-refused"));
+    if (verdict.status === "refused") return done(refuseMessage(client, packet, verdict.reason));
+    passFailpoint("publish-taken-before-forwarded");
+    metrics.messagePublished(verdict.kind);
+    if (verdict.kind === "revocations") takeRevocations(packet.payload.toString());
+    return done(null);
   };
+
+  function refuseMessage(client: Client | null, { topic }: Message, reason: string): ConnectionFault {
+    metrics.messageRefused(reason);
+    log.warn({ reason, clientId: client?.id, topic }, "message refused");
+    return new ConnectionFault("message-refused");
+  }
+
+  /** The same judgement for a message that goes past aedes. */
+  function judgeInLane({ identity }: Session, client: Client, message: Message) {
+    if (identity === undefined) return "aedes";
+    const verdict = judgePublish(identity, message);
+    if (verdict.status === "refused") {
+      client.conn.destroy(refuseMessage(client, message, verdict.reason));
+      return "refused";
+    }
+    // Retained ones, and what the broker itself takes.
+    if (verdict.kind === "presence" || verdict.kind === "revocations") return "aedes";
+    passFailpoint("publish-taken-before-forwarded");
+    metrics.messagePublished(verdict.kind);
+    return "passes";
+  }
 
   const authorizeSubscribe: AedesOptions["authorizeSubscribe"] = (client, subscription, done) => {
     const session = sessions.get(client.conn);
@@ -132,6 +157,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     const refusal = judgeSubscription(session, subscription.topic);
     if (refusal === undefined) {
       if (identity?.kind === "car") session?.granted.set(subscription.topic, subscription.qos);
+      if (session !== undefined && lanes !== undefined) startHearing(lanes, session, client, subscription);
       return done(null, subscription);
     }
     metrics.subscriptionRefused(identity?.kind ?? "anyone", refusal);
@@ -149,14 +175,19 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     return granted.has(topic) || granted.size < limits.maxSubscriptions ? undefined : "too-many";
   }
 
+  /** Whether one more message with QoS 1 may wait for this client's acknowledgement; else it is cut. */
+  function mayHave(session: Session, client: Client): boolean {
+    if (session.identity?.kind !== "car") return true;
+    session.inflight += 1;
+    if (session.inflight <= limits.maxInflight) return true;
+    client.conn.destroy(new ConnectionFault("inflight"));
+    return false;
+  }
+
   const authorizeForward: AedesOptions["authorizeForward"] = (client, packet) => {
     const session = sessions.get(client.conn);
-    if (session?.identity?.kind !== "car" || packet.qos === 0 || session.granted.get(packet.topic) === 0)
-      return packet;
-    session.inflight += 1;
-    if (session.inflight <= limits.maxInflight) return packet;
-    client.conn.destroy(new ConnectionFault("inflight"));
-    return null;
+    if (session === undefined || packet.qos === 0 || session.granted.get(packet.topic) === 0) return packet;
+    return mayHave(session, client) ? packet : null;
   };
 
   const aedes = await Aedes.createBroker({
@@ -195,6 +226,17 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     metrics.brokerErred();
     log.error({ err: error }, "broker error");
   });
+  aedes.on("clientReady", (client) => {
+    const session = sessions.get(client.conn);
+    // Who says more before he is let in has messages under way in aedes, which the next must not overtake.
+    if (session === undefined || lanes === undefined || session.packets > 1) return;
+    session.lane = openLane(lanes, session, client);
+  });
+  aedes.on("unsubscribe", (topics, client) => {
+    const session = sessions.get(client.conn);
+    if (session === undefined || lanes === undefined) return;
+    for (const topic of topics) stopHearing(lanes, session, topic);
+  });
   aedes.on("client", (client) => {
     const session = sessions.get(client.conn);
     if (session?.identity === undefined) return;
@@ -207,9 +249,21 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     else client.conn.once("close", () => metrics.clientDisconnected(transport, kind));
   });
 
+  const watch: ReadWatch<Session> = {
+    isPaused: ({ meter, lane }) => meter.isPaused() || lane?.isBusy() === true,
+    onPacket(session, firstByte) {
+      if (session.lane === undefined) session.packets += 1;
+      if (firstByte >> 4 === pubackType && session.inflight > 0) session.inflight -= 1;
+    },
+    took({ identity, meter }, packets, bytes) {
+      if (identity?.kind === "car") meter.took(packets, bytes);
+    },
+    handle: ({ lane }, chunk) => (lane === undefined ? chunk : lane.take(chunk)),
+  };
+
   return {
     accept(socket, peer, admission) {
-      const meter = traffic.meter(socket);
+      const meter = traffic.meter(socket, () => resume(session));
       const session: Session = {
         peer,
         admission,
@@ -217,18 +271,18 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
         meter,
         granted: new Map(),
         inflight: 0,
+        packets: 0,
+        lane: undefined,
+        hearing: none,
+        intake: undefined,
       };
       sessions.add(socket, session);
       admission.endLate = () => socket.destroy(new ConnectionFault("connect-timeout"));
-      guardFrames(socket, limits, {
-        isPaused: meter.isPaused,
-        onPacket(firstByte) {
-          if (firstByte >> 4 === pubackType && session.inflight > 0) session.inflight -= 1;
-        },
-        took(packets, bytes) {
-          if (session.identity?.kind === "car") meter.took(packets, bytes);
-        },
-      });
+      session.intake = guardFrames(socket, limits, watch, session);
+      if (lanes !== undefined)
+        socket.once("close", () => {
+          for (const { filter } of session.hearing) stopHearing(lanes, session, filter);
+        });
       gather(socket);
       aedes.handle(socket);
     },
@@ -242,6 +296,10 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     takeRevocations,
     close: () => new Promise((resolve) => aedes.close(resolve)),
   };
+}
+
+function resume({ intake }: Session): void {
+  intake?.resume();
 }
 
 function serialNumberOf(peer: Peer): string | undefined {

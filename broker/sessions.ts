@@ -1,8 +1,10 @@
 import type { Duplex } from "node:stream";
 import type { Identity } from "./access.ts";
 import type { Admission } from "./connection-door.ts";
-import { ConnectionFault } from "./first-packet-guard.ts";
+import { ConnectionFault, type Intake } from "./first-packet-guard.ts";
 import type { Peer } from "./identity.ts";
+import type { Hearing } from "./lane-hearers.ts";
+import type { Lane } from "./message-lane.ts";
 import type { Meter } from "./traffic-meter.ts";
 
 /** One connection as the shell sees it; `identity` is known from its CONNECT on. */
@@ -15,6 +17,13 @@ export type Session = {
   granted: Map<string, 0 | 1 | 2>;
   /** Messages sent to a car with QoS 1 that it has not acknowledged. */
   inflight: number;
+  /** Packets that came before `lane` was opened. */
+  packets: number;
+  /** Where its messages go past aedes, once it is open. */
+  lane: Lane | undefined;
+  /** What it hears of the others' lanes; a handful. */
+  hearing: readonly Hearing[];
+  intake: Intake | undefined;
 };
 
 export type Sessions = {

@@ -25,7 +25,8 @@ export type Meter = {
 };
 
 export type Traffic = {
-  meter(conn: Duplex): Meter;
+  /** `onResume` is called when a pause is over. */
+  meter(conn: Duplex, onResume: () => void): Meter;
   /** Lets those go on that may, cuts those that do not stop: to be called a few times a second. */
   sweep(): void;
 };
@@ -39,7 +40,7 @@ export function createTraffic(limits: TrafficLimits, metrics: Metrics, monotonic
   const paused = new Map<Duplex, Paused>();
 
   return {
-    meter(conn) {
+    meter(conn, onResume) {
       const messages: TokenBucket = fullBucket(limits.carMessages, monotonicMs());
       const bytes: TokenBucket = fullBucket(limits.carBytes, monotonicMs());
       let isPaused = false;
@@ -58,8 +59,7 @@ export function createTraffic(limits: TrafficLimits, metrics: Metrics, monotonic
         const resume = () => {
           isPaused = false;
           resumedAtMs = monotonicMs();
-          // What waits in the socket was announced before the pause, and is not announced again.
-          conn.emit("readable");
+          onResume();
         };
         paused.set(conn, { reason, sinceMs, resume, isWithin });
       }
@@ -72,7 +72,7 @@ export function createTraffic(limits: TrafficLimits, metrics: Metrics, monotonic
           messages.tokens -= packetCount;
           bytes.tokens -= byteCount;
           // The clock is asked only when what was left over is used up.
-          if (messages.tokens >= 0 && bytes.tokens >= 0) return;
+          if (isPaused || (messages.tokens >= 0 && bytes.tokens >= 0)) return;
           const nowMs = monotonicMs();
           if (!isWithin(nowMs)) pause(nowMs);
         },
