@@ -76,3 +76,19 @@ test("wrong use ends with 2 and one line that says what is wrong, also where the
   expect(JSON.parse(lines.at(-1) ?? "")).toEqual({ error: expect.stringContaining("nobody") });
   expect(numbersSchema.safeParse(JSON.parse(lines.at(-1) ?? "")).success).toBe(false);
 });
+
+test("the knee of purchases is sought with customers who are signed in, and what no platform can keep is said", {
+  timeout: 180_000,
+}, async () => {
+  // A whole purchase, over REST, held, applied in the car, proved and captured: never within a millisecond.
+  const short = ["--vehicles", "6", "--from", "2", "--level", "1s", "--slo", "p99=1ms"];
+  const { code, lines, errors } = await runProgram(["knee", "--load", "purchases", ...short, "--json", "-"]);
+  expect([code, errors]).toEqual([1, ""]);
+  expect(lines.some((line) => line.startsWith("6 customers signed in"))).toBe(true);
+  expect(lines).toContain("Not even 2 a second kept the objective (p99 at most 1 ms).");
+  expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({
+    load: "purchases",
+    capacityPerSecond: null,
+    brokenPerSecond: 2,
+  });
+});

@@ -1,11 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type Client, createClient, RestRefused } from "@caas/contract/client/client.ts";
+import { type Client, RestRefused } from "@caas/contract/client/client.ts";
 import {
   type Activation,
   browseTheServicesForACar,
   buyAService,
   readAnActivation,
-  signIn,
 } from "@caas/contract/client/generated.ts";
 import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
 import { drawExponential } from "../behaviour/chance.ts";
@@ -15,14 +14,14 @@ import type { Change, Ledger } from "../measure/ledger.ts";
 import type { Outcomes } from "../run/outcomes.ts";
 import { aborted, nowMs, until } from "../run/pace.ts";
 import type { Owner } from "../run/world.ts";
+import type { Accounts } from "./accounts.ts";
 
 // Customers come at random, each in its own time: however long the platform takes, the next one comes (open loop).
 
 export type ShopOptions = {
-  restUrl: string;
+  accounts: Accounts;
   /** Grows while cars are sold. */
   owners: readonly Owner[];
-  makeKnown: ((vin: string) => Promise<void>) | null;
   ledger: Ledger;
   outcomes: Outcomes;
   signal: AbortSignal;
@@ -57,7 +56,7 @@ export type Shop = {
   /** Resolves when every customer who has come is served to the end, or when told. */
   untilServed(patience: AbortSignal): Promise<void>;
   readonly counts: CustomerCounts;
-  /** Of every call over REST. */
+  /** Of every call over REST, signing in included. */
   readonly restLatencies: Latencies;
   /** Of the calls that ask the workshops. */
   readonly maintenanceLatencies: Latencies;
@@ -82,13 +81,11 @@ const lookSoonMs = [4, 4, 8, 16, 32, 64, 128, 256, 512];
 const lookTries = 8;
 
 export function openShop(options: ShopOptions): Shop {
-  const { ledger, outcomes, signal, makeKnown } = options;
-  const anybody = createClient({ baseUrl: options.restUrl });
-  const signedIn = new Map<string, Promise<Client>>();
+  const { accounts, ledger, outcomes, signal } = options;
   const busy = new Set<string>();
   const underWay = new Set<Promise<void>>();
   const emptied = new Set<string>();
-  const restLatencies = createLatencies();
+  const { restLatencies } = accounts;
   const maintenanceLatencies = createLatencies();
   const counts: CustomerCounts = { arrived: 0, bought: 0, nothingToBuy: 0, denied: {}, refused: {} };
   const countOne = (by: Record<string, number>, name: string): void => {
@@ -104,21 +101,6 @@ export function openShop(options: ShopOptions): Shop {
     return answer;
   }
 
-  function accountOf(owner: Owner): Promise<Client> {
-    const known = signedIn.get(owner.vin);
-    if (known !== undefined) return known;
-    const { username, password } = owner;
-    const made = (async (): Promise<Client> => {
-      await makeKnown?.(owner.vin);
-      const { token } = await timed(() => signIn({ username, password }, anybody));
-      return { ...anybody, token };
-    })();
-    signedIn.set(owner.vin, made);
-    // One failure is no reason to keep a customer out for ever.
-    made.catch(() => signedIn.delete(owner.vin));
-    return made;
-  }
-
   function chooseOwner(random: Random): Owner | undefined {
     const { owners } = options;
     const start = Math.floor(random() * owners.length);
@@ -130,7 +112,7 @@ export function openShop(options: ShopOptions): Shop {
   }
 
   async function serve(owner: Owner, arrivals: Arrivals, arrivedMs: number): Promise<void> {
-    const client = await accountOf(owner);
+    const client = await accounts.clientOf(owner);
     const { services } = await timed(
       () => browseTheServicesForACar(owner.vehicleId, client),
       maintenanceLatencies,

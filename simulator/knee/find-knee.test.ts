@@ -36,6 +36,12 @@ test("the load is doubled until the objective breaks, and the space between is c
     expect(knee.levels).toHaveLength(heard.length);
     for (const level of knee.levels) expect(level.applied + level.failed + level.pending).toBe(level.sent);
     expect(heard.some((why) => why !== null)).toBe(true);
+    // One bad moment is no knee: what is called broken broke each time it was tried, and was tried again.
+    const tries = knee.levels.flatMap((level, index) =>
+      level.perSecond === broken.perSecond ? [heard[index]] : [],
+    );
+    expect(tries.length).toBeGreaterThanOrEqual(2);
+    expect(tries).not.toContain(null);
   } finally {
     await world.stop();
     rmSync(folder, { recursive: true, force: true });

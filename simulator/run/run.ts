@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
+import { openAccounts } from "../customers/accounts.ts";
 import { openSales, type Sales } from "../customers/sales.ts";
 import { openShop, type Shop } from "../customers/shop.ts";
 import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
@@ -206,16 +207,13 @@ function createStage(
   const { hosts, outcomes, ledger, signal } = around;
   // Cars sold during the run are known to the workshops by their delivery.
   const sold = new Set<string>();
+  const accounts = openAccounts(
+    restUrl,
+    makeKnown === null ? null : async (vin) => (sold.has(vin) ? undefined : makeKnown(vin)),
+  );
   return {
     owners,
-    shop: openShop({
-      restUrl,
-      owners,
-      makeKnown: makeKnown === null ? null : async (vin) => (sold.has(vin) ? undefined : makeKnown(vin)),
-      ledger,
-      outcomes,
-      signal,
-    }),
+    shop: openShop({ accounts, owners, ledger, outcomes, signal }),
     sales:
       world.desk === null
         ? null
