@@ -1,7 +1,8 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, chmodSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Profile } from "./behaviour/profile.ts";
+import { CannotSimulate } from "./cannot-simulate.ts";
 import { type Comparison, compare, printComparison, readEarlier } from "./report/compare.ts";
 import { renderPage } from "./report/html-report.ts";
 import { printReport } from "./report/print-report.ts";
@@ -9,7 +10,7 @@ import type { RunReport } from "./report/run-report.ts";
 import type { ProvideWorld } from "./run/world.ts";
 import { BadScenario, readScenario } from "./scenarios/read-scenario.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
-import { CannotSimulate, findProfile, simulate } from "./simulate.ts";
+import { findProfile, simulate } from "./simulate.ts";
 import { createRunMetrics, serveMetrics } from "./view/run-metrics.ts";
 import { watchRun } from "./view/watch-run.ts";
 import { type OutsideOptions, provideOutsideWorld } from "./world/outside-world.ts";
@@ -49,7 +50,8 @@ export function runOnce(
   argv: readonly string[],
 ): Promise<ExitCode> {
   return inFolder(options, async (folder, signal) => {
-    // Before anything is started: a file that cannot be read is said now, and not after the run.
+    // Before anything is started: a file that cannot be read or written is said now, and not after the run.
+    requireWritable("--html", options.html);
     const earlier = options.compare === undefined ? null : readEarlier(options.compare);
     const { name, scenario } = readScenario(options.scenario);
     const content = withOptions(scenario, options);
@@ -114,6 +116,7 @@ export async function inFolder(
   const folder = mkdtempSync(join(tmpdir(), "caas-simulate-"));
   chmodSync(folder, 0o711); // the database's user passes through it
   try {
+    requireWritable("--json", json === "-" ? undefined : json);
     return await work(folder, stopOnSignals());
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
@@ -122,6 +125,20 @@ export async function inFolder(
     return error instanceof BadScenario || error instanceof CannotSimulate ? 2 : 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** @throws CannotSimulate where no file of that name can be written */
+function requireWritable(option: string, path: string | undefined): void {
+  if (path === undefined) return;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) throw new CannotSimulate(`${option}: ${path} is a folder`);
+  try {
+    accessSync(found === undefined ? dirname(path) : path, constants.W_OK);
+  } catch (error) {
+    throw new CannotSimulate(
+      `${option}: ${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }
 

@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CannotSimulate } from "./cannot-simulate.ts";
 import type { RunReport } from "./report/run-report.ts";
 import type { Running } from "./run/run.ts";
 import type { World } from "./run/world.ts";
 import { parseScenario } from "./scenarios/read-scenario.ts";
-import { CannotSimulate, findProfile, type SimulateOptions, simulate } from "./simulate.ts";
+import { findProfile, type SimulateOptions, simulate } from "./simulate.ts";
 import { openSmallWorld } from "./testing/small-world.ts";
 
 let folder: string;

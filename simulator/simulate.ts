@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { listBrokerAddresses } from "@caas/contract/broker-addresses.ts";
 import { type Profile, profiles } from "./behaviour/profile.ts";
+import { CannotSimulate } from "./cannot-simulate.ts";
 import { findKnee, type Knee, type KneeOptions } from "./knee/find-knee.ts";
 import { explainLimit } from "./knee/objective.ts";
 import { makeReport } from "./report/make-report.ts";
@@ -11,11 +12,6 @@ import { explainImpossible } from "./run/play-steps.ts";
 import { type RunListener, run } from "./run/run.ts";
 import type { ProvideWorld, World } from "./run/world.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
-
-/** The run cannot be begun as it was asked for; the message says what to do. */
-export class CannotSimulate extends Error {
-  override name = "CannotSimulate";
-}
 
 export type SimulateOptions = {
   scenario: { name: string; content: Scenario };

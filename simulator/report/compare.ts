@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import * as z from "zod";
+import { CannotSimulate } from "../cannot-simulate.ts";
 import { duration, percent } from "./print-report.ts";
 import { type RunReport, runReportSchema } from "./run-report.ts";
 
@@ -23,19 +24,21 @@ export type Comparison = {
 /** On a machine that does other things besides, less says nothing. */
 const noise = 0.2;
 
-/** @throws Error naming the file and the first field that is not a report's */
+/** @throws CannotSimulate naming the file and the first field that is not a report's */
 export function readEarlier(path: string): RunReport {
   let content: unknown;
   try {
     content = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new Error(
+    throw new CannotSimulate(
       `${path} cannot be compared with: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
   const parsed = runReportSchema.safeParse(content);
   if (parsed.success) return parsed.data;
-  throw new Error(`${path} is no report of a simulation: ${z.prettifyError(parsed.error).split("\n")[0]}`);
+  throw new CannotSimulate(
+    `${path} is no report of a simulation: ${z.prettifyError(parsed.error).split("\n")[0]}`,
+  );
 }
 
 /** What became better and what worse, beyond what is noise. */

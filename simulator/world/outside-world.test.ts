@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { CannotSimulate } from "../cannot-simulate.ts";
 import { readFleetFile, writeFleetFile } from "../fleet/fleet-file.ts";
 import { parseScenario } from "../scenarios/read-scenario.ts";
 import { findProfile, simulate } from "../simulate.ts";
@@ -64,27 +65,48 @@ test.each([
   [{ broker: "http://x" }, "--broker must be"],
   [{ rest: "mqtt://x" }, "--rest must be"],
   [{ packages: "p.jsonl" }, "--packages needs --fleet"],
+  [{ broker: "mqtt://127.0.0.1:1" }, "cars are missing"],
 ])("what cannot be meant is refused by its option: %o", (options, message) => {
   expect(() => provideOutsideWorld(options)).toThrow(message);
 });
 
+const wanted = () => ({
+  vehicles: 1,
+  seed: 1,
+  tls: false,
+  brokers: 1,
+  timeScale: 1,
+  withOwners: true,
+  folder,
+  signal: new AbortController().signal,
+  say: () => undefined,
+});
+const broker = "mqtt://127.0.0.1:1";
+
 test("a mistake in a file of logins is named by line and field", async () => {
+  const small = await openSmallWorld(1);
+  const fleet = join(folder, "fleet.jsonl.gz");
   const owners = join(folder, "owners.jsonl");
+  try {
+    await writeFleetFile(fleet, small.cars);
+  } finally {
+    await small.stop();
+  }
   writeFileSync(
     owners,
     `${JSON.stringify({ vin: "x", vehicleId: "y", username: "z", password: "p" })}\n{"vin": 3}\n`,
   );
-  const provide = provideOutsideWorld({ broker: "mqtt://127.0.0.1:1", owners });
-  const wanted = {
-    vehicles: 1,
-    seed: 1,
-    tls: false,
-    brokers: 1,
-    timeScale: 1,
-    withOwners: true,
-    folder,
-    signal: new AbortController().signal,
-    say: () => undefined,
-  };
-  await expect(provide?.(wanted)).rejects.toThrow(/owners\.jsonl:2: vin: /);
+  const provide = provideOutsideWorld({ broker, fleet, owners });
+  await expect(provide?.(wanted())).rejects.toThrow(/owners\.jsonl:2: vin: /);
+});
+
+test("files without a car, files that are none, and brokers of our own towards another's platform are refused", async () => {
+  const fleet = join(folder, "fleet.jsonl.gz");
+  const refusal = (options: object, more: object = {}) =>
+    provideOutsideWorld({ broker, fleet, ...options })?.({ ...wanted(), ...more });
+  await expect(refusal({})).rejects.toThrow(/there is no car in .*fleet\.jsonl\.gz/);
+  await expect(refusal({ packages: join(folder, "none.jsonl") })).rejects.toThrow(/none\.jsonl/);
+  await expect(refusal({}, { brokers: 2 })).rejects.toThrow("--brokers is for a platform of our own");
+  writeFileSync(fleet, "no gzip");
+  await expect(refusal({})).rejects.toThrow(CannotSimulate);
 });

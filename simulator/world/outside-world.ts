@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
+import { CannotSimulate } from "../cannot-simulate.ts";
 import { readFleetFile, writeFleetFile } from "../fleet/fleet-file.ts";
 import type { Owner, ProvideWorld, SalesDesk } from "../run/world.ts";
-import { CannotSimulate } from "../simulate.ts";
 
 // A platform that others run: reached by address, with cars that are written down in files.
 
@@ -40,11 +40,19 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
   if (rest !== undefined && !restSchema.safeParse(rest).success)
     throw new CannotSimulate(`--rest must be an http:// or https:// address, not ${rest}`);
   if (packages !== undefined && fleet === undefined)
-    throw new Error(
+    throw new CannotSimulate(
       "--packages needs --fleet FILE, where the enrolled cars are kept: a token enrols one car once",
     );
-  return async ({ vehicles, say }) => {
-    const stored = fleet === undefined ? [] : await readFleetFile(fleet);
+  if (fleet === undefined)
+    throw new CannotSimulate(
+      "cars are missing: name them with --fleet FILE, or --packages FILE as well to enrol them",
+    );
+  return async ({ vehicles, brokers, say }) => {
+    if (brokers > 1)
+      throw new CannotSimulate("--brokers is for a platform of our own, and --broker names another's");
+    const stored = await readFleetFile(fleet).catch((error: Error) => {
+      throw new CannotSimulate(error.message);
+    });
     const enrolled = stored.slice(0, vehicles);
     const others = stored.slice(vehicles);
     const known = new Set<string>(stored.map(({ vin }) => vin));
@@ -52,6 +60,13 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
     const enrolling = given.filter(({ vin }) => !known.has(vin)).slice(0, vehicles - enrolled.length);
     for (const { vin } of enrolling) known.add(vin);
     const cars = enrolled.length + enrolling.length;
+    // Where cars are sold, the first one may be bought during the run.
+    if (cars === 0 && readDesk(options) === null)
+      throw new CannotSimulate(
+        packages === undefined
+          ? `there is no car in ${fleet}; --packages FILE enrols some and keeps them there`
+          : `there is no car in ${fleet}, nor one to enrol in ${packages}`,
+      );
     if (cars < vehicles) say(`There are ${cars} cars in the files, and ${vehicles} were asked for.`);
     const owners: Owner[] = options.owners === undefined ? [] : readLines(options.owners, ownerSchema);
     return {
@@ -69,7 +84,7 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
       scrape: [],
       partTimes: null,
       // A car that has reported since must not come back with an older journal: its reports would count as old.
-      keepCars: fleet === undefined ? null : (changed) => writeFleetFile(fleet, [...changed, ...others]),
+      keepCars: (changed) => writeFleetFile(fleet, [...changed, ...others]),
       failures: () => [],
       stop: async () => undefined,
     };
@@ -83,7 +98,7 @@ function readDesk({ staff, factory, inbox }: OutsideOptions): SalesDesk | null {
 }
 
 function readLines<T extends z.ZodType>(path: string, schema: T): z.output<T>[] {
-  return readFileSync(path, "utf8")
+  return readText(path)
     .split("\n")
     .flatMap((line, index) => {
       if (line.trim() === "") return [];
@@ -92,6 +107,14 @@ function readLines<T extends z.ZodType>(path: string, schema: T): z.output<T>[] 
       const [issue] = parsed.error.issues;
       throw new CannotSimulate(`${path}:${index + 1}: ${issue?.path.join(".") || "line"}: ${issue?.message}`);
     });
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new CannotSimulate(`cannot be read: ${error instanceof Error ? error.message : path}`);
+  }
 }
 
 function parseJson(text: string): unknown {
