@@ -60,7 +60,7 @@ test("one command starts the platform, plays a scenario on it with real agents a
     expect(Object.values(report.customers?.denied ?? {}).reduce((sum, one) => sum + one, 0)).toBeGreaterThan(
       0,
     );
-    expect(report.sales).toMatchObject({ begun: 1, operational: 1, failed: {} });
+    expect(report.sales).toMatchObject({ begun: 1, operational: 1, plansApplied: 1, failed: {} });
     expect(report.targets.find(({ target }) => target === "salesToCredentials")?.verdict).toBe("met");
     expect(readFileSync(page, "utf8")).toContain("<svg");
     expect(lines.at(-1)).toContain("Verdict: held");

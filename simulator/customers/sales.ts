@@ -36,12 +36,18 @@ export type Sales = {
   /** Resolves when the last customer has come; each sale goes on in its own time. */
   receive(arrivals: { count: number; perSecond: number; noMore: AbortSignal }): Promise<void>;
   codeShown(vin: string, code: string): void;
-  readonly counts: { begun: number; operational: number; failed: Record<string, number> };
+  /** `plansApplied`: operational cars that have proved their plan's services, when their weather let them. */
+  readonly counts: {
+    begun: number;
+    operational: number;
+    plansApplied: number;
+    failed: Record<string, number>;
+  };
   /** From the registered sale to the credentials' mail. */
   readonly credentialsLatencies: Latencies;
   /** From the registered sale to a car ready for use. */
   readonly saleLatencies: Latencies;
-  /** Resolves when no sale is under way, or when told. */
+  /** Resolves when no sale is under way and each sold car has its plan, or when told. */
   untilSettled(signal: AbortSignal): Promise<void>;
 };
 
@@ -52,7 +58,7 @@ const pollMs = 10_000;
 export function openSales(options: SalesOptions): Sales {
   const { desk, random, signal } = options;
   const anybody = createClient({ baseUrl: options.restUrl });
-  const counts: Sales["counts"] = { begun: 0, operational: 0, failed: {} };
+  const counts: Sales["counts"] = { begun: 0, operational: 0, plansApplied: 0, failed: {} };
   const credentialsLatencies = createLatencies();
   const saleLatencies = createLatencies();
   const codes = new Map<string, (code: string) => void>();
@@ -110,10 +116,25 @@ export function openSales(options: SalesOptions): Sales {
     const code = await Promise.race([shown, outOfPatience("the linking code in the car")]);
     const linked = await linkTheAppToTheCar(vehicleId, { code }, customer);
     if (linked.outcome !== "linked") throw new Error("the code was wrong");
-    await follow("planApplied");
     counts.operational += 1;
     saleLatencies.record(nowMs() - dueMs);
     options.onSold({ vin, vehicleId, ...login });
+    keepUnderWay(seePlanApplied(follow));
+  }
+
+  /** The sale is over; when the car takes its plan's services is a matter of its drives and its network. */
+  async function seePlanApplied(follow: Follow): Promise<void> {
+    await follow("planApplied", Number.POSITIVE_INFINITY).then(
+      () => {
+        counts.plansApplied += 1;
+      },
+      () => undefined,
+    );
+  }
+
+  function keepUnderWay(work: Promise<void>): void {
+    const kept = work.finally(() => underWay.delete(kept));
+    underWay.add(kept);
   }
 
   async function readMail(to: string, subject: string): Promise<{ username: string; password: string }> {
@@ -158,23 +179,26 @@ export function openSales(options: SalesOptions): Sales {
       for (let sold = 0; sold < count; sold += 1) {
         dueMs += drawExponential(random, 1000 / perSecond);
         if (!(await until(dueMs, noMore))) return;
-        const selling = tryToSell(counts.begun + 1, dueMs).finally(() => underWay.delete(selling));
-        underWay.add(selling);
+        keepUnderWay(tryToSell(counts.begun + 1, dueMs));
       }
     },
     async untilSettled(patience) {
-      await Promise.race([Promise.all(underWay), aborted(patience)]);
+      // A sale that ends leaves its plan behind.
+      while (underWay.size > 0 && !patience.aborted)
+        await Promise.race([Promise.all(underWay), aborted(patience)]);
     },
   };
 }
 
 type FoundStep = Awaited<ReturnType<typeof readTheStepsOfAnExpediente>>["steps"][number];
 
+type Follow = (event: string, forMs?: number) => Promise<FoundStep>;
+
 /** Waits for events of one expediente, past or to come, by long polls. */
-function createFollower(client: Client, expedienteId: string, signal: AbortSignal) {
+function createFollower(client: Client, expedienteId: string, signal: AbortSignal): Follow {
   const seen: FoundStep[] = [];
-  return async (event: string): Promise<FoundStep> => {
-    const deadline = nowMs() + patienceMs;
+  return async (event, forMs = patienceMs) => {
+    const deadline = nowMs() + forMs;
     while (nowMs() < deadline) {
       const found = seen.find((step) => step.event === event);
       if (found !== undefined) return found;

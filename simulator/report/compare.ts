@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import * as z from "zod";
 import { CannotSimulate } from "../cannot-simulate.ts";
 import { duration, percent } from "./print-report.ts";
 import { type RunReport, runReportSchema } from "./run-report.ts";
@@ -36,8 +35,9 @@ export function readEarlier(path: string): RunReport {
   }
   const parsed = runReportSchema.safeParse(content);
   if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
   throw new CannotSimulate(
-    `${path} is no report of a simulation: ${z.prettifyError(parsed.error).split("\n")[0]}`,
+    `${path} is no report of a simulation: ${issue?.path.join(".") || "content"}: ${issue?.message}`,
   );
 }
 

@@ -108,6 +108,7 @@ export function peopleOf({ customers, sales }: RunReport): string {
     rows.push(
       ["Sales begun", String(sales.begun)],
       ["Cars ready for use", String(sales.operational)],
+      ["Of these with their plan's services", String(sales.plansApplied)],
       ["Sales that failed", list(sales.failed)],
       ["Sale to ready", `p50 ${duration(sales.sale.p50Ms)}, p99 ${duration(sales.sale.p99Ms)}`],
       [

@@ -88,7 +88,8 @@ function customerLines({ customers, sales }: RunReport): string[] {
     lines.push(
       row(
         "sales",
-        `${sales.operational} of ${sales.begun} cars ready for use${list(sales.failed)}; ${quantiles(sales.sale)}`,
+        `${sales.operational} of ${sales.begun} cars ready for use${list(sales.failed)}; ${quantiles(sales.sale)}; ` +
+          `${sales.plansApplied} with their plan's services`,
       ),
     );
   return lines;

@@ -112,6 +112,8 @@ export const runReportSchema = z.object({
     .object({
       begun: count,
       operational: count,
+      /** Reports of before 28 November 2026 do not have it. */
+      plansApplied: count.default(0),
       failed: counts,
       sale: quantilesSchema,
       credentials: quantilesSchema,

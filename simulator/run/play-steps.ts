@@ -64,8 +64,13 @@ export async function playSteps(options: PlayOptions): Promise<void> {
   const { scenario, signal, trouble } = options;
   const noMore = AbortSignal.any([signal, AbortSignal.timeout(scenario.duration)]);
   const playing = scenario.steps.map(async (step, index) => {
-    if (!(await until(startedMs + step.at, noMore))) return;
     const name = nameOf(step, index);
+    // A scenario that was shortened by the command line.
+    if (step.at >= scenario.duration)
+      return trouble(
+        `step "${name}" was not played: it begins ${step.at / 1000} s after the ramp, and the run ends before`,
+      );
+    if (!(await until(startedMs + step.at, noMore))) return;
     const random = seededRandom(deriveSeed(options.seed, "step", index));
     await play(step, name, random, { ...options, noMore }).catch((error: unknown) =>
       trouble(`step "${name}" failed: ${error instanceof Error ? error.message : String(error)}`),

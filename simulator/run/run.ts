@@ -136,7 +136,10 @@ export async function run(options: RunOptions): Promise<Finished> {
       secondMs,
     );
     const running = {
-      vehicles: hosts.cars.size,
+      // Cars are sold while it runs.
+      get vehicles() {
+        return hosts.cars.size;
+      },
       startedMs,
       dueMs: startedMs + scenario.ramp,
       situation: keeper.now,

@@ -45,6 +45,7 @@ describe("a scenario's file", () => {
       "steps: []\nassertions:\n  - { measure: drops }",
       "x.yaml:4: assertions.0: says either atLeast or atMost",
     ],
+    ["duration: 10s\nsteps:\n  - at: 10s\n    wake: {}", "x.yaml:4: steps.0.at: is not before the end"],
     ["steps: [}", "x.yaml:2: syntax: "],
     [
       "steps: []\nprofile: { describes: mine, mix: [{ kind: commuter, share: 0.5 }] }",

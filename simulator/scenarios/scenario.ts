@@ -122,7 +122,7 @@ const assertionSchema = z
   );
 export type Assertion = z.infer<typeof assertionSchema>;
 
-export const scenarioSchema = z.strictObject({
+const fieldsSchema = z.strictObject({
   describes: z.string().min(1).max(300),
   /** `--vehicles` wins. */
   vehicles: z.int().min(1).max(1_000_000).default(200),
@@ -145,5 +145,15 @@ export const scenarioSchema = z.strictObject({
   timeScale: z.number().min(1).max(10_000).default(1),
   steps: z.array(stepSchema).max(200),
   assertions: z.array(assertionSchema).max(50).default([]),
+});
+
+export const scenarioSchema = fieldsSchema.superRefine(({ steps, duration }, context) => {
+  for (const [index, { at }] of steps.entries())
+    if (at >= duration)
+      context.addIssue({
+        code: "custom",
+        path: ["steps", index, "at"],
+        message: `is not before the end of the scenario, whose duration is ${duration / 1000} s`,
+      });
 });
 export type Scenario = z.infer<typeof scenarioSchema>;
