@@ -17,6 +17,15 @@ settle: 60s
 steps:
   - name: release
     bulkChange: { share: 1, over: 1s, waveSize: 4 }
+  - name: rotated
+    at: 2s
+    keyChange: { how: rotate }
+  - name: revoked
+    at: 4s
+    keyChange: { how: revoke }
+  - name: by a key after the revoked one
+    at: 6s
+    bulkChange: { share: 1, over: 1s, waveSize: 4 }
   - name: customers
     at: 1s
     purchases: { perSecond: 2, for: 4s, thinkTime: 50ms }
@@ -52,6 +61,13 @@ test("one command starts the platform, plays a scenario on it with real agents a
     const report = runReportSchema.parse(JSON.parse(readFileSync(kept, "utf8")));
     expect(report.numbers).toMatchObject({ vehicles: 9, connected: 9, drops: 0, firstAttemptSuccess: 1 });
     expect(report.waves.find(({ wave }) => wave === "release")).toMatchObject({ sent: 8, applied: 8 });
+    expect(lines).toEqual(
+      expect.arrayContaining(["rotated: key set 2 is in force", "revoked: key set 3 is in force"]),
+    );
+    const followed = report.waves.find(({ wave }) => wave === "by a key after the revoked one");
+    // Whether the car that is sold meanwhile is one of them is chance.
+    expect(followed?.sent).toBeGreaterThanOrEqual(8);
+    expect(followed?.applied).toBe(followed?.sent);
     const bought = report.waves.find(({ wave }) => wave === "customers");
     expect(bought?.applied).toBeGreaterThan(0);
     expect(bought?.applied).toBe(bought?.sent);

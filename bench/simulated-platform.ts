@@ -10,7 +10,8 @@ import {
 import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
 import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
 import { openCertificateAuthority } from "@caas/control-plane/fleet-link/certificate-authority.ts";
-import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
+import { openKeyRing, readKeyFolder } from "@caas/control-plane/fleet-link/key-ring.ts";
+import { revokeKey, rotateKeys } from "@caas/control-plane/fleet-link/rotate-keys.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { type OpenDatabase, openDatabase } from "@caas/control-plane/store/database.ts";
 import { isConflict } from "@caas/control-plane/store/database-errors.ts";
@@ -129,6 +130,7 @@ async function furnish(
     changeCars: openRollOutEntrance(opened, businessClockFrom(given.businessTime ?? undefined)),
     makeKnown: standIns === null ? null : registerAt(standIns.vss, secrets.VSS_API_KEY),
     restartBroker: platform.ownBroker ? given.brokers.restart : null,
+    changeKeys: openKeyCupboard(keysDir, businessClockFrom(given.businessTime ?? undefined)),
     desk:
       standIns === null
         ? null
@@ -272,6 +274,16 @@ function openRollOutEntrance({ db }: OpenDatabase, clock: Clock): NonNullable<Wo
         // A deadlock with what cars say ends one of the two; which, is chance.
         if (!isConflict(error) || tries === conflictTries) throw error;
       }
+  };
+}
+
+/** What `caas-keys rotate` and `caas-keys revoke KID` do; the running control plane takes the new set over by itself. */
+function openKeyCupboard(folder: string, clock: Clock): NonNullable<World["changeKeys"]> {
+  return async (how) => {
+    if (how === "rotate") return (await rotateKeys(folder, clock)).version;
+    const [current] = (await readKeyFolder(folder)).keySet.keys;
+    if (current === undefined) throw new Error("the key set is empty");
+    return (await revokeKey(folder, clock, current.kid)).version;
   };
 }
 

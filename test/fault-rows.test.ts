@@ -25,7 +25,17 @@ const faults: Readonly<Record<number, string>> = {
   17: "a subscriber that never reads: the others are served",
   18: "CONNECT never sent, an absurd keep-alive: closed",
   19: "the whole fleet reconnects at once: all come back, nobody starves, people are answered",
+  20: "Redis goes and comes back: the broker stays up and says so, presences are known again",
+  21: "PostgreSQL goes and comes back: clear refusals, nothing acknowledged is lost, work goes on unaided",
+  22: "one Idempotency-Key in fifty calls at once: one effect, the same answer",
+  23: "an Idempotency-Key with another body: refused, no effect",
+  24: "the gateway is silent, having charged or not: presumed or waited for, never charged twice",
+  25: "webhooks forged, old, doubled, reordered, lost: refused, one effect, reconciliation finds the lost one",
   26: "given up while the car's proof is on its way: voided once, the car ends without the service",
+  27: "refunds and cancellations race: never more than was captured, the ledger sums to zero",
+  28: "factory or registry silent, having done it: looked up by our reference, done once",
+  29: "the workshops' system slow, down or talking nonsense: denied in time, with the reason",
+  30: "others' ids, every role on every route: nothing is seen or done",
 };
 
 /** Numbers in titles: of a test, of a group of them, of a row of a table. Comments prove nothing. */

@@ -21,6 +21,7 @@ export type PlayOptions = {
   /** Cars that shall be connected; kept up to date. */
   wanted: Set<string>;
   trouble: (sentence: string) => void;
+  say: (sentence: string) => void;
   /** Ends what is under way. */
   signal: AbortSignal;
 };
@@ -51,6 +52,8 @@ export function explainImpossible(scenario: Scenario, world: World): string[] {
       return lacks("a sale needs --rest, --factory, --inbox, --staff and SIMULATE_STAFF_PASSWORD");
     if (step.brokerRestart !== undefined && world.restartBroker === null)
       return lacks("the broker is not ours to end");
+    if (step.keyChange !== undefined && world.changeKeys === null)
+      return lacks("the keys are not ours to change: run caas-keys where they are");
     return [];
   });
 }
@@ -118,6 +121,8 @@ async function play(step: Step, name: string, random: Random, options: Playing):
     return hosts.cut(some(step.outage.share), step.outage.for, "regional outage");
   if (step.brokerRestart !== undefined && world.restartBroker !== null)
     return world.restartBroker(step.brokerRestart.downFor, step.brokerRestart.how);
+  if (step.keyChange !== undefined && world.changeKeys !== null)
+    return options.say(`${name}: key set ${await world.changeKeys(step.keyChange.how)} is in force`);
   if (sleep !== undefined) {
     const vins = some(sleep.share);
     for (const vin of vins) wanted.delete(vin);

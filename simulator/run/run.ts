@@ -163,7 +163,17 @@ export async function run(options: RunOptions): Promise<Finished> {
       const wanted = new Set(hosts.cars.keys());
       hosts.on("adopted", (vin) => wanted.add(vin));
       enter("playing", scenario.duration);
-      await playSteps({ ...options, ...stage, hosts, ledger, outcomes, wanted, trouble, signal: stopped });
+      await playSteps({
+        ...options,
+        ...stage,
+        hosts,
+        ledger,
+        outcomes,
+        wanted,
+        trouble,
+        say: listener.said,
+        signal: stopped,
+      });
       const generatorLagMs = keeper.takeLag();
       enter("settling", scenario.settle);
       const patience = AbortSignal.any([signal, AbortSignal.timeout(scenario.settle)]);

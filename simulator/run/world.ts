@@ -32,6 +32,11 @@ export type World = {
   makeKnown: ((vin: string) => Promise<void>) | null;
   /** Ends the broker, waits, and starts it again. */
   restartBroker: ((downMs: number, how: "kill" | "stop") => Promise<void>) | null;
+  /**
+   * Rotates the keys that sign manifests, or revokes the one in use; cars then need the new set.
+   * @returns the new set's version
+   */
+  changeKeys: ((how: "rotate" | "revoke") => Promise<number>) | null;
   desk: SalesDesk | null;
   /** Where Prometheus finds the platform's own measures: its job, and host with port. */
   scrape: readonly { job: string; address: string }[];

@@ -56,6 +56,8 @@ const actions = {
     downFor: durationSchema.default(2_000),
     how: z.enum(["kill", "stop"]).default("kill"),
   }),
+  /** The keys that sign what cars are told are rotated, or the one in use is revoked, as an operator does it. */
+  keyChange: z.strictObject({ how: z.enum(["rotate", "revoke"]).default("rotate") }),
   /** Cars go to sleep in order. */
   sleep: z.strictObject({ share: wholeFleet, over: now }),
   wake: z.strictObject({ share: wholeFleet, over: now }),
@@ -75,6 +77,7 @@ const stepSchema = z
     reconnectStorm: actions.reconnectStorm.optional(),
     outage: actions.outage.optional(),
     brokerRestart: actions.brokerRestart.optional(),
+    keyChange: actions.keyChange.optional(),
     sleep: actions.sleep.optional(),
     wake: actions.wake.optional(),
   })

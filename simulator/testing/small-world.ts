@@ -60,6 +60,7 @@ export async function openSmallWorld(cars: number): Promise<SmallWorld> {
       await new Promise((resolve) => setTimeout(resolve, downMs));
       running = await startBroker({ tcp: { host: "127.0.0.1", port } });
     },
+    changeKeys: null,
     desk: null,
     scrape: [],
     partTimes: null,

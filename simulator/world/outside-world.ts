@@ -80,6 +80,7 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
       changeCars: null,
       makeKnown: null,
       restartBroker: null,
+      changeKeys: null,
       desk: readDesk(options),
       scrape: [],
       partTimes: null,
