@@ -58,7 +58,11 @@ export async function runCommandLine(argv: readonly string[], frame: CommandLine
 
 function addCommonOptions(command: Command): Command {
   return command
-    .option("--vehicles <n>", "cars (default: the scenario's; knee: 1,000)", wholeNumber(1, 1_000_000))
+    .option(
+      "--vehicles <n>",
+      "cars (default: the scenario's; knee: 5,000, or 1,000 for purchases)",
+      wholeNumber(1, 1_000_000),
+    )
     .option("--profile <name>", "what kinds of cars (default: the scenario's; knee: steady)")
     .option("--seed <n>", "decides all that is chance", wholeNumber(0, 2 ** 31 - 1), 1)
     .option("--processes <n>", "processes of cars, or auto", processesOption, "auto")

@@ -21,12 +21,15 @@ export type KneeCommandOptions = CommonOptions & {
   level: number;
 };
 
+/** A car takes one change at a time: thousands a second need thousands of cars. Purchases come by the hundred. */
+const usualVehicles = { bulk: 5_000, purchases: 1_000 } as const;
+
 /** Raises the load until the objective breaks; says what the machine can do and what gave way. */
 export function runKnee(options: KneeCommandOptions, frame: CommandLineFrame): Promise<ExitCode> {
   return inFolder(options, async (folder, signal) => {
     const objective = describeObjective(options.slo);
     const { capacity, broken, levels, gaveWay } = await seekKnee({
-      vehicles: options.vehicles ?? 1_000,
+      vehicles: options.vehicles ?? usualVehicles[options.load],
       profile: findProfile(options.profile ?? "steady"),
       seed: options.seed,
       processes: options.processes,

@@ -182,7 +182,13 @@ async function measureLevel(
   const before = world.partTimes?.() ?? null;
   const busyBefore = readBusyMs();
   const startedMs = nowMs();
-  await load(perSecond, number, options, { hosts, outcomes, accounts, ledger, within });
+  let foundBusy = 0;
+  await load(perSecond, number, options, {
+    ...{ hosts, outcomes, accounts, ledger, within },
+    onBusy() {
+      foundBusy += 1;
+    },
+  });
   await delay(Math.max(0, startedMs + levelMs - nowMs()), undefined, { signal }).catch(() => undefined);
   const seconds = (nowMs() - startedMs) / 1000;
   const after = world.partTimes?.() ?? null;
@@ -200,6 +206,7 @@ async function measureLevel(
     applied,
     failed,
     pending: sent - applied - failed,
+    foundBusy,
     achievedPerSecond: Math.round((inTime / seconds) * 10) / 10,
     p50Ms,
     p95Ms,
@@ -215,9 +222,9 @@ async function load(
   perSecond: number,
   number: number,
   { world, levelMs, seed }: KneeOptions,
-  around: Omit<Around, "keeper"> & { ledger: Ledger; within: AbortSignal },
+  around: Omit<Around, "keeper"> & { ledger: Ledger; within: AbortSignal; onBusy: () => void },
 ): Promise<void> {
-  const { hosts, outcomes, accounts, ledger, within } = around;
+  const { hosts, outcomes, accounts, ledger, within, onBusy } = around;
   const random = seededRandom(deriveSeed(seed, "knee", number));
   // A platform that takes the load too slowly is not waited for: what it has not taken by then is its answer.
   const noMore = AbortSignal.any([within, AbortSignal.timeout(levelMs * 1.25)]);
@@ -241,6 +248,7 @@ async function load(
     ledger,
     outcomes,
     signal: within,
+    onBusy,
   });
 }
 

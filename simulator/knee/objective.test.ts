@@ -7,6 +7,7 @@ const level: LevelResult = {
   applied: 1_000,
   failed: 0,
   pending: 0,
+  foundBusy: 100,
   achievedPerSecond: 100,
   p50Ms: 20,
   p95Ms: 80,
@@ -44,4 +45,7 @@ test("what gave way is the thread without time, else the machine, else something
     /^other programs: .*0\.20/,
   );
   expect(explainLimit({ ...level, processors: null }, 2, 1)).toMatch(/^unknown/);
+  expect(explainLimit({ ...using({ controlPlane: 0.4 }), foundBusy: 400 }, 8, 1)).toMatch(
+    /^the fleet is small .*40 %/,
+  );
 });

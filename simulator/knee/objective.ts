@@ -12,6 +12,8 @@ export type LevelResult = {
   applied: number;
   failed: number;
   pending: number;
+  /** Of those sent, changes that found an earlier one still under way in their car. */
+  foundBusy: number;
   /** Ends a second, while the load lasted. */
   achievedPerSecond: number;
   p50Ms: number | null;
@@ -65,6 +67,8 @@ export function explainBroken(objective: Objective, level: LevelResult): string 
 /** A program of one thread can use one processor. */
 const oneThreaded = ["broker", "controlPlane", "fleet", "driver", "partners"];
 const nearlyAll = 0.9;
+/** From here on, where nothing else is full, it is the cars that are waited for. */
+const manyBusy = 0.2;
 
 /** Which part gave way, by what each used of the processors. */
 export function explainLimit(level: LevelResult, cores: number, carProcesses: number): string {
@@ -88,5 +92,8 @@ export function explainLimit(level: LevelResult, cores: number, carProcesses: nu
     return `the machine: its ${cores} processors were used up, most of them by ${used[0]?.[0]} (processors: ${words})`;
   if (level.machineBusy >= nearlyAll * cores)
     return `other programs: of ${level.machineBusy.toFixed(2)} processors in use only ${total.toFixed(2)} were the platform's and the simulator's (processors: ${words})`;
+  const busyShare = level.foundBusy / Math.max(1, level.sent);
+  if (busyShare >= manyBusy)
+    return `the fleet is small for this load: ${Math.round(busyShare * 100)} % of the changes found the one before still under way in their car; try more --vehicles`;
   return `no processor: ${total.toFixed(2)} of ${cores} were used, so something waits, such as the disk or a lock (processors: ${words})`;
 }

@@ -21,17 +21,16 @@ export type BulkChangeOptions = {
   signal: AbortSignal;
   /** Begins no new wave. */
   noMore: AbortSignal;
+  /** Hears of each change that found another one under way in its car. */
+  onBusy?: () => void;
 };
 
-/** Until a car that failed gets the change again, and until one that was busy is asked again; real time. */
+/** Until a car that failed gets the change again, and until one that was busy is asked again at the latest; real time. */
 const againAfter = { firstMs: 500, longestMs: 8_000 };
 /** Of the platform's entrance, whatever it is: cars that wait are gathered so long. */
 const gatherMs = 50;
 /** Waves whose transactions are under way; more would only wait for a connection to the database. */
 const sendingAtOnce = 8;
-
-/** An entrance that is closed for a while leaves the cars as they were: they are asked for again. */
-const noneChanged = (): ReadonlyMap<string, number> => new Map();
 
 /**
  * Changes many cars in waves that begin when they are due, however long the earlier ones take. Resolves when every
@@ -50,16 +49,28 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
     await send(waiting.splice(0));
   }
 
+  function sendSoon(change: Change, tries: number): void {
+    if (signal.aborted) return;
+    waiting.push({ change, tries });
+    if (isGathering) return;
+    isGathering = true;
+    void sendWaiting();
+  }
+
   function sendAgain(change: Change, tries: number): void {
-    const ms = backoffMs(tries, options.random, againAfter);
-    const timer = setTimeout(() => {
-      if (signal.aborted) return;
-      waiting.push({ change, tries });
-      if (isGathering) return;
-      isGathering = true;
-      void sendWaiting();
-    }, ms);
-    timer.unref();
+    setTimeout(() => sendSoon(change, tries), backoffMs(tries, options.random, againAfter)).unref();
+  }
+
+  /** Once the car has ended what it is at, and after a while in any case: the change may be somebody else's. */
+  function sendWhenFree(change: Change, tries: number): void {
+    if (tries === 0) options.onBusy?.();
+    const timer = setTimeout(goOn, backoffMs(tries + 1, options.random, againAfter)).unref();
+    const unwatch = outcomes.watch(change.vin, goOn);
+    function goOn(): void {
+      clearTimeout(timer);
+      unwatch();
+      sendSoon(change, tries + 1);
+    }
   }
 
   function follow(change: Change, version: number): void {
@@ -77,10 +88,15 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
 
   async function send(changes: readonly { change: Change; tries: number }[]): Promise<void> {
     if (changes.length === 0) return;
-    const versions = await options.changeCars(changes.map(({ change }) => change.vin)).catch(noneChanged);
+    // An entrance that is closed for a while leaves the cars as they were: they are asked for again.
+    const versions = await options.changeCars(changes.map(({ change }) => change.vin)).catch(() => null);
     for (const { change, tries } of changes) {
+      if (versions === null) {
+        sendAgain(change, tries + 1);
+        continue;
+      }
       const version = versions.get(change.vin);
-      if (version === undefined) sendAgain(change, tries + 1);
+      if (version === undefined) sendWhenFree(change, tries);
       else follow(change, version);
     }
   }
