@@ -44,6 +44,10 @@ test("what gave way is the thread without time, else the machine, else something
   expect(explainLimit({ ...using({ postgres: 0.2 }), machineBusy: 1.95 }, 2, 1)).toMatch(
     /^other programs: .*0\.20/,
   );
+  expect(explainLimit({ ...using({ postgres: 0.8, broker: 0.97 }), machineBusy: 1.8 }, 2, 1)).toMatch(
+    /^broker: /,
+  );
+  expect(explainLimit({ ...using({ postgres: 1.77 }), machineBusy: 1.81 }, 2, 1)).toMatch(/^the machine: /);
   expect(explainLimit({ ...level, processors: null }, 2, 1)).toMatch(/^unknown/);
   expect(explainLimit({ ...using({ controlPlane: 0.4 }), foundBusy: 400 }, 8, 1)).toMatch(
     /^the fleet is small .*40 %/,

@@ -67,6 +67,8 @@ export function explainBroken(objective: Objective, level: LevelResult): string 
 /** A program of one thread can use one processor. */
 const oneThreaded = ["broker", "controlPlane", "fleet", "driver", "partners"];
 const nearlyAll = 0.9;
+/** So much of a processor is always used by something else. */
+const aLittle = 0.1;
 /** From here on, where nothing else is full, it is the cars that are waited for. */
 const manyBusy = 0.2;
 
@@ -88,7 +90,8 @@ export function explainLimit(level: LevelResult, cores: number, carProcesses: nu
   const isSimulator = (part: string) => part === "fleet" || part === "driver";
   if (full !== undefined)
     return `${isSimulator(full[0]) ? "the simulator itself" : full[0]}: a thread had no time left (processors: ${words})`;
-  if (total >= nearlyAll * cores)
+  const others = Math.max(0, level.machineBusy - total);
+  if (total + Math.min(others, aLittle) >= nearlyAll * cores)
     return `the machine: its ${cores} processors were used up, most of them by ${used[0]?.[0]} (processors: ${words})`;
   if (level.machineBusy >= nearlyAll * cores)
     return `other programs: of ${level.machineBusy.toFixed(2)} processors in use only ${total.toFixed(2)} were the platform's and the simulator's (processors: ${words})`;
