@@ -1,6 +1,7 @@
 import { Kysely, type Transaction as KyselyTransaction, PostgresDialect } from "kysely";
 import pg from "pg";
 import type { Database } from "./schema.ts";
+import { createStatementNames, prepareFrequentStatements } from "./statement-names.ts";
 
 export type Db = Kysely<Database>;
 /** Everything that must happen together happens in one of these. */
@@ -39,7 +40,11 @@ export function openDatabase(
   });
   // A server that goes away ends idle connections; without a listener that would end the process.
   pool.on("error", onIdleError);
-  pool.on("connect", (client) => client.on("error", onIdleError));
+  const names = createStatementNames();
+  pool.on("connect", (client) => {
+    client.on("error", onIdleError);
+    prepareFrequentStatements(client, names);
+  });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };
 }
