@@ -31,6 +31,7 @@ import { FolderInUse, lockFolder } from "./postgres/folder-lock.ts";
 import type { Durability } from "./postgres/server-process.ts";
 import { openSecrets } from "./secrets.ts";
 import { type Rehearsal, type RunningChild, type Supervisor, superviseChildren } from "./supervise.ts";
+import { warmCompileCache } from "./warm-compile-cache.ts";
 
 export type PlatformOptions = {
   /** Holds everything that survives a restart, the logs too. Made when absent. */
@@ -103,11 +104,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   // The database may run as another user, who must be able to pass through (see start/postgres).
   chmodSync(dataDir, 0o711);
   const unlock = lock(dataDir);
+  const compileCache = options.environment.NODE_COMPILE_CACHE || compileCacheFolder;
+  await warmCompileCache(compileCache);
   const supervisor = superviseChildren({
     logFolder: join(dataDir, "logs"),
     stopTimeoutMs,
     nodeOptions,
-    env: { NODE_COMPILE_CACHE: options.environment.NODE_COMPILE_CACHE || compileCacheFolder },
+    env: { NODE_COMPILE_CACHE: compileCache },
     ...options.rehearsal,
     onUnexpectedExit: ({ name, code, signal: killedBy, lastLines }) =>
       onFailure(

@@ -74,16 +74,17 @@ function print(value: object): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-main()
-  .catch((error: unknown) => {
-    const isExpected =
-      error instanceof ProgramError || (error instanceof Error && error.name === "AbortError");
-    const words =
-      isExpected || !(error instanceof Error) ? String(error).replace(/^Error: /, "") : error.stack;
-    process.stderr.write(`caas-agent: ${words}\n`);
-    process.exitCode = 1;
-  })
-  // An open channel to a parent would keep the process alive.
-  .finally(() => {
-    if (process.connected) process.disconnect?.();
-  });
+if (import.meta.main)
+  main()
+    .catch((error: unknown) => {
+      const isExpected =
+        error instanceof ProgramError || (error instanceof Error && error.name === "AbortError");
+      const words =
+        isExpected || !(error instanceof Error) ? String(error).replace(/^Error: /, "") : error.stack;
+      process.stderr.write(`caas-agent: ${words}\n`);
+      process.exitCode = 1;
+    })
+    // An open channel to a parent would keep the process alive.
+    .finally(() => {
+      if (process.connected) process.disconnect?.();
+    });

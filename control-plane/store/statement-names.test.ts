@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
 import { type OpenDatabase, openDatabase } from "./database.ts";
-import { createStatementNames } from "./statement-names.ts";
+import { createStatementNames, firstNamedUse } from "./statement-names.ts";
 
 let database: TestDatabase;
 let opened: OpenDatabase;
@@ -31,8 +31,7 @@ async function listPrepared(): Promise<string[]> {
 
 test("what comes again and again is prepared once, and answers as before", async () => {
   const text = "select * from things where id = $1";
-  await findThing(1);
-  await findThing(2);
+  for (let use = 1; use < firstNamedUse; use += 1) await findThing(1);
   expect(await listPrepared()).not.toContain(text);
   for (const [id, name] of [
     [1, "one"],
@@ -44,10 +43,10 @@ test("what comes again and again is prepared once, and answers as before", async
 });
 
 test("a table that another process has changed costs a connection one refusal, and no more", async () => {
-  for (let use = 0; use < 4; use += 1) await findThing(1);
+  for (let use = 0; use <= firstNamedUse; use += 1) await findThing(1);
   await sql`alter table things add column colour text default 'red'`.execute(opened.db);
   await expect(findThing(1)).rejects.toThrow("cached plan must not change result type");
-  for (let use = 0; use < 5; use += 1)
+  for (let use = 0; use <= firstNamedUse; use += 1)
     expect(await findThing(2)).toEqual([{ id: 2, name: "two", colour: "red" }]);
 });
 
@@ -56,23 +55,24 @@ test("a prepared statement that fails in a transaction leaves the next transacti
     opened.db.transaction().execute(async (tx) => {
       await sql`insert into things (id, name) values (${id}, ${String(id)})`.execute(tx);
     });
-  for (const id of [11, 12, 13]) await add(id);
-  await expect(add(11)).rejects.toMatchObject({ code: "23505" });
-  await add(14);
-  expect(await findThing(14)).toMatchObject([{ name: "14" }]);
+  for (let use = 1; use <= firstNamedUse; use += 1) await add(100 + use);
+  await expect(add(101)).rejects.toMatchObject({ code: "23505" });
+  await add(99);
+  expect(await findThing(99)).toMatchObject([{ name: "99" }]);
 });
 
 test("names are few, and none is given twice", () => {
   const names = createStatementNames();
-  const nameAtThirdUse = (text: string) => [1, 2, 3].map(() => names.nameOf(text))[2];
-  const given = Array.from({ length: 400 }, (_, index) => nameAtThirdUse(`select ${index} + $1`));
+  const nameAfterUses = (text: string) =>
+    Array.from({ length: firstNamedUse }, () => names.nameOf(text)).at(-1) ?? null;
+  const given = Array.from({ length: 400 }, (_, index) => nameAfterUses(`select ${index} + $1`));
   expect(new Set(given.filter((name) => name !== null)).size).toBe(300);
   expect(given.slice(300)).toEqual(Array.from({ length: 100 }, () => null));
   names.forget();
-  const anew = nameAtThirdUse("select 0 + $1");
+  const anew = nameAfterUses("select 0 + $1");
   expect(anew).not.toBeNull();
   expect(given).not.toContain(anew);
   // Texts that never come again do not keep those that do from being known.
   for (let index = 0; index < 5_000; index += 1) names.nameOf(`select once, ${index}`);
-  expect(nameAtThirdUse("select again")).not.toBeNull();
+  expect(nameAfterUses("select again")).not.toBeNull();
 });

@@ -3,15 +3,18 @@ import type pg from "pg";
 // PostgreSQL parses and plans a statement anew each time it comes without a name. Of a short one that is most of what
 // it costs, and a purchase is some hundred short ones where few come together.
 
-/** From this use on a text is known to come again. Texts that grow with their parameters mostly do not. */
-const firstNamedUse = 3;
+/**
+ * From this use on a text is known to come again and again: what is asked now and then is not worth its place in the
+ * memory of every connection, and texts that grow with their parameters are not the same twice.
+ */
+export const firstNamedUse = 50;
 /** Each is kept by each connection, a few KB to some dozens. */
 const mostNames = 300;
 /** Texts that are only counted; beyond, counting begins anew. */
 const mostCounted = 2_000;
 
 export type StatementNames = {
-  /** Its name from the third use on; `null` while it has none, or where there are too many. */
+  /** Its name from its fiftieth use on; `null` while it has none, or where there are too many. */
   nameOf(text: string): string | null;
   /** Nobody uses the names given so far any more: each text gets a new one. */
   forget(): void;
