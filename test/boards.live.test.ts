@@ -68,6 +68,9 @@ const asked = [
   ...recordingsFor(shippedWindows).map(({ record, expr }) => ({ what: record, expr })),
 ].map(({ what, expr }) => ({ what, expr: shorten(expr) }));
 
+/** With the window it is shipped with, which holds the whole run: what fails is over later than what succeeds. */
+const overall = recordingsFor(shippedWindows)[0]?.expr ?? "";
+
 function boardExpressions(): { what: string; expr: string }[] {
   const panels = z
     .array(z.object({ title: z.string(), targets: z.array(z.object({ expr: z.string() })).optional() }))
@@ -117,7 +120,8 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
           async stop() {
             await untilRaised(running, "FirstAttemptSuccessLow");
             const seconds = (Date.now() - startedMs) / 1000;
-            for (const { expr } of asked) answers.set(expr, await running.query(expr, seconds));
+            for (const expr of [...asked.map((one) => one.expr), overall])
+              answers.set(expr, await running.query(expr, seconds));
             await world.stop();
           },
         };
@@ -158,9 +162,8 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
   });
 
   test("what it says of the first attempts is what the cars themselves have counted", () => {
-    const said = answers.get(shorten(recordingsFor(shippedWindows)[0]?.expr ?? "")) ?? [];
-    const shares = said.flatMap(({ values }) => values).filter(Number.isFinite);
-    const least = Math.min(...shares);
-    expect(Math.abs(least - (report.numbers.firstAttemptSuccess ?? 0))).toBeLessThan(0.2);
+    const shares = (answers.get(overall) ?? []).flatMap(({ values }) => values).filter(Number.isFinite);
+    const atTheEnd = shares.at(-1) ?? Number.NaN;
+    expect(Math.abs(atTheEnd - (report.numbers.firstAttemptSuccess ?? 0))).toBeLessThan(0.2);
   });
 });
