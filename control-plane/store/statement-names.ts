@@ -1,14 +1,14 @@
 import type pg from "pg";
 
-// PostgreSQL parses and plans a statement anew each time it comes without a name. Of a short one that is most of what
-// it costs, and a purchase is some hundred short ones where few come together.
+// PostgreSQL parses and plans a statement anew each time it comes without a name: dear for short ones, and a purchase is
+// some hundred short ones where few come together (ADR 36 has what was measured).
 
 /**
  * From this use on a text is known to come again and again: what is asked now and then is not worth its place in the
  * memory of every connection, and texts that grow with their parameters are not the same twice.
  */
 export const firstNamedUse = 50;
-/** Each is kept by each connection, a few KB to some dozens. */
+/** Each is memory in each connection. */
 const mostNames = 300;
 /** Texts that are only counted; beyond, counting begins anew. */
 const mostCounted = 2_000;
