@@ -21,8 +21,6 @@ export type Admission = {
   acceptedAtMs: number;
   /** Says who it is; `full` when a car came beyond the limit, which only the control plane may. */
   authenticated(identity: Identity["kind"]): "admitted" | "full";
-  /** It has used up its time without saying who it is. */
-  isLate(): boolean;
   /** How to end it when it is late; whoever serves it later puts a better way. */
   endLate: () => void;
 };
@@ -95,7 +93,6 @@ export function createDoor(
           unauthenticated.delete(socket);
           return identity === "car" && connections > limits.maxConnections ? "full" : "admitted";
         },
-        isLate: () => monotonicMs() - acceptedAtMs >= limits.connectTimeoutMs,
         endLate: () => void socket.destroy(),
       };
       unauthenticated.set(socket, admission);
@@ -108,7 +105,7 @@ export function createDoor(
     sweep() {
       const nowMs = monotonicMs();
       for (const [socket, admission] of unauthenticated) {
-        if (!admission.isLate()) break;
+        if (nowMs - admission.acceptedAtMs < limits.connectTimeoutMs) break;
         unauthenticated.delete(socket);
         admission.endLate();
       }

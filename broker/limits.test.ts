@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { topicOf } from "@caas/contract/topics.ts";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { BrokerOptions } from "./broker.ts";
 import { createDoor, sourceOf } from "./connection-door.ts";
 import { createMetrics } from "./metrics.ts";
@@ -130,6 +130,25 @@ describe("fault 18: one budget for everything before the CONNECT was accepted", 
     const handshakes = 'caas_broker_connects_refused_total{transport="tls",reason="tls-handshake"}';
     expect(await readMetric(metricsPort, handshakes)).toBe(1);
   });
+});
+
+describe("fault 18: whoever does not speak is counted as that", () => {
+  test("also when many come at once and the event loop is held up meanwhile", async () => {
+    const { tcpPort, metricsPort } = await start({ limits: { connectTimeoutMs: 500 } });
+    for (let round = 1; round <= 4; round += 1) {
+      const ends = Array.from({ length: 60 }, () => {
+        const silent = connectSocket({ host: "127.0.0.1", port: tcpPort });
+        silent.on("error", () => {});
+        return once(silent.resume(), "close");
+      });
+      const startedAtMs = performance.now();
+      while (performance.now() - startedAtMs < 30); // timers set now count from before this
+      await Promise.all(ends);
+      // The client may see its end a moment before the broker has counted it.
+      await vi.waitFor(async () => expect(await cuts(metricsPort, "connect-timeout")).toBe(60 * round));
+    }
+    expect(await cuts(metricsPort, "protocol")).toBe(0);
+  }, 20_000);
 });
 
 describe("fault 17: what one client may have open", () => {
