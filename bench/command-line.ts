@@ -164,6 +164,11 @@ Asserted: every change is applied and reported, telemetry comes, and RSS at the 
       wholeNumber(1, 5_000),
       200,
     )
+    .option(
+      "--rate <n>",
+      "purchases a second afterwards, due when they are due; else half of what it measured",
+      positive,
+    )
     .option("--seed <n>", "decides the cars' jitter", wholeNumber(0, 2 ** 31 - 1), 1)
     .option("--results <dir>", "where numbers, date and machine are kept", resultsFolder)
     .option("--json", "the last line is one JSON object", false)
@@ -172,7 +177,7 @@ Asserted: every change is applied and reported, telemetry comes, and RSS at the 
       `
 Starts the whole platform (PostgreSQL with every commit on disk, broker, control plane, partners) and a process of real
 agents; a process of its own buys as the cars' owners over REST. After a warm-up: --purchases, the next one as soon as
-one is captured; then about 10 s at half that rate, due when they are due.
+one is captured; then about 10 s at half that rate (or --rate), due when they are due.
 Prints {"paidActivationsPerSecond":…,"halfLoadP50Ms":…,"halfLoadP99Ms":…,"generatorCpuShare":…}.
 Asserted: every purchase ends at ServiceActive, the gateway's own books show its price captured exactly once, and every
 car's active slot holds what it shall. No speed fails it.${moreHelp}`,

@@ -12,7 +12,14 @@ import { type Bought, type Load, startPaidGenerator } from "./paid-generator.ts"
 import { costOf, readPartTimes } from "./part-processes.ts";
 import { createHistogram, quantilesOf, recordMs } from "./roll-out-proofs.ts";
 
-export type PaidOptions = { cars: number; purchases: number; underWay: number; seed: number };
+export type PaidOptions = {
+  cars: number;
+  purchases: number;
+  underWay: number;
+  /** Of the open loop, a second; half of what the closed loop reached when left out. */
+  rate?: number;
+  seed: number;
+};
 
 /** The half load lasts about so long. */
 const halfLoadSeconds = 10;
@@ -57,7 +64,7 @@ export async function measurePaid(options: PaidOptions, frame: Frame): Promise<F
             conditions: {
               cars: options.cars,
               ...paid.conditions,
-              command: `npm run bench -- paid --cars ${options.cars} --purchases ${options.purchases} --under-way ${options.underWay} --seed ${options.seed}`,
+              command: `npm run bench -- paid --cars ${options.cars} --purchases ${options.purchases} --under-way ${options.underWay}${options.rate === undefined ? "" : ` --rate ${options.rate}`} --seed ${options.seed}`,
             },
             failures: [...failures, ...paid.failures],
           };
@@ -129,15 +136,21 @@ export async function measurePurchases(
     const lastMs = Math.max(fast.startedMs, ...captured.map(({ capturedMs }) => capturedMs ?? 0));
     const seconds = Math.max(0.001, (lastMs - fast.startedMs) / 1000);
     const perSecond = captured.length / seconds;
-    const halfRate = Math.max(1, perSecond / 2);
+    const halfRate = options.rate ?? Math.max(1, perSecond / 2);
+    const beforeHalf = readPartTimes();
     const half = await buy(
       `at ${Math.round(halfRate)} a second`,
       Math.min(purchases, Math.ceil(halfRate * halfLoadSeconds)),
       { kind: "perSecond", perSecond: halfRate },
     );
+    await untilMailIsOut(databaseUrl, frame.signal);
+    const afterHalf = readPartTimes();
+    const doneHalf = await readDatabaseCounters(databaseUrl);
     const saturated = latenciesOf(fast);
     const atHalf = latenciesOf(half);
-    const per = (count: number) => Math.round((count / Math.max(1, captured.length)) * 10) / 10;
+    const shareOut = (count: number, among: readonly unknown[]) =>
+      Math.round((count / Math.max(1, among.length)) * 10) / 10;
+    const per = (count: number) => shareOut(count, captured);
     const share =
       before === null || atEnd === null ? null : (atEnd.generator - before.generator) / 1e6 / seconds;
     const verdict = await fleet.judge();
@@ -156,10 +169,13 @@ export async function measurePurchases(
         halfLoadPurchases: half.purchases.length,
         halfLoadPerSecond: Math.round(halfRate),
         halfLoadMaxMs: atHalf.maxMs,
-        microsecondsAnActivation:
-          before === null || after === null
-            ? "unknown here"
-            : JSON.stringify(costOf(before, after, captured.length)),
+        halfLoadMicrosecondsAnActivation: describeCost(costOf(beforeHalf, afterHalf, half.purchases.length)),
+        halfLoadCommitsAnActivation: shareOut(doneHalf.commits - done.commits, half.purchases),
+        halfLoadStatementsAnActivation:
+          doneHalf.statements === null || done.statements === null
+            ? "not counted here"
+            : shareOut(doneHalf.statements - done.statements, half.purchases),
+        microsecondsAnActivation: describeCost(costOf(before, after, captured.length)),
         commitsAnActivation: per(done.commits - counted.commits),
         rollbacksAnActivation: per(done.rollbacks - counted.rollbacks),
         statementsAnActivation:
@@ -183,6 +199,10 @@ export async function measurePurchases(
   } finally {
     await generator.stop();
   }
+}
+
+function describeCost(cost: ReturnType<typeof costOf>): string {
+  return cost === null ? "unknown here" : JSON.stringify(cost);
 }
 
 function latenciesOf({ purchases }: Bought) {
