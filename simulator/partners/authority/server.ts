@@ -37,7 +37,7 @@ export async function startAuthority(options: PartnerOptions): Promise<RunningPa
   /** The owner stays with the authority: its answers name the car, not the person. */
   const asDocument = ({ owner: _owner, ...document }: Registration) => document;
 
-  const app = createApp({ logger: options.logger, errorShape: plainError });
+  const app = createApp({ logger: options.logger, store, errorShape: plainError });
   registerControl(app, { name: "authority", store, faults });
   registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {
     api.post("/v1/registrations", { schema: { body: newRegistrationSchema } }, (request, reply) => {

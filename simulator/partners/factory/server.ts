@@ -73,7 +73,7 @@ export async function startFactory(options: FactoryOptions): Promise<RunningPart
   });
   const book = openOrderBook({ store, clock, outbox: () => outbox, stepMs });
 
-  const app = createApp({ logger: options.logger, errorShape: plainError });
+  const app = createApp({ logger: options.logger, store, errorShape: plainError });
   registerControl(app, { name: "factory", store, faults, outbox });
 
   registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {

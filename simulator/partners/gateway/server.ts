@@ -50,7 +50,12 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
     replayHeaders: { "idempotent-replayed": "true" },
   });
 
-  const app = createApp({ logger: options.logger, errorShape: stripeError, querystringParser: decodeForm });
+  const app = createApp({
+    logger: options.logger,
+    store,
+    errorShape: stripeError,
+    querystringParser: decodeForm,
+  });
   registerControl(app, { name: "gateway", store, faults, outbox });
   registerApi(app, { apiKey: options.apiKey, faults, errorShape: stripeError }, (api) => {
     api.removeAllContentTypeParsers();

@@ -48,13 +48,14 @@ export function openMailbox(store: PartnerStore, clock: Clock) {
         filter.to === undefined ? messages.list() : messages.find("to", filter.to.toLowerCase());
       return candidates.filter((message) => fits(message, filter));
     },
-    /** On disk when it returns; it can be found once it was opened. */
-    keep(source: Buffer, from: string, to: readonly string[]): void {
+    /** On disk when it resolves; it can be found once it was opened. */
+    keep(source: Buffer, from: string, to: readonly string[]): Promise<void> {
       store.transaction(() => {
         const id = String(store.nextNumber("messages")).padStart(8, "0");
         const receivedAt = clock.now().toISOString();
         unread.put(id, { id, source: source.toString("latin1"), from, to: [...to], receivedAt });
       });
+      return store.committed();
     },
     /** From here on everything that was kept before can be found. */
     open(): Promise<void> {

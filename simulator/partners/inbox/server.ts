@@ -38,7 +38,7 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
   const bell = createBell();
   const mailbox = openMailbox(store, options.clock ?? realClock);
 
-  const app = createApp({ logger: options.logger, errorShape: plainError });
+  const app = createApp({ logger: options.logger, store, errorShape: plainError });
   /** Who waits for a mail to come. */
   let waiting = 0;
   // Whoever asks finds everything that has come in.

@@ -42,7 +42,7 @@ export async function startSmtp(options: {
     if (stream.sizeExceeded) throw new SmtpRefusal(552, `a mail holds at most ${maxMailBytes} bytes`);
     const { mailFrom, rcptTo } = session.envelope;
     const recipients = rcptTo.map(({ address }) => address);
-    mailbox.keep(Buffer.concat(chunks), mailFrom === false ? "" : mailFrom.address, recipients);
+    await mailbox.keep(Buffer.concat(chunks), mailFrom === false ? "" : mailFrom.address, recipients);
     options.onKept();
     return fault.kind !== "timeOutAfterDoing";
   };

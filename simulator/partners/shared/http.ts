@@ -10,6 +10,7 @@ import {
 import { pino } from "pino";
 import * as z from "zod";
 import type { Faults } from "./faults.ts";
+import type { PartnerStore } from "./store.ts";
 
 /** What a stand-in answers. Refusals are answers too: nothing is thrown for them. */
 export type Answer = { status: number; body?: unknown; headers?: Readonly<Record<string, string>> };
@@ -60,12 +61,14 @@ export function describeIssue(error: z.ZodError): { field: string; message: stri
 
 export type AppOptions = {
   logger?: FastifyBaseLogger;
+  /** What an answer says was written is on disk before it leaves. */
+  store: PartnerStore;
   errorShape: ErrorShape;
   querystringParser?: (text: string) => Record<string, unknown>;
 };
 
 /** An HTTP server without routes yet. */
-export function createApp({ logger, errorShape, querystringParser }: AppOptions) {
+export function createApp({ logger, store, errorShape, querystringParser }: AppOptions) {
   const app = fastify({
     loggerInstance: logger ?? pino({ level: "silent" }),
     // A stand-in that holds a request open for ever (a time-out knob) must still be able to close.
@@ -80,6 +83,7 @@ export function createApp({ logger, errorShape, querystringParser }: AppOptions)
     const { field, message } = describeIssue(parsed.error);
     return { error: new InvalidRequest(field, message) };
   });
+  app.addHook("onSend", () => store.committed());
   app.setErrorHandler((error, request, reply) => {
     const refusal = asRefusal(error);
     if (refusal.status >= 500) request.log.error(error);

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
 import * as z from "zod";
 import { openStore } from "./store.ts";
@@ -56,4 +57,52 @@ test("documents and counters outlive a restart", () => {
   expect(second.store.nextNumber("cars")).toBe(2);
   expect(second.store.dump()).toEqual({ cars: [{ plate: "1", colours: [] }] });
   second.store.close();
+});
+
+test("what one turn of the event loop writes is on disk together, and a throw among it takes only its own back", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "partner-store-"));
+  folders.push(folder);
+  const path = join(folder, "cars.db");
+  const { store, cars } = openCars(path);
+  const other = openCars(path);
+  cars.put("1", { plate: "1", colours: ["red"] });
+  expect(() =>
+    store.transaction(() => {
+      cars.put("1", { plate: "1", colours: ["blue"] });
+      cars.put("2", { plate: "2", colours: ["blue"] });
+      throw new Error("refused");
+    }),
+  ).toThrow("refused");
+  cars.put("3", { plate: "3", colours: ["red"] });
+  expect(cars.find("colour", "red").map(({ plate }) => plate)).toEqual(["1", "3"]);
+  expect(other.cars.list()).toEqual([]);
+  await store.committed();
+  expect(other.cars.list().map(({ plate }) => plate)).toEqual(["1", "3"]);
+  expect(other.cars.find("colour", "blue")).toEqual([]);
+  await store.committed();
+  other.store.close();
+  store.close();
+});
+
+test("who waits for what could not be written hears so, and it is not there; what is written later is", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "partner-store-"));
+  folders.push(folder);
+  const path = join(folder, "cars.db");
+  const { store, cars } = openCars(path);
+  // A constraint that is looked at by the commit alone.
+  const database = new DatabaseSync(path);
+  database.exec(`
+    PRAGMA foreign_keys = ON;
+    CREATE TABLE owners (id TEXT PRIMARY KEY);
+    CREATE TABLE parked (owner TEXT REFERENCES owners (id) DEFERRABLE INITIALLY DEFERRED);
+    CREATE TRIGGER park AFTER INSERT ON documents WHEN new.id = 'nobody'
+      BEGIN INSERT INTO parked VALUES ('nobody'); END;`);
+  database.close();
+  cars.put("nobody", { plate: "nobody", colours: [] });
+  await expect(store.committed()).rejects.toThrow("FOREIGN KEY constraint failed");
+  expect(cars.list()).toEqual([]);
+  cars.put("1", { plate: "1", colours: [] });
+  await store.committed();
+  expect(cars.list().map(({ plate }) => plate)).toEqual(["1"]);
+  store.close();
 });

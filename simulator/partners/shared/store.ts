@@ -28,8 +28,13 @@ export type PartnerStore = {
   ): Collection<T, L>;
   /** 1, 2, 3 … for each name, never repeated. */
   nextNumber(name: string): number;
-  /** Runs `work` in one transaction; a throw rolls everything back. Nested calls join the outer one. */
+  /**
+   * Runs `work` as a whole or, when it throws, not at all; nested calls join the outer one. It can be read at once, and
+   * is on disk with everything else of this turn of the event loop: `committed` tells when.
+   */
   transaction<T>(work: () => T): T;
+  /** What was written so far is on disk: nobody is answered before. @throws when it could not be written */
+  committed(): Promise<void>;
   /** Everything held, by kind: what an auditor reads. */
   dump(): Record<string, unknown[]>;
   close(): void;
@@ -58,8 +63,9 @@ const tables = `
 export function openStore(path: string): PartnerStore {
   if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
   const database = new DatabaseSync(path);
-  // Write-ahead log: a kill -9 loses nothing committed, and each answer costs no extra flush.
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+  // Write-ahead log: a kill -9 loses nothing committed, and each answer costs no extra flush. It is copied into the file
+  // after some 40 MB, because that flushes, and everybody waits meanwhile.
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 10000;");
   database.exec(tables);
 
   const upsert = database.prepare(
@@ -73,22 +79,52 @@ export function openStore(path: string): PartnerStore {
      WHERE lookups.kind = ? AND name = ? AND value = ? ORDER BY position`,
   );
   const remove = database.prepare("DELETE FROM documents WHERE kind = ? AND id = ?");
+  const selectLookups = database.prepare(
+    "SELECT name, value FROM lookups WHERE kind = ? AND id = ? ORDER BY rowid",
+  );
   const insertLookup = database.prepare("INSERT INTO lookups (kind, id, name, value) VALUES (?, ?, ?, ?)");
   const removeLookups = database.prepare("DELETE FROM lookups WHERE kind = ? AND id = ?");
   const count = database.prepare(
     "INSERT INTO counters (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
   );
 
+  /** The transaction of this turn of the event loop: what a hundred requests write costs one commit. */
+  let turn: (PromiseWithResolvers<void> & { end: NodeJS.Immediate; isAwaited: boolean }) | null = null;
+  let isWorking = false;
+
+  function endTurn(): void {
+    const ended = turn;
+    if (ended === null) return;
+    turn = null;
+    clearImmediate(ended.end);
+    try {
+      database.exec("COMMIT");
+      ended.resolve();
+    } catch (error) {
+      if (database.isTransaction) database.exec("ROLLBACK");
+      if (!ended.isAwaited) throw error;
+      ended.reject(error);
+    }
+  }
+
   const transaction = <T>(work: () => T): T => {
-    if (database.isTransaction) return work();
-    database.exec("BEGIN IMMEDIATE");
+    if (isWorking) return work();
+    if (turn === null) {
+      database.exec("BEGIN IMMEDIATE");
+      turn = { ...Promise.withResolvers<void>(), end: setImmediate(endTurn), isAwaited: false };
+    }
+    database.exec("SAVEPOINT work");
+    isWorking = true;
     try {
       const result = work();
-      database.exec("COMMIT");
+      database.exec("RELEASE work");
       return result;
     } catch (error) {
-      database.exec("ROLLBACK");
+      // An error of the disk has rolled back the whole turn already.
+      if (database.isTransaction) database.exec("ROLLBACK TO work; RELEASE work");
       throw error;
+    } finally {
+      isWorking = false;
     }
   };
 
@@ -99,9 +135,13 @@ export function openStore(path: string): PartnerStore {
         put(id: string, document: T) {
           transaction(() => {
             upsert.run(kind, id, JSON.stringify(document));
-            removeLookups.run(kind, id);
-            for (const [name, values] of Object.entries<Lookups<T, L>[L]>(lookups ?? {}))
-              for (const value of [values(document) ?? []].flat()) insertLookup.run(kind, id, name, value);
+            const wanted = Object.entries<Lookups<T, L>[L]>(lookups ?? {}).flatMap(([name, values]) =>
+              [values(document) ?? []].flat().map((value) => ({ name, value })),
+            );
+            const known = selectLookups.all(kind, id);
+            if (JSON.stringify(known) === JSON.stringify(wanted)) return;
+            if (known.length > 0) removeLookups.run(kind, id);
+            for (const { name, value } of wanted) insertLookup.run(kind, id, name, value);
           });
         },
         get(id: string) {
@@ -118,8 +158,13 @@ export function openStore(path: string): PartnerStore {
         find: (name: L, value: string) => selectByLookup.all(kind, name, value).map(read),
       };
     },
-    nextNumber: (name) => Number(count.get(name)?.value),
+    nextNumber: (name) => transaction(() => Number(count.get(name)?.value)),
     transaction,
+    committed() {
+      if (turn === null) return Promise.resolve();
+      turn.isAwaited = true;
+      return turn.promise;
+    },
     dump() {
       const all: Record<string, unknown[]> = {};
       for (const row of selectAll.all()) {
@@ -129,6 +174,9 @@ export function openStore(path: string): PartnerStore {
       }
       return all;
     },
-    close: () => database.close(),
+    close() {
+      endTurn();
+      database.close();
+    },
   };
 }

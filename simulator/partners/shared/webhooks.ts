@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from "fastify";
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 import type { Faults } from "./faults.ts";
+import { createPoster } from "./poster.ts";
 import type { PartnerStore } from "./store.ts";
 
 // The partner's side of its webhooks: an outbox in its own store. Messages about one subject (an order, a
@@ -78,6 +79,7 @@ export function startOutbox(options: {
   });
   const retryBaseMs = webhook?.retryBaseMs ?? defaultRetryBaseMs;
   const closing = new AbortController();
+  const poster = createPoster({ timeoutMs: sendTimeoutMs, signal: closing.signal });
   const timers = new Set<NodeJS.Timeout>();
   const sends = new Set<Promise<void>>();
   /** Ids not settled yet, by subject, oldest first. */
@@ -122,6 +124,7 @@ export function startOutbox(options: {
     const queue = queues.get(subject);
     const id = queue?.[0];
     if (queue === undefined || id === undefined) return;
+    await store.committed();
     const message = messages.get(id);
     // Gone when the transaction that enqueued it was rolled back.
     const outcome = message === undefined ? undefined : await attempt(message);
@@ -154,16 +157,10 @@ export function startOutbox(options: {
   /** Why the receiver did not take it, or `null` when it did. */
   const post = async (message: WebhookMessage): Promise<string | null> => {
     try {
-      const response = await fetch(`${baseUrl}${path}`, {
-        method: "POST",
-        // Signed afresh for each try, in real time: receivers refuse a time stamp older than 300 s.
-        headers: { "content-type": "application/json", ...sign(message.id, new Date(), message.body) },
-        body: message.body,
-        redirect: "error",
-        signal: AbortSignal.any([closing.signal, AbortSignal.timeout(sendTimeoutMs)]),
-      });
-      await response.body?.cancel();
-      return response.ok ? null : `answered ${response.status}`;
+      // Signed afresh for each try, in real time: receivers refuse a time stamp older than 300 s.
+      const headers = { "content-type": "application/json", ...sign(message.id, new Date(), message.body) };
+      const status = await poster.post(`${baseUrl}${path}`, headers, message.body);
+      return status >= 200 && status < 300 ? null : `answered ${status}`;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
@@ -192,6 +189,7 @@ export function startOutbox(options: {
       closing.abort();
       for (const timer of timers) clearTimeout(timer);
       await Promise.allSettled(sends);
+      poster.close();
     },
   };
 }

@@ -60,7 +60,7 @@ export async function startTransport(options: TransportOptions): Promise<Running
   });
   const book = openTransportBook({ store, clock, outbox: () => outbox });
 
-  const app = createApp({ logger: options.logger, errorShape: plainError });
+  const app = createApp({ logger: options.logger, store, errorShape: plainError });
   registerControl(app, { name: "transport", store, faults, outbox });
   registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {
     api.post("/v1/transports", { schema: { body: newTransportSchema } }, (request, reply) => {

@@ -20,7 +20,7 @@ export async function startVss(options: PartnerOptions): Promise<RunningPartner>
   const answerOnce = createIdempotency(store, { ...partnerIdempotency, now: () => clock.now() });
   const unknown = (vin: string): Answer => refuse(404, "unknown_vehicle", `no workshop knows ${vin}`);
 
-  const app = createApp({ logger: options.logger, errorShape: plainError });
+  const app = createApp({ logger: options.logger, store, errorShape: plainError });
   registerControl(app, { name: "vss", store, faults });
   registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {
     api.get("/v1/vehicles/:vin/maintenance", { schema: { params: vinParams } }, (request, reply) => {
