@@ -2,12 +2,12 @@ import { sql } from "kysely";
 import * as z from "zod";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, type EventHandler, publishMany } from "../../lifecycle/events.ts";
+import { type DomainEvents, type EventHandler, handleMany, publishMany } from "../../lifecycle/events.ts";
 import type { Vss } from "../../partners/vss.ts";
 import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import { gather } from "../../store/gather.ts";
-import { enqueue, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
+import { enqueue, enqueueMany, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
 import { askTimed, type Observe } from "./ask-timed.ts";
 import { registerPlan } from "./register-plan.ts";
 import { maintenanceRoutes } from "./routes.ts";
@@ -51,8 +51,13 @@ export function createMaintenance(
         registerPlan(context, partners.vss, vehicleId),
       ),
     ],
-    onMaintenanceCheckRequested: (tx, { activationId, vehicleId }) =>
-      enqueue(tx, checkMaintenanceJob, { activationId, vehicleId }),
+    onMaintenanceCheckRequested: handleMany((tx, asked) =>
+      enqueueMany(
+        tx,
+        checkMaintenanceJob,
+        asked.map(({ activationId, vehicleId }) => ({ activationId, vehicleId })),
+      ),
+    ),
     async onVehicleMoved(tx, { vehicleId, to }) {
       if (to === "Delivered") await enqueue(tx, registerMaintenancePlanJob, { vehicleId });
     },
