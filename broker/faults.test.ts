@@ -223,7 +223,7 @@ describe("fault 18: whoever does not speak", () => {
     half.send(Buffer.from([0x10, 0x20, 0x00]));
     await Promise.all([silent.closed, half.closed]);
     // The client may see its end a moment before the broker has counted it.
-    await vi.waitFor(async () => expect(await metric(line)).toBe(before + 2));
+    await vi.waitFor(async () => expect(await metric(line)).toBe(before + 2), { timeout: 10_000 });
   }, 20_000);
 });
 

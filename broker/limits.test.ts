@@ -145,7 +145,9 @@ describe("fault 18: whoever does not speak is counted as that", () => {
       while (performance.now() - startedAtMs < 30); // timers set now count from before this
       await Promise.all(ends);
       // The client may see its end a moment before the broker has counted it.
-      await vi.waitFor(async () => expect(await cuts(metricsPort, "connect-timeout")).toBe(60 * round));
+      await vi.waitFor(async () => expect(await cuts(metricsPort, "connect-timeout")).toBe(60 * round), {
+        timeout: 10_000,
+      });
     }
     expect(await cuts(metricsPort, "protocol")).toBe(0);
   }, 20_000);

@@ -22,16 +22,20 @@ beforeEach(() => {
   firstExit = new Promise((resolve) => {
     reportExit = resolve;
   });
-  supervisor = superviseChildren({
+  supervisor = supervise(10_000);
+});
+
+function supervise(stopTimeoutMs: number): Supervisor {
+  return superviseChildren({
     onUnexpectedExit: (exit) => {
       exits.push(exit);
       reportExit(exit);
     },
     onLine: (name, line) => lines.push(`${name}: ${line}`),
     logFolder: join(folder, "logs"),
-    stopTimeoutMs: 300,
+    stopTimeoutMs,
   });
-});
+}
 
 afterEach(async () => {
   await supervisor.stop();
@@ -82,8 +86,9 @@ test("children close in the reverse of the order they were started in", async ()
 
 test("a child that does not close in time is killed", async () => {
   const stubborn = `process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); console.log('{"ready":true,"addresses":{}}');`;
-  const child = await supervisor.start({ name: "stubborn", entry: script(stubborn) });
-  await supervisor.stop();
+  const impatient = supervise(300);
+  const child = await impatient.start({ name: "stubborn", entry: script(stubborn) });
+  await impatient.stop();
   expect(() => process.kill(child.pid, 0)).toThrow("ESRCH");
 });
 
@@ -101,7 +106,8 @@ test.each([
   {
     what: "stays silent",
     source: `console.error("waiting for a key"); setInterval(() => {}, 1000);`,
-    message: /broker printed no ready line within 700 ms.*\nwaiting for a key/,
+    message: /broker printed no ready line within 4000 ms.*\nwaiting for a key/,
+    readyTimeoutMs: 4_000,
   },
   {
     what: "prints something like a ready line",
@@ -110,8 +116,8 @@ test.each([
   },
 ])(
   "a child that $what before it is ready fails the start with its last lines",
-  async ({ source, message }) => {
-    const starting = supervisor.start({ name: "broker", entry: script(source), readyTimeoutMs: 700 });
+  async ({ source, message, readyTimeoutMs = 20_000 }) => {
+    const starting = supervisor.start({ name: "broker", entry: script(source), readyTimeoutMs });
     await expect(starting).rejects.toThrow(message);
     expect(exits).toEqual([]);
   },

@@ -175,12 +175,14 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     await car(b, 2);
     await gone;
     // "offline" of the first connection is told, as everything a broker knows; its number says that it is over.
-    await vi.waitFor(() =>
-      expect(heard.toSorted()).toEqual([
-        '{"state":"offline","connection":1}',
-        '{"state":"online","connection":1}',
-        '{"state":"online","connection":2}',
-      ]),
+    await vi.waitFor(
+      () =>
+        expect(heard.toSorted()).toEqual([
+          '{"state":"offline","connection":1}',
+          '{"state":"online","connection":1}',
+          '{"state":"online","connection":2}',
+        ]),
+      { timeout: 10_000 },
     );
     for (const at of [a, b]) expect(await retainedPresence(at)).toEqual({ state: "online", connection: 2 });
     const manifest = hear(clients.at(-1) ?? before, 1);
@@ -202,8 +204,9 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
       rootPublicKey: signer.rootPublicKey,
     });
     brokers.push(late);
-    await vi.waitFor(async () =>
-      expect(await readMetric(late.metricsPort, "caas_broker_revocation_list_version")).toBe(1),
+    await vi.waitFor(
+      async () => expect(await readMetric(late.metricsPort, "caas_broker_revocation_list_version")).toBe(1),
+      { timeout: 10_000 },
     );
     await expect(connectCar(late.tcpPort, vin)).rejects.toThrow("Not authorized");
   });
@@ -216,11 +219,17 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     const leaves = await car(b, 1, other);
     await redis.kill();
     for (const one of [a, b])
-      await vi.waitFor(async () => {
-        const health = await healthOf(one);
-        expect([health.status, await health.json()]).toEqual([503, { status: "unavailable", redis: "down" }]);
-        expect(await readMetric(one.metricsPort, 'caas_broker_redis_up{of="cluster"}')).toBe(0);
-      });
+      await vi.waitFor(
+        async () => {
+          const health = await healthOf(one);
+          expect([health.status, await health.json()]).toEqual([
+            503,
+            { status: "unavailable", redis: "down" },
+          ]);
+          expect(await readMetric(one.metricsPort, 'caas_broker_redis_up{of="cluster"}')).toBe(0);
+        },
+        { timeout: 10_000 },
+      );
     // Who is here is served; what should have crossed is lost, and counted.
     await stays.publishAsync(topicOf(vin, "report"), "lost", { qos: 1 });
     expect(await readMetric(b.metricsPort, 'caas_broker_redis_messages_total{what="lost"}')).toBeGreaterThan(
@@ -244,14 +253,16 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     });
     await redis.restart();
     for (const one of [a, b]) await ready(one);
-    await vi.waitFor(() =>
-      expect(known).toEqual(
-        new Map<string, unknown>([
-          [topicOf(vin, "presence"), { state: "online", connection: 1 }],
-          [topicOf(newcomer, "presence"), { state: "online", connection: 7 }],
-          [topicOf(other, "presence"), { state: "offline", connection: 1 }],
-        ]),
-      ),
+    await vi.waitFor(
+      () =>
+        expect(known).toEqual(
+          new Map<string, unknown>([
+            [topicOf(vin, "presence"), { state: "online", connection: 1 }],
+            [topicOf(newcomer, "presence"), { state: "online", connection: 7 }],
+            [topicOf(other, "presence"), { state: "offline", connection: 1 }],
+          ]),
+        ),
+      { timeout: 10_000 },
     );
     expect(await retainedPresence(a, newcomer)).toEqual({ state: "online", connection: 7 });
     // And both ways are open again.
@@ -271,7 +282,9 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     const doomed = await startProcess();
     try {
       await car(doomed, 3);
-      await vi.waitFor(() => expect(known).toEqual(['{"state":"online","connection":3}']));
+      await vi.waitFor(() => expect(known).toEqual(['{"state":"online","connection":3}']), {
+        timeout: 10_000,
+      });
       doomed.child.kill("SIGKILL");
       await vi.waitFor(() => expect(known.at(-1)).toBe('{"state":"offline","connection":3}'), {
         timeout: 50_000,

@@ -109,7 +109,7 @@ export async function createAfterSales(name: string): Promise<AfterSales> {
 
   const platform = await createTestPlatform(
     (context) => {
-      const workshops = createVss({ baseUrl: vss.url, apiKey, checkBudgetMs: 300, timeoutMs: 1_000 });
+      const workshops = createVss({ baseUrl: vss.url, apiKey, checkBudgetMs: 1_000, timeoutMs: 1_500 });
       const registration = createRegistration(context, {
         authority: createAuthority({ baseUrl: authority.url, apiKey, timeoutMs: 500 }),
       });

@@ -47,7 +47,8 @@ export async function createPayingCarPark(options: { presumption: PresumptionLim
     clock: { now: () => clock.now() },
     webhook: { baseUrl: "http://127.0.0.1:1", secret, retryBaseMs: 20 },
   });
-  const paymentGateway = createPaymentGateway({ baseUrl: gateway.url, apiKey, timeoutMs: 1_000 });
+  // Shorter than the 2 s after which a webhook makes the platform ask: what silence does comes first.
+  const paymentGateway = createPaymentGateway({ baseUrl: gateway.url, apiKey, timeoutMs: 1_500 });
   const park: CarPark = await createCarPark({
     bank(context) {
       const payments = createPayments(context, {

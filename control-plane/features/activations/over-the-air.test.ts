@@ -274,14 +274,17 @@ describe("over the air, with a real broker and a real agent", () => {
     const car = await park.addCar();
     await link(car);
     await car.park();
-    await vi.waitFor(async () => {
-      const { presence } = await park.platform.db
-        .selectFrom("vehicle_links")
-        .select("presence")
-        .where("vehicle_id", "=", car.vehicleId)
-        .executeTakeFirstOrThrow();
-      expect(presence).toBe("offline");
-    });
+    await vi.waitFor(
+      async () => {
+        const { presence } = await park.platform.db
+          .selectFrom("vehicle_links")
+          .select("presence")
+          .where("vehicle_id", "=", car.vehicleId)
+          .executeTakeFirstOrThrow();
+        expect(presence).toBe("offline");
+      },
+      { timeout: 10_000 },
+    );
     const activationId = await park.buy(car, "heatedSeats");
     expect(await park.stateOf(activationId)).toBe("OTAQueue");
     await car.drive();

@@ -447,7 +447,7 @@ describe("knobs", () => {
 
   test("FA4: it charged and never answered; the same key gets the first result, one charge", async () => {
     await setFaults({ timeOutAfterDoingNext: { count: 1 } });
-    const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 300 }));
+    const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 1_000 }));
     expect(timedOut).toBeInstanceOf(Stripe.errors.StripeConnectionError);
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, heldCents: 4900 }] });
     const again = await stripe.paymentIntents.create(hold, options);
@@ -458,7 +458,7 @@ describe("knobs", () => {
 
   test("FA4: it neither charged nor answered; the same key charges once", async () => {
     await setFaults({ timeOutBeforeDoingNext: { count: 1 } });
-    const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 300 }));
+    const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 1_000 }));
     expect(timedOut).toBeInstanceOf(Stripe.errors.StripeConnectionError);
     expect(await totals()).toEqual({ totals: [] });
     const again = await stripe.paymentIntents.create(hold, options);
