@@ -9,8 +9,9 @@ export default defineConfig({
     pool: "forks",
     // The servers under test need processor time too; the reference machine has two cores.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // For what hangs; how long something takes is not what a test decides by, and machines differ.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     teardownTimeout: 30_000,
   },
 });

@@ -224,7 +224,7 @@ describe("fault 18: whoever does not speak", () => {
     await Promise.all([silent.closed, half.closed]);
     // The client may see its end a moment before the broker has counted it.
     await vi.waitFor(async () => expect(await metric(line)).toBe(before + 2), { timeout: 10_000 });
-  }, 20_000);
+  });
 });
 
 describe("a persistence that fails", () => {

@@ -129,7 +129,7 @@ describe("who hears a message that went past aedes", () => {
       for (let n = 0; n < 1_000; n++) await car.next();
     }
     for (const { socket } of [controlPlane, car]) socket.destroy();
-  }, 30_000);
+  });
 
   test("a subscription made anew replaces the one before; after an UNSUBACK nothing more comes", async () => {
     const { tcpPort } = await start();
@@ -195,7 +195,7 @@ describe("who hears a message that went past aedes", () => {
     }
     expect(talker.socket.destroyed).toBe(false);
     talker.socket.destroy();
-  }, 20_000);
+  });
 });
 
 describe("fault 17: a control plane that does not read holds up who talks to it, and loses nothing of theirs", () => {
@@ -266,7 +266,7 @@ describe("fault 17: a control plane that does not read holds up who talks to it,
       }
       for (const { socket } of [controlPlane, other, car]) socket.destroy();
     },
-    30_000,
+    90_000,
   );
 
   test("when it goes away instead, they go on", async () => {
@@ -280,7 +280,7 @@ describe("fault 17: a control plane that does not read holds up who talks to it,
     controlPlane.socket.destroy();
     expect(await answer).toMatchObject({ cmd: "pingresp" });
     car.socket.destroy();
-  }, 30_000);
+  });
 });
 
 function following(id: number): number {

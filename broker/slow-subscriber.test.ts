@@ -58,7 +58,7 @@ describe("fault 17: a subscriber that never reads", () => {
       expect(await readMetric(own.metricsPort, cut)).toBe(1);
       await own.broker.stop();
     },
-    30_000,
+    90_000,
   );
 
   test.each([0, 1] as const)(
@@ -113,7 +113,7 @@ describe("fault 17: a subscriber that never reads", () => {
       for (const { socket } of talkers) socket.destroy();
       await own.broker.stop();
     },
-    30_000,
+    90_000,
   );
 
   test.each([0, 1] as const)(
@@ -131,6 +131,6 @@ describe("fault 17: a subscriber that never reads", () => {
       expect(await wentOffline).toMatchObject([{ payload: "offline" }]);
       await own.broker.stop();
     },
-    30_000,
+    90_000,
   );
 });

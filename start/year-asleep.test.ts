@@ -114,7 +114,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
           .where("unproved_version", "is not", null)
           .executeTakeFirst();
         if (open === undefined) return;
-        if (!(await feed.waitPast(heard, 20_000))) throw new Error("the cars did not converge in 20 s");
+        if (!(await feed.waitPast(heard, 60_000))) throw new Error("the cars did not converge in 60 s");
       }
     },
     async close() {

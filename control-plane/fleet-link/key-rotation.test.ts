@@ -86,18 +86,14 @@ describe("fault 5: rotation and revocation rehearsed on a running fleet", () => 
 
   /** Whether every car reported to have the set of this version. */
   function fleetHas(version: number) {
-    return park.platform.waitUntil(
-      `all cars have key set ${version}`,
-      async () => {
-        const behind = await park.platform.db
-          .selectFrom("vehicle_links")
-          .select("vin")
-          .where("key_set_version", "<", version)
-          .executeTakeFirst();
-        return behind === undefined ? true : undefined;
-      },
-      20_000,
-    );
+    return park.platform.waitUntil(`all cars have key set ${version}`, async () => {
+      const behind = await park.platform.db
+        .selectFrom("vehicle_links")
+        .select("vin")
+        .where("key_set_version", "<", version)
+        .executeTakeFirst();
+      return behind === undefined ? true : undefined;
+    });
   }
 
   test("rotated twice and revoked: cars that are driven and one that slept through it converge; the revoked key is refused", async () => {

@@ -212,7 +212,7 @@ export async function createTestPlatform(
       return runJobs();
     },
     runTimers: () => timers.runDue(),
-    async waitUntil(what, look, timeoutMs = 20_000) {
+    async waitUntil(what, look, timeoutMs = 60_000) {
       const giveUpAt = Date.now() + timeoutMs;
       for (;;) {
         const heard = steps.count();

@@ -218,7 +218,7 @@ export async function createPayingCarPark(options: { presumption: PresumptionLim
      * already is never sent. A removal records no step, so the row itself is asked.
      */
     async waitUntilObeyed(car: TestCar): Promise<void> {
-      const giveUpAt = Date.now() + 20_000;
+      const giveUpAt = Date.now() + 60_000;
       for (;;) {
         const link = await platform.db
           .selectFrom("vehicle_links")

@@ -435,4 +435,4 @@ test("whatever happens to one car, at once or in turn, ends in one manifest that
   if (outcome.failed && outcome.counterexample !== null)
     throw new Error(fc.defaultReportMessage(outcome), { cause: outcome.errorInstance });
   expect(lives).toBeGreaterThan(3);
-}, 30_000);
+});
