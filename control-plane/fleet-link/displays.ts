@@ -4,7 +4,7 @@ import { parseVin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import * as z from "zod";
 import type { Context } from "../lifecycle/context.ts";
-import type { EventHandler } from "../lifecycle/events.ts";
+import { type EventHandler, each } from "../lifecycle/events.ts";
 import type { Transaction } from "../store/database.ts";
 import { enqueue, handleJob, type JobHandler, jobType } from "../store/jobs.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -13,7 +13,7 @@ import type { MqttLink } from "./mqtt-link.ts";
 export type Displays = {
   onDisplayRequested: EventHandler<"displayRequested">;
   /** Shows again what the cars have not acknowledged. */
-  onCarsConnected: EventHandler<"carsConnected">;
+  onCarConnected: EventHandler<"carConnected">;
   acknowledge(tx: Transaction, displayId: string, vin: string, result: string): Promise<void>;
   jobs: readonly JobHandler[];
 };
@@ -47,7 +47,7 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
   }
 
   return {
-    async onDisplayRequested(tx, { vehicleId, displayId, content, expiresAt }) {
+    onDisplayRequested: each(async (tx, { vehicleId, displayId, content, expiresAt }) => {
       await tx
         .insertInto("displays")
         .values({
@@ -58,18 +58,26 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
           expires_at: expiresAt,
         })
         .execute();
-      await enqueue(tx, sendDisplay, { displayId });
-    },
+      await enqueue(tx, sendDisplay, [{ payload: { displayId } }]);
+    }),
 
-    async onCarsConnected(tx, { vehicleIds }) {
+    onCarConnected: async (tx, cars) => {
       const rows = await tx
         .selectFrom("displays")
         .select("id")
-        .where("vehicle_id", "in", vehicleIds)
+        .where(
+          "vehicle_id",
+          "in",
+          cars.map(({ vehicleId }) => vehicleId),
+        )
         .where("acknowledged_at", "is", null)
         .where("expires_at", ">", context.clock.now())
         .execute();
-      for (const { id } of rows) await enqueue(tx, sendDisplay, { displayId: id }, { key: `display:${id}` });
+      await enqueue(
+        tx,
+        sendDisplay,
+        rows.map(({ id }) => ({ payload: { displayId: id }, key: `display:${id}` })),
+      );
     },
 
     async acknowledge(tx, displayId, vin, result) {

@@ -10,7 +10,7 @@ import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import { type Refusal, refuse } from "../http/refusal.ts";
 import type { Context } from "../lifecycle/context.ts";
-import type { EventHandler } from "../lifecycle/events.ts";
+import { type EventHandler, each } from "../lifecycle/events.ts";
 import type { Transaction } from "../store/database.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
 import { isShutOut, keepCertificate, readTlsKey, thumbprintOfTlsKey } from "./certificates.ts";
@@ -55,7 +55,7 @@ export function createEnrolment(
   }
 
   return {
-    async onVinAssigned(tx, { vehicleId, vin: text }) {
+    onVinAssigned: each(async (tx, { vehicleId, vin: text }) => {
       const vin = parseVin(text);
       await tx
         .insertInto("vehicle_links")
@@ -77,7 +77,7 @@ export function createEnrolment(
         })
         .onConflict((conflict) => conflict.column("vehicle_id").doNothing())
         .execute();
-    },
+    }),
 
     async packageFor(vehicleId) {
       const row = await context.db
