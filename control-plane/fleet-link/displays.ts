@@ -4,7 +4,7 @@ import { parseVin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import * as z from "zod";
 import type { Context } from "../lifecycle/context.ts";
-import { type EventHandler, each } from "../lifecycle/events.ts";
+import type { EventHandler } from "../lifecycle/events.ts";
 import type { Transaction } from "../store/database.ts";
 import { enqueue, handleJob, type JobHandler, jobType } from "../store/jobs.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -47,19 +47,26 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
   }
 
   return {
-    onDisplayRequested: each(async (tx, { vehicleId, displayId, content, expiresAt }) => {
+    onDisplayRequested: async (tx, requested) => {
+      const issuedAt = context.clock.now();
       await tx
         .insertInto("displays")
-        .values({
-          id: displayId,
-          vehicle_id: vehicleId,
-          content: JSON.stringify(content),
-          issued_at: context.clock.now(),
-          expires_at: expiresAt,
-        })
+        .values(
+          requested.map(({ vehicleId, displayId, content, expiresAt }) => ({
+            id: displayId,
+            vehicle_id: vehicleId,
+            content: JSON.stringify(content),
+            issued_at: issuedAt,
+            expires_at: expiresAt,
+          })),
+        )
         .execute();
-      await enqueue(tx, sendDisplay, [{ payload: { displayId } }]);
-    }),
+      await enqueue(
+        tx,
+        sendDisplay,
+        requested.map(({ displayId }) => ({ payload: { displayId } })),
+      );
+    },
 
     onCarConnected: async (tx, cars) => {
       const rows = await tx
