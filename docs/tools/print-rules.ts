@@ -28,6 +28,7 @@ import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-wi
 import { type MetricRow, metricSection, metricTable } from "@caas/control-plane/rules/metric-table.ts";
 import { addedNotifications } from "@caas/control-plane/rules/notification-rows.ts";
 import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
+import { type PaymentRow, paymentRows, paymentStatuses } from "@caas/control-plane/rules/payment-machine.ts";
 import {
   defaultPresumptionLimits,
   firstLookUpMs,
@@ -53,6 +54,7 @@ export function renderRules(): string {
     renderMachines(),
     renderDependencies(),
     renderAdditions(),
+    renderPayments(),
     renderPresumption(),
     renderForfeiture(),
     renderNotifications(),
@@ -157,6 +159,39 @@ function renderAdditions(): string {
       guards.map(([id, row]) => [id, row.refusal, listUsers(id), row.reason]),
     ),
   ].join("\n\n");
+}
+
+function renderPayments(): string {
+  return [
+    "## Payments",
+    "What becomes of a payment when something is heard of it. The settlement says whether a hold is to be taken or let go; it is decided once. Next: = the status stays, refused: the request is, never: it cannot happen, so nothing of it is kept.",
+    renderTable(
+      ["payment", "status", "settlement", "hears", "next", "effects", "why"],
+      paymentRows.map(renderPaymentRow),
+    ),
+  ].join("\n\n");
+}
+
+function renderPaymentRow([kind, status, settlement, heard, next, effects, why = ""]: PaymentRow): string[] {
+  return [
+    kind,
+    nameStatuses(status),
+    settlement,
+    listOf(heard),
+    next === "same" ? "=" : next,
+    list(effects),
+    why,
+  ];
+}
+
+/** Long lists are said by what they leave out. */
+function nameStatuses(statuses: string | readonly string[]): string {
+  const left = paymentStatuses.filter((status) => !statuses.includes(status));
+  return left.length <= 1 ? ["any", ...left].join(" but ") : listOf(statuses);
+}
+
+function listOf(items: string | readonly string[]): string {
+  return typeof items === "string" ? items : list(items);
 }
 
 function renderPresumption(): string {
