@@ -40,6 +40,7 @@ import {
   searchSettlesAfterMs,
 } from "@caas/control-plane/rules/presumption-policy.ts";
 import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
+import { taskTable } from "@caas/control-plane/rules/task-table.ts";
 import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
 import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
 import { renderDiagram, renderTable } from "./markdown.ts";
@@ -58,6 +59,7 @@ export function renderRules(): string {
     renderPresumption(),
     renderForfeiture(),
     renderNotifications(),
+    renderTasks(),
     renderAutomation(),
     renderMetrics(),
     renderNumbers(),
@@ -274,6 +276,17 @@ function renderNotifications(): string {
       ]),
     ),
     "A message no arrow sends is sent by its feature: credentials by the sale, maintenance reminders by the schedule.",
+  ].join("\n\n");
+}
+
+function renderTasks(): string {
+  return [
+    "## Tasks for people",
+    "What only a person can settle. bySubject: support where it is about a service, the dealership where it is about a sale.",
+    renderTable(
+      ["kind", "team", "title", "resolved by"],
+      Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.resolvedBy]),
+    ),
   ].join("\n\n");
 }
 
