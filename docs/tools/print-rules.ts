@@ -12,6 +12,7 @@ import {
   vehicleAddedGuards,
   vehicleAdditions,
 } from "@caas/control-plane/rules/additions.ts";
+import type { Arrow, Ending } from "@caas/control-plane/rules/arrow.ts";
 import { automationTable, isAutomaticLevel } from "@caas/control-plane/rules/automation-table.ts";
 import {
   activationDependencies,
@@ -41,7 +42,6 @@ import {
 } from "@caas/control-plane/rules/presumption-policy.ts";
 import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
 import { taskTable } from "@caas/control-plane/rules/task-table.ts";
-import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
 import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
 import { renderDiagram, renderTable } from "./markdown.ts";
 
