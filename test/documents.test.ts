@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as broker from "@caas/broker/config.ts";
 import * as controlPlane from "@caas/control-plane/config.ts";
-import * as partners from "@caas/simulator/partners/config.ts";
+import * as partners from "@caas/simulator/stand-ins/config.ts";
 import * as vehicleAgent from "@caas/vehicle-agent/config.ts";
 import { describe, expect, test } from "vitest";
 import { renderImportTable } from "../docs/tools/print-import-table.ts";

@@ -128,7 +128,7 @@ export const parts: readonly Part[] = [
     because:
       "boards and alerts know metric names, which a root test holds against the code, and take their targets from the rules",
   },
-  ...["start", "bench", "chaos", "test", "docs"].map((folder) => ({
+  ...["start", "lab", "bench", "chaos", "simulate", "test", "docs"].map((folder) => ({
     folder,
     mayImport: ["every part"],
     packages: "any" as const,

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { numbersSchema, runReportSchema } from "@caas/simulator/report/run-report.ts";
 import { expect, test } from "vitest";
 
-const program = fileURLToPath(new URL("./simulate.ts", import.meta.url));
+const program = fileURLToPath(new URL("./main.ts", import.meta.url));
 
 const scenario = `
 describes: the whole platform with a change for many, customers and a sale

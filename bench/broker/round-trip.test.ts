@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { findOrInstall, findProgram } from "./debian-packages.ts";
-import { processorUsOf } from "./processor-time.ts";
+import { findOrInstall, findProgram } from "../../lab/debian-packages.ts";
+import { processorUsOf } from "../../lab/processor-time.ts";
 import { type MeasuredBroker, startMosquitto, startOurBroker } from "./rival-brokers.ts";
 import { measureRoundTrips } from "./round-trip.ts";
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import * as z from "zod";
-import type { Bought } from "./paid-generator.ts";
+import type { Bought } from "./buyers-process.ts";
 
 // What must be true of every purchase that is counted, read where the truth is: the gateway's own books and our tables.
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import pg from "pg";
-import { startEmbeddedPostgres } from "../start/postgres/embedded-postgres.ts";
+import { startEmbeddedPostgres } from "../../start/postgres/embedded-postgres.ts";
 
 /** What the database has done so far, whoever asked for it. */
 export type DatabaseCounters = {

@@ -7,8 +7,8 @@ import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { createFleet } from "@caas/simulator/fleet/fleet.ts";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type MeasuredBroker, startOurBroker } from "../bench/broker/rival-brokers.ts";
 import { createTestDatabase, type TestDatabase } from "../test/servers/database.ts";
-import { type MeasuredBroker, startOurBroker } from "./rival-brokers.ts";
 import { type SeedFleetOptions, seedFleet } from "./seed-fleet.ts";
 
 let database: TestDatabase;

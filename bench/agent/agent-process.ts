@@ -12,7 +12,7 @@ import { openCertificateAuthority } from "@caas/control-plane/fleet-link/certifi
 import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
 import { type KeyRing, openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { installCredentials } from "@caas/simulator/fleet/credentials.ts";
-import { assignVin } from "@caas/simulator/partners/factory/assign-vin.ts";
+import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
 import { bundleAgent } from "@caas/vehicle-agent/bundle.ts";
 import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
 import { openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
@@ -46,9 +46,9 @@ export type BenchAgent = {
 const brokerReady = z.object({ addresses: z.object({ tcpPort: z.number(), tlsPort: z.number() }) });
 const agentReady = z.object({ addresses: z.object({ local: z.url(), http: z.url() }) });
 
-const brokerFile = fileURLToPath(new URL("../broker/main.ts", import.meta.url));
-const agentFile = fileURLToPath(new URL("../vehicle-agent/main.ts", import.meta.url));
-const unitFile = fileURLToPath(new URL("../vehicle-agent/deploy/caas-agent.service", import.meta.url));
+const brokerFile = fileURLToPath(new URL("../../broker/main.ts", import.meta.url));
+const agentFile = fileURLToPath(new URL("../../vehicle-agent/main.ts", import.meta.url));
+const unitFile = fileURLToPath(new URL("../../vehicle-agent/deploy/caas-agent.service", import.meta.url));
 /** Far from the factory's own numbers. */
 const carSerial = 990_001;
 

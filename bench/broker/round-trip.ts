@@ -1,4 +1,4 @@
-import { openLoad } from "./broker-load.ts";
+import { openLoad } from "./load.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
 export type RoundTripOptions = {

@@ -24,12 +24,12 @@ import { explainBrokerRoom, readCapacity } from "@caas/simulator/run/capacity.ts
 import type { Owner, WantedWorld, World } from "@caas/simulator/run/world.ts";
 import pg from "pg";
 import { pino } from "pino";
+import { readPartTimes } from "../lab/part-times.ts";
+import { findRedis, type RedisServer, startRedis } from "../lab/redis-server.ts";
+import { type SeededCar, seedFleet } from "../lab/seed-fleet.ts";
 import { plainBrokerUrl, tlsBrokerUrl } from "../start/part-environments.ts";
 import { type Platform, startPlatform } from "../start/platform.ts";
 import { openSecrets } from "../start/secrets.ts";
-import { readPartTimes } from "./part-processes.ts";
-import { findRedis, type RedisServer, startRedis } from "./redis-server.ts";
-import { type SeededCar, seedFleet } from "./seed-fleet.ts";
 
 // The whole platform, started for a simulation, with cars that SQL has put there as if they had been sold. The
 // simulator itself knows nothing of what is inside: it is given addresses, logins and one entrance for roll-outs.

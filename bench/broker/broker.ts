@@ -6,13 +6,13 @@ import {
   openCertificateAuthority,
   type ServiceCertificates,
 } from "@caas/control-plane/fleet-link/certificate-authority.ts";
-import { certifyCars, type WayIn } from "./broker-clients.ts";
-import { measureConnects, measureMemory } from "./broker-connects.ts";
-import { type MessageLoad, measureMessages } from "./broker-messages.ts";
-import { type BrokerRow, type Contender, contenders } from "./broker-rows.ts";
-import { findOrInstall } from "./debian-packages.ts";
-import type { Findings, Frame } from "./frame.ts";
+import { findOrInstall } from "../../lab/debian-packages.ts";
+import type { Findings, Frame } from "../frame.ts";
+import { certifyCars, type WayIn } from "./clients.ts";
+import { measureConnects, measureMemory } from "./connects.ts";
+import { type MessageLoad, measureMessages } from "./messages.ts";
 import { type MeasuredBroker, startMosquitto, startOurBroker, startPlainAedes } from "./rival-brokers.ts";
+import { type BrokerRow, type Contender, contenders } from "./rows.ts";
 
 export const rowGroups = ["messages", "connects", "memory"] as const;
 export type RowGroup = (typeof rowGroups)[number];

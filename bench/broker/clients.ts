@@ -7,7 +7,7 @@ import type {
 } from "@caas/control-plane/fleet-link/certificate-authority.ts";
 import { createKeepAliveWheel } from "@caas/simulator/link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "@caas/simulator/link/light-transport.ts";
-import { assignVin } from "@caas/simulator/partners/factory/assign-vin.ts";
+import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
 import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
 import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
 import type { CarLink } from "@caas/vehicle-agent/transport.ts";

@@ -1,16 +1,16 @@
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Platform, startPlatform } from "../start/platform.ts";
-import { openSecrets } from "../start/secrets.ts";
+import { prepareBuyers } from "../../lab/owners.ts";
+import { costOf, readPartTimes } from "../../lab/part-times.ts";
+import { type Platform, startPlatform } from "../../start/platform.ts";
+import { openSecrets } from "../../start/secrets.ts";
+import { type FleetProcess, startFleetProcess } from "../fleet-process.ts";
+import type { Findings, Frame } from "../frame.ts";
+import { createHistogram, quantilesOf, recordMs } from "../ota/roll-out-proofs.ts";
+import { listUnpaid, untilCarsAreOnline, untilMailIsOut } from "./audit.ts";
+import { type Bought, type Load, startPaidGenerator } from "./buyers-process.ts";
 import { readDatabaseCounters, startCountingPostgres } from "./database-counters.ts";
-import { type FleetProcess, startFleetProcess } from "./fleet-process.ts";
-import type { Findings, Frame } from "./frame.ts";
-import { listUnpaid, untilCarsAreOnline, untilMailIsOut } from "./paid-audit.ts";
-import { prepareBuyers } from "./paid-buyers.ts";
-import { type Bought, type Load, startPaidGenerator } from "./paid-generator.ts";
-import { costOf, readPartTimes } from "./part-processes.ts";
-import { createHistogram, quantilesOf, recordMs } from "./roll-out-proofs.ts";
 
 export type PaidOptions = {
   cars: number;

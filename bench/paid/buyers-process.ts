@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
-import type { PreparedBuyers } from "./paid-buyers.ts";
+import type { PreparedBuyers } from "../../lab/owners.ts";
 
 /** Closed loop: as many under way as said, the next begins when one ends. Open loop: they begin when they are due. */
 export type Load = { kind: "underWay"; underWay: number } | { kind: "perSecond"; perSecond: number };
@@ -48,7 +48,7 @@ export type Bought = z.infer<typeof boughtSchema>;
 
 export type PaidGenerator = { buy(count: number, load: Load): Promise<Bought>; stop(): Promise<void> };
 
-const entry = fileURLToPath(new URL("./paid-generator-program.ts", import.meta.url));
+const entry = fileURLToPath(new URL("./buyers-program.ts", import.meta.url));
 
 /** Who buys is a process of its own, so that what customers cost is not counted as what the platform costs. */
 export async function startPaidGenerator(

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runReportSchema } from "@caas/simulator/report/run-report.ts";
 import { expect, test } from "vitest";
-import { findRedis } from "./redis-server.ts";
+import { findRedis } from "../lab/redis-server.ts";
 
-const program = fileURLToPath(new URL("./simulate.ts", import.meta.url));
+const program = fileURLToPath(new URL("./main.ts", import.meta.url));
 const redis = await findRedis();
 const why = redis.kind === "missing" ? `: ${redis.explanation}` : "";
 

@@ -1,4 +1,4 @@
-import { medianOf } from "./statistics.ts";
+import { medianOf } from "../statistics.ts";
 
 /** The three that are compared. */
 export const contenders = ["ours", "aedes", "mosquitto"] as const;

@@ -1,8 +1,8 @@
-import { type Load, type LoadKind, type LoadSample, openLoad } from "./broker-load.ts";
-import { type BrokerRow, byContender, type Contender, medianOrNull, type Ratio } from "./broker-rows.ts";
-import type { Frame } from "./frame.ts";
+import type { Frame } from "../frame.ts";
+import { confidenceOf, medianOf } from "../statistics.ts";
+import { type Load, type LoadKind, type LoadSample, openLoad } from "./load.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
-import { confidenceOf, medianOf } from "./statistics.ts";
+import { type BrokerRow, byContender, type Contender, medianOrNull, type Ratio } from "./rows.ts";
 
 /** One load on all brokers. */
 export type MessageLoad = { kind: LoadKind; qos: 0 | 1; clients: number };

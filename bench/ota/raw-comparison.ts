@@ -1,7 +1,7 @@
-import { findOrInstall } from "./debian-packages.ts";
-import type { Frame } from "./frame.ts";
-import { type MeasuredBroker, startMosquitto, startOurBroker } from "./rival-brokers.ts";
-import { measureRoundTrips, type RoundTripResult } from "./round-trip.ts";
+import { findOrInstall } from "../../lab/debian-packages.ts";
+import { type MeasuredBroker, startMosquitto, startOurBroker } from "../broker/rival-brokers.ts";
+import { measureRoundTrips, type RoundTripResult } from "../broker/round-trip.ts";
+import type { Frame } from "../frame.ts";
 
 /** By quality of service: at 0 the platform speaks, 1 is what a peer needs that has nothing but the broker's word. */
 export type ByQos = { qos0: RoundTripResult | null; qos1: RoundTripResult | null };

@@ -17,10 +17,10 @@ export type PartTimes = Readonly<Record<Part, number>>;
 const marks: readonly (readonly [Part, string])[] = [
   ["broker", "/broker/main.ts"],
   ["controlPlane", "/control-plane/main.ts"],
-  ["partners", "/simulator/partners/main.ts"],
+  ["partners", "/simulator/stand-ins/main.ts"],
   ["fleet", "/bench/fleet-program.ts"],
   ["fleet", "/simulator/run/host-program.ts"],
-  ["generator", "/bench/paid-generator-program.ts"],
+  ["generator", "/bench/paid/buyers-program.ts"],
   ["postgres", "postgres"],
 ];
 

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { build, type Histogram } from "hdr-histogram-js";
 import * as z from "zod";
-import { startPlatform } from "../start/platform.ts";
-import { sellDemoCars } from "../start/sell-demo-cars.ts";
-import { type BuiltCar, goodCard } from "../start/story/buy-the-car.ts";
-import { openWorld, wakeAmongDemoCars } from "../start/story/world.ts";
-import { type EndedActivations, type Measured, watchEndedActivations } from "./ended-activations.ts";
-import type { Findings, Frame } from "./frame.ts";
-import { createRandom, drawGapMs } from "./seeded-random.ts";
+import { startPlatform } from "../../start/platform.ts";
+import { sellDemoCars } from "../../start/sell-demo-cars.ts";
+import { type BuiltCar, goodCard } from "../../start/story/buy-the-car.ts";
+import { openWorld, wakeAmongDemoCars } from "../../start/story/world.ts";
+import { type EndedActivations, type Measured, watchEndedActivations } from "../ended-activations.ts";
+import type { Findings, Frame } from "../frame.ts";
+import { createRandom, drawGapMs } from "../seeded-random.ts";
 
 export type ActivationOptions = {
   cars: number;

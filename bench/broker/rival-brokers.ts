@@ -10,7 +10,7 @@ import { carPassword } from "@caas/contract/car-password.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { ServiceCertificates } from "@caas/control-plane/fleet-link/certificate-authority.ts";
 import * as z from "zod";
-import { brokerNodeOptions, nodeOptions } from "../start/node-settings.ts";
+import { brokerNodeOptions, nodeOptions } from "../../start/node-settings.ts";
 
 /** A broker in a process of its own, to be measured. */
 export type MeasuredBroker = {
@@ -37,7 +37,7 @@ const carSecret = "the cars' secret of a benchmark";
 const controlPlanePassword = "the control plane's password in a benchmark";
 /** Both start in well under a second on an idle machine. */
 const readyTimeoutMs = 20_000;
-const brokerProgram = fileURLToPath(new URL("../broker/main.ts", import.meta.url));
+const brokerProgram = fileURLToPath(new URL("../../broker/main.ts", import.meta.url));
 const plainAedesProgram = fileURLToPath(new URL("./plain-aedes-program.ts", import.meta.url));
 
 /** What one car or one benchmark is not allowed to do a second on the road; metered all the same. */

@@ -3,7 +3,7 @@ import { Agent, request } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import * as z from "zod";
-import { type Bought, orderSchema, type Purchase, setUpSchema } from "./paid-generator.ts";
+import { type Bought, orderSchema, type Purchase, setUpSchema } from "./buyers-process.ts";
 
 // Buys over REST as customers do, each in the session of the car's owner, and looks at the database for what became
 // of it: following each purchase over REST would be most of the load.

@@ -10,6 +10,8 @@ import { fleetFilter, parseTopic, topicOf } from "@caas/contract/topics.ts";
 import { createKeepAliveWheel } from "@caas/simulator/link/keep-alive-wheel.ts";
 import { createLightTransport } from "@caas/simulator/link/light-transport.ts";
 import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/transport.ts";
+import { type ProcessMemory, readProcessMemory } from "../../lab/process-memory.ts";
+import type { Findings, Frame } from "../frame.ts";
 import {
   type AgentForm,
   type BenchAgent,
@@ -17,8 +19,6 @@ import {
   startBenchAgent,
   startTlsBroker,
 } from "./agent-process.ts";
-import type { Findings, Frame } from "./frame.ts";
-import { type ProcessMemory, readProcessMemory } from "./process-memory.ts";
 
 export type AgentMemoryOptions = {
   minutes: number;

@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { realClock } from "@caas/contract/business-clock.ts";
 import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import pg from "pg";
-import { startPlatform } from "../start/platform.ts";
-import { openSecrets } from "../start/secrets.ts";
-import { startFleetProcess } from "./fleet-process.ts";
-import type { Frame } from "./frame.ts";
-import { listTree } from "./part-processes.ts";
-import { processorUsOf } from "./processor-time.ts";
+import { listTree } from "../../lab/part-times.ts";
+import { processorUsOf } from "../../lab/processor-time.ts";
+import { seedFleet } from "../../lab/seed-fleet.ts";
+import { startPlatform } from "../../start/platform.ts";
+import { openSecrets } from "../../start/secrets.ts";
+import { startFleetProcess } from "../fleet-process.ts";
+import type { Frame } from "../frame.ts";
+import { confidenceOf, median } from "../statistics.ts";
 import { openRollOutDriver } from "./roll-out-driver.ts";
-import { seedFleet } from "./seed-fleet.ts";
-import { confidenceOf, median } from "./statistics.ts";
 
 // What a change costs beside a thousand cars and beside a hundred thousand: two whole platforms at once, the same
 // number of cars connected to each, and changes rolled out to them in turns, so that whatever else the machine does

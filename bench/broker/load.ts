@@ -1,7 +1,7 @@
 import { fleetFilter, topicOf } from "@caas/contract/topics.ts";
 import { build } from "hdr-histogram-js";
-import { connectCars, connectControlPlane, dropCars, type MeasuredCar } from "./broker-clients.ts";
-import { processorUsOf } from "./processor-time.ts";
+import { processorUsOf } from "../../lab/processor-time.ts";
+import { connectCars, connectControlPlane, dropCars, type MeasuredCar } from "./clients.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
 // The ways messages take through a broker of ours, bare: same topics, same number of bytes, and nobody signs,

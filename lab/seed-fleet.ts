@@ -7,7 +7,7 @@ import type { CertificateAuthority } from "@caas/control-plane/fleet-link/certif
 import type { KeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import type { CarCredentials } from "@caas/simulator/fleet/credentials.ts";
-import { assignVin } from "@caas/simulator/partners/factory/assign-vin.ts";
+import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
 import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
 import pg from "pg";
 

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { addressOf, type CarCertificates, connectCars, dropCars, type WayIn } from "./broker-clients.ts";
-import { type BrokerRow, byContender, type Contender, medianOrNull } from "./broker-rows.ts";
-import type { Frame } from "./frame.ts";
-import { readProcessMemory } from "./process-memory.ts";
-import { processorUsOf } from "./processor-time.ts";
+import { readProcessMemory } from "../../lab/process-memory.ts";
+import { processorUsOf } from "../../lab/processor-time.ts";
+import type { Frame } from "../frame.ts";
+import { addressOf, type CarCertificates, connectCars, dropCars, type WayIn } from "./clients.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
+import { type BrokerRow, byContender, type Contender, medianOrNull } from "./rows.ts";
 
 const ways: Record<WayIn, string> = { plain: "plain", tls: "TLS", mutualTls: "mTLS" };
 /** After a crowd has come: what the broker put off is done then. A small one is done sooner. */
