@@ -87,7 +87,6 @@ export const parts: readonly Part[] = [
     mayImport: ["contract"],
     packages: [
       "mqtt",
-      "mqtt-packet",
       "zod",
       "pino",
       "prom-client",
@@ -112,7 +111,6 @@ export const parts: readonly Part[] = [
       "aedes-*",
       "mqemitter",
       "mqemitter-*",
-      "mqtt-packet",
       "ioredis",
       "prom-client",
       "pino",
