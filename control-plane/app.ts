@@ -41,7 +41,7 @@ import { createSessions } from "./http/sessions.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "./http/webhook-signatures.ts";
 import type { Capability } from "./lifecycle/capability.ts";
 import type { Context } from "./lifecycle/context.ts";
-import { createPublish, type EventHandlers } from "./lifecycle/events.ts";
+import { createPublish, type EventHandlers, each } from "./lifecycle/events.ts";
 import { stepsChannel } from "./lifecycle/record-step.ts";
 import { createMetrics } from "./metrics/metrics.ts";
 import { readDepths } from "./metrics/read-depths.ts";
@@ -165,22 +165,22 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     finalPaymentDeclined: [notifications.onFinalPaymentDeclined],
     vinAssigned: [enrolment.onVinAssigned],
     vehicleMoved: [
-      async (_tx, moved) => metrics.onVehicleMoved(moved),
+      each(async (_tx, moved) => metrics.onVehicleMoved(moved)),
       payments.onVehicleMoved,
       orders.onVehicleMoved,
       maintenance.onVehicleMoved,
-      async (tx, { vehicleId, event }) => {
+      each(async (tx, { vehicleId, event }) => {
         if (event !== "appLinked") return;
         await entitlements.grantPlan(tx, vehicleId);
         await manifests.carryPlan(tx, vehicleId);
-      },
+      }),
     ],
     activationMoved: [
-      async (_tx, moved) => metrics.onActivationMoved(moved),
-      async (_tx, { event, queuedAt }) => {
+      each(async (_tx, moved) => metrics.onActivationMoved(moved)),
+      each(async (_tx, { event, queuedAt }) => {
         if (event === "activationConfirmed" && queuedAt !== null)
           metrics.activationTook((clock.now().getTime() - queuedAt.getTime()) / 1_000);
-      },
+      }),
     ],
     notificationDue: [notifications.onNotificationDue],
     notificationAccepted: [orders.onNotificationAccepted],
@@ -205,7 +205,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     attemptApplied: [activations.onAttemptApplied],
     attemptFailed: [activations.onAttemptFailed],
     changePossible: [activations.onChangePossible],
-    carsConnected: [link.onCarsConnected],
+    carConnected: [link.onCarConnected],
     displayRequested: [link.onDisplayRequested],
   };
 

@@ -142,7 +142,7 @@ test("cars that slept a year, through two key rotations and their certificates' 
   for (const { vehicleId, vin } of seeded)
     await before.db
       .transaction()
-      .execute((tx) => before.enrolment.onVinAssigned(tx, { vehicleId, expedienteId: vehicleId, vin }));
+      .execute((tx) => before.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId: vehicleId, vin }]));
   const [shared, own] = await Promise.all(
     seeded.map(({ vehicleId }) => before.enrolment.packageFor(vehicleId)),
   );

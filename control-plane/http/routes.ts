@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import type { Db, Transaction } from "../store/database.ts";
 import { passFailpoint } from "../store/failpoints.ts";
-import { gather } from "../store/gather.ts";
+import { groupCommit } from "../store/group-commit.ts";
 import { type Access, accessTable, type Relation } from "./access-table.ts";
 import {
   claimKey,
@@ -105,7 +105,7 @@ export function addCommand<
             claim,
             run: async (tx) => toDone(await command.run(tx, asked)),
           })
-      : gather((all: readonly { claim: KeyClaim | null; asked: Given }[]) =>
+      : groupCommit((all: readonly { claim: KeyClaim | null; asked: Given }[]) =>
           runManyOnce(
             routing.db,
             all.map(({ claim, asked }) => ({ claim, item: asked })),

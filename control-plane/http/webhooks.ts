@@ -2,7 +2,7 @@ import type { FastifyReply } from "fastify";
 import { sql } from "kysely";
 import * as z from "zod";
 import type { Db, Transaction } from "../store/database.ts";
-import { gather } from "../store/gather.ts";
+import { groupCommit } from "../store/group-commit.ts";
 import { accessTable } from "./access-table.ts";
 import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
@@ -47,7 +47,7 @@ export function addWebhook<Event extends { type: string }>(
   const { db } = routing;
   const receive =
     "handleMany" in route
-      ? gather(
+      ? groupCommit(
           (received: readonly Received<Event>[]) =>
             db
               .transaction()

@@ -1,4 +1,7 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { ActivationState } from "../rules/activation-machine.ts";
+import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
+import type { VehicleState } from "../rules/vehicle-machine.ts";
 
 // The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
 // the column's comment says otherwise; money is integer minor units (cents).
@@ -71,7 +74,7 @@ export type Database = {
   vehicles: {
     id: string;
     vin: Nullable<string>;
-    state: string;
+    state: VehicleState | "start" | "end";
     owner_customer_id: Nullable<string>;
     reservation_paid: Generated<boolean>;
     factory_order_placed: Generated<boolean>;
@@ -288,11 +291,11 @@ export type Database = {
     customer_id: string;
     service_id: string;
     entitlement_id: Nullable<string>;
-    state: string;
+    state: ActivationState | "start" | "end";
     price_cents: number;
     currency: string;
     duration_days: number;
-    maintenance_status: Nullable<"current" | "overdue" | "unavailable" | "unknown" | "notRequired">;
+    maintenance_status: Nullable<MaintenanceStatus | "notRequired">;
     maintenance_checked_at: Nullable<Date>;
     payment_method: string;
     capture_before: Nullable<Date>;

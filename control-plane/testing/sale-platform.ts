@@ -9,6 +9,7 @@ import { createOrders } from "../features/orders/orders.ts";
 import { createPayments } from "../features/payments/payments.ts";
 import { createSales } from "../features/sales/sales.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "../http/webhook-signatures.ts";
+import { each } from "../lifecycle/events.ts";
 import { createFactory } from "../partners/factory.ts";
 import { createPaymentGateway, type PaymentGateway } from "../partners/payment-gateway.ts";
 import { defaultFinalPaymentTerms, type FinalPaymentTerms } from "../rules/final-payment-policy.ts";
@@ -121,14 +122,16 @@ export async function createSalePlatform(options: {
           reservationPaid: [orders.onReservationPaid],
           notificationAccepted: [orders.onNotificationAccepted],
           notificationDue: [
-            async (tx, { row, subject }) => {
+            each(async (tx, { row, subject }) => {
               if (row === "NT4" && options.readyNoticeFails !== true)
-                await context.publish(tx, "notificationAccepted", {
-                  row,
-                  notificationId: randomUUID(),
-                  subject,
-                });
-            },
+                await context.publish(tx, "notificationAccepted", [
+                  {
+                    row,
+                    notificationId: randomUUID(),
+                    subject,
+                  },
+                ]);
+            }),
           ],
           servicePaymentRequested: [payments.onServicePaymentRequested],
           serviceCaptureRequested: [payments.onServiceCaptureRequested],

@@ -33,7 +33,7 @@ const setStatus = (car: SoldCar, status: "current" | "overdue") =>
 async function check(car: SoldCar): Promise<string> {
   const activationId = newId();
   await desk.inTransaction((tx) =>
-    desk.maintenance.onMaintenanceCheckRequested(tx, { activationId, vehicleId: car.vehicleId }),
+    desk.maintenance.onMaintenanceCheckRequested(tx, [{ activationId, vehicleId: car.vehicleId }]),
   );
   expect(await desk.platform.runJobs()).toBe(0);
   const told = desk.platform.published.filter(

@@ -68,21 +68,25 @@ async function open(
     .execute();
   await tx.updateTable("payments").set({ status: "chargedBack" }).where("id", "=", payment.id).execute();
   await post(context, tx, payment, dispute, { earned: "chargedBack", owed: "depositChargedBack" });
-  await context.publish(tx, "taskNeeded", {
-    kind: "chargeBack",
-    team: payment.kind === "service" ? "support" : "dealership",
-    title: "A bank took a payment back: answer it at the gateway, or let it be",
-    detail: { paymentId: payment.id, amountCents: dispute.amountCents, reason: dispute.reason },
-    subject: subjectOf(payment),
-  });
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "chargeBack",
+      team: payment.kind === "service" ? "support" : "dealership",
+      title: "A bank took a payment back: answer it at the gateway, or let it be",
+      detail: { paymentId: payment.id, amountCents: dispute.amountCents, reason: dispute.reason },
+      subject: subjectOf(payment),
+    },
+  ]);
   // Won already when it is first heard of: the money is back, so nothing is withdrawn.
   if (payment.kind === "service" && dispute.status !== "won")
-    await context.publish(tx, "servicePaymentChargedBack", {
-      activationId: activationOf(payment),
-      paymentId: payment.id,
-      amountCents: dispute.amountCents,
-      reason: dispute.reason,
-    });
+    await context.publish(tx, "servicePaymentChargedBack", [
+      {
+        activationId: activationOf(payment),
+        paymentId: payment.id,
+        amountCents: dispute.amountCents,
+        reason: dispute.reason,
+      },
+    ]);
 }
 
 async function close(
@@ -101,21 +105,25 @@ async function close(
     await tx.updateTable("payments").set({ status: "captured" }).where("id", "=", payment.id).execute();
     await post(context, tx, payment, dispute, { earned: "chargeBackWon", owed: "depositChargeBackWon" });
     // The customer has paid after all and the service is gone: switch it on again, or give the money back?
-    await context.publish(tx, "taskNeeded", {
-      kind: "chargeBackWon",
-      team: payment.kind === "service" ? "support" : "dealership",
-      title: "A charge-back was decided for us: the customer has paid; see what they are owed",
-      detail: { paymentId: payment.id, amountCents: dispute.amountCents },
-      subject: subjectOf(payment),
-    });
+    await context.publish(tx, "taskNeeded", [
+      {
+        kind: "chargeBackWon",
+        team: payment.kind === "service" ? "support" : "dealership",
+        title: "A charge-back was decided for us: the customer has paid; see what they are owed",
+        detail: { paymentId: payment.id, amountCents: dispute.amountCents },
+        subject: subjectOf(payment),
+      },
+    ]);
   }
   if (payment.kind === "service")
-    await context.publish(tx, "serviceChargeBackClosed", {
-      activationId: activationOf(payment),
-      paymentId: payment.id,
-      amountCents: dispute.amountCents,
-      status,
-    });
+    await context.publish(tx, "serviceChargeBackClosed", [
+      {
+        activationId: activationOf(payment),
+        paymentId: payment.id,
+        amountCents: dispute.amountCents,
+        status,
+      },
+    ]);
 }
 
 /** A deposit that is still owed to the customer is taken from what we owe; what is earned is our loss. */

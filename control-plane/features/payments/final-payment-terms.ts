@@ -7,7 +7,7 @@ import {
   planNextNotice,
 } from "../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../store/database.ts";
-import { clearTimer, setTimer } from "../../store/timers.ts";
+import { clearTimers, setTimers } from "../../store/timers.ts";
 import { loseReservation } from "./sale-payments.ts";
 
 /** Business-time deadline of the next reminder or of the end; its subject is the expediente. */
@@ -32,7 +32,7 @@ export async function keepFinalPaymentTerms(
     .select("id")
     .executeTakeFirst();
   if (sale === undefined) return;
-  if (to !== "PaymentPending") return clearTimer(tx, finalPaymentTimer, sale.id);
+  if (to !== "PaymentPending") return clearTimers(tx, finalPaymentTimer, [sale.id]);
   const now = context.clock.now();
   const dueAtMs = planFinalPaymentDue(now.getTime(), terms);
   await tx
@@ -46,7 +46,7 @@ export async function keepFinalPaymentTerms(
     .execute();
   if (dueAtMs === null) return;
   const noticeAt = new Date(planNextNotice(now.getTime(), dueAtMs, now.getTime()));
-  await setTimer(tx, finalPaymentTimer, sale.id, noticeAt);
+  await setTimers(tx, finalPaymentTimer, [{ subjectId: sale.id, dueAt: noticeAt }]);
 }
 
 /** A reminder is due, or the end is. */
@@ -79,26 +79,33 @@ export async function giveFinalPaymentNotice(
   if (now.getTime() < dueAt.getTime()) {
     const daysLeft = Math.ceil((dueAt.getTime() - now.getTime()) / dayMs);
     if (!isAsked)
-      await context.publish(tx, "notificationDue", {
-        row: "NX6",
-        subject: { expedienteId, vehicleId },
-        detail: { daysLeft, dueOn: dueAt.toISOString() },
-      });
+      await context.publish(tx, "notificationDue", [
+        {
+          row: "NX6",
+          subject: { expedienteId, vehicleId },
+          detail: { daysLeft, dueOn: dueAt.toISOString() },
+        },
+      ]);
     const next = new Date(planNextNotice(askedAt.getTime(), dueAt.getTime(), now.getTime()));
-    return setTimer(tx, finalPaymentTimer, expedienteId, next);
+    return setTimers(tx, finalPaymentTimer, [{ subjectId: expedienteId, dueAt: next }]);
   }
   // The bank's answer decides: yes is in time, and no comes after the end.
-  if (isAsked) return setTimer(tx, finalPaymentTimer, expedienteId, new Date(now.getTime() + lookAgainMs));
+  if (isAsked)
+    return setTimers(tx, finalPaymentTimer, [
+      { subjectId: expedienteId, dueAt: new Date(now.getTime() + lookAgainMs) },
+    ]);
   const lost = await loseReservation(context, tx, { expedienteId, vehicleId }, system, {
     reason: "deadlinePassed",
     dueOn: dueAt.toISOString(),
   });
   if (!lost) return;
-  await context.publish(tx, "notificationDue", {
-    row: "NX7",
-    subject: { expedienteId, vehicleId },
-    detail: { dueOn: dueAt.toISOString() },
-  });
+  await context.publish(tx, "notificationDue", [
+    {
+      row: "NX7",
+      subject: { expedienteId, vehicleId },
+      detail: { dueOn: dueAt.toISOString() },
+    },
+  ]);
 }
 
 async function isBeingPaid(tx: Transaction, expedienteId: string): Promise<boolean> {

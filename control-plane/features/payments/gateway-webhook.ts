@@ -3,7 +3,7 @@ import * as z from "zod";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
-import { enqueue, enqueueEach } from "../../store/jobs.ts";
+import { enqueue } from "../../store/jobs.ts";
 import {
   type Payment,
   reconcileChargeBacksJob,
@@ -79,7 +79,7 @@ export async function handleGatewayEvents(
       });
     answers.push(payment === undefined ? unknownPayment : { kind: "done" });
   }
-  await enqueueEach(tx, reconcilePaymentJob, questions);
+  await enqueue(tx, reconcilePaymentJob, questions);
   return answers;
 }
 
@@ -108,14 +108,17 @@ async function askAboutCharge(
   if (payment === undefined) return unknownPayment;
   const paymentId = payment.id;
   if (event.type === "charge.refunded")
-    await enqueue(
-      tx,
-      reconcileRefundsJob,
-      { paymentId, gatewayPaymentId },
-      { key: `reconcileRefunds:${paymentId}`, runAt: afterGrace(context) },
-    );
+    await enqueue(tx, reconcileRefundsJob, [
+      {
+        payload: { paymentId, gatewayPaymentId },
+        key: `reconcileRefunds:${paymentId}`,
+        runAt: afterGrace(context),
+      },
+    ]);
   else
-    await enqueue(tx, reconcileChargeBacksJob, { paymentId }, { key: `reconcileChargeBacks:${paymentId}` });
+    await enqueue(tx, reconcileChargeBacksJob, [
+      { payload: { paymentId }, key: `reconcileChargeBacks:${paymentId}` },
+    ]);
   return { kind: "done" };
 }
 

@@ -7,7 +7,7 @@ import {
   type Presumed,
   planNextLookUp,
 } from "../../rules/presumption-policy.ts";
-import { setTimer } from "../../store/timers.ts";
+import { setTimers } from "../../store/timers.ts";
 import { payAtGateway } from "./charge-payment.ts";
 import { type Payment, readPayment } from "./payment-row.ts";
 import { isUnanswered, lookUpTimer } from "./presume-payment.ts";
@@ -36,7 +36,9 @@ export async function lookUpPresumed(
   const isSilent = nowMs < silence.untilMs;
   // Set first: whatever becomes of this look-up, there is another.
   const nextAt = new Date(isSilent ? silence.untilMs : planNextLookUp(presumed, nowMs));
-  await context.db.transaction().execute((tx) => setTimer(tx, lookUpTimer, paymentId, nextAt));
+  await context.db
+    .transaction()
+    .execute((tx) => setTimers(tx, lookUpTimer, [{ subjectId: paymentId, dueAt: nextAt }]));
   if (isSilent) return;
   const outcome = await ask(context, gateway, payment, presumed, nowMs).catch((error: unknown) => {
     if (!isUnanswered(error)) throw error;

@@ -1,6 +1,6 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
-import { gather } from "../../store/gather.ts";
+import { groupCommit } from "../../store/group-commit.ts";
 import { type Payment, readPayments } from "./payment-row.ts";
 import { recordOutcomes } from "./record-many.ts";
 import { decideCaptures, type Hold } from "./settle-hold.ts";
@@ -15,14 +15,14 @@ export type PaymentDesk = {
 
 export function createPaymentDesk(context: Context): PaymentDesk {
   const { db } = context;
-  const record = gather(async (outcomes: readonly { paymentId: string; outcome: GatewayPayment }[]) => {
+  const record = groupCommit(async (outcomes: readonly { paymentId: string; outcome: GatewayPayment }[]) => {
     await db.transaction().execute((tx) => recordOutcomes(context, tx, outcomes));
     return outcomes.map(() => undefined);
   });
   return {
-    read: gather((ids: readonly string[]) => readPayments(db, ids)),
+    read: groupCommit((ids: readonly string[]) => readPayments(db, ids)),
     record: (paymentId, outcome) => record({ paymentId, outcome }),
-    decideCapture: gather((ids: readonly string[]) =>
+    decideCapture: groupCommit((ids: readonly string[]) =>
       db.transaction().execute((tx) => decideCaptures(context, tx, ids)),
     ),
   };

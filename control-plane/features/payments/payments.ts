@@ -1,11 +1,11 @@
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { FinalPaymentTerms } from "../../rules/final-payment-policy.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
-import { enqueue, enqueueMany, handleJob } from "../../store/jobs.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
 import { reconcileChargeBacks } from "./charge-back.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
 import { finalPaymentTimer, giveFinalPaymentNotice, keepFinalPaymentTerms } from "./final-payment-terms.ts";
@@ -76,25 +76,29 @@ export function createPayments(
       {
         kind: lookUpTimer,
         due: (tx, paymentId) =>
-          enqueue(tx, lookUpPresumedJob, { paymentId }, { key: `lookUpPresumed:${paymentId}` }),
+          enqueue(tx, lookUpPresumedJob, [{ payload: { paymentId }, key: `lookUpPresumed:${paymentId}` }]),
       },
       {
         kind: finalPaymentTimer,
         due: (tx, expedienteId) => giveFinalPaymentNotice(context, tx, expedienteId),
       },
     ],
-    async onVehicleMoved(tx, moved) {
+    onVehicleMoved: each(async (tx, moved) => {
       await keepFinalPaymentTerms(context, tx, partners.finalPayment, moved);
       if (moved.to === "Delivered") await recordDelivered(context, tx, moved.vehicleId);
-    },
-    onServicePaymentRequested: handleMany((tx, asked) => openServicePayments(context, tx, asked)),
-    onServiceCaptureRequested: handleMany((tx, asked) =>
-      enqueueMany(
+    }),
+    onServicePaymentRequested: (tx, asked) => openServicePayments(context, tx, asked),
+    onServiceCaptureRequested: (tx, asked) =>
+      enqueue(
         tx,
         captureHoldJob,
-        asked.map(({ activationId }) => ({ activationId })),
+        asked.map(({ activationId }) => ({ payload: { activationId } })),
       ),
-    ),
-    onServiceVoidRequested: (tx, { activationId }) => enqueue(tx, releaseHoldJob, { activationId }),
+    onServiceVoidRequested: (tx, asked) =>
+      enqueue(
+        tx,
+        releaseHoldJob,
+        asked.map(({ activationId }) => ({ payload: { activationId } })),
+      ),
   };
 }

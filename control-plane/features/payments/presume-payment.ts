@@ -8,7 +8,7 @@ import {
   presumptionRules,
 } from "../../rules/presumption-policy.ts";
 import type { Transaction } from "../../store/database.ts";
-import { setTimer } from "../../store/timers.ts";
+import { setTimers } from "../../store/timers.ts";
 import { readExposure, takeExposure } from "./exposure.ts";
 import { postToLedger } from "./ledger.ts";
 import { lockPayment, type Payment } from "./payment-row.ts";
@@ -59,12 +59,16 @@ export async function presumePayment(
     })
     .execute();
   await postToLedger(context, tx, payment, "paymentPresumed");
-  await setTimer(tx, lookUpTimer, payment.id, new Date(planNextLookUp(plan, now.getTime())));
-  await context.publish(tx, "servicePaymentPresumed", {
-    activationId: activationOf(payment),
-    paymentId: payment.id,
-    reconcileBy,
-  });
+  await setTimers(tx, lookUpTimer, [
+    { subjectId: payment.id, dueAt: new Date(planNextLookUp(plan, now.getTime())) },
+  ]);
+  await context.publish(tx, "servicePaymentPresumed", [
+    {
+      activationId: activationOf(payment),
+      paymentId: payment.id,
+      reconcileBy,
+    },
+  ]);
   return "presumed";
 }
 
@@ -120,10 +124,12 @@ async function recordWaiting(
   if (payment.waits_because === rule) return;
   await tx.updateTable("payments").set({ waits_because: rule }).where("id", "=", payment.id).execute();
   if (payment.kind === "service" && payment.settlement !== "void")
-    await context.publish(tx, "servicePaymentAwaited", {
-      activationId: activationOf(payment),
-      paymentId: payment.id,
-      rule,
-      reason,
-    });
+    await context.publish(tx, "servicePaymentAwaited", [
+      {
+        activationId: activationOf(payment),
+        paymentId: payment.id,
+        rule,
+        reason,
+      },
+    ]);
 }

@@ -36,7 +36,7 @@ beforeEach(async () => {
 afterEach(() => platform.gateway("DELETE", "/_control/faults"));
 
 async function publish<Name extends DomainEventName>(name: Name, event: DomainEvents[Name]): Promise<void> {
-  await platform.db.transaction().execute((tx) => platform.context.publish(tx, name, event));
+  await platform.db.transaction().execute((tx) => platform.context.publish(tx, name, [event]));
 }
 
 async function request(

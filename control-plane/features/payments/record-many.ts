@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, publishMany } from "../../lifecycle/events.ts";
+import type { DomainEvents } from "../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueueMany } from "../../store/jobs.ts";
+import { enqueue } from "../../store/jobs.ts";
 import { postManyToLedger } from "./ledger.ts";
 import { chargePaymentJob, lockPayments, type Payment } from "./payment-row.ts";
 import { recordOutcome } from "./record-outcome.ts";
@@ -35,10 +35,10 @@ export async function openServicePayments(
       as next (id, activation_id, customer_id, amount_cents, currency, payment_method)
     on conflict (activation_id) do nothing
     returning id`.execute(tx);
-  await enqueueMany(
+  await enqueue(
     tx,
     chargePaymentJob,
-    rows.map(({ id }) => ({ paymentId: id })),
+    rows.map(({ id }) => ({ payload: { paymentId: id } })),
   );
 }
 
@@ -95,8 +95,7 @@ async function recordHolds(context: Context, tx: Transaction, held: readonly Hel
     held.map(({ payment }) => payment),
     "holdPlaced",
   );
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "servicePaymentAuthorised",
     held.map(({ payment, outcome }) => ({
@@ -121,11 +120,10 @@ async function recordCaptures(
     activationId: activationOf(payment),
     paymentId: payment.id,
   }));
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "notificationDue",
     subjects.map((subject) => ({ row: "NT5" as const, subject })),
   );
-  await publishMany(context, tx, "servicePaymentCaptured", subjects);
+  await context.publish(tx, "servicePaymentCaptured", subjects);
 }

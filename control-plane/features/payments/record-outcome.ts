@@ -36,7 +36,9 @@ export async function recordOutcome(
       if (outcome.status === "captured") await reportContradiction(context, tx, payment, outcome.status);
       // Nobody is waiting for it any more, and a hold that nobody knows would stand for a week.
       if (outcome.status === "held")
-        await enqueue(tx, releaseStrayJob, { paymentId, gatewayPaymentId: outcome.gatewayPaymentId });
+        await enqueue(tx, releaseStrayJob, [
+          { payload: { paymentId, gatewayPaymentId: outcome.gatewayPaymentId } },
+        ]);
       return;
     case "captured":
     case "recorded":
@@ -126,15 +128,17 @@ async function reportContradiction(
   atGateway: string,
 ): Promise<void> {
   context.logger.error({ payment: payment.id, ours: payment.status, atGateway }, "payments contradict");
-  await context.publish(tx, "taskNeeded", {
-    kind: "paymentContradiction",
-    team: "support",
-    title: "The gateway took money for a payment that had ended",
-    detail: { paymentId: payment.id, ours: payment.status, atGateway, amountCents: payment.amount_cents },
-    subject: {
-      paymentId: payment.id,
-      ...(payment.expediente_id === null ? {} : { expedienteId: payment.expediente_id }),
-      ...(payment.activation_id === null ? {} : { activationId: payment.activation_id }),
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "paymentContradiction",
+      team: "support",
+      title: "The gateway took money for a payment that had ended",
+      detail: { paymentId: payment.id, ours: payment.status, atGateway, amountCents: payment.amount_cents },
+      subject: {
+        paymentId: payment.id,
+        ...(payment.expediente_id === null ? {} : { expedienteId: payment.expediente_id }),
+        ...(payment.activation_id === null ? {} : { activationId: payment.activation_id }),
+      },
     },
-  });
+  ]);
 }

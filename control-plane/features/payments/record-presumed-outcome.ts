@@ -2,7 +2,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
-import { clearTimer } from "../../store/timers.ts";
+import { clearTimers } from "../../store/timers.ts";
 import { giveExposureBack } from "./exposure.ts";
 import { postToLedger } from "./ledger.ts";
 import { captureHoldJob, type Payment, releaseHoldJob } from "./payment-row.ts";
@@ -48,14 +48,16 @@ async function confirmHeld(
     .where("id", "=", payment.id)
     .execute();
   await postToLedger(context, tx, payment, "holdPlaced");
-  if (payment.settlement === "void") return enqueue(tx, releaseHoldJob, { activationId });
-  await context.publish(tx, "servicePaymentConfirmed", {
-    activationId,
-    paymentId: payment.id,
-    captureBefore: hold.captureBefore,
-  });
+  if (payment.settlement === "void") return enqueue(tx, releaseHoldJob, [{ payload: { activationId } }]);
+  await context.publish(tx, "servicePaymentConfirmed", [
+    {
+      activationId,
+      paymentId: payment.id,
+      captureBefore: hold.captureBefore,
+    },
+  ]);
   // The car has proved it already: what was waited for is only the hold.
-  if (payment.settlement === "capture") await enqueue(tx, captureHoldJob, { activationId });
+  if (payment.settlement === "capture") await enqueue(tx, captureHoldJob, [{ payload: { activationId } }]);
 }
 
 /** Somebody took the money in the gateway's own screens: it is there, so nothing is left to presume. */
@@ -96,8 +98,8 @@ async function refute(
     .where("id", "=", payment.id)
     .execute();
   const about = { activationId: activationOf(payment), paymentId: payment.id };
-  if (isGivenUp) await context.publish(tx, "servicePaymentVoided", about);
-  else await context.publish(tx, "servicePaymentRefuted", { ...about, reason });
+  if (isGivenUp) await context.publish(tx, "servicePaymentVoided", [about]);
+  else await context.publish(tx, "servicePaymentRefuted", [{ ...about, reason }]);
 }
 
 async function closePresumption(
@@ -115,5 +117,5 @@ async function closePresumption(
     .execute();
   await giveExposureBack(tx, { customerId: payment.customer_id, amountCents: payment.amount_cents });
   await postToLedger(context, tx, payment, "presumptionEnded");
-  await clearTimer(tx, lookUpTimer, payment.id);
+  await clearTimers(tx, lookUpTimer, [payment.id]);
 }

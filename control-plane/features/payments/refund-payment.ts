@@ -46,7 +46,7 @@ export async function requestRefund(
       created_at: context.clock.now(),
     })
     .execute();
-  await enqueue(tx, refundJob, { refundId });
+  await enqueue(tx, refundJob, [{ payload: { refundId } }]);
   return { kind: "requested", refundId };
 }
 
@@ -109,13 +109,15 @@ async function recordRefundAnswer(
   if (settled === undefined) return;
   if (answer.status === "refunded") return recordRefunded(context, tx, payment, settled);
   await addToRefunded(tx, payment, -settled.amount_cents);
-  await context.publish(tx, "taskNeeded", {
-    kind: "refundRefused",
-    team: "support",
-    title: "The gateway did not take a refund",
-    detail: { paymentId, amountCents: settled.amount_cents, reason: answer.reason },
-    subject: subjectOf(payment),
-  });
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "refundRefused",
+      team: "support",
+      title: "The gateway did not take a refund",
+      detail: { paymentId, amountCents: settled.amount_cents, reason: answer.reason },
+      subject: subjectOf(payment),
+    },
+  ]);
 }
 
 /** What somebody gave back in the gateway's own screens is written down too, each refund once. */
@@ -185,13 +187,15 @@ async function recordRefunded(
       .where("status", "=", "captured")
       .execute();
   if (payment.kind !== "service") return;
-  await context.publish(tx, "servicePaymentRefunded", {
-    activationId: activationOf(payment),
-    paymentId: payment.id,
-    amountCents: refund.amount_cents,
-    reason: refund.reason,
-    isWhole,
-  });
+  await context.publish(tx, "servicePaymentRefunded", [
+    {
+      activationId: activationOf(payment),
+      paymentId: payment.id,
+      amountCents: refund.amount_cents,
+      reason: refund.reason,
+      isWhole,
+    },
+  ]);
 }
 
 async function addToRefunded(tx: Transaction, payment: Payment, amountCents: number): Promise<void> {

@@ -122,7 +122,9 @@ describe("DO14, fault 27: money is given back", () => {
     for (let time = 0; time < 2; time += 1) {
       await db
         .transaction()
-        .execute((tx) => enqueue(tx, reconcileRefundsJob, { paymentId: payment.id, gatewayPaymentId }));
+        .execute((tx) =>
+          enqueue(tx, reconcileRefundsJob, [{ payload: { paymentId: payment.id, gatewayPaymentId } }]),
+        );
       expect(await bank.jobs()).toBe(0);
     }
     expect(await bank.paymentOf(activationId)).toMatchObject({ refunded_cents: 800, status: "captured" });

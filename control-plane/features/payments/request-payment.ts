@@ -1,7 +1,7 @@
 import type { Principal } from "../../http/principal.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { parseVehicleState } from "../../lifecycle/move-vehicle.ts";
+import { factsOf } from "../../lifecycle/move-vehicles.ts";
 import { decide } from "../../rules/interpreter.ts";
 import { computeFinalPayment } from "../../rules/pricing.ts";
 import { vehicleMachine } from "../../rules/vehicle-machine.ts";
@@ -92,17 +92,12 @@ export async function requestFinalPayment(
   if (sale.status !== "open")
     return refuse("conflict", `this expediente is ${sale.status}: nothing is to be paid any more`);
   // Asked without moving anything: the car moves when the gateway says that the money is there.
-  const decision = decide(vehicleMachine, parseVehicleState(sale.state), "finalPaymentReceived", {
-    reservationPaid: sale.reservation_paid,
-    factoryOrderPlaced: sale.factory_order_placed,
-    manufacturingComplete: sale.manufacturing_complete,
-    finalPaymentReceived: true,
-    registrationDocumentRecorded: sale.registration === "recorded",
-    transportArranged: sale.transport === "arranged",
-    physicallyDelivered: sale.physically_delivered,
-    linkCodeProved: false,
-    orderCancelled: sale.order_cancelled,
-  });
+  const decision = decide(
+    vehicleMachine,
+    sale.state,
+    "finalPaymentReceived",
+    factsOf({ ...sale, final_payment: "received" }),
+  );
   if (decision.kind === "refused") return refuseByRule(decision);
   const { final_payment_due_at: dueAt } = sale;
   if (dueAt !== null && context.clock.now().getTime() >= dueAt.getTime())
@@ -197,6 +192,6 @@ async function insertCardPayment(
       settled_at: null,
     })
     .execute();
-  await enqueue(tx, chargePaymentJob, { paymentId });
+  await enqueue(tx, chargePaymentJob, [{ payload: { paymentId } }]);
   return paymentId;
 }

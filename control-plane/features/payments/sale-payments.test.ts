@@ -243,13 +243,15 @@ describe("AU7, DA8: the final payment", () => {
     await platform.runJobs();
     for (let time = 0; time < 2; time += 1)
       await platform.db.transaction().execute((tx) =>
-        platform.context.publish(tx, "vehicleMoved", {
-          vehicleId: car.vehicleId,
-          event: "customerPresent",
-          from: "DeliveryAttempt",
-          to: "Delivered",
-          actor: { kind: "partner", id: "transport" },
-        }),
+        platform.context.publish(tx, "vehicleMoved", [
+          {
+            vehicleId: car.vehicleId,
+            event: "customerPresent",
+            from: "DeliveryAttempt",
+            to: "Delivered",
+            actor: { kind: "partner", id: "transport" },
+          },
+        ]),
       );
     const rows = await platform.db
       .selectFrom("ledger_postings")

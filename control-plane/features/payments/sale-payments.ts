@@ -1,7 +1,7 @@
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import { decideAfterRefusal } from "../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../store/database.ts";
 import { postToLedger } from "./ledger.ts";
@@ -41,32 +41,38 @@ export async function recordDepositReceived(
   const detail = { paymentId: payment.id, amountCents: payment.amount_cents, method: payment.method };
   await postToLedger(context, tx, payment, "depositReceived");
   if (payment.kind === "final") {
-    const decision = await moveVehicle(context, tx, {
-      vehicleId,
-      event: "finalPaymentReceived",
-      actor,
-      set: { final_payment: "received" },
-      detail,
-    });
+    const [decision] = await moveVehicles(context, tx, [
+      {
+        vehicleId,
+        event: "finalPaymentReceived",
+        actor,
+        set: { final_payment: "received" },
+        detail,
+      },
+    ]);
     // The request was taken only because the rules take this; money without the step must not be stored.
     if (decision.kind === "refused") throw new Error(decision.message);
-    await context.publish(tx, "finalPaymentReceived", { expedienteId, paymentId: payment.id, actor });
+    await context.publish(tx, "finalPaymentReceived", [{ expedienteId, paymentId: payment.id, actor }]);
     return;
   }
-  await recordStep(tx, {
-    expedienteId,
-    vehicleId,
-    event: "reservationPaid",
-    automation: null,
-    actor,
-    at: context.clock.now(),
-    detail,
-  });
-  await context.publish(tx, "notificationDue", {
-    row: "NT5",
-    subject: { expedienteId, vehicleId, paymentId: payment.id },
-  });
-  await context.publish(tx, "reservationPaid", { expedienteId, paymentId: payment.id, actor });
+  await recordSteps(tx, [
+    {
+      expedienteId,
+      vehicleId,
+      event: "reservationPaid",
+      automation: null,
+      actor,
+      at: context.clock.now(),
+      detail,
+    },
+  ]);
+  await context.publish(tx, "notificationDue", [
+    {
+      row: "NT5",
+      subject: { expedienteId, vehicleId, paymentId: payment.id },
+    },
+  ]);
+  await context.publish(tx, "reservationPaid", [{ expedienteId, paymentId: payment.id, actor }]);
 }
 
 /** The bank said no to a reservation, or was never asked: the sale stays, and the customer may try again. */
@@ -77,15 +83,17 @@ export async function recordPaymentNotMade(
   reason: string,
 ): Promise<void> {
   const { expedienteId, vehicleId } = await readSale(tx, payment);
-  await recordStep(tx, {
-    expedienteId,
-    vehicleId,
-    event: payment.kind === "final" ? "finalPaymentNotAttempted" : "reservationDeclined",
-    automation: payment.kind === "final" ? "AU7" : null,
-    actor: gateway,
-    at: context.clock.now(),
-    detail: { paymentId: payment.id, reason },
-  });
+  await recordSteps(tx, [
+    {
+      expedienteId,
+      vehicleId,
+      event: payment.kind === "final" ? "finalPaymentNotAttempted" : "reservationDeclined",
+      automation: payment.kind === "final" ? "AU7" : null,
+      actor: gateway,
+      at: context.clock.now(),
+      detail: { paymentId: payment.id, reason },
+    },
+  ]);
 }
 
 /**
@@ -121,12 +129,14 @@ export async function recordFinalDeclined(
   });
   // Since the request the car may have left PaymentPending; then there is no reservation to lose.
   if (!lost) return recordPaymentNotMade(context, tx, payment, reason);
-  await context.publish(tx, "finalPaymentDeclined", {
-    expedienteId,
-    paymentId: payment.id,
-    reason,
-    actor: gateway,
-  });
+  await context.publish(tx, "finalPaymentDeclined", [
+    {
+      expedienteId,
+      paymentId: payment.id,
+      reason,
+      actor: gateway,
+    },
+  ]);
 }
 
 async function recordMayTryAgain(
@@ -137,20 +147,24 @@ async function recordMayTryAgain(
   reason: string,
   triesLeft: number,
 ): Promise<void> {
-  await recordStep(tx, {
-    expedienteId,
-    vehicleId,
-    event: "finalPaymentRefused",
-    automation: "AU7",
-    actor: gateway,
-    at: context.clock.now(),
-    detail: { paymentId: payment.id, reason, triesLeft },
-  });
-  await context.publish(tx, "notificationDue", {
-    row: "NX8",
-    subject: { expedienteId, vehicleId, paymentId: payment.id },
-    detail: { triesLeft },
-  });
+  await recordSteps(tx, [
+    {
+      expedienteId,
+      vehicleId,
+      event: "finalPaymentRefused",
+      automation: "AU7",
+      actor: gateway,
+      at: context.clock.now(),
+      detail: { paymentId: payment.id, reason, triesLeft },
+    },
+  ]);
+  await context.publish(tx, "notificationDue", [
+    {
+      row: "NX8",
+      subject: { expedienteId, vehicleId, paymentId: payment.id },
+      detail: { triesLeft },
+    },
+  ]);
 }
 
 /** The car goes to stock and the reservation is forfeited; `false` where the car waits for no money any more. */
@@ -161,19 +175,23 @@ export async function loseReservation(
   actor: Actor,
   detail: Record<string, string | number>,
 ): Promise<boolean> {
-  const failed = await moveVehicle(context, tx, {
-    vehicleId,
-    event: "finalPaymentFailed",
-    actor,
-    set: { final_payment: "failed" },
-    detail,
-  });
+  const [failed] = await moveVehicles(context, tx, [
+    {
+      vehicleId,
+      event: "finalPaymentFailed",
+      actor,
+      set: { final_payment: "failed" },
+      detail,
+    },
+  ]);
   if (failed.kind === "refused") return false;
-  const marked = await moveVehicle(context, tx, {
-    vehicleId,
-    event: "markedForImmediateSale",
-    actor: system,
-  });
+  const [marked] = await moveVehicles(context, tx, [
+    {
+      vehicleId,
+      event: "markedForImmediateSale",
+      actor: system,
+    },
+  ]);
   if (marked.kind === "refused") throw new Error(marked.message);
   await tx
     .updateTable("expedientes")

@@ -21,7 +21,7 @@ afterAll(() => platform.close());
 afterEach(() => platform.gateway("DELETE", "/_control/faults"));
 
 async function publish<Name extends DomainEventName>(name: Name, event: DomainEvents[Name]): Promise<void> {
-  await platform.db.transaction().execute((tx) => platform.context.publish(tx, name, event));
+  await platform.db.transaction().execute((tx) => platform.context.publish(tx, name, [event]));
 }
 
 async function request(paymentMethod = "pm_card_visa", payer = customerId): Promise<string> {

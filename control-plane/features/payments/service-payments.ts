@@ -25,12 +25,14 @@ export async function recordHold(
   await postToLedger(context, tx, payment, "holdPlaced");
   const activationId = activationOf(payment);
   // Given up while the bank was being asked: what it held is let go, and nobody is told that it stands.
-  if (payment.settlement === "void") return enqueue(tx, releaseHoldJob, { activationId });
-  await context.publish(tx, "servicePaymentAuthorised", {
-    activationId,
-    paymentId: payment.id,
-    captureBefore: hold.captureBefore,
-  });
+  if (payment.settlement === "void") return enqueue(tx, releaseHoldJob, [{ payload: { activationId } }]);
+  await context.publish(tx, "servicePaymentAuthorised", [
+    {
+      activationId,
+      paymentId: payment.id,
+      captureBefore: hold.captureBefore,
+    },
+  ]);
 }
 
 export async function recordServiceDeclined(
@@ -42,8 +44,8 @@ export async function recordServiceDeclined(
   const activationId = activationOf(payment);
   const isVoided = payment.settlement === "void";
   await end(context, tx, payment, isVoided ? "voided" : "declined", reason);
-  if (isVoided) await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: payment.id });
-  else await context.publish(tx, "servicePaymentDeclined", { activationId, paymentId: payment.id, reason });
+  if (isVoided) await context.publish(tx, "servicePaymentVoided", [{ activationId, paymentId: payment.id }]);
+  else await context.publish(tx, "servicePaymentDeclined", [{ activationId, paymentId: payment.id, reason }]);
 }
 
 /** `payment` is captured already; this is what follows from it. */
@@ -56,20 +58,24 @@ export async function recordServiceCaptured(
   // Captured without a hold we ever saw: the pair is posted first, so the memo accounts end at zero.
   await postToLedger(context, tx, payment, "holdPlaced");
   await postToLedger(context, tx, payment, "serviceCaptured");
-  await context.publish(tx, "notificationDue", {
-    row: "NT5",
-    subject: { activationId, paymentId: payment.id },
-  });
-  await context.publish(tx, "servicePaymentCaptured", { activationId, paymentId: payment.id });
+  await context.publish(tx, "notificationDue", [
+    {
+      row: "NT5",
+      subject: { activationId, paymentId: payment.id },
+    },
+  ]);
+  await context.publish(tx, "servicePaymentCaptured", [{ activationId, paymentId: payment.id }]);
 }
 
 export async function recordHoldReleased(context: Context, tx: Transaction, payment: Payment): Promise<void> {
   await end(context, tx, payment, "voided", null);
   await postToLedger(context, tx, payment, "holdReleased");
-  await context.publish(tx, "servicePaymentVoided", {
-    activationId: activationOf(payment),
-    paymentId: payment.id,
-  });
+  await context.publish(tx, "servicePaymentVoided", [
+    {
+      activationId: activationOf(payment),
+      paymentId: payment.id,
+    },
+  ]);
 }
 
 /** The hold is gone and we did not let it go: it lapsed, or the bank refused to pay what it had held. */
@@ -91,18 +97,22 @@ export async function reportUnpaidService(
   payment: Payment,
   reason: string,
 ): Promise<void> {
-  await context.publish(tx, "taskNeeded", {
-    kind: "captureFailed",
-    team: "support",
-    title: "A service is active and its payment could not be taken",
-    detail: { paymentId: payment.id, amountCents: payment.amount_cents, reason },
-    subject: { activationId: activationOf(payment), paymentId: payment.id },
-  });
-  await context.publish(tx, "servicePaymentLost", {
-    activationId: activationOf(payment),
-    paymentId: payment.id,
-    reason,
-  });
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "captureFailed",
+      team: "support",
+      title: "A service is active and its payment could not be taken",
+      detail: { paymentId: payment.id, amountCents: payment.amount_cents, reason },
+      subject: { activationId: activationOf(payment), paymentId: payment.id },
+    },
+  ]);
+  await context.publish(tx, "servicePaymentLost", [
+    {
+      activationId: activationOf(payment),
+      paymentId: payment.id,
+      reason,
+    },
+  ]);
 }
 
 async function end(

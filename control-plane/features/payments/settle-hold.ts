@@ -87,7 +87,7 @@ export async function releaseHold(
 async function decideRelease(context: Context, tx: Transaction, activationId: string): Promise<Hold | null> {
   const payment = await lockPaymentOfActivation(tx, activationId);
   if (payment === undefined) {
-    await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: null });
+    await context.publish(tx, "servicePaymentVoided", [{ activationId, paymentId: null }]);
     return null;
   }
   if (payment.settlement === "capture") {
@@ -104,7 +104,7 @@ async function decideRelease(context: Context, tx: Transaction, activationId: st
       return toHold(payment);
     case "declined":
     case "voided":
-      await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: payment.id });
+      await context.publish(tx, "servicePaymentVoided", [{ activationId, paymentId: payment.id }]);
       return null;
     case "captured":
     case "recorded":

@@ -21,7 +21,7 @@ afterAll(() => desk?.close());
 async function announcePayment(car: SoldCar): Promise<void> {
   const event = { expedienteId: car.expedienteId, paymentId: car.expedienteId };
   await desk.inTransaction((tx) =>
-    desk.registration.onFinalPaymentReceived(tx, { ...event, actor: { kind: "system" } }),
+    desk.registration.onFinalPaymentReceived(tx, [{ ...event, actor: { kind: "system" } }]),
   );
 }
 

@@ -1,28 +1,28 @@
 import { isConflict, isDatabaseUnavailable } from "./database-errors.ts";
 
-// Group commit: who comes while a round is on its way waits for the next one and is taken along with all others that
-// wait. Alone one pays nothing for it; under load a hundred share one transaction and its handful of statements.
+// Group commit: calls that arrive while a batch is running join the next one. A single call pays nothing for it; under
+// load a hundred share one transaction and its handful of statements.
 
-export type GatherOptions = {
-  /** In one round. */
+export type GroupCommitOptions = {
+  /** Calls per batch. */
   most?: number;
-  /** Rounds on their way at one time. */
+  /** Batches that run at the same time. */
   rounds?: number;
-  /** A round waits so long for others to come along; for what nobody waits for. Real time. */
+  /** How long a batch waits for further calls, real time: for work that no caller waits for. */
   lingerMs?: number;
 };
 
 const defaultMost = 128;
-/** A deadlock with somebody else's work ends one of the two; which, is chance. */
+/** A deadlock ends one of the two transactions, and chance decides which. */
 const conflictTries = 5;
 
 /**
- * @param runMany does all of them or none; its answers stand in the same order. When it throws for several, each is
- *   done by itself, so that one that cannot be done costs nobody else anything
+ * @param runMany does all of them or none; its answers are in the same order. When it throws for several, each runs
+ *   by itself, so that one that fails costs the others nothing
  */
-export function gather<Item, Answer>(
+export function groupCommit<Item, Answer>(
   runMany: (items: readonly Item[]) => Promise<readonly Answer[]>,
-  options: GatherOptions = {},
+  options: GroupCommitOptions = {},
 ): (item: Item) => Promise<Answer> {
   const { most = defaultMost, rounds = 1, lingerMs = 0 } = options;
   const waiting: { item: Item; resolve(answer: Answer): void; reject(error: unknown): void }[] = [];
@@ -72,7 +72,7 @@ export function gather<Item, Answer>(
     }
   }
 
-  /** Not at once: who comes in the same turn of the event loop comes along. */
+  /** Not at once: calls made in the same turn of the event loop share the batch. */
   function startSoon(): void {
     if (isStarting || underWay >= rounds || waiting.length === 0) return;
     isStarting = true;

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { gather } from "./gather.ts";
+import { groupCommit } from "./group-commit.ts";
 
 test("who comes while a round is on its way is taken along with all others that wait", async () => {
   const rounds: number[][] = [];
   const underWay: (() => void)[] = [];
-  const double = gather((items: readonly number[]) => {
+  const double = groupCommit((items: readonly number[]) => {
     rounds.push([...items]);
     return new Promise<number[]>((resolve) => underWay.push(() => resolve(items.map((item) => item * 2))));
   });
@@ -20,7 +20,7 @@ test("who comes while a round is on its way is taken along with all others that 
 });
 
 test("one that cannot be done costs nobody else anything", async () => {
-  const double = gather(async (items: readonly number[]) => {
+  const double = groupCommit(async (items: readonly number[]) => {
     if (items.includes(13)) throw new Error("not this one");
     return items.map((item) => item * 2);
   });
@@ -30,7 +30,7 @@ test("one that cannot be done costs nobody else anything", async () => {
 
 test("a deadlock's victim is done again, together", async () => {
   let tries = 0;
-  const double = gather(async (items: readonly number[]) => {
+  const double = groupCommit(async (items: readonly number[]) => {
     tries += 1;
     if (tries === 1) throw Object.assign(new Error("deadlock detected"), { code: "40P01" });
     return items.map((item) => item * 2);
