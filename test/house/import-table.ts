@@ -13,7 +13,7 @@ export type Part = {
 };
 
 const wiring =
-  "the wiring happens in app.ts and main.ts alone, so each piece can be read and tested by itself";
+  "the wiring happens in wiring.ts, app.ts and main.ts alone, so each piece can be read and tested by itself";
 
 /** The table of ARCHITECTURE.md, as it is enforced. */
 export const parts: readonly Part[] = [

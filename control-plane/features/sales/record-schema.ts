@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { paymentStatuses } from "../../store/schema.ts";
+import { paymentStatuses } from "../../rules/payment-machine.ts";
 
 // The expediente de compra as the REST interface shows it: the complete customer record of the specification's
 // "Data Flow Across Operational Processes". Never a password, never a card.
