@@ -133,7 +133,9 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     summary: "Hear from the payment gateway",
     verify: verifyWebhook,
     schema: gatewayEventSchema,
-    handleMany: (tx, events) => handleGatewayEvents(context, tx, events),
+    runMany: (tx, events) => handleGatewayEvents(context, tx, events),
+    // A gateway's message is a doorbell that can wait, and most come in bursts.
+    lingerMs: 10,
   });
 }
 
