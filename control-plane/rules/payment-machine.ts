@@ -294,6 +294,16 @@ export function decidePayment<Status extends PaymentState["status"]>(
   };
 }
 
+/** The same for what must be possible here: a request is decided before it is heard. @throws Error for a refusal */
+export function mustDecidePayment<Status extends PaymentState["status"]>(
+  payment: PaymentState & { status: Status },
+  heard: PaymentHeard,
+): Extract<PaymentDecision<Status>, { kind: "decided" }> {
+  const decision = decidePayment(payment, heard);
+  if (decision.kind === "refused") throw new Error(decision.message);
+  return decision;
+}
+
 /** Whether `heard` would change anything: a message of the gateway that would not is not asked about. */
 export function isNews(payment: PaymentState, heard: PaymentHeard): boolean {
   const [, , , , next, effects] = findRow(payment, heard) ?? noRow;
