@@ -1,8 +1,8 @@
 // The third machine: what becomes of a payment. A payment is in a status, and a hold has a settlement besides: whether
 // it is to be taken or let go, decided once, under the payment's lock, before the gateway is asked.
 //
-// features/payments/hear.ts is the interpreter: it locks nothing and asks nobody, it decides by these rows, writes the
-// payments and their postings, and carries the effects out.
+// features/payments/hear.ts is the interpreter: it decides by these rows, writes the payments and their postings, and
+// carries the effects out.
 
 export const paymentKinds = ["reservation", "final", "service"] as const;
 export type PaymentKind = (typeof paymentKinds)[number];

@@ -81,7 +81,7 @@ export function ask<P>(type: JobType<P>, describe: (change: Change) => P): Effec
   };
 }
 
-/** Logs an error for each: nothing is lost, and somebody should know how it came about. */
+/** Logs an error for each: it cannot harm, and should be looked into. */
 export function log(message: string): Effect {
   return {
     async carryOut({ logger }, _tx, changes) {

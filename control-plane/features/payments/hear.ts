@@ -11,9 +11,9 @@ import { lockPayments, type Payment, paymentOf } from "./payment.ts";
 export type Heard = { payment: Payment; effects: readonly PaymentEffect[] };
 
 /**
- * The interpreter of the payment machine. Whatever is heard of payments, from an answer to our own call, a look-up, a
- * webhook or the car's proof, is decided by its rows, and has its effects once: hearing it again changes nothing. The
- * caller has locked the payments in this transaction; one that is in the list twice is judged the second time by what
+ * The interpreter of the payment machine. What is heard of payments, from an answer to our own call, a look-up, a
+ * webhook or the car's proof, is decided by its rows and has its effects once: hearing it again changes nothing. The
+ * caller has locked the payments in this transaction. One that is in the list twice is judged the second time by what
  * the first has left. The answers are in the order of the list.
  *
  * @throws for what the table calls impossible or refuses: nothing of the transaction may be kept

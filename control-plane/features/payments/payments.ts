@@ -52,27 +52,21 @@ export function createPayments(
 ): Payments {
   const { gateway, presumption } = partners;
   const silence: Silence = { untilMs: 0 };
-  const batches = createPaymentBatches(context);
+  const work = { context, batches: createPaymentBatches(context), gateway };
   return {
     addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
-        chargePayment(context, batches, gateway, presumption, paymentId, attempt),
+        chargePayment(work, presumption, paymentId, attempt),
       ),
-      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(batches, gateway, asked)),
-      handleJob(lookUpPresumedJob, ({ paymentId }) =>
-        lookUpPresumed(context, batches, gateway, silence, paymentId),
-      ),
-      handleJob(reconcileChargeBacksJob, ({ paymentId }) =>
-        reconcileChargeBacks(context, batches, gateway, paymentId),
-      ),
-      handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(context, gateway, refundId, attempt)),
-      handleJob(reconcileRefundsJob, ({ paymentId, gatewayPaymentId }) =>
-        reconcileRefunds(context, gateway, paymentId, gatewayPaymentId),
-      ),
-      handleJob(releaseStrayJob, (stray) => releaseStray(batches, gateway, context.logger, stray)),
-      handleJob(captureHoldJob, ({ activationId }) => captureHold(batches, gateway, activationId)),
-      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(batches, gateway, activationId)),
+      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(work, asked)),
+      handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(work, silence, paymentId)),
+      handleJob(captureHoldJob, ({ activationId }) => captureHold(work, activationId)),
+      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(work, activationId)),
+      handleJob(releaseStrayJob, (stray) => releaseStray(work, stray)),
+      handleJob(reconcileChargeBacksJob, ({ paymentId }) => reconcileChargeBacks(work, paymentId)),
+      handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(work, refundId, attempt)),
+      handleJob(reconcileRefundsJob, (asked) => reconcileRefunds(work, asked)),
     ],
     timers: [
       {
