@@ -11,8 +11,8 @@ function task<const Title extends string>(team: TaskTeam | "bySubject", title: T
 // biome-ignore format: one row a line
 export const taskTable = {
   //                         team          title                                                                            resolved by
-  activationFailed:     task("support",    "{service} could not be activated",                                              "finding out why; a new activation"),
-  planNotApplied:       task("support",    "A car could not apply the configuration of its plan comercial",                 "mending it; the car is asked again"),
+  activationFailed:     task("support",    "{service} could not be activated",                                              "finding out why: a new purchase"),
+  planNotApplied:       task("support",    "A car could not apply the configuration of its plan comercial",                 "mending it: it is asked again"),
   captureFailed:        task("support",    "A service is active and its payment could not be taken",                        "asking the customer to pay"),
   refundRefused:        task("support",    "The gateway did not take a refund",                                             "giving it back in another way"),
   paymentContradiction: task("support",    "The gateway took money for a payment that had ended",                           "giving it back at the gateway"),

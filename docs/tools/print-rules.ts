@@ -120,7 +120,7 @@ function renderDependencies(): string {
         row.dependent,
         row.waitsFor,
         row.reason,
-        row.exception.kind === "none" ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
+        row.exception === null ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
         listUsers(id),
       ]),
     ),
