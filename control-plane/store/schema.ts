@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
 import type { PaymentKind, PaymentSettlement, PaymentStatus } from "../rules/payment-machine.ts";
+import type { EntitlementState, SaleStatus } from "../rules/statuses.ts";
 
 // The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
 // the column's comment says otherwise; money is integer minor units (cents).
@@ -78,7 +79,7 @@ export type Database = {
     dealership_id: string;
     vehicle_id: string;
     sold_by: string;
-    status: Generated<"open" | "completed" | "reservationLost" | "cancelled">;
+    status: Generated<SaleStatus>;
     plan_comercial: JsonOf<PlanComercial>;
     price_cents: number;
     reservation_cents: number;
@@ -262,7 +263,7 @@ export type Database = {
     code: string;
     configuration: JsonOf<Configuration>;
     duration_seconds: Nullable<number>;
-    state: "wanted" | "proved" | "ending" | "ended";
+    state: EntitlementState;
     end_reason: Nullable<string>;
     valid_until: Nullable<Date>;
     created_at: Date;
