@@ -284,8 +284,8 @@ function renderTasks(): string {
     "## Tasks for people",
     "What only a person can settle. bySubject: support where it is about a service, the dealership where it is about a sale.",
     renderTable(
-      ["kind", "team", "title", "resolved by"],
-      Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.resolvedBy]),
+      ["kind", "team", "title", "what resolves it"],
+      Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.toDo]),
     ),
   ].join("\n\n");
 }
