@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { DomainEventName, DomainEvents } from "../../lifecycle/events.ts";
-import type { GatewayPayment } from "../../partners/payment-gateway.ts";
-import { createSalePlatform, type SalePlatform } from "../../testing/sale-platform.ts";
-import { recordOutcome } from "./record-outcome.ts";
+import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
+import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
+import { createSalePlatform, type SalePlatform } from "../../../testing/sale-platform.ts";
+import { hearAnswers } from "../hear.ts";
 
 const dayMs = 86_400_000;
 const priceCents = 1_499;
@@ -329,7 +329,7 @@ describe("whatever the gateway says, in any order and however often", () => {
           for (const each of own)
             await platform.db
               .transaction()
-              .execute((tx) => recordOutcome(platform.context, tx, payment.id, each));
+              .execute((tx) => hearAnswers(platform.context, tx, [{ paymentId: payment.id, answer: each }]));
           const { status } = await paymentOf(activationId);
           const balances = await balancesOf(payment.id);
           expect(Object.values(balances).reduce((sum, cents) => sum + cents, 0)).toBe(0);

@@ -1,18 +1,17 @@
-import type { Context } from "../../lifecycle/context.ts";
-import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import type { Context } from "../../../lifecycle/context.ts";
+import type { GatewayPayment, PaymentGateway } from "../../../partners/payment-gateway.ts";
 import {
   gatewaySilenceMs,
   isDecided,
   mayAskAgain,
   type Presumed,
   planNextLookUp,
-} from "../../rules/presumption-policy.ts";
-import { setTimers } from "../../store/timers.ts";
-import { payAtGateway } from "./charge-payment.ts";
-import { type Payment, readPayment } from "./payment-row.ts";
-import { isUnanswered, lookUpTimer } from "./presume-payment.ts";
-import { recordOutcome } from "./record-outcome.ts";
-import { activationOf } from "./service-payments.ts";
+} from "../../../rules/presumption-policy.ts";
+import { setTimers } from "../../../store/timers.ts";
+import type { PaymentBatches } from "../batches.ts";
+import { isUnanswered, payAtGateway } from "../charge-payment.ts";
+import { activationOf, type Payment } from "../payment.ts";
+import { lookUpTimer } from "./presumptions.ts";
 
 /** Until when (epoch ms, business time) the gateway is taken to be silent: shared by all look-ups of a process. */
 export type Silence = { untilMs: number };
@@ -25,11 +24,12 @@ export type Silence = { untilMs: number };
  */
 export async function lookUpPresumed(
   context: Context,
+  batches: PaymentBatches,
   gateway: PaymentGateway,
   silence: Silence,
   paymentId: string,
 ): Promise<void> {
-  const payment = await readPayment(context.db, paymentId);
+  const payment = await batches.read(paymentId);
   if (payment.status !== "presumed") return;
   const presumed = await readPresumed(context, paymentId);
   const nowMs = context.clock.now().getTime();
@@ -40,14 +40,13 @@ export async function lookUpPresumed(
     .transaction()
     .execute((tx) => setTimers(tx, lookUpTimer, [{ subjectId: paymentId, dueAt: nextAt }]));
   if (isSilent) return;
-  const outcome = await ask(context, gateway, payment, presumed, nowMs).catch((error: unknown) => {
+  const answer = await ask(context, gateway, payment, presumed, nowMs).catch((error: unknown) => {
     if (!isUnanswered(error)) throw error;
     silence.untilMs = nowMs + gatewaySilenceMs;
     context.logger.warn({ err: error, payment: paymentId }, "a presumed payment could not be looked up");
     return null;
   });
-  if (outcome === null) return;
-  await context.db.transaction().execute((tx) => recordOutcome(context, tx, paymentId, outcome));
+  if (answer !== null) await batches.record({ paymentId, answer });
 }
 
 async function ask(
@@ -59,7 +58,7 @@ async function ask(
 ): Promise<GatewayPayment | null> {
   const known = await gateway.findByReference(payment.id);
   if (known !== null) return known;
-  // Nobody's money is held for a purchase that was given up.
+  // No money is held for a purchase that was given up.
   const isWanted = payment.settlement !== "void";
   if (isWanted && mayAskAgain(presumed, nowMs)) return payAtGateway(context, gateway, payment);
   if (!isDecided(presumed, nowMs, isWanted)) return null;

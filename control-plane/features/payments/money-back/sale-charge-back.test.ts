@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../testing/sale-platform.ts";
+import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
 
 let platform: SalePlatform;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
-import { createTestPlatform, type TestPlatform } from "../../testing/harness.ts";
+import type { PresumptionLimits } from "../../../rules/presumption-policy.ts";
+import { createTestPlatform, type TestPlatform } from "../../../testing/harness.ts";
 import { type ExposureTaken, giveExposureBack, readExposure, takeExposure } from "./exposure.ts";
 
 const amountCents = 1_900;
@@ -80,7 +80,7 @@ describe("fault 24: the caps of what is presumed, on the real PostgreSQL", () =>
     const taken = await Promise.all([
       ...next.map((customerId) => take(customerId, limits)),
       ...first.map((customerId) =>
-        platform.db.transaction().execute((tx) => giveExposureBack(tx, { customerId, amountCents })),
+        platform.db.transaction().execute((tx) => giveExposureBack(tx, [{ customerId, amountCents }])),
       ),
     ]);
     const won = taken.filter((one) => one?.kind === "taken").length;
@@ -94,7 +94,7 @@ describe("fault 24: the caps of what is presumed, on the real PostgreSQL", () =>
     await expect(
       platform.db
         .transaction()
-        .execute((tx) => giveExposureBack(tx, { customerId: randomUUID(), amountCents })),
+        .execute((tx) => giveExposureBack(tx, [{ customerId: randomUUID(), amountCents }])),
     ).rejects.toThrow("payment_exposure_open_cents_check");
   });
 });

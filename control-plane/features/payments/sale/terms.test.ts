@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../testing/sale-platform.ts";
+import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
 
 const dayMs = 86_400_000;
 const visa = { paymentMethod: "pm_card_visa" };

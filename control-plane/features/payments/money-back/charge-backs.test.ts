@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { GatewayDispute } from "../../partners/payment-gateway.ts";
-import { defaultPresumptionLimits } from "../../rules/presumption-policy.ts";
-import { createPayingCarPark, type PayingCarPark } from "../../testing/paying-car-park.ts";
-import { recordDispute } from "./charge-back.ts";
+import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
+import { defaultPresumptionLimits } from "../../../rules/presumption-policy.ts";
+import { createPayingCarPark, type PayingCarPark } from "../../../testing/paying-car-park.ts";
+import { recordDispute } from "./charge-backs.ts";
 
 const priceCents = 1_900;
 

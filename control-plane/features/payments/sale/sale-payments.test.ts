@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../testing/sale-platform.ts";
+import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
 
 const hourMs = 3_600_000;
 const reservationCents = 50_000;

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { defaultPresumptionLimits } from "../../rules/presumption-policy.ts";
-import { enqueue } from "../../store/jobs.ts";
-import { createPayingCarPark, type PayingCarPark } from "../../testing/paying-car-park.ts";
-import { reconcileRefundsJob } from "./payment-row.ts";
-import { requestRefund } from "./refund-payment.ts";
+import { defaultPresumptionLimits } from "../../../rules/presumption-policy.ts";
+import { enqueue } from "../../../store/jobs.ts";
+import { createPayingCarPark, type PayingCarPark } from "../../../testing/paying-car-park.ts";
+import { reconcileRefundsJob } from "../jobs.ts";
+import { requestRefund } from "./refunds.ts";
 
 const priceCents = 1_900;
 

@@ -1,14 +1,14 @@
-import { system } from "../../lifecycle/actor.ts";
-import type { Context } from "../../lifecycle/context.ts";
-import type { VehicleMoved } from "../../lifecycle/events.ts";
+import { system } from "../../../lifecycle/actor.ts";
+import type { Context } from "../../../lifecycle/context.ts";
+import type { VehicleMoved } from "../../../lifecycle/events.ts";
 import {
   type FinalPaymentTerms,
   planFinalPaymentDue,
   planNextNotice,
-} from "../../rules/final-payment-policy.ts";
-import type { Transaction } from "../../store/database.ts";
-import { clearTimers, setTimers } from "../../store/timers.ts";
-import { loseReservation } from "./sale-payments.ts";
+} from "../../../rules/final-payment-policy.ts";
+import type { Transaction } from "../../../store/database.ts";
+import { clearTimers, setTimers } from "../../../store/timers.ts";
+import { loseReservation } from "./forfeiture.ts";
 
 /** Business-time deadline of the next reminder or of the end; its subject is the expediente. */
 export const finalPaymentTimer = "finalPaymentNotice";
@@ -17,7 +17,7 @@ const dayMs = 86_400_000;
 /** How soon a payment that is still being asked for at the deadline is looked at again. */
 const lookAgainMs = 10 * 60_000;
 
-/** The car waits for its money: from now on the terms run. Once it waits no more, nobody is reminded. */
+/** The car waits for its money: from now on the terms run. Once it waits no more, there are no reminders. */
 export async function keepFinalPaymentTerms(
   context: Context,
   tx: Transaction,
@@ -75,16 +75,13 @@ export async function giveFinalPaymentNotice(
     sale.status !== "open" || sale.state !== "PaymentPending" || sale.finalPayment === "received";
   if (isOver || askedAt === null || dueAt === null) return;
   const now = context.clock.now();
+  const subject = { expedienteId, vehicleId };
   const isAsked = await isBeingPaid(tx, expedienteId);
   if (now.getTime() < dueAt.getTime()) {
     const daysLeft = Math.ceil((dueAt.getTime() - now.getTime()) / dayMs);
     if (!isAsked)
       await context.publish(tx, "notificationDue", [
-        {
-          row: "NX6",
-          subject: { expedienteId, vehicleId },
-          detail: { daysLeft, dueOn: dueAt.toISOString() },
-        },
+        { row: "NX6", subject, detail: { daysLeft, dueOn: dueAt.toISOString() } },
       ]);
     const next = new Date(planNextNotice(askedAt.getTime(), dueAt.getTime(), now.getTime()));
     return setTimers(tx, finalPaymentTimer, [{ subjectId: expedienteId, dueAt: next }]);
@@ -94,18 +91,14 @@ export async function giveFinalPaymentNotice(
     return setTimers(tx, finalPaymentTimer, [
       { subjectId: expedienteId, dueAt: new Date(now.getTime() + lookAgainMs) },
     ]);
-  const lost = await loseReservation(context, tx, { expedienteId, vehicleId }, system, {
+  const lost = await loseReservation(context, tx, subject, system, {
     reason: "deadlinePassed",
     dueOn: dueAt.toISOString(),
   });
-  if (!lost) return;
-  await context.publish(tx, "notificationDue", [
-    {
-      row: "NX7",
-      subject: { expedienteId, vehicleId },
-      detail: { dueOn: dueAt.toISOString() },
-    },
-  ]);
+  if (lost)
+    await context.publish(tx, "notificationDue", [
+      { row: "NX7", subject, detail: { dueOn: dueAt.toISOString() } },
+    ]);
 }
 
 async function isBeingPaid(tx: Transaction, expedienteId: string): Promise<boolean> {

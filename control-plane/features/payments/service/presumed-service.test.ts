@@ -1,11 +1,11 @@
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createMetrics } from "../../metrics/metrics.ts";
-import { readDepths } from "../../metrics/read-depths.ts";
-import { reconcileWithinMs } from "../../rules/presumption-policy.ts";
-import { createPayingCarPark, type PayingCarPark } from "../../testing/paying-car-park.ts";
-import { seedStaff } from "../../testing/people.ts";
-import { findOffenders } from "../invariants/find-offenders.ts";
+import { createMetrics } from "../../../metrics/metrics.ts";
+import { readDepths } from "../../../metrics/read-depths.ts";
+import { reconcileWithinMs } from "../../../rules/presumption-policy.ts";
+import { createPayingCarPark, type PayingCarPark } from "../../../testing/paying-car-park.ts";
+import { seedStaff } from "../../../testing/people.ts";
+import { findOffenders } from "../../invariants/find-offenders.ts";
 
 const priceCents = 1_900;
 /** Two services of one customer fit, a third does not; three of all customers fit. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { DomainEventName, DomainEvents } from "../../lifecycle/events.ts";
+import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
+import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
 import {
   defaultPresumptionLimits,
   gatewaySilenceMs,
@@ -8,11 +9,11 @@ import {
   type PresumptionLimits,
   reconcileWithinMs,
   searchSettlesAfterMs,
-} from "../../rules/presumption-policy.ts";
-import { createSalePlatform, type SalePlatform } from "../../testing/sale-platform.ts";
+} from "../../../rules/presumption-policy.ts";
+import { createSalePlatform, type SalePlatform } from "../../../testing/sale-platform.ts";
+import { hearAnswers } from "../hear.ts";
 import { readExposure } from "./exposure.ts";
-import { presumePayment } from "./presume-payment.ts";
-import { recordOutcome } from "./record-outcome.ts";
+import { presumePayment } from "./presume.ts";
 
 const priceCents = 1_499;
 
@@ -221,11 +222,12 @@ describe("fault 24: 50 purchases at the same moment, none of them answered", () 
     expect(told.filter((name) => name === "servicePaymentPresumed")).toHaveLength(fits);
     for (const payment of payments.filter(({ status }) => status === "presumed"))
       await platform.db.transaction().execute((tx) =>
-        recordOutcome(platform.context, tx, payment.id, {
-          status: "declined",
-          gatewayPaymentId: null,
-          reason: "neverMade",
-        }),
+        hearAnswers(platform.context, tx, [
+          {
+            paymentId: payment.id,
+            answer: { status: "declined", gatewayPaymentId: null, reason: "neverMade" },
+          },
+        ]),
       );
     expect(await openCents()).toBe(0);
   });
@@ -374,7 +376,9 @@ describe("FA5: the truth is found out", () => {
         platform.db
           .transaction()
           .execute((tx) =>
-            recordOutcome(platform.context, tx, id, { status: "held", gatewayPaymentId, captureBefore }),
+            hearAnswers(platform.context, tx, [
+              { paymentId: id, answer: { status: "held", gatewayPaymentId, captureBefore } },
+            ]),
           ),
       ),
     );
@@ -385,8 +389,10 @@ describe("FA5: the truth is found out", () => {
   test("a hold that turns up after all was called nonexistent is let go", async () => {
     const activationId = await presume("charged");
     const { id } = await paymentOf(activationId);
-    const release = (outcome: Parameters<typeof recordOutcome>[3]) =>
-      platform.db.transaction().execute((tx) => recordOutcome(platform.context, tx, id, outcome));
+    const release = (answer: GatewayPayment) =>
+      platform.db
+        .transaction()
+        .execute((tx) => hearAnswers(platform.context, tx, [{ paymentId: id, answer }]));
     await release({ status: "declined", gatewayPaymentId: null, reason: "neverMade" });
     const answer = await platform.gateway("GET", "/_control/store");
     const intents =
