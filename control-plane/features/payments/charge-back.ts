@@ -71,8 +71,6 @@ async function open(
   await context.publish(tx, "taskNeeded", [
     {
       kind: "chargeBack",
-      team: payment.kind === "service" ? "support" : "dealership",
-      title: "A bank took a payment back: answer it at the gateway, or let it be",
       detail: { paymentId: payment.id, amountCents: dispute.amountCents, reason: dispute.reason },
       subject: subjectOf(payment),
     },
@@ -108,8 +106,6 @@ async function close(
     await context.publish(tx, "taskNeeded", [
       {
         kind: "chargeBackWon",
-        team: payment.kind === "service" ? "support" : "dealership",
-        title: "A charge-back was decided for us: the customer has paid; see what they are owed",
         detail: { paymentId: payment.id, amountCents: dispute.amountCents },
         subject: subjectOf(payment),
       },

@@ -131,8 +131,6 @@ async function reportContradiction(
   await context.publish(tx, "taskNeeded", [
     {
       kind: "paymentContradiction",
-      team: "support",
-      title: "The gateway took money for a payment that had ended",
       detail: { paymentId: payment.id, ours: payment.status, atGateway, amountCents: payment.amount_cents },
       subject: {
         paymentId: payment.id,

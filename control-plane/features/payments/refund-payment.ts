@@ -112,8 +112,6 @@ async function recordRefundAnswer(
   await context.publish(tx, "taskNeeded", [
     {
       kind: "refundRefused",
-      team: "support",
-      title: "The gateway did not take a refund",
       detail: { paymentId, amountCents: settled.amount_cents, reason: answer.reason },
       subject: subjectOf(payment),
     },

@@ -100,8 +100,6 @@ export async function reportUnpaidService(
   await context.publish(tx, "taskNeeded", [
     {
       kind: "captureFailed",
-      team: "support",
-      title: "A service is active and its payment could not be taken",
       detail: { paymentId: payment.id, amountCents: payment.amount_cents, reason },
       subject: { activationId: activationOf(payment), paymentId: payment.id },
     },
