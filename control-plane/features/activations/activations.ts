@@ -82,8 +82,7 @@ export function createActivations(
     await context.publish(tx, "taskNeeded", [
       {
         kind: "activationFailed",
-        team: "support",
-        title: `${loaded.service.name} could not be activated`,
+        facts: { service: loaded.service.name },
         detail: { service: loaded.service.code, reason: String(set.end_reason ?? event) },
         subject: { activationId: loaded.id, vehicleId: loaded.vehicleId },
       },

@@ -11,8 +11,6 @@ export const moneyBackEffects = {
   startRefund: ask(refundJob, (change) => ({ refundId: partOf(change).id })),
   giveUpRefund: tell("taskNeeded", (change) => ({
     kind: "refundRefused",
-    team: "support",
-    title: "The gateway did not take a refund",
     ...describePart(change),
   })),
   tellRefunded: tell("servicePaymentRefunded", (change) => {
@@ -26,8 +24,6 @@ export const moneyBackEffects = {
       { carryOut: insertChargeBacks },
       tell("taskNeeded", (change) => ({
         kind: "chargeBack",
-        team: teamOf(change.payment),
-        title: "A bank took a payment back: answer it at the gateway, or let it be",
         ...describePart(change),
       })),
     ),
@@ -39,8 +35,6 @@ export const moneyBackEffects = {
       // The customer has paid after all and the service is gone: switch it on again, or give the money back?
       tell("taskNeeded", (change) => ({
         kind: "chargeBackWon",
-        team: teamOf(change.payment),
-        title: "A charge-back was decided for us: the customer has paid; see what they are owed",
         detail: { paymentId: change.payment.id, amountCents: partOf(change).amountCents },
         subject: subjectOf(change.payment),
       })),
@@ -59,8 +53,6 @@ export const moneyBackEffects = {
 
   reportContradiction: tell("taskNeeded", ({ before, news }) => ({
     kind: "paymentContradiction",
-    team: "support",
-    title: "The gateway took money for a payment that had ended",
     detail: {
       paymentId: before.id,
       ours: before.status,
@@ -70,10 +62,6 @@ export const moneyBackEffects = {
     subject: subjectOf(before),
   })),
 } as const satisfies Record<string, Effect>;
-
-function teamOf({ kind }: Payment): "support" | "dealership" {
-  return kind === "service" ? "support" : "dealership";
-}
 
 function describePart(change: Change): Pick<DomainEvents["taskNeeded"], "detail" | "subject"> {
   const { payment } = change;

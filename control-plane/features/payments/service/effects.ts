@@ -65,8 +65,6 @@ export const serviceEffects = {
   reportUnpaid: inTurn(
     tell("taskNeeded", (change) => ({
       kind: "captureFailed",
-      team: "support",
-      title: "A service is active and its payment could not be taken",
       detail: {
         paymentId: change.payment.id,
         amountCents: change.payment.amount_cents,
