@@ -2,10 +2,10 @@ import type { Clock } from "@caas/contract/business-clock.ts";
 import { runOnce, Logger as WorkerLogger } from "graphile-worker";
 import { pino } from "pino";
 import { createTestDatabase } from "../../test/servers/database.ts";
+import type { Capability } from "../http/capability.ts";
 import type { Routing } from "../http/routes.ts";
 import { createServer, type Http } from "../http/server.ts";
 import { createSessions } from "../http/sessions.ts";
-import type { Capability } from "../lifecycle/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import {
   createPublish,

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import * as z from "zod";
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Vss } from "../../partners/vss.ts";
