@@ -36,7 +36,7 @@ import type { Mail } from "./partners/mail.ts";
 import type { PaymentGateway } from "./partners/payment-gateway.ts";
 import type { Carrier } from "./partners/transport.ts";
 import type { Vss } from "./partners/vss.ts";
-import type { StepFeed } from "./store/step-feed.ts";
+import type { NotifyListener } from "./store/notify-listener.ts";
 
 /** The outside systems, each behind its interface: the edge at which a test replaces them. */
 export type Partners = {
@@ -52,7 +52,7 @@ export type Surroundings = {
   partners: Partners;
   keyRing: KeyRing;
   certificateAuthority: CertificateAuthority;
-  steps: StepFeed;
+  steps: NotifyListener;
   metrics: ControlPlaneMetrics;
   broker: FleetLinkOptions["broker"];
   /** Where cars and partners reach the REST interface. */

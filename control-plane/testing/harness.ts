@@ -16,8 +16,8 @@ import {
 } from "../lifecycle/events.ts";
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import { type Db, openDatabase } from "../store/database.ts";
+import { createNotifyListener, type NotifyListener } from "../store/notify-listener.ts";
 import { runDueQuickJobs } from "../store/quick-jobs.ts";
-import { createStepFeed, type StepFeed } from "../store/step-feed.ts";
 import { createTimers } from "../store/timers.ts";
 
 /** A clock that a test moves. */
@@ -51,7 +51,7 @@ export type TestPlatform = {
   clock: FakeClock;
   server: Http;
   routing: Routing;
-  steps: StepFeed;
+  steps: NotifyListener;
   published: Published[];
   /** Opens a port of loopback for webhooks; its address. */
   listen(): Promise<string>;
@@ -107,7 +107,7 @@ const noHandlers: EventHandlers = {
  * capabilities a test chooses. Jobs run when the test says so, so nothing is ever waited for by guess.
  */
 export async function createTestPlatform(
-  wire: (context: Context, parts: { steps: StepFeed; routing: Routing }) => Wiring | Promise<Wiring>,
+  wire: (context: Context, parts: { steps: NotifyListener; routing: Routing }) => Wiring | Promise<Wiring>,
   options: { name?: string; startAt?: Date } = {},
 ): Promise<TestPlatform> {
   const database = await createTestDatabase(options.name ?? "platform");
@@ -118,7 +118,7 @@ export async function createTestPlatform(
     client.on("error", (error) => logger.info({ err: error }, "a connection ended")),
   );
   const clock = createFakeClock(options.startAt ?? new Date("2026-03-02T09:00:00.000Z"));
-  const steps = createStepFeed({ url: database.url, channel: stepsChannel, logger });
+  const steps = createNotifyListener({ url: database.url, channel: stepsChannel, logger });
   await steps.start();
   const server = await createServer({ logger, version: "0.0.0-test" });
   const sessions = createSessions(db, "a secret for tests, 32 characters or more", "http://127.0.0.1");
