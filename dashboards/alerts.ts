@@ -135,7 +135,7 @@ export function alertsFor(windows: Windows, steady: Steady): readonly Alert[] {
       severity: "warning",
       summary: "{{ $value }} jobs {{ $labels.task }} have used up their attempts and wait for a person",
       runbook:
-        "The job's last error says which partner refused it, and why. Mend that, then have the job run again (`select graphile_worker.reschedule_jobs(array[ID], attempts := 0)`).",
+        "The job's last error says which partner refused it, and why. Mend that, then have the job run again (`update jobs set attempts = 0, due_at = now() where id = ID`).",
       rows: [],
     },
     {

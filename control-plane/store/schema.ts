@@ -389,7 +389,7 @@ export type Database = {
     resolution: Nullable<string>;
   };
   timers: { kind: string; subject_id: string; due_at: Date };
-  quick_jobs: {
+  jobs: {
     id: Generated<number>;
     kind: string;
     payload: JsonOf<object>;

@@ -1,5 +1,4 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { runOnce, Logger as WorkerLogger } from "graphile-worker";
 import { pino } from "pino";
 import { createTestDatabase } from "../../test/servers/database.ts";
 import type { Capability } from "../http/capability.ts";
@@ -17,8 +16,8 @@ import {
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import { type Db, openDatabase } from "../store/database.ts";
 import { createNotifyListener, type NotifyListener } from "../store/notify-listener.ts";
-import { runDueQuickJobs } from "../store/quick-jobs.ts";
 import { createTimers } from "../store/timers.ts";
+import { runDueJobs } from "./run-due-jobs.ts";
 
 /** A clock that a test moves. */
 export type FakeClock = Clock & { advanceMs(ms: number): void; set(to: Date): void };
@@ -64,8 +63,6 @@ export type TestPlatform = {
   waitUntil<T>(what: string, look: () => Promise<T | undefined>, timeoutMs?: number): Promise<T>;
   close(): Promise<void>;
 };
-
-const silentWorkerLogger = new WorkerLogger(() => () => undefined);
 
 const noHandlers: EventHandlers = {
   saleRegistered: [],
@@ -149,46 +146,7 @@ export async function createTestPlatform(
     handlers: wiring.capabilities.flatMap((capability) => capability.timers ?? []),
     logger,
   });
-  let failures = 0;
-  const taskList = Object.fromEntries(
-    jobs
-      .filter(({ queue }) => queue === "general")
-      .map((job) => [
-        job.name,
-        async (payload: unknown, helpers: { job: { attempts: number } }) => {
-          try {
-            await job.run(payload, helpers.job.attempts);
-          } catch (error) {
-            failures += 1;
-            logger.info({ err: error, job: job.name }, "a job failed");
-            throw error;
-          }
-        },
-      ]),
-  );
-
-  /** The worker ends without waiting for its last job's outcome to be stored: until then the job is locked. */
-  async function allWrittenDown(): Promise<void> {
-    const locked = "select 1 from graphile_worker._private_jobs where locked_at is not null limit 1";
-    while ((await pool.query(locked)).rowCount !== 0);
-  }
-
-  async function runJobs(): Promise<number> {
-    failures = 0;
-    const quick = jobs.filter(({ queue }) => queue === "quick");
-    // Each queue's jobs enqueue some of the other's.
-    for (let ran = true; ran; ) {
-      failures += await runDueQuickJobs(pool, quick);
-      await runOnce({ pgPool: pool, taskList, noHandleSignals: true, logger: silentWorkerLogger });
-      await allWrittenDown();
-      const { rows } = await pool.query<{ due: boolean }>(
-        "select exists (select 1 from quick_jobs where due_at <= now() and attempts < max_attempts and kind = any($1)) as due",
-        [quick.map(({ name }) => name)],
-      );
-      ran = rows[0]?.due === true;
-    }
-    return failures;
-  }
+  const runJobs = () => runDueJobs(pool, jobs, logger);
 
   return {
     databaseUrl: database.url,
@@ -202,8 +160,7 @@ export async function createTestPlatform(
     listen: () => server.listen({ host: "127.0.0.1", port: 0 }),
     runJobs,
     async retryJobs() {
-      await pool.query("update graphile_worker._private_jobs set run_at = now() where locked_at is null");
-      await pool.query("update quick_jobs set due_at = now()");
+      await pool.query("update jobs set due_at = now()");
       return runJobs();
     },
     runTimers: () => timers.runDue(),

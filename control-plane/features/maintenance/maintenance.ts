@@ -7,14 +7,15 @@ import type { Vss } from "../../partners/vss.ts";
 import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import { groupCommit } from "../../store/group-commit.ts";
-import { enqueue, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
+import { enqueue, handleJob, jobType, perPurchase } from "../../store/jobs.ts";
 import { askTimed, type Observe } from "./ask-timed.ts";
 import { registerPlan } from "./register-plan.ts";
 import { maintenanceRoutes } from "./routes.ts";
 
-const checkMaintenanceJob = quickJobType(
+const checkMaintenanceJob = jobType(
   "checkMaintenance",
   z.object({ activationId: z.uuid(), vehicleId: z.uuid() }),
+  perPurchase,
 );
 const registerMaintenancePlanJob = jobType("registerMaintenancePlan", z.object({ vehicleId: z.uuid() }));
 

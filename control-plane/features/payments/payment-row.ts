@@ -1,15 +1,16 @@
 import { type Selectable, sql } from "kysely";
 import * as z from "zod";
 import type { Reader, Transaction } from "../../store/database.ts";
-import { jobType, quickJobType } from "../../store/jobs.ts";
+import { jobType, perPurchase } from "../../store/jobs.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Payment = Selectable<Database["payments"]>;
 
-export const chargePaymentJob = quickJobType("chargePayment", z.object({ paymentId: z.uuid() }));
-export const reconcilePaymentJob = quickJobType(
+export const chargePaymentJob = jobType("chargePayment", z.object({ paymentId: z.uuid() }), perPurchase);
+export const reconcilePaymentJob = jobType(
   "reconcilePayment",
   z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
+  perPurchase,
 );
 export const lookUpPresumedJob = jobType("lookUpPresumed", z.object({ paymentId: z.uuid() }));
 export const releaseStrayJob = jobType(
@@ -22,7 +23,7 @@ export const reconcileRefundsJob = jobType(
   "reconcileRefunds",
   z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }),
 );
-export const captureHoldJob = quickJobType("captureHold", z.object({ activationId: z.uuid() }));
+export const captureHoldJob = jobType("captureHold", z.object({ activationId: z.uuid() }), perPurchase);
 export const releaseHoldJob = jobType("releaseHold", z.object({ activationId: z.uuid() }));
 
 /** Payments under way or settled: an expediente has at most one of a kind. */
