@@ -97,15 +97,9 @@ export async function gatherEvidence(world: World, rest: Rest, asked: readonly A
 
 /** Not final, and nothing will move it: no job, no due time of it or of its car's manifest, no open task. */
 async function findStuck(client: pg.Client): Promise<string[]> {
-  const { rows: tables } = await client.query<{ quick: string | null }>(
-    "select to_regclass('quick_jobs') as quick",
-  );
-  const jobs = [
-    "select payload from graphile_worker._private_jobs where attempts < max_attempts",
-    ...(tables[0]?.quick ? ["select payload::json from quick_jobs where attempts < max_attempts"] : []),
-  ].join(" union all ");
   const { rows } = await client.query<{ id: string }>(
-    `with job as (select payload->>'activationId' as activation, payload->>'paymentId' as payment from (${jobs}) as all_jobs)
+    `with job as (select payload->>'activationId' as activation, payload->>'paymentId' as payment
+                  from jobs where attempts < max_attempts)
      select a.id from activations a
      where a.ended_at is null
        and not exists (select from job left join payments p on p.id::text = job.payment

@@ -26,7 +26,7 @@ import { createEnrolment, type Enrolment } from "../fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLink } from "../fleet-link/fleet-link.ts";
 import { type KeyRing, openKeyRing } from "../fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
-import type { Capability } from "../lifecycle/capability.ts";
+import type { Capability } from "../http/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import { type EventHandlers, each } from "../lifecycle/events.ts";
 import { newId } from "../store/ids.ts";

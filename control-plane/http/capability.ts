@@ -1,8 +1,8 @@
-import type { Routing } from "../http/routes.ts";
 import type { JobHandler } from "../store/jobs.ts";
 import type { TimerHandler } from "../store/timers.ts";
+import type { Routing } from "./routes.ts";
 
-/** What a capability brings along; its event handlers are functions of their own, wired by name in wiring.ts. */
+/** Routes, jobs and deadlines of a capability. Its event handlers are functions of their own, wired by name. */
 export type Capability = {
   addRoutes?(routing: Routing): void;
   jobs?: readonly JobHandler[];
