@@ -13,8 +13,8 @@ import {
 } from "@caas/contract/client/generated.ts";
 import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
-import { drawExponential } from "../behaviour/chance.ts";
-import type { Random } from "../link/seeded-random.ts";
+import { drawExponential } from "../chance/draw.ts";
+import type { Random } from "../chance/seeded-random.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
 import { aborted, nowMs, until } from "../run/pace.ts";
 import type { Owner, SalesDesk } from "../run/world.ts";

@@ -7,8 +7,8 @@ import {
   readAnActivation,
 } from "@caas/contract/client/generated.ts";
 import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
-import { drawExponential } from "../behaviour/chance.ts";
-import type { Random } from "../link/seeded-random.ts";
+import { drawExponential } from "../chance/draw.ts";
+import type { Random } from "../chance/seeded-random.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
 import type { Change, Ledger } from "../measure/ledger.ts";
 import type { Outcomes } from "../run/outcomes.ts";

@@ -1,9 +1,9 @@
 import { cpus } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { type Accounts, openAccounts } from "../customers/accounts.ts";
 import { openShop } from "../customers/shop.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
 import { createLedger, type Ledger } from "../measure/ledger.ts";
 import { changeInBulk } from "../run/bulk-change.ts";
 import { type CarHosts, startCarHosts } from "../run/car-hosts.ts";

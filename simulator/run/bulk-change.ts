@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
-import type { Random } from "../link/seeded-random.ts";
+import type { Random } from "../chance/seeded-random.ts";
 import type { Change, Ledger } from "../measure/ledger.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { nowMs, until } from "./pace.ts";

@@ -1,6 +1,7 @@
+import { shuffle } from "../chance/draw.ts";
+import { deriveSeed, type Random, seededRandom } from "../chance/seeded-random.ts";
 import type { Sales } from "../customers/sales.ts";
 import type { Shop } from "../customers/shop.ts";
-import { deriveSeed, type Random, seededRandom } from "../link/seeded-random.ts";
 import type { Ledger } from "../measure/ledger.ts";
 import { actionNames, type Scenario, type Step } from "../scenarios/scenario.ts";
 import { changeInBulk } from "./bulk-change.ts";
@@ -89,7 +90,9 @@ const graceMs = 30_000;
 
 async function play(step: Step, name: string, random: Random, options: Playing): Promise<void> {
   const { hosts, world, ledger, outcomes, shop, sales, wanted, signal, noMore } = options;
-  const some = (share: number) => pick([...hosts.cars.keys()], share, random);
+  // In random order: neighbours are no wave.
+  const some = (share: number) =>
+    shuffle([...hosts.cars.keys()], random).slice(0, Math.ceil(hosts.cars.size * share));
   const { bulkChange, purchases, sleep, wake } = step;
   if (bulkChange !== undefined && world.changeCars !== null)
     return changeInBulk({
@@ -133,14 +136,4 @@ async function play(step: Step, name: string, random: Random, options: Playing):
     for (const vin of vins) wanted.add(vin);
     return hosts.wake(vins, wake.over);
   }
-}
-
-/** So many of them, chosen by the seed, in an order of chance: neighbours are no wave. */
-function pick(vins: string[], share: number, random: Random): string[] {
-  for (let last = vins.length - 1; last > 0; last -= 1) {
-    const other = Math.floor(random() * (last + 1));
-    const [a, b] = [vins[last], vins[other]];
-    if (a !== undefined && b !== undefined) [vins[last], vins[other]] = [b, a];
-  }
-  return vins.slice(0, Math.ceil(vins.length * share));
 }

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { openAccounts } from "../customers/accounts.ts";
 import { openSales, type Sales } from "../customers/sales.ts";
 import { openShop, type Shop } from "../customers/shop.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
 import { createLedger, type Ledger, type LedgerListener } from "../measure/ledger.ts";
 import { createSeries, type Series } from "../measure/series.ts";
@@ -126,7 +126,7 @@ export async function run(options: RunOptions): Promise<Finished> {
       series.dropped(Object.values(news.drops).reduce((total, count) => total + count, 0));
       for (const { vin, code } of news.codes) stage.sales?.codeShown(vin, code);
     });
-    hosts.on("lost", (host, why) => {
+    hosts.on("lost", (host, { why }) => {
       keeper.lost(host);
       trouble(why);
     });

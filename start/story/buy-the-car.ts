@@ -1,8 +1,9 @@
+import type { Client } from "@caas/contract/client/client.ts";
+import { payTheReservation, registerASale } from "@caas/contract/client/generated.ts";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { awaitMail, readCredentials } from "@caas/simulator/stand-ins/inbox/read-mails.ts";
 import * as z from "zod";
-import type { RestClient } from "../rest/rest-client.ts";
 import { type Feed, followSteps } from "./feed.ts";
-import { awaitMail, readCredentials } from "./inbox.ts";
 import type { Narrator } from "./narrate.ts";
 import type { Person, PlanChoice } from "./people.ts";
 import type { RunStep } from "./step.ts";
@@ -14,7 +15,7 @@ import { type Car, signIn, type World } from "./world.ts";
 export type Sale = { expedienteId: string; vehicleId: string; reference: string; feed: Feed };
 
 /** A sale whose customer has signed in. */
-export type Purchase = Sale & { person: Person; customer: RestClient };
+export type Purchase = Sale & { person: Person; customer: Client };
 
 export type BuiltCar = Purchase & { car: Car };
 
@@ -23,14 +24,6 @@ export type Telling = { world: World; step: RunStep; narrator: Narrator };
 export const goodCard = "pm_card_visa";
 export const refusedCard = "pm_card_chargeDeclined";
 
-const saleSchema = z.object({
-  expediente: z.object({
-    expedienteId: z.string(),
-    reference: z.string(),
-    vehicle: z.object({ vehicleId: z.string() }),
-  }),
-});
-
 /** Staff register the sale; the credentials come by mail, and the customer signs in with them (LF1). */
 export async function registerSale(telling: Telling, person: Person, plan: PlanChoice): Promise<Purchase> {
   const { world, step, narrator } = telling;
@@ -38,11 +31,7 @@ export async function registerSale(telling: Telling, person: Person, plan: PlanC
     name: "sale",
     actor: "staff",
     async run(): Promise<Sale> {
-      const { expediente } = await world.sales.post(
-        "/api/sales",
-        { customer: person, planComercial: plan },
-        saleSchema,
-      );
+      const { expediente } = await registerASale({ customer: person, planComercial: plan }, world.sales);
       const feed = followSteps(world.sales, expediente.expedienteId, narrator.step);
       await feed.until("the registered sale", ({ event }) => event === "saleRegistered");
       const { expedienteId, reference, vehicle } = expediente;
@@ -78,8 +67,7 @@ export async function payReservation({ step }: Telling, purchase: Purchase): Pro
     name: "reservation",
     actor: "customer",
     async run() {
-      const path = `/api/expedientes/${expedienteId}/reservation-payment`;
-      await customer.post(path, { paymentMethod: goodCard }, z.object({ paymentId: z.string() }));
+      await payTheReservation(expedienteId, { paymentMethod: goodCard }, customer);
       await feed.until("the reservation", ({ event }) => event === "reservationPaid");
     },
   });
