@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RestRefused } from "@caas/contract/client/client.ts";
 import { buyAService, cancelAnActivation } from "@caas/contract/client/generated.ts";
 import { deriveSeed, seededRandom } from "@caas/simulator/chance/seeded-random.ts";
-import { goodCard, refusedCard } from "@caas/simulator/customers/shop.ts";
+import { goodCard, refusedCard } from "@caas/simulator/customers/buyers.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import type { ActivationEnds } from "../lab/activation-ends.ts";
 import type { Asked } from "./evidence.ts";

@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
@@ -7,29 +6,20 @@ import {
   formatBusinessTime,
   realClock,
 } from "@caas/contract/business-clock.ts";
-import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
-import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
-import { openCertificateAuthority } from "@caas/control-plane/fleet-link/certificate-authority.ts";
-import { openKeyRing, readKeyFolder } from "@caas/control-plane/fleet-link/key-ring.ts";
+import { readKeyFolder } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { revokeKey, rotateKeys } from "@caas/control-plane/fleet-link/rotate-keys.ts";
-import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { type OpenDatabase, openDatabase } from "@caas/control-plane/store/database.ts";
-import { isConflict } from "@caas/control-plane/store/database-errors.ts";
-import { newId } from "@caas/control-plane/store/ids.ts";
 import { CannotSimulate } from "@caas/simulator/cannot-simulate.ts";
-import { createCarStorage, createIntern } from "@caas/simulator/fleet/car-storage.ts";
-import { installCredentials } from "@caas/simulator/fleet/credentials.ts";
-import type { StoredCar } from "@caas/simulator/fleet/fleet-file.ts";
 import { explainBrokerRoom, readCapacity } from "@caas/simulator/run/capacity.ts";
-import type { Owner, WantedWorld, World } from "@caas/simulator/run/world.ts";
-import pg from "pg";
-import { pino } from "pino";
+import type { WantedWorld, World } from "@caas/simulator/run/world.ts";
+import { withClient } from "../lab/database.ts";
+import { addServices, giveLogins, registerAtWorkshops } from "../lab/owners.ts";
 import { readPartTimes } from "../lab/part-times.ts";
 import { findRedis, type RedisServer, startRedis } from "../lab/redis-server.ts";
-import { type SeededCar, seedFleet } from "../lab/seed-fleet.ts";
+import { openRollOuts } from "../lab/roll-outs.ts";
+import { keysFolderOf, seedPlatform, storeCars } from "../lab/seeded-platform.ts";
 import { plainBrokerUrl, tlsBrokerUrl } from "../start/part-environments.ts";
 import { type Platform, startPlatform } from "../start/platform.ts";
-import { openSecrets } from "../start/secrets.ts";
 
 // The whole platform, started for a simulation, with cars that SQL has put there as if they had been sold. The
 // simulator itself knows nothing of what is inside: it is given addresses, logins and one entrance for roll-outs.
@@ -38,10 +28,6 @@ import { openSecrets } from "../start/secrets.ts";
 const rollOutConnections = 6;
 /** A car buys each service once, so there must be some to choose from. */
 const services = 40;
-/** As a car that was just delivered. */
-const maintenancePlan = { planMonths: 12, planKm: 15_000 };
-/** As often as the control plane itself tries. */
-const conflictTries = 5;
 
 /** @throws Error in words for a person */
 export async function startSimulatedPlatform(wanted: WantedWorld): Promise<World> {
@@ -102,36 +88,35 @@ async function furnish(
   given: { brokers: BrokerRehearsal; failures: string[]; businessTime: string | null },
 ): Promise<World> {
   const { databaseUrl, dataDir, ports, standIns } = platform;
-  const keysDir = join(dataDir, "keys");
-  const secrets = openSecrets(dataDir);
-  const brokerUrl = wanted.tls ? tlsBrokerUrl(platform) : plainBrokerUrl(platform);
+  const clock = businessClockFrom(given.businessTime ?? undefined);
   wanted.say(
     `Putting ${wanted.vehicles.toLocaleString("en")} sold, linked and enrolled cars into the database`,
   );
-  const seeded = await seedFleet({
-    databaseUrl,
-    count: wanted.vehicles,
-    keyRing: await openKeyRing(keysDir, realClock),
-    broker: { url: brokerUrl, carSecret: secrets.BROKER_CAR_SECRET },
-    controlPlaneUrl: platform.rest,
-    ...(wanted.tls ? { authority: await openCertificateAuthority(keysDir, realClock) } : {}),
-    now: new Date(),
-  });
-  const owners = wanted.withOwners ? await giveLogins(databaseUrl, seeded) : [];
+  const count = wanted.vehicles;
+  const seeded = await seedPlatform(platform, { count, isTls: wanted.tls, clock: realClock });
+  const owners = wanted.withOwners
+    ? await withClient(databaseUrl, async (client) => {
+        await addServices(client, services);
+        return giveLogins(client, seeded);
+      })
+    : [];
   const opened = openDatabase(databaseUrl, rollOutConnections, () => undefined);
   return {
     describes: `the whole platform on this machine, commits on disk, ${wanted.brokers === 1 ? "" : `${wanted.brokers} brokers over Redis, `}${wanted.tls ? "mutual TLS" : "plain MQTT"}`,
     cars: await storeCars(seeded),
     packages: [],
-    brokerUrl,
+    brokerUrl: wanted.tls ? tlsBrokerUrl(platform) : plainBrokerUrl(platform),
     restUrl: platform.rest,
     businessTime: given.businessTime,
     owners,
-    changeCars: openRollOutEntrance(opened, businessClockFrom(given.businessTime ?? undefined)),
-    makeKnown: standIns === null ? null : registerAt(standIns.vss, secrets.VSS_API_KEY),
+    changeCars: openRollOutEntrance(opened, clock),
+    makeKnown:
+      standIns === null
+        ? null
+        : (vin) => registerAtWorkshops({ vssUrl: standIns.vss, dataDir, now: new Date() }, [vin]),
     restartBroker: platform.ownBroker ? given.brokers.restart : null,
-    changeKeys: openKeyCupboard(keysDir, businessClockFrom(given.businessTime ?? undefined)),
-    desk:
+    changeKeys: openKeyCupboard(keysFolderOf(platform), clock),
+    dealership:
       standIns === null
         ? null
         : { ...platform.staff.sales, factoryUrl: standIns.factory, inboxUrl: standIns.inbox },
@@ -152,128 +137,32 @@ async function furnish(
   };
 }
 
-/** As a car's disk is after its enrolment. */
-async function storeCars(seeded: readonly SeededCar[]): Promise<StoredCar[]> {
-  const intern = createIntern();
-  const cars: StoredCar[] = [];
-  for (const { vin, credentials } of seeded) {
-    if (credentials === null) continue;
-    const storage = createCarStorage(intern);
-    await installCredentials(storage, credentials);
-    cars.push({ vin, car: storage.image() });
-  }
-  return cars;
-}
-
-/** Accounts with generated passwords, as a sale's mail brings them, and services to choose from. */
-async function giveLogins(databaseUrl: string, seeded: readonly SeededCar[]): Promise<Owner[]> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
-    const { rows } = await client.query<{ id: string; email: string }>("select id, email from customers");
-    const emails = new Map(rows.map(({ id, email }) => [id, email]));
-    const owners = seeded.map(({ vin, vehicleId, customerId }) => ({
-      vin,
-      vehicleId,
-      customerId,
-      userId: newId(),
-      username: emails.get(customerId) ?? "",
-      password: `caas-${randomBytes(24).toString("base64url")}`,
-    }));
-    await client.query(
-      `insert into auth_users (id, name, email, "emailVerified", role, "customerId")
-       select given.id, customer.name, customer.email, true, 'customer', customer.id
-       from unnest($1::text[], $2::uuid[]) as given (id, customer_id)
-       join customers customer on customer.id = given.customer_id`,
-      [owners.map(({ userId }) => userId), owners.map(({ customerId }) => customerId)],
-    );
-    await client.query(
-      `insert into auth_accounts (id, "userId", "accountId", "providerId", password)
-       select given.id, given.user_id, given.user_id, 'credential', given.hash
-       from unnest($1::text[], $2::text[], $3::text[]) as given (id, user_id, hash)`,
-      [
-        owners.map(() => newId()),
-        owners.map(({ userId }) => userId),
-        owners.map(({ password }) => `sha256$${createHash("sha256").update(password).digest("base64url")}`),
-      ],
-    );
-    await client.query(
-      `insert into catalog_services (id, code, name, description, price_cents, currency, duration_days, configuration)
-       select id, 'sim' || number, 'Simulated service ' || number, 'Bought in a simulation.', 100 + number, 'EUR', 30,
-              jsonb_build_object('level', number)
-       from unnest($1::uuid[]) with ordinality as given (id, number)`,
-      [Array.from({ length: services }, () => newId())],
-    );
-    return owners.map(({ vin, vehicleId, username, password }) => ({ vin, vehicleId, username, password }));
-  } finally {
-    await client.end();
-  }
-}
-
-function registerAt(vssUrl: string, apiKey: string): (vin: string) => Promise<void> {
-  return async (vin) => {
-    const response = await fetch(`${vssUrl}/v1/vehicles/${vin}`, {
-      method: "PUT",
-      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
-      body: JSON.stringify({ soldOn: new Date().toISOString().slice(0, 10), ...maintenancePlan }),
-    });
-    await response.body?.cancel();
-    if (!response.ok) throw new Error(`the workshops refused ${vin} with ${response.status}`);
-  };
-}
-
-/** One step of a roll-out for some cars, as the control plane's own entrance writes it: one transaction a wave. */
+/** One step of a roll-out for some cars, in one transaction as the control plane's own entrance writes it. */
 function openRollOutEntrance({ db }: OpenDatabase, clock: Clock): NonNullable<World["changeCars"]> {
-  const context: Context = {
-    db,
-    clock,
-    realClock,
-    random: Math.random,
-    logger: pino({ level: "silent" }),
-    publish: async (_tx, name) => {
-      throw new Error(`a roll-out has nothing to say, and said ${name}`);
-    },
-  };
-  const entitlements = createEntitlements(context, async () => undefined);
-  const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
-  let release = 0;
-
-  async function changeOnce(vins: readonly string[]): Promise<Map<string, number>> {
-    release += 1;
-    return db.transaction().execute(async (tx) => {
-      const links = await tx
-        .selectFrom("vehicle_links")
-        .select(["vehicle_id", "vin"])
-        .where("vin", "in", [...vins])
-        .orderBy("vin")
-        .execute();
-      const ids = links.map(({ vehicle_id }) => vehicle_id);
-      const step = { code: "release", configuration: { release } };
-      const { waiting } = await manifests.changeMany(tx, ids, step);
-      const left = new Set(waiting);
-      const carried = ids.filter((id) => !left.has(id));
-      if (carried.length === 0) return new Map();
-      const rows = await tx
-        .selectFrom("vehicle_links")
-        .select(["vin", "unproved_version"])
-        .where("vehicle_id", "in", carried)
-        .execute();
-      return new Map(
-        rows.flatMap(({ vin, unproved_version }) =>
-          unproved_version === null ? [] : [[vin, unproved_version]],
-        ),
-      );
-    });
-  }
-
+  const rollOuts = openRollOuts(db, clock);
   return async (vins) => {
-    for (let tries = 1; ; tries += 1)
-      try {
-        return await changeOnce(vins);
-      } catch (error) {
-        // A deadlock with what cars say ends one of the two; which, is chance.
-        if (!isConflict(error) || tries === conflictTries) throw error;
-      }
+    const links = await db
+      .selectFrom("vehicle_links")
+      .select("vehicle_id")
+      .where("vin", "in", [...vins])
+      .orderBy("vin")
+      .execute();
+    return rollOuts.change(
+      links.map(({ vehicle_id }) => vehicle_id),
+      async (tx, changed) => {
+        if (changed.length === 0) return new Map();
+        const rows = await tx
+          .selectFrom("vehicle_links")
+          .select(["vin", "unproved_version"])
+          .where("vehicle_id", "in", changed)
+          .execute();
+        return new Map(
+          rows.flatMap(({ vin, unproved_version }) =>
+            unproved_version === null ? [] : [[vin, unproved_version]],
+          ),
+        );
+      },
+    );
   };
 }
 

@@ -8,7 +8,7 @@ import { addServices, type Service } from "../../lab/owners.ts";
 import { withPlatform } from "../../lab/seeded-platform.ts";
 import { sellDemoCars } from "../../start/sell-demo-cars.ts";
 import { type BuiltCar, goodCard } from "../../start/story/buy-the-car.ts";
-import { openWorld, wakeAmongDemoCars } from "../../start/story/world.ts";
+import { openCast, wakeAmongDemoCars } from "../../start/story/cast.ts";
 import type { Findings, Frame } from "../frame.ts";
 import { round, tenthsOf } from "../statistics.ts";
 
@@ -30,9 +30,9 @@ const lookEveryMs = 5;
 export async function measureActivations(options: ActivationOptions, frame: Frame): Promise<Findings> {
   return withPlatform(frame, async ({ platform, failures }) => {
     await platform.startDemoCars();
-    const world = await openWorld(platform, wakeAmongDemoCars(platform));
+    const cast = await openCast(platform, wakeAmongDemoCars(platform));
     const selling = frame.startProgress("cars sold, delivered and linked", options.cars);
-    const cars = await sellDemoCars(world, options.cars, {
+    const cars = await sellDemoCars(cast, options.cars, {
       mark: "bench",
       now: () => new Date(),
       onSold: () => selling.advance(),

@@ -31,7 +31,7 @@ export async function startFinalPayment(
 
 /** Staff arrange the transport; the carrier tells the rest, to the door or back to the dealership (LF7). */
 export async function arrangeTransport(
-  { world, step }: Telling,
+  { cast, step }: Telling,
   { expedienteId, feed }: BuiltCar,
   now: Date,
 ): Promise<"Delivered" | "AtDealership"> {
@@ -40,7 +40,7 @@ export async function arrangeTransport(
     actor: "staff",
     async run() {
       const date = new Date(now.getTime() + 86_400_000).toISOString().slice(0, 10);
-      await rest.arrangeTransport(expedienteId, { date }, world.sales);
+      await rest.arrangeTransport(expedienteId, { date }, cast.sales);
       await feed.until("the arranged transport", ({ to }) => to === "InTransit");
     },
   });

@@ -75,7 +75,7 @@ function isFinal(state: string | null): state is FinalState {
 
 /** The receipt comes after the capture, so the mail is what says that the money was taken. */
 export async function awaitReceipt(
-  { world, step, narrator }: Telling,
+  { cast, step, narrator }: Telling,
   { customer, person }: BuiltCar,
   activationId: string,
   after: string,
@@ -84,7 +84,7 @@ export async function awaitReceipt(
     name: "capture",
     actor: "platform",
     async run() {
-      const mail = await awaitMail(world.partners.inbox, {
+      const mail = await awaitMail(cast.partners.inbox, {
         to: person.email,
         subject: "Payment received",
         after,
@@ -96,6 +96,6 @@ export async function awaitReceipt(
 }
 
 /** The newest mail to this customer: what comes later is news. */
-export async function lastMailId({ world }: Telling, { person }: BuiltCar): Promise<string> {
-  return (await readMails(world.partners.inbox, person.email)).at(-1)?.id ?? beforeFirstMessage;
+export async function lastMailId({ cast }: Telling, { person }: BuiltCar): Promise<string> {
+  return (await readMails(cast.partners.inbox, person.email)).at(-1)?.id ?? beforeFirstMessage;
 }

@@ -95,7 +95,7 @@ async function endOf(activationId: string) {
   const { payment } = await readAnActivation(activationId, bought.customer);
   const book = await vi.waitFor(
     async () => {
-      const books = await readGatewayBooks(telling.world);
+      const books = await readGatewayBooks(telling.cast);
       const found = books.filter(({ reference }) => reference === payment?.id);
       expect(found.every(({ heldCents }) => heldCents === 0)).toBe(true);
       expect(found).toHaveLength(1);

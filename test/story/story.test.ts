@@ -113,7 +113,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
     ]),
   );
   const reservation = expediente.payments.find(({ kind }) => kind === "reservation");
-  const ledger = await rest.readTheLedgerOfAPayment(reservation?.paymentId ?? "", telling.world.sales);
+  const ledger = await rest.readTheLedgerOfAPayment(reservation?.paymentId ?? "", telling.cast.sales);
   expect(ledger.transactions.map(({ kind }) => kind)).toEqual(["depositReceived", "depositForfeited"]);
   // Nobody may pay, move or register this car for this customer any more.
   await expect(startFinalPayment(bought, "pm_card_visa")).rejects.toThrow(/refused with 409/);
@@ -125,10 +125,10 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
-  const { world } = telling;
+  const { cast } = telling;
   const bought = await buyCar(telling);
   await payAndRegister(telling, bought);
-  await world.partners.transport.put("/_control/pace", {
+  await cast.partners.transport.put("/_control/pace", {
     mode: "auto",
     stepDelayMs: 0,
     outcome: "customerAbsent",
@@ -136,7 +136,7 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   try {
     expect(await arrangeTransport(telling, bought, stage.clock.now())).toBe("AtDealership");
   } finally {
-    await world.partners.transport.put("/_control/pace", {
+    await cast.partners.transport.put("/_control/pace", {
       mode: "auto",
       stepDelayMs: 0,
       outcome: "customerPresent",
@@ -149,7 +149,7 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   const pickedUp = await rest.handTheVehicleOverAtTheDealership(
     bought.expedienteId,
     { receivedBy: name },
-    world.sales,
+    cast.sales,
   );
   expect(pickedUp.vehicleState).toBe("Delivered");
   await linkApp(telling, bought);
@@ -190,7 +190,7 @@ test("the service payment is refused: PaymentFailed, and nothing of it is in the
   expect(readConfiguration(bought)).toEqual(held);
   const { payment } = await rest.readAnActivation(activationId, bought.customer);
   expect(payment?.status).toBe("declined");
-  const books = await readGatewayBooks(telling.world);
+  const books = await readGatewayBooks(telling.cast);
   expect(books.find(({ reference }) => reference === payment?.id)).toMatchObject({
     declines: 1,
     heldCents: 0,
@@ -204,19 +204,19 @@ test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the 
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
-  const { world } = telling;
+  const { cast } = telling;
   const bought = await ownCar(telling, stage.clock);
   // The plan reaches the workshops by a job after the delivery.
   await vi.waitFor(
-    () => world.partners.vss.put(`/_control/vehicles/${bought.car.vin}`, { status: "overdue" }),
+    () => cast.partners.vss.put(`/_control/vehicles/${bought.car.vin}`, { status: "overdue" }),
     10_000,
   );
-  const before = await readGatewayBooks(world);
+  const before = await readGatewayBooks(cast);
   const offered = await browseCatalog(telling, bought, "heatedSeats");
   const { state, activationId } = await buyService(telling, bought, offered);
   expect(state).toBe("ServiceDenied");
 
-  expect(await readGatewayBooks(world)).toEqual(before);
+  expect(await readGatewayBooks(cast)).toEqual(before);
   expect((await rest.readAnActivation(activationId, bought.customer)).payment).toBeNull();
   expect(await readVehicleState(bought)).toBe("Operational");
   // DE7: only what depends on maintenance is blocked.
@@ -232,7 +232,7 @@ test("activation fails until its attempts end: ticket, customer and support told
   const telling = await stage.tell({
     probeCommand: `! ls "$CAAS_CONFIGURATION_DIR" | grep -q "^heatedSeats[.]"`,
   });
-  const { world } = telling;
+  const { cast } = telling;
   const bought = await ownCar(telling, stage.clock);
   const held = readConfiguration(bought);
   const entries = (await readManifest(bought)).entries;
@@ -248,24 +248,24 @@ test("activation fails until its attempts end: ticket, customer and support told
     statesOf(bought.feed.steps().filter((step) => step.activationId === activationId)).slice(-4),
   ).toEqual(["RetryQueue", "TechnicalSupport", "CustomerNotified", "NoCharge"]);
 
-  const { tasks } = await rest.listTasks(world.support);
+  const { tasks } = await rest.listTasks(cast.support);
   expect(tasks.filter((task) => task.activationId === activationId)).toMatchObject([
     { kind: "activationFailed", team: "support", status: "open" },
   ]);
-  const told = await awaitMail(world.partners.inbox, {
+  const told = await awaitMail(cast.partners.inbox, {
     to: bought.person.email,
     subject: "you are not charged",
   });
   expect(told.text).toContain("5 times");
-  const alarmed = await awaitMail(world.partners.inbox, {
+  const alarmed = await awaitMail(cast.partners.inbox, {
     to: supportMailbox,
     subject: "Activation given up",
   });
   expect(alarmed.text).toContain(bought.car.vin);
-  const mails = await readMails(world.partners.inbox, bought.person.email);
+  const mails = await readMails(cast.partners.inbox, bought.person.email);
   expect(mails.filter(({ subject }) => subject.includes("is active in your car"))).toEqual([]);
 
-  const books = await readGatewayBooks(world);
+  const books = await readGatewayBooks(cast);
   expect(books.find(({ reference }) => reference === activation.payment?.id)).toMatchObject({
     heldCents: 0,
     capturedCents: 0,

@@ -11,7 +11,7 @@ import { StartRefused } from "../ports.ts";
 export type Car = { vin: string; folder: string };
 
 /** Where the story plays: the platform's REST interface, and the people of the partners around it. */
-export type World = {
+export type Cast = {
   /** Not signed in. */
   rest: Client;
   /** Laura Ruiz of the dealership. */
@@ -29,7 +29,7 @@ export async function signIn(client: Client, login: Login): Promise<Client> {
 }
 
 /** @throws StartRefused where the partners are not our stand-ins */
-export async function openWorld(platform: Platform, wakeCar: World["wakeCar"]): Promise<World> {
+export async function openCast(platform: Platform, wakeCar: Cast["wakeCar"]): Promise<Cast> {
   const { standIns } = platform;
   if (platform.whyNoStory !== null || standIns === null)
     throw new StartRefused(`The story cannot be played: ${platform.whyNoStory ?? "there are no stand-ins"}.`);
@@ -57,7 +57,7 @@ export async function openWorld(platform: Platform, wakeCar: World["wakeCar"]): 
 export function wakeInOwnProcess(
   platform: Platform,
   car: { name: string; port: number; probeCommand?: string },
-): World["wakeCar"] {
+): Cast["wakeCar"] {
   return async (given) => {
     const folder = installPackage(platform.storyCarsFolder, given);
     await platform.startCar({ ...car, folder });
@@ -66,6 +66,6 @@ export function wakeInOwnProcess(
 }
 
 /** A car among the many in one process, which finds it by its folder. */
-export function wakeAmongDemoCars(platform: Platform): World["wakeCar"] {
+export function wakeAmongDemoCars(platform: Platform): Cast["wakeCar"] {
   return async (given) => ({ vin: given.vin, folder: installPackage(platform.demoCarsFolder, given) });
 }
