@@ -24,7 +24,7 @@ export type WaveCount = {
   pending: number;
 };
 
-export type Ledger = {
+export type ChangeLog = {
   begin(change: Pick<Change, "wave" | "kind" | "vin" | "intendedMs">): Change;
   /** An attempt at it ended; the reason where it failed. */
   attemptEnded(change: Change, outcome: { result: "applied" } | { result: "failed"; reason: string }): void;
@@ -49,14 +49,14 @@ export type Ledger = {
   untilSettled(signal: AbortSignal): Promise<void>;
 };
 
-export type LedgerListener = {
+export type ChangeListener = {
   sent(change: Change): void;
   ended(change: Change, latencyMs: number): void;
   attempted(result: string): void;
 };
 
 /** @param kindOfCar of any VIN a change is for */
-export function createLedger(kindOfCar: (vin: string) => string, listener: LedgerListener): Ledger {
+export function createChangeLog(kindOfCar: (vin: string) => string, listener: ChangeListener): ChangeLog {
   const totals = { sent: 0, applied: 0, failed: 0, firstAttempts: 0, firstAttemptsApplied: 0 };
   const failures: Record<string, number> = {};
   const latencies = createLatencies();

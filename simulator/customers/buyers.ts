@@ -7,22 +7,22 @@ import {
   readAnActivation,
 } from "@caas/contract/client/generated.ts";
 import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
-import { drawExponential } from "../behaviour/chance.ts";
-import type { Random } from "../link/seeded-random.ts";
+import { drawExponential } from "../chance/draw.ts";
+import type { Random } from "../chance/seeded-random.ts";
+import type { Change, ChangeLog } from "../measure/change-log.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
-import type { Change, Ledger } from "../measure/ledger.ts";
 import type { Outcomes } from "../run/outcomes.ts";
-import { aborted, nowMs, until } from "../run/pace.ts";
+import { aborted, arrivalTimes, beginWhenDue, nowMs, until } from "../run/pace.ts";
 import type { Owner } from "../run/world.ts";
 import type { Accounts } from "./accounts.ts";
 
 // Customers come at random, each in its own time: however long the platform takes, the next one comes (open loop).
 
-export type ShopOptions = {
+export type BuyersOptions = {
   accounts: Accounts;
   /** Grows while cars are sold. */
   owners: readonly Owner[];
-  ledger: Ledger;
+  changeLog: ChangeLog;
   outcomes: Outcomes;
   signal: AbortSignal;
 };
@@ -50,7 +50,7 @@ export type CustomerCounts = {
   refused: Record<string, number>;
 };
 
-export type Shop = {
+export type Buyers = {
   /** Resolves when the last customer of these has come; they are served in time. */
   receive(arrivals: Arrivals): Promise<void>;
   /** Resolves when every customer who has come is served to the end, or when told. */
@@ -80,8 +80,8 @@ const lookSoonMs = [4, 4, 8, 16, 32, 64, 128, 256, 512];
 /** With waits of up to a second, two, four …: some two minutes. */
 const lookTries = 8;
 
-export function openShop(options: ShopOptions): Shop {
-  const { accounts, ledger, outcomes, signal } = options;
+export function openBuyers(options: BuyersOptions): Buyers {
+  const { accounts, changeLog, outcomes, signal } = options;
   const busy = new Set<string>();
   const underWay = new Set<Promise<void>>();
   const emptied = new Set<string>();
@@ -155,7 +155,7 @@ export function openShop(options: ShopOptions): Shop {
           return;
         }
         if (!undecided.has(activation.state))
-          change ??= ledger.begin({ wave, kind: "purchase", vin, intendedMs });
+          change ??= changeLog.begin({ wave, kind: "purchase", vin, intendedMs });
         if (change !== null && tellEnd(change, activation)) return;
         look = await bell.wait(lookSoonMs[look] ?? lookEveryMs, look);
         if (signal.aborted) return;
@@ -176,17 +176,17 @@ export function openShop(options: ShopOptions): Shop {
       }
   }
 
-  /** Tells the ledger what is new; whether that was the end. */
+  /** Tells the changeLog what is new; whether that was the end. */
   function tellEnd(change: Change, { attempts, state, endReason }: Activation): boolean {
     const ended = attempts.filter(({ result }) => result === "applied" || result === "failed");
     for (const { result, reason } of ended.slice(change.attempts))
-      ledger.attemptEnded(
+      changeLog.attemptEnded(
         change,
         result === "applied" ? { result } : { result: "failed", reason: reason ?? "unknown" },
       );
-    if (state === endsWell) ledger.end(change, { result: "applied", atMs: nowMs() });
+    if (state === endsWell) changeLog.end(change, { result: "applied", atMs: nowMs() });
     else if (state === endsBadly)
-      ledger.end(change, { result: "failed", atMs: nowMs(), reason: endReason ?? endsBadly });
+      changeLog.end(change, { result: "failed", atMs: nowMs(), reason: endReason ?? endsBadly });
     else return false;
     return true;
   }
@@ -213,14 +213,12 @@ export function openShop(options: ShopOptions): Shop {
     restLatencies,
     maintenanceLatencies,
     async receive(arrivals) {
-      const startedMs = nowMs();
-      let dueMs = startedMs;
-      while (true) {
-        dueMs += drawExponential(arrivals.random, 1000 / arrivals.perSecond);
-        if (dueMs > startedMs + arrivals.forMs || !(await until(dueMs, arrivals.noMore))) return;
+      const { random, perSecond, forMs, noMore } = arrivals;
+      const over = AbortSignal.any([noMore, AbortSignal.timeout(forMs)]);
+      await beginWhenDue(arrivalTimes(random, perSecond), over, (dueMs) => {
         const served: Promise<void> = welcome(arrivals, dueMs).finally(() => underWay.delete(served));
         underWay.add(served);
-      }
+      });
     },
     async untilServed(patience) {
       await Promise.race([Promise.all(underWay), aborted(patience)]);

@@ -1,21 +1,7 @@
-import type { Random } from "../link/seeded-random.ts";
+import { drawExponential } from "../chance/draw.ts";
+import type { Random } from "../chance/seeded-random.ts";
 
-/** Exponentially distributed: how long until the next of events that come at random. */
-export function drawExponential(random: Random, mean: number): number {
-  return -Math.log(1 - random()) * mean;
-}
-
-/** Log-normally distributed around `median`: no negative values, and a long tail. */
-export function drawLogNormal(random: Random, median: number, sigma: number): number {
-  if (sigma === 0) return median;
-  const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-  return median * Math.exp(sigma * normal);
-}
-
-/**
- * Something that is now so and now otherwise, for exponential times. It is looked at only when asked: a fleet that
- * waits needs no timer a car.
- */
+/** Something that switches on and off at exponential intervals. It is evaluated only when asked: no timer per car. */
 export class Alternation {
   readonly #random: Random;
   readonly #onMs: number;
@@ -44,7 +30,7 @@ export class Alternation {
 
   #draw(): number {
     const meanMs = this.#isOn ? this.#onMs : this.#offMs;
-    // Never nothing: a share of 1 would otherwise turn for ever within one instant.
+    // Never 0: a share of 1 would otherwise switch forever within one instant.
     return meanMs === Number.POSITIVE_INFINITY ? meanMs : Math.max(1, drawExponential(this.#random, meanMs));
   }
 }

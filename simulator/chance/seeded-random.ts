@@ -1,4 +1,4 @@
-// Chance that can be repeated: the same seed gives the same numbers on every machine and in every order of events.
+// Repeatable chance: the same seed gives the same numbers on every machine, whatever the order of events.
 
 /** [0, 1), as `Math.random` gives. */
 export type Random = () => number;
@@ -18,7 +18,7 @@ function hashText(text: string): number {
   return hash >>> 0;
 }
 
-/** One 32-bit number out of a seed and what is to be told apart under it. */
+/** One 32-bit number for each purpose under a seed. */
 export function deriveSeed(seed: number, ...parts: readonly (number | string)[]): number {
   return parts.reduce<number>(
     (sum, part) => mix(sum, typeof part === "string" ? hashText(part) : part >>> 0),
@@ -26,7 +26,7 @@ export function deriveSeed(seed: number, ...parts: readonly (number | string)[])
   );
 }
 
-/** Mulberry32: 32 bits of state, enough for picking faults and far too little for secrets. */
+/** Mulberry32 (public domain): 32 bits of state, enough for picking faults and far too little for secrets. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {

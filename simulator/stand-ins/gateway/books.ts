@@ -31,7 +31,7 @@ export type EventType =
 export type Cause = { requestId: string | null; idempotencyKey: string | null };
 
 /** The gateway's books and what its operations share. */
-export function openLedger(parts: { store: PartnerStore; clock: Clock; cards: Cards; outbox: () => Outbox }) {
+export function openBooks(parts: { store: PartnerStore; clock: Clock; cards: Cards; outbox: () => Outbox }) {
   const { store, clock, cards, outbox } = parts;
   const customers = store.collection("customers", customerSchema);
   const intents = store.collection("paymentIntents", intentSchema, {
@@ -50,7 +50,7 @@ export function openLedger(parts: { store: PartnerStore; clock: Clock; cards: Ca
     intent: (dispute) => dispute.payment_intent,
   });
 
-  const ledger = {
+  const books = {
     customers,
     intents,
     charges,
@@ -64,12 +64,12 @@ export function openLedger(parts: { store: PartnerStore; clock: Clock; cards: Ca
 
     /** Queues a webhook. Its subject is the payment, so the platform hears of one payment in order. */
     announce(type: EventType, intentId: string, object: unknown, cause: Cause): void {
-      const id = ledger.newId("evt");
+      const id = books.newId("evt");
       const event = {
         id,
         object: "event",
         api_version: apiVersion,
-        created: ledger.nowSeconds(),
+        created: books.nowSeconds(),
         data: { object },
         livemode: false,
         pending_webhooks: 1,
@@ -90,7 +90,7 @@ export function openLedger(parts: { store: PartnerStore; clock: Clock; cards: Ca
   function endExpiredHold(intent: Intent): Intent {
     if (intent.status !== "requires_capture" || intent.latest_charge === null) return intent;
     const captureBefore = charges.get(intent.latest_charge)?.payment_method_details.card.capture_before;
-    const now = ledger.nowSeconds();
+    const now = books.nowSeconds();
     if (captureBefore === undefined || now < captureBefore) return intent;
     const ended: Intent = {
       ...intent,
@@ -101,15 +101,15 @@ export function openLedger(parts: { store: PartnerStore; clock: Clock; cards: Ca
     };
     return store.transaction(() => {
       intents.put(ended.id, ended);
-      ledger.announce("payment_intent.canceled", ended.id, ended, { requestId: null, idempotencyKey: null });
+      books.announce("payment_intent.canceled", ended.id, ended, { requestId: null, idempotencyKey: null });
       return ended;
     });
   }
 
-  return ledger;
+  return books;
 }
 
-export type Ledger = ReturnType<typeof openLedger>;
+export type Books = ReturnType<typeof openBooks>;
 
 export type Outcome<T> = { status: "done"; object: T } | { status: "refused"; answer: Answer };
 

@@ -13,18 +13,20 @@ import {
 } from "@caas/contract/client/generated.ts";
 import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
-import { drawExponential } from "../behaviour/chance.ts";
-import type { Random } from "../link/seeded-random.ts";
+import type { Random } from "../chance/seeded-random.ts";
+import { wordsOf } from "../command/run.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
-import { aborted, nowMs, until } from "../run/pace.ts";
-import type { Owner, SalesDesk } from "../run/world.ts";
-import { goodCard } from "./shop.ts";
+import { aborted, arrivalTimes, beginWhenDue, nowMs } from "../run/pace.ts";
+import type { Dealership, Owner } from "../run/world.ts";
+import { openStandIn } from "../stand-ins/client.ts";
+import { awaitMail, readCredentials } from "../stand-ins/inbox/read-mails.ts";
+import { goodCard } from "./buyers.ts";
 
 // A sale from the desk to a car that is ready for use, as people and partners do it, over REST alone.
 
-export type SalesOptions = {
+export type SellersOptions = {
   restUrl: string;
-  desk: SalesDesk;
+  dealership: Dealership;
   random: Random;
   /** The factory's hand: the car that was just built wakes up. */
   adopt: (given: EnrolmentPackage) => Promise<void>;
@@ -32,7 +34,7 @@ export type SalesOptions = {
   signal: AbortSignal;
 };
 
-export type Sales = {
+export type Sellers = {
   /** Resolves when the last customer has come; each sale goes on in its own time. */
   receive(arrivals: { count: number; perSecond: number; noMore: AbortSignal }): Promise<void>;
   codeShown(vin: string, code: string): void;
@@ -55,10 +57,12 @@ export type Sales = {
 const patienceMs = 60_000;
 const pollMs = 10_000;
 
-export function openSales(options: SalesOptions): Sales {
-  const { desk, random, signal } = options;
+export function openSellers(options: SellersOptions): Sellers {
+  const { dealership, random, signal } = options;
   const anybody = createClient({ baseUrl: options.restUrl });
-  const counts: Sales["counts"] = { begun: 0, operational: 0, plansApplied: 0, failed: {} };
+  const factory = openStandIn(dealership.factoryUrl);
+  const inbox = openStandIn(dealership.inboxUrl);
+  const counts: Sellers["counts"] = { begun: 0, operational: 0, plansApplied: 0, failed: {} };
   const credentialsLatencies = createLatencies();
   const saleLatencies = createLatencies();
   const codes = new Map<string, (code: string) => void>();
@@ -68,10 +72,12 @@ export function openSales(options: SalesOptions): Sales {
   const mark = createHash("sha256").update(`${nowMs()}`).digest("hex").slice(0, 8);
 
   function signInStaff(): Promise<Client> {
-    staff ??= signIn({ username: desk.username, password: desk.password }, anybody).then(({ token }) => ({
-      ...anybody,
-      token,
-    }));
+    staff ??= signIn({ username: dealership.username, password: dealership.password }, anybody).then(
+      ({ token }) => ({
+        ...anybody,
+        token,
+      }),
+    );
     return staff;
   }
 
@@ -94,7 +100,8 @@ export function openSales(options: SalesOptions): Sales {
       seller,
     );
     const registeredMs = nowMs();
-    const login = await readMail(email, expediente.reference);
+    const mail = await awaitMail(inbox, { to: email, subject: expediente.reference, signal });
+    const login = readCredentials(mail);
     credentialsLatencies.record(nowMs() - registeredMs);
     const { token } = await signIn(login, anybody);
     const customer: Client = { ...anybody, token };
@@ -104,7 +111,7 @@ export function openSales(options: SalesOptions): Sales {
 
     await payTheReservation(expedienteId, { paymentMethod: goodCard }, customer);
     const { vin } = z.looseObject({ vin: z.string() }).parse((await follow("vinAssigned")).detail);
-    await options.adopt(await takePackage(vin));
+    await options.adopt(await factory.get(`/_control/enrolments?vin=${vin}`, enrolmentPackageSchema, signal));
     await follow("customerNotified");
     await payTheRest(expedienteId, { paymentMethod: goodCard }, customer);
     await follow("vehicleRegistered");
@@ -137,34 +144,13 @@ export function openSales(options: SalesOptions): Sales {
     underWay.add(kept);
   }
 
-  async function readMail(to: string, subject: string): Promise<{ username: string; password: string }> {
-    const search = new URLSearchParams({ to, subject, after: "0", timeoutMs: "20000" });
-    const { text } = z
-      .looseObject({ text: z.string() })
-      .parse(await get(`${desk.inboxUrl}/messages/next?${search}`));
-    const username = /^\W*User name: (\S+)\s*$/m.exec(text)?.[1];
-    const password = /^\W*Password: (\S+)\s*$/m.exec(text)?.[1];
-    if (username === undefined || password === undefined) throw new Error("the mail holds no credentials");
-    return { username, password };
-  }
-
-  async function takePackage(vin: string): Promise<EnrolmentPackage> {
-    return enrolmentPackageSchema.parse(await get(`${desk.factoryUrl}/_control/enrolments?vin=${vin}`));
-  }
-
-  async function get(url: string): Promise<unknown> {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(40_000)]) });
-    if (!response.ok) throw new Error(`${new URL(url).pathname} was answered with ${response.status}`);
-    return response.json();
-  }
-
   async function tryToSell(number: number, dueMs: number): Promise<void> {
     counts.begun += 1;
     try {
       await sell(number, dueMs);
     } catch (error) {
       if (signal.aborted) return;
-      const why = error instanceof RestRefused ? error.problem.code : wordsOf(error);
+      const why = error instanceof RestRefused ? error.problem.code : wordsOf(error).slice(0, 120);
       counts.failed[why] = (counts.failed[why] ?? 0) + 1;
     }
   }
@@ -175,12 +161,9 @@ export function openSales(options: SalesOptions): Sales {
     saleLatencies,
     codeShown: (vin, code) => codes.get(vin)?.(code),
     async receive({ count, perSecond, noMore }) {
-      let dueMs = nowMs();
-      for (let sold = 0; sold < count; sold += 1) {
-        dueMs += drawExponential(random, 1000 / perSecond);
-        if (!(await until(dueMs, noMore))) return;
-        keepUnderWay(tryToSell(counts.begun + 1, dueMs));
-      }
+      await beginWhenDue(arrivalTimes(random, perSecond).take(count), noMore, (dueMs) =>
+        keepUnderWay(tryToSell(counts.begun + 1, dueMs)),
+      );
     },
     async untilSettled(patience) {
       // A sale that ends leaves its plan behind.
@@ -216,8 +199,4 @@ function createFollower(client: Client, expedienteId: string, signal: AbortSigna
 async function outOfPatience(what: string): Promise<never> {
   await new Promise((resolve) => setTimeout(resolve, patienceMs).unref());
   throw new Error(`waited in vain for ${what}`);
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message.slice(0, 120) : String(error);
 }
