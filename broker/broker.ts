@@ -7,8 +7,8 @@ import { type Authority, judgeCertificate, type Passwords, readAuthorities } fro
 import { isLoopback } from "./loopback.ts";
 import { createMetrics, type Metrics, type Transport } from "./metrics.ts";
 import { createMetricsServer } from "./metrics-server.ts";
-import { type MqttLimits, openMqttShell } from "./mqtt-shell.ts";
 import { createRevocations } from "./revocations.ts";
+import { type MqttLimits, openMqttShell } from "./shell/mqtt-shell.ts";
 import { createTraffic, type TrafficLimits } from "./traffic-meter.ts";
 
 export type BrokerLimits = MqttLimits &

@@ -1,16 +1,7 @@
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { createFrameCheck, type FrameFault, type FrameLimits } from "@caas/contract/mqtt/frame-check.ts";
-
-/** Why the broker closed a connection by itself; `reason` is a metric label. */
-export class ConnectionFault extends Error {
-  override readonly name = "ConnectionFault";
-  readonly reason: string;
-  constructor(reason: string) {
-    super(`connection closed: ${reason}`);
-    this.reason = reason;
-  }
-}
+import { ConnectionFault } from "./connection-fault.ts";
 
 /** Who looks on while connections are read; one for all, each call says which. */
 export type ReadWatch<C> = {

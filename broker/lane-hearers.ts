@@ -1,7 +1,6 @@
 import { bodyStart, packetType, startPacket } from "@caas/contract/mqtt/fixed-header.ts";
-import type { Client } from "aedes";
-import { type DrivenClient, drive } from "./aedes-client.ts";
-import { maxPieceBytes } from "./gathered-writes.ts";
+import { maxPieceBytes } from "./aedes/gathered-writes.ts";
+import type { ServedClient } from "./aedes/served-client.ts";
 import type { Frame, LaneParts } from "./message-lane.ts";
 import type { Listener } from "./topic-switch.ts";
 
@@ -22,7 +21,7 @@ type Hears = { hearing: readonly Hearing[] };
 export function startHearing<C extends Hears>(
   parts: LaneParts<C>,
   connection: C,
-  client: Client,
+  client: ServedClient,
   { topic: filter, qos }: { topic: string; qos: number },
 ): void {
   if (client.conn.destroyed) return;
@@ -48,10 +47,9 @@ export function stopHearing<C extends Hears>(parts: LaneParts<C>, connection: C,
 function createHearing<C>(
   parts: LaneParts<C>,
   connection: C,
-  listener: Client,
+  client: ServedClient,
   { filter, granted }: { filter: string; granted: 0 | 1 },
 ): Hearing {
-  const client = drive(listener);
   const hearing: Hearing = { filter, granted, isOver: false, hearer };
   return hearing;
 
@@ -64,17 +62,15 @@ function createHearing<C>(
   function packetFor({ qos, bytes, idAt }: Frame): Buffer | undefined {
     if (qos === 0) return bytes;
     if (hearing.granted === 0) return withoutId(bytes, idAt);
-    return parts.mayHave(connection, client) ? withId(bytes, idAt, client) : undefined;
+    return parts.mayHave(connection) ? withId(bytes, idAt, client) : undefined;
   }
 }
 
 /** The same message with the hearer's own packet identifier. */
-function withId(bytes: Buffer, idAt: number, client: DrivenClient): Buffer {
-  const id = client._nextId;
-  client._nextId = id >= 65_535 ? 1 : id + 1;
+function withId(bytes: Buffer, idAt: number, client: ServedClient): Buffer {
   // A copy where the socket may keep it: gathered writes copy small pieces only.
   const packet = bytes.length > maxPieceBytes ? Buffer.from(bytes) : bytes;
-  packet.writeUInt16BE(id, idAt);
+  packet.writeUInt16BE(client.nextPacketId(), idAt);
   return packet;
 }
 

@@ -1,9 +1,9 @@
 import { Duplex } from "node:stream";
-import { Aedes, type Client } from "aedes";
+import { Aedes } from "aedes";
 import fc from "fast-check";
 import { generate, type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
-import { drive } from "./aedes-client.ts";
+import { serveClient } from "./aedes/served-client.ts";
 import { type LaneParts, openLane } from "./message-lane.ts";
 import { createTopicSwitch } from "./topic-switch.ts";
 
@@ -26,12 +26,12 @@ async function open(answer: (done: () => void) => void = (done) => done()) {
       done();
     },
   });
-  const client: Client = broker.handle(conn);
+  const client = serveClient(broker.handle(conn));
   const heard: Heard[] = [];
   let idle = 0;
   const parts: LaneParts<string> = {
     hearers: createTopicSwitch(),
-    judge(_, __, { topic, qos }) {
+    judge(_, { topic, qos }) {
       if (topic.startsWith("aedes/") || qos === 2) return "aedes";
       return topic.startsWith("refused/") ? "refused" : "passes";
     },
@@ -167,6 +167,6 @@ describe("what goes past aedes", () => {
     opened.push(broker);
     const client = broker.handle(new Duplex({ read() {}, write() {} }));
     Reflect.deleteProperty(client, "_nextId");
-    expect(() => drive(client)).toThrow("this version of aedes is another one inside");
+    expect(() => serveClient(client)).toThrow("this version of aedes is another one inside");
   });
 });

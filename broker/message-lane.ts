@@ -1,8 +1,7 @@
 import { bodyLength, bodyStart, packetType } from "@caas/contract/mqtt/fixed-header.ts";
 import { encodePuback, pingResponse } from "@caas/contract/mqtt/write-packets.ts";
-import type { Client } from "aedes";
 import type { Message } from "./access.ts";
-import { type DrivenClient, drive } from "./aedes-client.ts";
+import type { ServedClient } from "./aedes/served-client.ts";
 import type { TopicSwitch } from "./topic-switch.ts";
 
 // Most of what a broker is handed are messages that pass right through, their acknowledgements, and pings. aedes makes
@@ -13,7 +12,6 @@ import type { TopicSwitch } from "./topic-switch.ts";
 /** A message as it came; its bytes may be changed once nobody else is handed them. */
 export type Frame = {
   topic: string;
-  brokerCounter?: number;
   qos: 0 | 1;
   /** The whole packet. */
   bytes: Buffer;
@@ -25,9 +23,9 @@ export type Frame = {
 export type LaneParts<C> = {
   hearers: TopicSwitch<Frame>;
   /** `aedes`: not for the lane. `refused`: the connection is over. */
-  judge(connection: C, client: Client, message: Message): "passes" | "aedes" | "refused";
+  judge(connection: C, message: Message): "passes" | "aedes" | "refused";
   /** Asked before a client is sent a message with QoS 1. */
-  mayHave(connection: C, client: Client): boolean;
+  mayHave(connection: C): boolean;
   /** Nothing that came this way is waited for any more. */
   becameIdle(connection: C): void;
 };
@@ -44,7 +42,7 @@ const acknowledgement = encodePuback(0);
 const dupFlag = 0x08;
 
 /** For a connection of which nothing but its CONNECT has come so far. */
-export function openLane<C>(parts: LaneParts<C>, connection: C, client: Client): Lane {
+export function openLane<C>(parts: LaneParts<C>, connection: C, client: ServedClient): Lane {
   return new MessageLane(parts, connection, client);
 }
 
@@ -52,7 +50,7 @@ export function openLane<C>(parts: LaneParts<C>, connection: C, client: Client):
 class MessageLane<C> implements Lane {
   readonly #parts: LaneParts<C>;
   readonly #connection: C;
-  readonly #client: DrivenClient;
+  readonly #client: ServedClient;
   /** The pieces of a packet whose end has not come. */
   #held: Buffer[] | null = null;
   #heldBytes = 0;
@@ -60,10 +58,10 @@ class MessageLane<C> implements Lane {
   #wantedBytes = 0;
   #unanswered = 0;
 
-  constructor(parts: LaneParts<C>, connection: C, client: Client) {
+  constructor(parts: LaneParts<C>, connection: C, client: ServedClient) {
     this.#parts = parts;
     this.#connection = connection;
-    this.#client = drive(client);
+    this.#client = client;
   }
 
   isBusy(): boolean {
@@ -92,7 +90,7 @@ class MessageLane<C> implements Lane {
       }
       at = end;
     }
-    this.#client._keepaliveTimer?.refresh();
+    this.#client.wasHeard();
     return rest;
   }
 
@@ -139,7 +137,7 @@ class MessageLane<C> implements Lane {
     const topic = bytes.toString("latin1", bodyAt + 2, idAt);
     const isKnownQos = qos === 0 || qos === 1;
     const message: Message = { topic, qos: isKnownQos ? qos : 2, retain: (first & 1) !== 0 };
-    const verdict = this.#parts.judge(this.#connection, this.#client, message);
+    const verdict = this.#parts.judge(this.#connection, message);
     if (verdict === "refused") return "over";
     if (verdict === "aedes" || !isKnownQos) return "aedes";
     if (qos === 1) {

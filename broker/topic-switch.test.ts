@@ -3,7 +3,8 @@ import { createServer } from "node:net";
 import { Aedes } from "aedes";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createCleanSessionStore } from "./clean-session-store.ts";
+import { createCleanSessionStore } from "./aedes/clean-session-store.ts";
+import { createEmitter } from "./aedes/packets.ts";
 import { connectTo, hear } from "./testing/fleet.ts";
 import { compileFilter } from "./topic-filter.ts";
 import { createTopicSwitch, type Listener } from "./topic-switch.ts";
@@ -79,7 +80,7 @@ describe("who hears a topic", () => {
 describe("handing round", () => {
   test("a message that overtakes one with an acknowledgement does not make aedes drop it as an old one", async () => {
     const aedes = await Aedes.createBroker({
-      mq: createTopicSwitch(),
+      mq: createEmitter(createTopicSwitch()),
       persistence: createCleanSessionStore(),
     });
     const server = createServer((socket) => void aedes.handle(socket)).listen(0, "127.0.0.1");

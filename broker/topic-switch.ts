@@ -1,6 +1,6 @@
 import { compileFilter, hasWildcard } from "./topic-filter.ts";
 
-type Message = { topic: string; brokerCounter?: number };
+type Message = { topic: string };
 
 /** Takes one message; `done` when the next may come. */
 export type Listener<M extends Message = Message> = (
@@ -8,7 +8,7 @@ export type Listener<M extends Message = Message> = (
   done: (error?: Error | null) => void,
 ) => void;
 
-/** What aedes hands messages round with, in the shape of mqemitter. */
+/** What hands messages round, in the shape of mqemitter. */
 export type TopicSwitch<M extends Message = Message> = {
   on(filter: string, listener: Listener<M>, done?: () => void): TopicSwitch<M>;
   removeListener(filter: string, listener: Listener<M>, done?: () => void): TopicSwitch<M>;
@@ -78,9 +78,6 @@ export function createTopicSwitch<M extends Message = Message>(): TopicSwitch<M>
         done(new Error("the broker is closed"));
         return topicSwitch;
       }
-      // aedes takes a message for a repeated one where a later number came before it, as QoS 0 comes before QoS 1:
-      // without a number each hearer's copy is given the next one.
-      message.brokerCounter = 0;
       const listeners = listenersOf(message.topic);
       const [first] = listeners;
       if (first === undefined) done();

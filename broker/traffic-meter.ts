@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { ConnectionFault } from "./first-packet-guard.ts";
+import { ConnectionFault } from "./connection-fault.ts";
 import type { Metrics } from "./metrics.ts";
 import { fullBucket, type Rate, refill, type TokenBucket } from "./token-bucket.ts";
 

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import * as z from "zod";
-import { createCleanSessionStore } from "../clean-session-store.ts";
+import { createCleanSessionStore } from "../aedes/clean-session-store.ts";
+import { aedesPacket } from "../aedes/packets.ts";
 import { compileFilter, hasWildcard } from "../topic-filter.ts";
 import type { RedisBus } from "./redis-bus.ts";
 
@@ -121,8 +122,8 @@ export function createSharedStore(options: {
         const will = willSchema.safeParse(parseJson(text));
         if (will.success)
           yield {
-            ...packetOf(will.data.topic, Buffer.from(will.data.payload)),
-            ...{ qos: will.data.qos, retain: true, brokerId: process, clientId },
+            ...packetOf(will.data.topic, Buffer.from(will.data.payload), will.data.qos),
+            ...{ brokerId: process, clientId },
           };
         else bus.keep.hdel(willsOf(process), clientId).catch(lose);
       }
@@ -205,8 +206,8 @@ export function createSharedStore(options: {
 
 const done = Promise.resolve(undefined);
 
-function packetOf(topic: string, payload: Buffer) {
-  return { cmd: "publish", topic, payload, qos: 1, retain: true, dup: false };
+function packetOf(topic: string, payload: Buffer, qos: 0 | 1 = 1) {
+  return aedesPacket({ topic, payload, qos, retain: true });
 }
 
 function isOnlineWord(payload: Uint8Array): boolean {

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createCleanSessionStore } from "./clean-session-store.ts";
 import {
   connectCar,
   connectControlPlane,
   type RunningBroker,
   startBroker,
   testVin,
-} from "./testing/fleet.ts";
-import { connectPacket, openRaw } from "./testing/raw-connection.ts";
+} from "../testing/fleet.ts";
+import { connectPacket, openRaw } from "../testing/raw-connection.ts";
+import { createCleanSessionStore } from "./clean-session-store.ts";
 
 const packet = (topic: string, text: string) => ({ topic, payload: Buffer.from(text) });
 

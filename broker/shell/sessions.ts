@@ -1,19 +1,22 @@
 import type { Duplex } from "node:stream";
-import type { Identity } from "./access.ts";
-import type { Admission } from "./connection-door.ts";
-import { ConnectionFault, type Intake } from "./first-packet-guard.ts";
-import type { Peer } from "./identity.ts";
-import type { Hearing } from "./lane-hearers.ts";
-import type { Lane } from "./message-lane.ts";
-import type { Meter } from "./traffic-meter.ts";
+import type { Identity } from "../access.ts";
+import type { ServedClient } from "../aedes/served-client.ts";
+import type { Admission } from "../connection-door.ts";
+import { ConnectionFault } from "../connection-fault.ts";
+import type { Intake } from "../first-packet-guard.ts";
+import type { Peer } from "../identity.ts";
+import type { Hearing } from "../lane-hearers.ts";
+import type { Lane } from "../message-lane.ts";
+import type { Meter } from "../traffic-meter.ts";
 
-/** One connection as the shell sees it; `identity` is known from its CONNECT on. */
+/** One connection as the shell sees it. */
 export type Session = {
   peer: Peer;
   admission: Admission;
-  identity: Identity | undefined;
+  /** Who it is, from its CONNECT on. */
+  known: { identity: Identity; client: ServedClient } | undefined;
   meter: Meter;
-  /** What a car heard is granted, by topic. */
+  /** The QoS that a car was granted for each topic it subscribed to. */
   granted: Map<string, 0 | 1 | 2>;
   /** Messages sent to a car with QoS 1 that it has not acknowledged. */
   inflight: number;
@@ -25,6 +28,23 @@ export type Session = {
   hearing: readonly Hearing[];
   intake: Intake | undefined;
 };
+
+export function openSession(peer: Peer, admission: Admission, meter: Meter): Session {
+  return {
+    peer,
+    admission,
+    known: undefined,
+    meter,
+    granted: new Map(),
+    inflight: 0,
+    packets: 0,
+    lane: undefined,
+    hearing: none,
+    intake: undefined,
+  };
+}
+
+const none: readonly never[] = [];
 
 export type Sessions = {
   add(conn: Duplex, session: Session): void;
