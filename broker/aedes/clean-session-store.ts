@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { compileFilter, hasWildcard } from "../topic-filter.ts";
+import { compileFilter, hasWildcard } from "../lane/topic-filter.ts";
 
 type Retained = { topic: string; payload: Uint8Array };
 

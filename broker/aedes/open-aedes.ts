@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { encodeConnack } from "@caas/contract/mqtt/write-packets.ts";
 import { Aedes, type AedesOptions } from "aedes";
-import { ConnectionFault } from "../connection-fault.ts";
-import type { ConnectRequest, ConnectVerdict } from "../identity.ts";
+import type { ConnectRequest, ConnectVerdict } from "../access/identity.ts";
+import { ConnectionFault } from "../limits/connection-fault.ts";
 import { type ServedClient, serveClient } from "./served-client.ts";
 
 type Subscription = { topic: string; qos: 0 | 1 | 2 };

@@ -1,4 +1,4 @@
-import type { TopicSwitch } from "../topic-switch.ts";
+import type { TopicSwitch } from "../lane/topic-switch.ts";
 
 // What aedes hands round and tells its siblings.
 

@@ -1,7 +1,7 @@
 import { revocationTopic } from "@caas/contract/revocation-list.ts";
 import { parseTopic, topicKindsToCar } from "@caas/contract/topics.ts";
 import { aedesPacket, isForSiblings } from "../aedes/packets.ts";
-import { createTopicSwitch, type Listener, type TopicSwitch } from "../topic-switch.ts";
+import { createTopicSwitch, type Listener, type TopicSwitch } from "../lane/topic-switch.ts";
 import { type BusMessage, decodeBusMessage, encodeBusMessage } from "./bus-message.ts";
 import type { RedisBus } from "./redis-bus.ts";
 

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import * as z from "zod";
 import { createCleanSessionStore } from "../aedes/clean-session-store.ts";
 import { aedesPacket } from "../aedes/packets.ts";
-import { compileFilter, hasWildcard } from "../topic-filter.ts";
+import { compileFilter, hasWildcard } from "../lane/topic-filter.ts";
 import type { RedisBus } from "./redis-bus.ts";
 
 // What a fleet of clean sessions leaves with the broker, kept in Redis for all its processes: each car's retained

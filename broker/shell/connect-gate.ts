@@ -1,15 +1,15 @@
 import type { Logger } from "pino";
-import type { ServedClient } from "../aedes/served-client.ts";
 import {
   type ConnectRequest,
   type ConnectRules,
   type ConnectVerdict,
   judgeConnect,
   type Peer,
-} from "../identity.ts";
+} from "../access/identity.ts";
+import type { Revocations } from "../access/revocations.ts";
+import type { ServedClient } from "../aedes/served-client.ts";
+import { type DrainLimits, neverWaitFor } from "../limits/slow-subscriber.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Revocations } from "../revocations.ts";
-import { type DrainLimits, neverWaitFor } from "../slow-subscriber.ts";
 import type { Session } from "./sessions.ts";
 
 type Parts = {

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
-import { judgePublish, type Message, type PublishedKind } from "../access.ts";
-import { ConnectionFault } from "../connection-fault.ts";
+import { judgePublish, type Message, type PublishedKind } from "../access/access.ts";
 import { passFailpoint } from "../failpoints.ts";
+import { ConnectionFault } from "../limits/connection-fault.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Session } from "./sessions.ts";
 

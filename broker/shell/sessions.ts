@@ -1,13 +1,13 @@
 import type { Duplex } from "node:stream";
-import type { Identity } from "../access.ts";
+import type { Identity } from "../access/access.ts";
+import type { Peer } from "../access/identity.ts";
 import type { ServedClient } from "../aedes/served-client.ts";
-import type { Admission } from "../connection-door.ts";
-import { ConnectionFault } from "../connection-fault.ts";
-import type { Intake } from "../first-packet-guard.ts";
-import type { Peer } from "../identity.ts";
-import type { Hearing } from "../lane-hearers.ts";
-import type { Lane } from "../message-lane.ts";
-import type { Meter } from "../traffic-meter.ts";
+import type { Hearing } from "../lane/lane-hearers.ts";
+import type { Lane } from "../lane/message-lane.ts";
+import type { Admission } from "../limits/connection-door.ts";
+import { ConnectionFault } from "../limits/connection-fault.ts";
+import type { Intake } from "../limits/first-packet-guard.ts";
+import type { Meter } from "../limits/traffic-meter.ts";
 
 /** One connection as the shell sees it. */
 export type Session = {

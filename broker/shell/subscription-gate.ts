@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { isAllowedSubscription } from "../access.ts";
-import { ConnectionFault } from "../connection-fault.ts";
+import { isAllowedSubscription } from "../access/access.ts";
+import { ConnectionFault } from "../limits/connection-fault.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Session } from "./sessions.ts";
 

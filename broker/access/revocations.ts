@@ -11,7 +11,7 @@ import {
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Logger } from "pino";
 import * as z from "zod";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics } from "../metrics.ts";
 
 // Whom the fleet's owner has shut out. The broker believes the pinned root, not the connection a list comes over.
 

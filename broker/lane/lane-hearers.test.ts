@@ -5,10 +5,10 @@ import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { generate, type IPublishPacket, type Packet } from "mqtt-packet";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { BrokerOptions } from "./broker.ts";
-import { createAuthority, type TestAuthority } from "./testing/certificates.ts";
-import { passwords, type RunningBroker, startBroker, testVin } from "./testing/fleet.ts";
-import { connectPacket, converse, openRaw, type RawConnection } from "./testing/raw-connection.ts";
+import type { BrokerOptions } from "../broker.ts";
+import { createAuthority, type TestAuthority } from "../testing/certificates.ts";
+import { passwords, type RunningBroker, startBroker, testVin } from "../testing/fleet.ts";
+import { connectPacket, converse, openRaw, type RawConnection } from "../testing/raw-connection.ts";
 
 let authority: TestAuthority;
 let server: { key: string; cert: string };

@@ -1,4 +1,4 @@
-import type { ServedClient } from "./aedes/served-client.ts";
+import type { ServedClient } from "../aedes/served-client.ts";
 import { ConnectionFault } from "./connection-fault.ts";
 
 export type DrainLimits = { drainTimeoutMs: number; maxUnsentBytes: number };

@@ -3,8 +3,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { topicOf } from "@caas/contract/topics.ts";
 import { connectAsync, type MqttClient } from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { judgeCertificate, readAuthorities } from "./identity.ts";
-import { createAuthority, hourMs, type LeafRequest, type TestAuthority } from "./testing/certificates.ts";
+import { createAuthority, hourMs, type LeafRequest, type TestAuthority } from "../testing/certificates.ts";
 import {
   connectControlPlane,
   hear,
@@ -12,8 +11,9 @@ import {
   readMetric,
   startBroker,
   testVin,
-} from "./testing/fleet.ts";
-import { connectPacket, converse, openRaw } from "./testing/raw-connection.ts";
+} from "../testing/fleet.ts";
+import { connectPacket, converse, openRaw } from "../testing/raw-connection.ts";
+import { judgeCertificate, readAuthorities } from "./identity.ts";
 
 let carCa: TestAuthority;
 let foreignCa: TestAuthority;

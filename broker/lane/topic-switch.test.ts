@@ -3,9 +3,9 @@ import { createServer } from "node:net";
 import { Aedes } from "aedes";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createCleanSessionStore } from "./aedes/clean-session-store.ts";
-import { createEmitter } from "./aedes/packets.ts";
-import { connectTo, hear } from "./testing/fleet.ts";
+import { createCleanSessionStore } from "../aedes/clean-session-store.ts";
+import { createEmitter } from "../aedes/packets.ts";
+import { connectTo, hear } from "../testing/fleet.ts";
 import { compileFilter } from "./topic-filter.ts";
 import { createTopicSwitch, type Listener } from "./topic-switch.ts";
 

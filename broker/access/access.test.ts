@@ -1,7 +1,7 @@
 import { topicKindsFromCar, topicKindsToCar, topicOf } from "@caas/contract/topics.ts";
 import { describe, expect, test } from "vitest";
+import { testVin } from "../testing/fleet.ts";
 import { type Identity, isAllowedSubscription, isAllowedWill, judgePublish } from "./access.ts";
-import { testVin } from "./testing/fleet.ts";
 
 const own = testVin(1);
 const other = testVin(2);

@@ -1,6 +1,6 @@
 import { isIPv6, type Socket } from "node:net";
-import type { Identity } from "./access.ts";
-import type { Metrics, Transport } from "./metrics.ts";
+import type { Identity } from "../access/access.ts";
+import type { Metrics, Transport } from "../metrics.ts";
 import { fullBucket, type Rate, refill, type TokenBucket } from "./token-bucket.ts";
 
 // How many come in, how fast, and how long they may take to say who they are. Decided before a byte is read.

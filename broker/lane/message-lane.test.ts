@@ -3,7 +3,7 @@ import { Aedes } from "aedes";
 import fc from "fast-check";
 import { generate, type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
-import { serveClient } from "./aedes/served-client.ts";
+import { serveClient } from "../aedes/served-client.ts";
 import { type LaneParts, openLane } from "./message-lane.ts";
 import { createTopicSwitch } from "./topic-switch.ts";
 

@@ -1,7 +1,7 @@
 import { bodyLength, bodyStart, packetType } from "@caas/contract/mqtt/fixed-header.ts";
 import { encodePuback, pingResponse } from "@caas/contract/mqtt/write-packets.ts";
-import type { Message } from "./access.ts";
-import type { ServedClient } from "./aedes/served-client.ts";
+import type { Message } from "../access/access.ts";
+import type { ServedClient } from "../aedes/served-client.ts";
 import type { TopicSwitch } from "./topic-switch.ts";
 
 // Most of what a broker is handed are messages that pass right through, their acknowledgements, and pings. aedes makes

@@ -1,9 +1,9 @@
 import { Socket } from "node:net";
 import { generate } from "mqtt-packet";
 import { describe, expect, test } from "vitest";
+import { testVin } from "../testing/fleet.ts";
+import { connectPacket } from "../testing/raw-connection.ts";
 import { guardFrames, type Intake } from "./first-packet-guard.ts";
-import { testVin } from "./testing/fleet.ts";
-import { connectPacket } from "./testing/raw-connection.ts";
 
 const limits = { maxFirstFrameBytes: 4096, maxFrameBytes: 65_536 };
 const connect = generate(connectPacket(testVin(1)));

@@ -2,10 +2,9 @@ import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import { topicOf } from "@caas/contract/topics.ts";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { BrokerOptions } from "./broker.ts";
-import { createDoor, sourceOf } from "./connection-door.ts";
-import { createMetrics } from "./metrics.ts";
-import { createAuthority } from "./testing/certificates.ts";
+import type { BrokerOptions } from "../broker.ts";
+import { createMetrics } from "../metrics.ts";
+import { createAuthority } from "../testing/certificates.ts";
 import {
   closeOf,
   connectCar,
@@ -16,8 +15,9 @@ import {
   startBroker,
   subackCodes,
   testVin,
-} from "./testing/fleet.ts";
-import { connectPacket, openRaw } from "./testing/raw-connection.ts";
+} from "../testing/fleet.ts";
+import { connectPacket, openRaw } from "../testing/raw-connection.ts";
+import { createDoor, sourceOf } from "./connection-door.ts";
 
 let running: RunningBroker | undefined;
 afterEach(() => running?.broker.stop());

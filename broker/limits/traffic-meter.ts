@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
+import type { Metrics } from "../metrics.ts";
 import { ConnectionFault } from "./connection-fault.ts";
-import type { Metrics } from "./metrics.ts";
 import { fullBucket, type Rate, refill, type TokenBucket } from "./token-bucket.ts";
 
 // What one car may send. Who sends more is read no further until it is within its rate again, which the car notices

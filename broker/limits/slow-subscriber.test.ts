@@ -9,8 +9,8 @@ import {
   readMetric,
   startBroker,
   testVin,
-} from "./testing/fleet.ts";
-import { connectPacket, openRaw, type RawConnection } from "./testing/raw-connection.ts";
+} from "../testing/fleet.ts";
+import { connectPacket, openRaw, type RawConnection } from "../testing/raw-connection.ts";
 
 describe("fault 17: a subscriber that never reads", () => {
   const payload = Buffer.alloc(60_000); // with many of these every buffer on the way is full

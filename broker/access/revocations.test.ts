@@ -6,7 +6,7 @@ import { normalizeSerialNumber, revocationTopic } from "@caas/contract/revocatio
 import { topicOf } from "@caas/contract/topics.ts";
 import { connectAsync, type MqttClient } from "mqtt";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createAuthority, hourMs, type TestAuthority } from "./testing/certificates.ts";
+import { createAuthority, hourMs, type TestAuthority } from "../testing/certificates.ts";
 import {
   closeOf,
   connectCar,
@@ -17,8 +17,8 @@ import {
   startBroker,
   subackCodes,
   testVin,
-} from "./testing/fleet.ts";
-import { createRevocationSigner, newSigningKey } from "./testing/revocation-signer.ts";
+} from "../testing/fleet.ts";
+import { createRevocationSigner, newSigningKey } from "../testing/revocation-signer.ts";
 
 const signer = createRevocationSigner();
 const [revoked, honest] = [testVin(801), testVin(802)];

@@ -1,6 +1,6 @@
 import { bodyStart, packetType, startPacket } from "@caas/contract/mqtt/fixed-header.ts";
-import { maxPieceBytes } from "./aedes/gathered-writes.ts";
-import type { ServedClient } from "./aedes/served-client.ts";
+import { maxPieceBytes } from "../aedes/gathered-writes.ts";
+import type { ServedClient } from "../aedes/served-client.ts";
 import type { Frame, LaneParts } from "./message-lane.ts";
 import type { Listener } from "./topic-switch.ts";
 
