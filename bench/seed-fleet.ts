@@ -8,7 +8,7 @@ import type { KeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import type { CarCredentials } from "@caas/simulator/fleet/credentials.ts";
 import { assignVin } from "@caas/simulator/partners/factory/assign-vin.ts";
-import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
+import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
 import pg from "pg";
 
 // Thousands of cars as if they had been sold, built, delivered and linked: through REST each takes about 50 ms,

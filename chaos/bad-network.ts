@@ -1,5 +1,5 @@
 import type { LossyLink } from "@caas/simulator/link/lossy-link.ts";
-import type { CarLink } from "@caas/vehicle-agent/transport.ts";
+import type { CarLink } from "@caas/vehicle-agent/link/transport.ts";
 
 /** The cars' way to the broker: bad packet by packet, gone altogether for some, and good again when told so. */
 export type BadNetwork = {

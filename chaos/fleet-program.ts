@@ -13,7 +13,7 @@ import { createFleet, type Fleet } from "@caas/simulator/fleet/fleet.ts";
 import { type CarProfile, healthy } from "@caas/simulator/fleet/profiles.ts";
 import { createFaultCounts, createFaultSchedule, faultKinds } from "@caas/simulator/link/fault-schedule.ts";
 import { createLossyLink } from "@caas/simulator/link/lossy-link.ts";
-import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import { type FailpointName, failpointNames } from "@caas/vehicle-agent/failpoints.ts";
 import { type BadNetwork, createBadNetwork } from "./bad-network.ts";
 import {

@@ -2,19 +2,19 @@ import { readFile } from "node:fs/promises";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import { pino } from "pino";
 import * as z from "zod";
+import { openAdapters } from "./adapters/open-adapters.ts";
 import { createAgent } from "./agent.ts";
-import { agentClock } from "./agent-clock.ts";
-import { createCertificateKeeper } from "./certificate-keeper.ts";
+import { agentClock } from "./clock/agent-clock.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
-import { enrol } from "./enrol.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
-import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { type AgentHttpServer, startHttpServer } from "./http.ts";
-import { type CarIdentity, loadIdentity } from "./identity.ts";
+import { createCertificateKeeper } from "./identity/certificate-keeper.ts";
+import { enrol } from "./identity/enrol.ts";
+import { type CarIdentity, loadIdentity } from "./identity/identity.ts";
+import { createMqttTransport } from "./link/mqtt-transport.ts";
 import { createAgentMetrics } from "./metrics.ts";
-import { createMqttTransport } from "./mqtt-transport.ts";
-import { openAdapters } from "./open-adapters.ts";
-import { type AgentStorage, openDirectoryStorage } from "./storage.ts";
+import { type FolderLock, lockFolder } from "./storage/folder-lock.ts";
+import { type AgentStorage, openDirectoryStorage } from "./storage/storage.ts";
 
 /** Enrols the folder unless it is. */
 export async function enrolFolder(

@@ -5,10 +5,10 @@ import { type Broker, type BrokerAddresses, createBroker } from "@caas/broker/br
 import { realClock } from "@caas/contract/business-clock.ts";
 import { checkDigit, parseVin } from "@caas/contract/vin.ts";
 import { type Agent, createAgent } from "@caas/vehicle-agent/agent.ts";
-import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
-import { enrol } from "@caas/vehicle-agent/enrol.ts";
-import { createMqttTransport } from "@caas/vehicle-agent/mqtt-transport.ts";
-import { type AgentStorage, createMemoryStorage } from "@caas/vehicle-agent/storage.ts";
+import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
+import { enrol } from "@caas/vehicle-agent/identity/enrol.ts";
+import { createMqttTransport } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import { type AgentStorage, createMemoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { createFaultyAdapter, type FaultyAdapter } from "@caas/vehicle-agent/testing/faulty-adapter.ts";
 import { pino } from "pino";
 import { createAccounts } from "../features/accounts/accounts.ts";

@@ -1,5 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type {
+  CarLink,
+  CarTransport,
+  ConnectOptions,
+  WireMessage,
+} from "@caas/vehicle-agent/link/transport.ts";
 import type { Random } from "../link/seeded-random.ts";
 import { type Attack, nextAttack } from "./attacks.ts";
 import type { CarKind } from "./car-kind.ts";

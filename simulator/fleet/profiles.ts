@@ -1,5 +1,6 @@
-import type { CarAdapter } from "@caas/vehicle-agent/adapter.ts";
-import type { AgentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import type { CarAdapter } from "@caas/vehicle-agent/adapters/adapter.ts";
+import type { ConfigurationSlots } from "@caas/vehicle-agent/change/slots.ts";
+import type { AgentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import {
   type Failpoint,
   type FailpointName,
@@ -7,7 +8,6 @@ import {
   noFailpoint,
   PowerLoss,
 } from "@caas/vehicle-agent/failpoints.ts";
-import type { ConfigurationSlots } from "@caas/vehicle-agent/slots.ts";
 import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
 
 /** What kind of car it is; its fate is pinned by it, whatever the link does. */

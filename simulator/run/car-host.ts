@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import { drawExponential } from "../behaviour/chance.ts";
 import { modelCar } from "../behaviour/model-car.ts";
 import { type DealtKind, dealKinds } from "../behaviour/profile.ts";
