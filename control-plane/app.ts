@@ -95,14 +95,14 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const context: Context = { db, clock, realClock, publish, random, logger };
 
   const keyRing = await openKeyRing(config.KEYS_DIR, clock);
-  const authority = await openCertificateAuthority(config.KEYS_DIR, clock);
+  const certificateAuthority = await openCertificateAuthority(config.KEYS_DIR, clock);
   const steps = createStepFeed({ url: config.DATABASE_URL, channel: stepsChannel, logger });
   const mail = createMail({ url: config.SMTP_URL, from: config.MAIL_FROM });
   const vss = createVss({ baseUrl: config.VSS_URL, apiKey: config.VSS_API_KEY });
 
   let publicUrl = config.PUBLIC_URL ?? "";
   const enrolment = createEnrolment(context, {
-    authority,
+    certificateAuthority,
     keyRing,
     tokenSecret: config.ENROLMENT_SECRET,
     controlPlaneUrl: () => publicUrl,
@@ -242,7 +242,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   });
   metricsRoute(server, metrics.render);
   enrolmentRoutes(server, db, enrolment);
-  renewalRoutes(server, db, createRenewal(context, { authority, keyRing }));
+  renewalRoutes(server, db, createRenewal(context, { certificateAuthority, keyRing }));
   vehicleRoutes(routing);
   invariantRoutes(context, routing);
   for (const capability of capabilities) capability.addRoutes?.(routing);

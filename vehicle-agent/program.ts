@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { pino } from "pino";
 import * as z from "zod";
 import { openAdapters } from "./adapters/open-adapters.ts";
@@ -60,18 +61,7 @@ async function readPackage(file: string) {
   const text = await readFile(file, "utf8").catch(() => {
     throw new ProgramError(`cannot read the enrolment package ${file}`);
   });
-  const parsed = z
-    .string()
-    .transform((json, context): unknown => {
-      try {
-        return JSON.parse(json);
-      } catch {
-        context.addIssue({ code: "custom", message: "is no JSON" });
-        return z.NEVER;
-      }
-    })
-    .pipe(enrolmentPackageSchema)
-    .safeParse(text);
+  const parsed = enrolmentPackageSchema.safeParse(parseJson(text));
   if (!parsed.success) throw new ProgramError(`${file}: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

@@ -1,9 +1,10 @@
 import { X509Certificate } from "node:crypto";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { hourMs } from "@caas/contract/durations.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import { connectAsync, type MqttClient } from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createAuthority, hourMs, type LeafRequest, type TestAuthority } from "../testing/certificates.ts";
+import { createAuthority, type LeafRequest, type TestAuthority } from "../testing/certificates.ts";
 import {
   connectControlPlane,
   hear,

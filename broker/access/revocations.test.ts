@@ -2,11 +2,12 @@ import { X509Certificate } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { hourMs } from "@caas/contract/durations.ts";
 import { normalizeSerialNumber, revocationTopic } from "@caas/contract/revocation-list.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import { connectAsync, type MqttClient } from "mqtt";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createAuthority, hourMs, type TestAuthority } from "../testing/certificates.ts";
+import { createAuthority, type TestAuthority } from "../testing/certificates.ts";
 import {
   closeOf,
   connectCar,

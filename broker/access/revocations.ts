@@ -2,6 +2,7 @@ import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type VerifyingKey, verifyingKeyFrom } from "@caas/contract/jws.ts";
 import { keysValidAt, verifyKeySet } from "@caas/contract/key-set.ts";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import {
   type Revocation,
   type RevocationList,
@@ -178,13 +179,5 @@ async function readIfThere(path: string): Promise<string | undefined> {
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { createCleanSessionStore } from "../aedes/clean-session-store.ts";
 import { aedesPacket } from "../aedes/packets.ts";
@@ -213,12 +214,4 @@ function packetOf(topic: string, payload: Buffer, qos: 0 | 1 = 1) {
 function isOnlineWord(payload: Uint8Array): boolean {
   const said = z.object({ state: z.literal("online") }).safeParse(parseJson(Buffer.from(payload).toString()));
   return said.success;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

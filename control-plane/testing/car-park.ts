@@ -204,14 +204,14 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
   const authority = await openCertificateAuthority(keysFolder, clock);
   const controlPlaneUrl = { current: "" };
   const enrolment = createEnrolment(context, {
-    authority,
+    certificateAuthority: authority,
     keyRing,
     tokenSecret: "the enrolment secret of a test, 32 chars",
     controlPlaneUrl: () => controlPlaneUrl.current,
     broker: { url: brokerUrl, carSecret },
   });
   enrolmentRoutes(platform.server, db, enrolment);
-  renewalRoutes(platform.server, db, createRenewal(context, { authority, keyRing }));
+  renewalRoutes(platform.server, db, createRenewal(context, { certificateAuthority: authority, keyRing }));
   createIdentities(context).addRoutes?.(platform.routing);
   createAccounts(context, { sendCredentials: async () => ({ providerId: "none" }) }).addRoutes?.(
     platform.routing,

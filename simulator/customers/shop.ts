@@ -6,7 +6,7 @@ import {
   buyAService,
   readAnActivation,
 } from "@caas/contract/client/generated.ts";
-import { backoffMs } from "@caas/vehicle-agent/link/backoff.ts";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import { drawExponential } from "../behaviour/chance.ts";
 import type { Random } from "../link/seeded-random.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";

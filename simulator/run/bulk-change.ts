@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { backoffMs } from "@caas/vehicle-agent/link/backoff.ts";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import type { Random } from "../link/seeded-random.ts";
 import type { Change, Ledger } from "../measure/ledger.ts";
 import type { Outcomes } from "./outcomes.ts";

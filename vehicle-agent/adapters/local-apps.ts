@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { telemetrySchema } from "@caas/contract/telemetry.ts";
 import * as z from "zod";
 
@@ -81,12 +82,4 @@ export function readAppRequest(app: LocalApp, topic: string, payload: string): A
   if (name === undefined) return null;
   const value = telemetrySchema.shape.signals.valueType.safeParse(content);
   return value.success ? { kind: "signal", name, value: value.data } : null;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

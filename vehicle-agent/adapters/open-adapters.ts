@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { type AgentConfig, ProgramError } from "../config.ts";
 import type { CarAdapter } from "./adapter.ts";
@@ -60,12 +61,4 @@ async function readApps(file: string | undefined): Promise<LocalApp[]> {
   const parsed = localAppsSchema.safeParse(parseJson(text));
   if (!parsed.success) throw new ProgramError(`${file}: ${z.prettifyError(parsed.error)}`);
   return parsed.data.apps;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import { emptyManifestHash, type ManifestEntry, manifestHash } from "@caas/contract/manifest.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Agent } from "../agent.ts";
@@ -22,7 +23,6 @@ let car: TestCar;
 let agents: Agent[];
 const base = entry("plataformaBase");
 const seats = entry("asientosCalefactables");
-const minuteMs = 60_000;
 const inOneMinute = "2026-03-01T08:01:00.000Z";
 
 beforeEach(async () => {
@@ -214,7 +214,7 @@ describe("fault 9: power lost while a change waits", () => {
     await send(2, [base, { ...seats, applyBefore: inOneMinute }]);
     await car.agent.stop();
     adapter.turn({ moving: false });
-    car.clock.advance(90 * 86_400_000);
+    car.clock.advance(90 * dayMs);
     const { seq: last } = car.agent.state();
     await restart();
     expect(await report(({ seq }) => seq > last)).toMatchObject({

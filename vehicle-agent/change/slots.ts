@@ -5,6 +5,7 @@ import {
   manifestEntrySchema,
   manifestHash,
 } from "@caas/contract/manifest.ts";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 
 // Two slots hold configurations: one is active, the next is written beside it and taken by one atomic switch.
@@ -83,14 +84,14 @@ export type SlotReading =
 export function readSlotFiles(files: SlotFiles): SlotReading {
   const found: Json = Object.fromEntries(files);
   const damaged = (detail: string): SlotReading => ({ kind: "damaged", hash: hashJson(found), detail });
-  const index = indexSchema.safeParse(parseJson(files.get(indexName)));
+  const index = indexSchema.safeParse(parseJson(files.get(indexName) ?? ""));
   if (!index.success) return damaged(`${indexName} is missing or malformed`);
   const names = [...files.keys()].filter((name) => name !== indexName).sort();
   if (names.join("\n") !== index.data.files.join("\n"))
     return damaged("the files are not those of the index");
   const entries: ManifestEntry[] = [];
   for (const name of names) {
-    const entry = manifestEntrySchema.safeParse(parseJson(files.get(name)));
+    const entry = manifestEntrySchema.safeParse(parseJson(files.get(name) ?? ""));
     if (!entry.success) return damaged(`${name} is malformed`);
     entries.push(entry.data);
   }
@@ -111,14 +112,6 @@ function areSame(some: SlotFiles, others: SlotFiles): boolean {
   if (some.size !== others.size) return false;
   for (const [name, text] of some) if (others.get(name) !== text) return false;
   return true;
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return text === undefined ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 export function createMemorySlots(): ConfigurationSlots {

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dayMs } from "@caas/contract/durations.ts";
 import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Agent } from "../agent.ts";
@@ -14,7 +15,6 @@ import { entry } from "../testing/test-signer.ts";
 
 // The car ends a term itself, by a time that nobody in the car can turn back (fault 7).
 
-const dayMs = 86_400_000;
 const base = entry("plataformaBase");
 const month = entry("conduccionAsistida", { term: { kind: "duration", seconds: 30 * 86_400 } });
 const both = manifestHash([base, month]);

@@ -1,10 +1,10 @@
+import { hourMs } from "@caas/contract/durations.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createTestClock } from "../testing/test-clock.ts";
 import { createTrustedTime } from "./trusted-time.ts";
 
 const start = new Date("2026-03-01T08:00:00.000Z");
-const hourMs = 3_600_000;
 
 describe("trusted time", () => {
   test("fault 7: setting the clock back changes nothing", () => {

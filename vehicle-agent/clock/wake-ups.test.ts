@@ -1,5 +1,6 @@
+import { backoffMs } from "@caas/contract/backoff.ts";
+import { dayMs, hourMs } from "@caas/contract/durations.ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { backoffMs } from "../link/backoff.ts";
 import { nextReportInMs, reportIntervalMs } from "../report/report.ts";
 import { createSerialQueue } from "../serial-queue.ts";
 import { createWakeUps } from "./wake-ups.ts";
@@ -54,7 +55,7 @@ describe("the one timer of a car", () => {
     wakeUps.set("report", 2_000);
     vi.advanceTimersByTime(1_000);
     expect(woken).toEqual(["report"]);
-    const yearMs = 365 * 86_400_000;
+    const yearMs = 365 * dayMs;
     wakeUps.set("termEnd", yearMs);
     vi.advanceTimersByTime(yearMs / 2 - 1);
     expect(woken).toEqual(["report"]);
@@ -64,7 +65,7 @@ describe("the one timer of a car", () => {
 });
 
 test("a fleet that connected together reports spread over an hour, within six", () => {
-  expect(nextReportInMs(() => 0)).toBe(5 * 3_600_000);
+  expect(nextReportInMs(() => 0)).toBe(5 * hourMs);
   expect(nextReportInMs(() => 1 - Number.EPSILON)).toBeLessThanOrEqual(reportIntervalMs);
 });
 

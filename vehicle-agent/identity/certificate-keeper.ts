@@ -1,8 +1,9 @@
+import { backoffMs } from "@caas/contract/backoff.ts";
+import { hourMs } from "@caas/contract/durations.ts";
 import { makeRenewalRequest, renewalResponseSchema } from "@caas/contract/renewal.ts";
 import type { AgentClock } from "../clock/agent-clock.ts";
 import { paceMs } from "../clock/wake-ups.ts";
 import { type Failpoint, noFailpoint } from "../failpoints.ts";
-import { backoffMs } from "../link/backoff.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 import { readCertificateLife } from "./certificate-life.ts";
 import { explainDistrust } from "./certificate-trust.ts";
@@ -35,7 +36,7 @@ export type CertificateKeeper = {
 };
 
 /** From a minute to six hours (business time): the certificate has a third of its life left. */
-const renewalBackoff = { firstMs: 60_000, longestMs: 6 * 3_600_000 };
+const renewalBackoff = { firstMs: 60_000, longestMs: 6 * hourMs };
 /** A broker that restarts refuses this often too; only then is the former certificate tried in turn. */
 const refusalsBeforeFormer = 3;
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatBusinessTime } from "@caas/contract/business-clock.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { exportPublicKey, verifyingKeyFrom } from "@caas/contract/jws.ts";
 import { manifestHash } from "@caas/contract/manifest.ts";
 import type { RenewalResponse } from "@caas/contract/renewal.ts";
@@ -30,7 +31,6 @@ import { ensureCarKeys, makeTlsKey, tlsPublicKeyOf } from "./keys.ts";
 
 // The certificate is renewed over HTTP by the proof of the enrolled key; the link is real TLS.
 
-const dayMs = 86_400_000;
 const lifeMs = 90 * dayMs;
 const start = new Date("2026-03-01T08:00:00.000Z");
 const base = entry("plataformaBase");

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import {
   type EnrolmentPackage,
   type EnrolmentRequest,
@@ -6,7 +7,6 @@ import {
   enrolmentResponseSchema,
   makeEnrolmentRequest,
 } from "@caas/contract/enrolment.ts";
-import { backoffMs } from "../link/backoff.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 import { explainDistrust } from "./certificate-trust.ts";
 import { type CarIdentity, keySetFileName, loadIdentity, saveIdentity } from "./identity.ts";

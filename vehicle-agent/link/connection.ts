@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import type { Presence } from "@caas/contract/presence.ts";
 import { qosOf, type TopicKindFromCar, topicKindsToCar, topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import { backoffMs } from "./backoff.ts";
 import type { CarLink, CarTransport, WireMessage } from "./transport.ts";
 
 // Keeps one car connected: a counted connection with its will, presence, and a fresh start after every loss.

@@ -1,3 +1,4 @@
+import { hourMs } from "@caas/contract/durations.ts";
 import type { Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { JournalRecord } from "../change/journal.ts";
@@ -52,7 +53,7 @@ export function buildReport(
 }
 
 /** A car that has nothing to say says so this often (business time). */
-export const reportIntervalMs = 6 * 3_600_000;
+export const reportIntervalMs = 6 * hourMs;
 
 /** Between five and six hours, so that a fleet that connected together does not report together. */
 export function nextReportInMs(random: () => number): number {

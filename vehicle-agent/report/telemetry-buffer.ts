@@ -1,3 +1,4 @@
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { type Telemetry, telemetrySchema } from "@caas/contract/telemetry.ts";
 import * as z from "zod";
 import type { AgentStorage } from "../storage/storage.ts";
@@ -71,10 +72,5 @@ export async function openTelemetryBuffer(
 
 /** A damaged file is as good as none: telemetry informs, and nothing is decided by it. */
 function readSegment(text: string | null): Segment | null {
-  if (text === null) return null;
-  try {
-    return segmentSchema.parse(JSON.parse(text));
-  } catch {
-    return null;
-  }
+  return segmentSchema.safeParse(parseJson(text ?? "")).data ?? null;
 }
