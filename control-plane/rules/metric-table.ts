@@ -1,6 +1,6 @@
 /**
  * Specification: "Operational Metrics and Monitoring → Process Performance Metrics". The rows that the platform
- * measures; what is counted is in words here and a query in `dashboards`.
+ * measures: in words here, as queries in `dashboards`.
  */
 export const metricSection = "Operational Metrics and Monitoring → Process Performance Metrics";
 

@@ -166,7 +166,7 @@ function renderAdditions(): string {
 function renderPayments(): string {
   return [
     "## Payments",
-    "What becomes of a payment when something is heard of it. The settlement says whether a hold is to be taken or let go; it is decided once. Next: = the status stays, refused: the request is, never: it cannot happen, so nothing of it is kept.",
+    "What a message does to a payment. The settlement says whether a hold is to be taken or let go; it is decided once. Next: `=`, the status stays; `refused`, the request is refused; `never`, it cannot happen, so the transaction rolls back.",
     renderTable(
       ["payment", "status", "settlement", "hears", "next", "effects", "why"],
       paymentRows.map(renderPaymentRow),
@@ -208,15 +208,15 @@ function renderPresumption(): string {
     renderTable(
       ["what", "value"],
       [
-        ["dearest payment that is presumed (unless configured otherwise)", cents(maxAmountCents)],
+        ["largest payment that is presumed (unless configured otherwise)", cents(maxAmountCents)],
         ["open at once for one customer (unless configured otherwise)", cents(customerCapCents)],
         ["open at once for all customers (unless configured otherwise)", cents(totalCapCents)],
-        ["the truth is known after, at the latest", `${reconcileWithinMs / 3_600_000} h`],
+        ["decided after, at the latest", `${reconcileWithinMs / 3_600_000} h`],
         ["the gateway is asked to pay with the same key until, before that", seconds(lastAskMarginMs)],
         ["first look-up after", seconds(firstLookUpMs)],
         ["longest time between two look-ups", seconds(longestLookUpMs)],
-        ["after one that was not answered the others wait", seconds(gatewaySilenceMs)],
-        ["one that was given up and is not found is called nonexistent after", seconds(searchSettlesAfterMs)],
+        ["after an unanswered one all others wait", seconds(gatewaySilenceMs)],
+        ["one that was given up and is not found counts as nonexistent after", seconds(searchSettlesAfterMs)],
       ],
     ),
   ].join("\n\n");
@@ -226,7 +226,7 @@ function renderForfeiture(): string {
   const { tries, deadlineDays } = defaultFinalPaymentTerms;
   return [
     "## The final payment",
-    "When an unpaid car is lost, and with it the reservation. Both numbers are configured; as they come they say what the specification says.",
+    "When an unpaid car is lost, and with it the reservation. Both numbers are configured; their defaults are the specification's.",
     renderTable(
       ["id", "rule", "reason"],
       Object.entries(forfeitureRules).map(([id, row]) => [id, row.text, row.reason]),
@@ -282,7 +282,7 @@ function renderNotifications(): string {
 function renderTasks(): string {
   return [
     "## Tasks for people",
-    "What only a person can settle. bySubject: support where it is about a service, the dealership where it is about a sale.",
+    "Work that needs a person. bySubject: support where it is about a service, the dealership where it is about a sale.",
     renderTable(
       ["kind", "team", "title", "what resolves it"],
       Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.toDo]),
