@@ -1,5 +1,5 @@
-// The third machine: a payment. It has a status; a hold also has a settlement: whether it is to be taken or let go,
-// decided once, under the payment's lock, before the gateway is asked.
+// The third machine: what becomes of a payment. A payment is in a status, and a hold has a settlement besides: whether
+// it is to be taken or let go, decided once, under the payment's lock, before the gateway is asked.
 //
 // Which function decides each group of rows:
 //   begins            features/payments/request-payment.ts, record-many.ts (openServicePayments), settle-hold.ts (decideRelease)
@@ -42,9 +42,9 @@ export type PaymentState = {
   settlement: PaymentSettlement;
 };
 
-/** The state of a payment at the gateway. */
+/** How the gateway says that a payment stands. */
 const answers = ["held", "captured", "declined", "released", "invalid"] as const;
-/** No money, now or later. `invalid`: the request was wrong and the bank was never asked. */
+/** No money, and none to come. `invalid`: the request was wrong and the bank was never asked. */
 const refusals = ["declined", "released", "invalid"] as const;
 
 export const paymentHeard = [
@@ -67,7 +67,7 @@ export const paymentHeard = [
 ] as const;
 export type PaymentHeard = (typeof paymentHeard)[number];
 
-/** Everything a row may cause, in the transaction that moves the payment. Calls to the gateway are jobs. */
+/** Everything a row may cause, each in the transaction that moves the payment; what asks the gateway is a job. */
 export type PaymentEffect =
   | "askForMoney"
   | "askCapture"
@@ -81,7 +81,7 @@ export type PaymentEffect =
   | "postHold"
   | "postRelease"
   | "postCapture"
-  /** From a deposit we still owe, or from revenue. Once for each refund. */
+  /** Of a deposit we still owe, or of what is earned already. Once for each refund. */
   | "postRefund"
   /** Opens the presumption: its row, its memo in the ledger, its next look-up. The other three close it. */
   | "presume"
@@ -93,7 +93,7 @@ export type PaymentEffect =
   /** Steps of the sale: the customer is told (NT5), and the sale goes on. */
   | "recordReservationPaid"
   | "recordFinalPaid"
-  /** A step that says that no money came; the sale stays. */
+  /** A step that says that no money came; the sale stays as it is. */
   | "recordNotMade"
   /** The terms of the final payment decide: another try, or the car and the reservation are lost. */
   | "judgeFinalRefusal"
@@ -102,9 +102,9 @@ export type PaymentEffect =
   /** The same, ended for us: a task asks what the customer is owed. */
   | "winChargeBack"
   | "loseChargeBack"
-  /** Sets the amount aside, so two refunds never exceed what was paid, and asks the gateway. */
+  /** Sets the amount aside, so that no two refunds give back more than was paid, and asks the gateway. */
   | "startRefund"
-  /** Frees the amount again, and tells support. */
+  /** Nothing is set aside any more, and support hears of it. */
   | "giveUpRefund"
   /** Domain events, each to the activation. */
   | "tellAuthorised"
@@ -119,9 +119,9 @@ export type PaymentEffect =
   | "tellChargedBack"
   | "tellChargeBackClosed"
   | "tellRefunded"
-  /** A proved service without money: tells support, and the service is withdrawn. */
+  /** A proved service that nobody paid: support hears of it, and the service is withdrawn. */
   | "reportUnpaid"
-  /** Money was taken although we had said that none would be: support gives it back. */
+  /** Money was taken where we had said that none would be: support gives it back. */
   | "reportContradiction"
   | "logTooLate";
 
@@ -143,9 +143,9 @@ export type PaymentRow = readonly [
   why?: string,
 ];
 
-/** The bank's final answer is still to come. */
+/** The bank's last word is still to come. */
 export const undecidedStatuses = ["pending", "presumed", "authorised"] as const;
-/** The money is with us. */
+/** The money is with us, and nobody has taken it back. */
 export const paidStatuses = ["captured", "recorded"] as const;
 /** Under way or paid: a sale has at most one payment of a kind in one of these. */
 export const liveStatuses = ["pending", "authorised", "captured", "recorded"] as const;
@@ -188,7 +188,7 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "pending",    "void",       "presumed",           "never",       [], "what was given up is never presumed (PP2)"],
   ["sale",        "pending",    "none",       "presumed",           "never",       [], "only a service's payment is presumed (PP1)"],
   ["service",     "pending",    "notVoid",    "waits",              "same",        ["recordWaiting", "tellAwaited"]],
-  ["service",     "pending",    "void",       "waits",              "same",        ["recordWaiting"], "given up: no one waits for it"],
+  ["service",     "pending",    "void",       "waits",              "same",        ["recordWaiting"], "nobody waits for what was given up"],
   ["sale",        "pending",    "none",       "waits",              "same",        ["recordWaiting"], "the sale waits for certainty anyway"],
   ["any",         notPending,   "any",        unanswered,           "same",        [], "a look-up was quicker than the time-out"],
 
@@ -201,7 +201,7 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "presumed",   "void",       refusals,             "voided",      ["dropPresumption", "tellVoided"], "given up meanwhile"],
 
   // The hold ends.
-  ["service",     "authorised", "any",        "held",               "same",        [], "known already"],
+  ["service",     "authorised", "any",        "held",               "same",        [], "the hold stands, as we knew"],
   ["service",     "authorised", "notVoid",    "captured",           "captured",    ["postCapture", "tellCaptured"]],
   ["service",     "authorised", "void",       "captured",           "captured",    ["reportContradiction", "postCapture", "tellCaptured"], "it was let go"],
   ["service",     "authorised", "none",       "released",           "voided",      ["postRelease"], "lapsed: the activation has a deadline of its own"],
@@ -211,7 +211,7 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "authorised", "capture",    holdRefused,          "declined",    ["postRelease", "reportUnpaid"], "a late decline, after the car's proof"],
 
   // It has ended.
-  ["any",         ended,        "any",        "held",               "same",        ["askReleaseStray"], "an unknown hold would last for a week"],
+  ["any",         ended,        "any",        "held",               "same",        ["askReleaseStray"], "a hold that nobody knows would stand for a week"],
   ["any",         ended,        "any",        "captured",           "same",        ["reportContradiction"]],
   ["any",         ended,        "any",        refusals,             "same",        [], "known already"],
   ["any",         taken,        "any",        answers,              "same",        [], "known already; refunds and charge-backs are asked about by themselves"],
@@ -225,7 +225,7 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "captured",   "any",        "captureAsked",       "same",        [], "taken already"],
   ["service",     unpaid,       "none",       "captureAsked",       "same",        ["settleCapture", "reportUnpaid"], "the money is gone already"],
   ["service",     unpaid,       "capture",    "captureAsked",       "same",        [], "reported already"],
-  ["service",     notCaptured,  "void",       "captureAsked",       "same",        ["logTooLate"], "let go first: a later proof is not charged"],
+  ["service",     notCaptured,  "void",       "captureAsked",       "same",        ["logTooLate"], "let go first: a later proof charges nobody"],
 
   // Nothing will be delivered.
   ["service",     asking,       "none",       "releaseAsked",       "same",        ["settleVoid"], "the bank is being asked: its answer finds the decision"],
@@ -269,8 +269,8 @@ export type PaymentDecision =
   | { kind: "refused"; message: string };
 
 /**
- * Decides what a message does to a payment. Pure; the caller carries out `effects` in order.
- * @throws Error for what cannot happen; the caller's transaction must roll back
+ * What a payment becomes when something is heard of it, and what follows. Pure; `effects` are carried out in order.
+ * @throws Error for what cannot happen: nothing of the transaction may be kept
  */
 export function decidePayment(payment: PaymentState, heard: PaymentHeard): PaymentDecision {
   const row = findRow(payment, heard);
@@ -292,7 +292,7 @@ export function decidePayment(payment: PaymentState, heard: PaymentHeard): Payme
   };
 }
 
-/** Whether `heard` would change anything. If not, the gateway is not asked about it. */
+/** Whether `heard` would change anything: a message of the gateway that would not is not asked about. */
 export function isNews(payment: PaymentState, heard: PaymentHeard): boolean {
   const [, , , , next, effects] = findRow(payment, heard) ?? noRow;
   return next !== "same" || effects.length > 0;
@@ -303,7 +303,7 @@ export function isWorthLookingUp(payment: PaymentState): boolean {
   return answers.some((answer) => isNews(payment, answer));
 }
 
-/** The reason recorded for a released payment: none where we let it go, `lapsed` where time did. */
+/** Why a payment ended that the gateway calls released: by us (`null`), by time, or before it was a hold. */
 export function nameRelease({ status, settlement }: PaymentState): "released" | "lapsed" | null {
   if (status !== "authorised") return "released";
   return settlement === "void" ? null : "lapsed";
@@ -311,7 +311,7 @@ export function nameRelease({ status, settlement }: PaymentState): "released" | 
 
 type DisputeStatus = "open" | "won" | "lost";
 
-/** What a payment hears of a dispute, by the state we know and the state it has now: nothing is heard twice. */
+/** What a payment hears when the gateway says how a dispute stands, by what was known of it: nothing is heard twice. */
 // biome-ignore format: one row a line
 const disputeNews = {
   // An inquiry moves no money, and what was closed stays closed.
@@ -334,7 +334,7 @@ function findRow(payment: PaymentState, heard: PaymentHeard): PaymentRow | undef
   return paymentRows.find((row) => fits(row, payment, heard));
 }
 
-/** Whether a row applies. No two rows apply to the same state and message. */
+/** Whether a row is about this payment hearing this. Exactly one row is, for each state that can be reached. */
 export function fits(
   [kind, status, settlement, hears]: PaymentRow,
   payment: PaymentState,

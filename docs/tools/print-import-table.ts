@@ -1,7 +1,7 @@
 import { parts } from "../../test/house/import-table.ts";
 import { renderTable } from "./markdown.ts";
 
-/** The import table as ARCHITECTURE.md shows it: as enforced, one row per folder. */
+/** The import table as ARCHITECTURE.md shows it: what is enforced, a row a folder. */
 export function renderImportTable(): string {
   const rows = parts.map(({ folder, mayImport, packages }) => [
     `\`${folder}\``,
