@@ -34,5 +34,3 @@ export const metricTable = {
     target: { kind: "duration", belowSeconds: 2, from: "the question to the workshops", to: "their answer, or giving up on it" },
     exclusions: "nothing: silence counts with the time it was waited for" },
 } as const satisfies Record<string, MetricRow>;
-
-export type MetricRowId = keyof typeof metricTable;
