@@ -195,7 +195,7 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "presumed",   "none",       "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed"]],
   ["service",     "presumed",   "capture",    "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed", "askCapture"], "proved"],
   ["service",     "presumed",   "void",       "held",               "authorised",  ["confirmPresumption", "postHold", "askRelease"], "given up meanwhile"],
-  ["service",     "presumed",   "any",        "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"], "by hand"],
+  ["service",     "presumed",   "any",        "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"]],
   ["service",     "presumed",   "notVoid",    refusals,             "declined",    ["compensatePresumption", "tellRefuted"], "the service is taken back"],
   ["service",     "presumed",   "void",       refusals,             "voided",      ["dropPresumption", "tellVoided"], "given up meanwhile"],
 

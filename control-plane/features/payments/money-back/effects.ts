@@ -9,12 +9,7 @@ import type { Payment } from "../payment.ts";
 export const moneyBackEffects = {
   postRefund: { posts: { earned: "paymentRefunded", owed: "depositRefunded" } },
   startRefund: ask(refundJob, (change) => ({ refundId: partOf(change).id })),
-  giveUpRefund: tell("taskNeeded", (change) => ({
-    kind: "refundRefused",
-    team: "support",
-    title: "The gateway did not take a refund",
-    ...describePart(change),
-  })),
+  giveUpRefund: tell("taskNeeded", (change) => ({ kind: "refundRefused", ...describePart(change) })),
   tellRefunded: tell("servicePaymentRefunded", (change) => {
     const { amountCents, reason } = partOf(change);
     return { ...serviceOf(change), amountCents, reason, isWhole: heardIn(change.news) === "refundedInFull" };
@@ -24,12 +19,7 @@ export const moneyBackEffects = {
     posts: { earned: "chargedBack", owed: "depositChargedBack" },
     ...inTurn(
       { carryOut: insertChargeBacks },
-      tell("taskNeeded", (change) => ({
-        kind: "chargeBack",
-        team: teamOf(change.payment),
-        title: "A bank took a payment back: answer it at the gateway, or let it be",
-        ...describePart(change),
-      })),
+      tell("taskNeeded", (change) => ({ kind: "chargeBack", ...describePart(change) })),
     ),
   },
   winChargeBack: {
@@ -39,8 +29,6 @@ export const moneyBackEffects = {
       // The customer has paid after all and the service is gone: switch it on again, or give the money back?
       tell("taskNeeded", (change) => ({
         kind: "chargeBackWon",
-        team: teamOf(change.payment),
-        title: "A charge-back was decided for us: the customer has paid; see what they are owed",
         detail: { paymentId: change.payment.id, amountCents: partOf(change).amountCents },
         subject: subjectOf(change.payment),
       })),
@@ -59,24 +47,13 @@ export const moneyBackEffects = {
 
   reportContradiction: inTurn(
     log("payments contradict"),
-    tell("taskNeeded", ({ before, news }) => ({
-      kind: "paymentContradiction",
-      team: "support",
-      title: "The gateway took money for a payment that had ended",
-      detail: {
-        paymentId: before.id,
-        ours: before.status,
-        atGateway: heardIn(news),
-        amountCents: before.amount_cents,
-      },
-      subject: subjectOf(before),
-    })),
+    tell("taskNeeded", ({ before, news }) => {
+      const { id: paymentId, status: ours, amount_cents: amountCents } = before;
+      const detail = { paymentId, ours, atGateway: heardIn(news), amountCents };
+      return { kind: "paymentContradiction", detail, subject: subjectOf(before) };
+    }),
   ),
 } as const satisfies Record<string, Effect>;
-
-function teamOf({ kind }: Payment): "support" | "dealership" {
-  return kind === "service" ? "support" : "dealership";
-}
 
 function describePart(change: Change): Pick<DomainEvents["taskNeeded"], "detail" | "subject"> {
   const { payment } = change;

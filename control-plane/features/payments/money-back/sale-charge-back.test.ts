@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeTask } from "../../../rules/task-table.ts";
 import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
 
 let platform: SalePlatform;
@@ -40,7 +41,9 @@ test("a reservation that is charged back is owed no more; the dealership decides
     { account: "gatewayClearing", cents: 0 },
   ]);
   const tasks = platform.published.flatMap(({ name, event }) =>
-    name === "taskNeeded" && event.subject.paymentId === paymentId ? [[event.kind, event.team]] : [],
+    name === "taskNeeded" && event.subject.paymentId === paymentId
+      ? [[event.kind, describeTask(event, event.subject).team]]
+      : [],
   );
   expect(tasks).toEqual([["chargeBack", "dealership"]]);
   const refund = await platform.staff.support.post(`/api/payments/${paymentId}/refunds`, {

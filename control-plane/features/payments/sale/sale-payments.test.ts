@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { hourMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
 
-const hourMs = 3_600_000;
 const reservationCents = 50_000;
 const finalCents = 3_149_000;
 
@@ -390,7 +390,7 @@ describe("the gateway's webhook [fault 25]", () => {
     const messages = sent !== null && typeof sent === "object" && "webhooks" in sent ? sent.webhooks : [];
     const message = Array.isArray(messages) ? messages.find((each) => each.body.includes(paymentId)) : null;
     await platform.gateway("POST", `/_control/webhooks/${message.id}/send-again`);
-    const { rows } = await sql`delete from quick_jobs where kind = 'chargePayment' returning 1`.execute(
+    const { rows } = await sql`delete from jobs where kind = 'chargePayment' returning 1`.execute(
       platform.db,
     );
     expect(rows).toHaveLength(1);
