@@ -98,61 +98,53 @@ function aboutOf(row: Row): About {
   const { expedienteId, vehicleId, activationId, dealershipId } = row;
   const { customerId: id, name, email, phone } = row;
   const customer = id === null ? null : { id, name, email, phone };
-  return {
-    expedienteId,
-    vehicleId,
-    activationId,
-    dealershipId,
-    customer,
-    view: { ...emptyView, ...viewOf(row) },
-  };
+  return { expedienteId, vehicleId, activationId, dealershipId, customer, view: viewOf(row) };
 }
 
-function viewOf(row: Row): Partial<View> {
+function viewOf(row: Row): About["view"] {
+  const isSale = row.expedienteId !== null;
+  const isService = row.activationId !== null;
   return {
-    ...(row.expedienteId === null
-      ? {}
-      : {
-          purchase: {
-            reference: row.reference,
-            plan: row.plan,
-            currency: row.saleCurrency,
-            outstandingCents: row.outstandingCents,
-          },
-          vehicle: { vin: row.vin, plate: row.registration?.plate ?? null },
-          registration: row.registration,
-        }),
-    ...(row.orderId === null
-      ? {}
-      : {
-          order: {
+    ...emptyView,
+    purchase: isSale
+      ? {
+          reference: row.reference,
+          plan: row.plan,
+          currency: row.saleCurrency,
+          outstandingCents: row.outstandingCents,
+        }
+      : null,
+    vehicle: isSale ? { vin: row.vin, plate: row.registration?.plate ?? null } : null,
+    registration: row.registration,
+    order:
+      row.orderId === null
+        ? null
+        : {
             factoryOrderId: row.factoryOrderId,
             milestone: row.milestone,
             progressPercent: row.progressPercent,
             eta: row.eta,
           },
-        }),
-    ...(row.transportDate === null ? {} : { transport: { date: row.transportDate, driver: row.driver } }),
-    ...(row.paymentKind === null
-      ? {}
-      : {
-          payment: {
+    transport: row.transportDate === null ? null : { date: row.transportDate, driver: row.driver },
+    payment:
+      row.paymentKind === null
+        ? null
+        : {
             kind: row.paymentKind,
             amountCents: row.amountCents,
             currency: row.paymentCurrency,
             at: row.paidAt,
           },
-        }),
-    ...(row.activationId === null
-      ? {}
-      : {
-          service: {
-            name: row.service,
-            priceCents: row.priceCents,
-            currency: row.serviceCurrency,
-            durationDays: row.durationDays,
-          },
-          activation: { id: row.activationId, attemptsUsed: row.attemptsUsed, endReason: row.endReason },
-        }),
+    service: isService
+      ? {
+          name: row.service,
+          priceCents: row.priceCents,
+          currency: row.serviceCurrency,
+          durationDays: row.durationDays,
+        }
+      : null,
+    activation: isService
+      ? { id: row.activationId, attemptsUsed: row.attemptsUsed, endReason: row.endReason }
+      : null,
   };
 }
