@@ -10,7 +10,7 @@ import type { Actor } from "./actor.ts";
 import type { Step } from "./record-step.ts";
 
 // Domain events: what capabilities tell each other. Handlers run inside the publisher's transaction and are
-// listed in one table in app.ts; whatever may wait or fail is a job.
+// listed in one table in wiring.ts; whatever may wait or fail is a job.
 
 export type VehicleMoved = {
   vehicleId: string;

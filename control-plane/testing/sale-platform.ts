@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { parseVin } from "@caas/contract/vin.ts";
-import { startFactory } from "@caas/simulator/partners/factory/server.ts";
-import { startGateway } from "@caas/simulator/partners/gateway/server.ts";
+import { startFactory } from "@caas/simulator/stand-ins/factory/server.ts";
+import { startGateway } from "@caas/simulator/stand-ins/gateway/server.ts";
 import { Webhook } from "standardwebhooks";
 import { createAccounts } from "../features/accounts/accounts.ts";
 import { seedCatalog } from "../features/catalog/seed-catalog.ts";
