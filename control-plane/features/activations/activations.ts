@@ -1,6 +1,6 @@
+import type { Capability } from "../../http/capability.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import {

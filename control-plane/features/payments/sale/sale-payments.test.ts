@@ -390,7 +390,7 @@ describe("fault 25: the gateway's webhook", () => {
     const messages = sent !== null && typeof sent === "object" && "webhooks" in sent ? sent.webhooks : [];
     const message = Array.isArray(messages) ? messages.find((each) => each.body.includes(paymentId)) : null;
     await platform.gateway("POST", `/_control/webhooks/${message.id}/send-again`);
-    const { rows } = await sql`delete from quick_jobs where kind = 'chargePayment' returning 1`.execute(
+    const { rows } = await sql`delete from jobs where kind = 'chargePayment' returning 1`.execute(
       platform.db,
     );
     expect(rows).toHaveLength(1);

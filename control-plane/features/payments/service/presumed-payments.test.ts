@@ -207,7 +207,7 @@ describe("fault 24: 50 purchases at the same moment, none of them answered", () 
   async function requestMany(payers: readonly string[]): Promise<string[]> {
     const activationIds: string[] = [];
     for (const payer of payers) activationIds.push(await request({ payer }));
-    await platform.db.deleteFrom("quick_jobs").execute();
+    await platform.db.deleteFrom("jobs").execute();
     return activationIds;
   }
 
