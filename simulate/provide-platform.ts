@@ -7,8 +7,7 @@ import {
   formatBusinessTime,
   realClock,
 } from "@caas/contract/business-clock.ts";
-import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
-import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
+import { createDesiredState } from "@caas/control-plane/features/desired-state/desired-state.ts";
 import { openCertificateAuthority } from "@caas/control-plane/fleet-link/certificate-authority.ts";
 import { openKeyRing, readKeyFolder } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { revokeKey, rotateKeys } from "@caas/control-plane/fleet-link/rotate-keys.ts";
@@ -234,8 +233,7 @@ function openRollOutEntrance({ db }: OpenDatabase, clock: Clock): NonNullable<Wo
       throw new Error(`a roll-out has nothing to say, and said ${name}`);
     },
   };
-  const entitlements = createEntitlements(context, async () => undefined);
-  const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
+  const desiredState = createDesiredState(context, () => 1);
   let release = 0;
 
   async function changeOnce(vins: readonly string[]): Promise<Map<string, number>> {
@@ -249,7 +247,7 @@ function openRollOutEntrance({ db }: OpenDatabase, clock: Clock): NonNullable<Wo
         .execute();
       const ids = links.map(({ vehicle_id }) => vehicle_id);
       const step = { code: "release", configuration: { release } };
-      const { waiting } = await manifests.changeMany(tx, ids, step);
+      const { waiting } = await desiredState.rollOut(tx, ids, step);
       const left = new Set(waiting);
       const carried = ids.filter((id) => !left.has(id));
       if (carried.length === 0) return new Map();

@@ -1,8 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { realClock } from "@caas/contract/business-clock.ts";
-import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
-import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
+import { createDesiredState } from "@caas/control-plane/features/desired-state/desired-state.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { stepsChannel } from "@caas/control-plane/lifecycle/record-step.ts";
 import { openDatabase } from "@caas/control-plane/store/database.ts";
@@ -66,8 +65,7 @@ export async function openRollOutDriver(
       throw new Error(`a roll-out has nothing to say, and said ${name}`);
     },
   };
-  const entitlements = createEntitlements(context, async () => undefined);
-  const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
+  const desiredState = createDesiredState(context, () => 1);
   const links = await opened.db.selectFrom("vehicle_links").select("vehicle_id").orderBy("vin").execute();
   const vehicleIds = links.map(({ vehicle_id }) => vehicle_id);
   const proofs = new EventEmitter();
@@ -110,7 +108,7 @@ export async function openRollOutDriver(
   async function writeWaveOnce(candidates: readonly string[]): Promise<string[]> {
     const { waiting } = await opened.db
       .transaction()
-      .execute((tx) => manifests.changeMany(tx, candidates, { code: "release", configuration: { release } }));
+      .execute((tx) => desiredState.rollOut(tx, candidates, { code: "release", configuration: { release } }));
     const left = new Set(waiting);
     return candidates.filter((id) => !left.has(id));
   }
