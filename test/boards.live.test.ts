@@ -145,7 +145,7 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
     );
   }
 
-  test("ME7: when a fifth of the activations fail, the alert is raised; what is well is not complained of", () => {
+  test("when a fifth of the activations fail, the alert is raised; what is well is not complained of [ME7]", () => {
     const wave = report.waves.find(({ wave: name }) => name === "customers");
     const failedShare = (wave?.failed ?? 0) / Math.max(1, wave?.sent ?? 0);
     expect(failedShare).toBeGreaterThan(0.1);

@@ -32,6 +32,11 @@ type ActivationRow = (typeof activationArrows)[number] | (typeof activationAddit
 export type ActivationState = Exclude<(typeof activationArrows)[number]["from" | "to"], "start" | "end">;
 export type ActivationEvent = ActivationRow["event"];
 
+/** Paid for, and the next move is the car's to allow: it is told as soon as it is online and has no other change. */
+export const waitsForTheCar: readonly ActivationState[] = ["OTAQueue", "RetryQueue"];
+/** Paid for, and not decided yet. */
+export const underWay: readonly ActivationState[] = ["OTAQueue", "OTAAttempt", "RetryQueue"];
+
 /** The diagram's arrows to [*]: they wait for nothing, so the state they leave is where the process ends. */
 // biome-ignore format: one row a line
 export const activationEndings: readonly Ending<ActivationState>[] = [

@@ -74,7 +74,7 @@ export const vehicleAdditions = [
   { ...ofVehicle("VX10", "InManufacturing", "orderCancelled",          "InManufacturing", "Order cancelled",          null),
     reason: "A car on the line is finished and sold to someone else." },
   { ...ofVehicle("VX11", "ReadyAtFactory",  "orderCancelled",          "SinAsignar",      "Order cancelled",          null),
-    reason: "A finished car without a customer is sinAsignar; the system takes this arrow at once where the order was cancelled during building." },
+    reason: "A finished car without a customer is sinAsignar: the customer withdraws now, or the system acts on an earlier cancellation." },
   { ...ofVehicle("VX12", "start",           "stockCarReserved",        "PaymentPending",  "Stock car reserved",       null,  [],      ["DE1", "DE9"]),
     reason: "A stock car that is sold again starts a second life of the same VIN: it needs the new customer's reservation and no factory order." },
 ];

@@ -1,17 +1,8 @@
 // The third machine: what becomes of a payment. A payment is in a status, and a hold has a settlement besides: whether
 // it is to be taken or let go, decided once, under the payment's lock, before the gateway is asked.
 //
-// Which function decides each group of rows:
-//   begins            features/payments/request-payment.ts, record-many.ts (openServicePayments), settle-hold.ts (decideRelease)
-//   first answer      record-outcome.ts (recordFirstOutcome), record-many.ts (recordHolds), service-payments.ts, sale-payments.ts
-//   no answer         presume-payment.ts (presumePayment, recordWaiting), called by charge-payment.ts
-//   presumed          record-presumed-outcome.ts, after look-up-presumed.ts
-//   held              record-outcome.ts (recordEndOfHold), record-many.ts (recordCaptures), service-payments.ts
-//   ended, paid       record-outcome.ts (recordOutcome); gateway-webhook.ts (isWorthAsking) and charge-payment.ts
-//                     (statusesToAskAbout) ask the same question, answered here by isNews
-//   capture, release  settle-hold.ts (decideCaptures, decideCapture, decideRelease)
-//   charge-backs      charge-back.ts (recordDispute, open, close)
-//   refunds           refund-payment.ts (requestRefund, recordRefundAnswer, recordRefunded)
+// features/payments/hear.ts is the interpreter: it locks nothing and asks nobody, it decides by these rows, writes the
+// payments and their postings, and carries the effects out.
 
 export const paymentKinds = ["reservation", "final", "service"] as const;
 export type PaymentKind = (typeof paymentKinds)[number];
@@ -67,63 +58,72 @@ export const paymentHeard = [
 ] as const;
 export type PaymentHeard = (typeof paymentHeard)[number];
 
-/** Everything a row may cause, each in the transaction that moves the payment; what asks the gateway is a job. */
-export type PaymentEffect =
-  | "askForMoney"
-  | "askCapture"
-  | "askRelease"
-  /** Lets go a hold that was found after its payment had ended. */
-  | "askReleaseStray"
-  | "settleCapture"
-  | "settleVoid"
-  /** Postings to the ledger, each at most once for a payment. */
-  | "postDeposit"
-  | "postHold"
-  | "postRelease"
-  | "postCapture"
-  /** Of a deposit we still owe, or of what is earned already. Once for each refund. */
-  | "postRefund"
-  /** Opens the presumption: its row, its memo in the ledger, its next look-up. The other three close it. */
-  | "presume"
-  | "confirmPresumption"
-  | "compensatePresumption"
-  | "dropPresumption"
-  /** Notes the rule for which the payment waits; once for each rule, `tellAwaited` included. */
-  | "recordWaiting"
-  /** Steps of the sale: the customer is told (NT5), and the sale goes on. */
-  | "recordReservationPaid"
-  | "recordFinalPaid"
-  /** A step that says that no money came; the sale stays as it is. */
-  | "recordNotMade"
-  /** The terms of the final payment decide: another try, or the car and the reservation are lost. */
-  | "judgeFinalRefusal"
-  /** A charge-back's row, its posting, and a task: answer the bank. */
-  | "openChargeBack"
-  /** The same, ended for us: a task asks what the customer is owed. */
-  | "winChargeBack"
-  | "loseChargeBack"
-  /** Sets the amount aside, so that no two refunds give back more than was paid, and asks the gateway. */
-  | "startRefund"
-  /** Nothing is set aside any more, and support hears of it. */
-  | "giveUpRefund"
-  /** Domain events, each to the activation. */
-  | "tellAuthorised"
-  | "tellPresumed"
-  | "tellAwaited"
-  | "tellConfirmed"
-  | "tellRefuted"
-  | "tellDeclined"
-  /** The customer hears of it too (NT5). */
-  | "tellCaptured"
-  | "tellVoided"
-  | "tellChargedBack"
-  | "tellChargeBackClosed"
-  | "tellRefunded"
-  /** A proved service that nobody paid: support hears of it, and the service is withdrawn. */
-  | "reportUnpaid"
-  /** Money was taken where we had said that none would be: support gives it back. */
-  | "reportContradiction"
-  | "logTooLate";
+/**
+ * Everything a row may cause, each in the transaction that moves the payment. Where several payments are heard of
+ * together, each effect is carried out for all of them, in this order: exposure is locked before cars.
+ */
+export const paymentEffects = [
+  "settleCapture",
+  "settleVoid",
+  // Opens the presumption: its row, its memo in the ledger, its next look-up. The other three close it.
+  "presume",
+  "confirmPresumption",
+  "compensatePresumption",
+  "dropPresumption",
+  // Notes the rule for which the payment waits; once for each rule, `tellAwaited` included.
+  "recordWaiting",
+  // Postings to the ledger, each at most once for a payment.
+  "postDeposit",
+  "postHold",
+  "postRelease",
+  "postCapture",
+  // Of a deposit we still owe, or of what is earned already. Once for each refund.
+  "postRefund",
+  // A charge-back's row, its posting, and a task: answer the bank.
+  "openChargeBack",
+  // The same, ended for us: a task asks what the customer is owed.
+  "winChargeBack",
+  "loseChargeBack",
+  // The amount is set aside, so that no two refunds give back more than was paid, and a job asks the gateway.
+  "startRefund",
+  // Nothing is set aside any more, and support hears of it.
+  "giveUpRefund",
+  // Money was taken where we had said that none would be: support gives it back.
+  "reportContradiction",
+  // A proved service that nobody paid: support hears of it, and the service is withdrawn.
+  "reportUnpaid",
+  "logTooLate",
+  // Domain events, each to the activation.
+  "tellAuthorised",
+  "tellPresumed",
+  "tellAwaited",
+  "tellConfirmed",
+  "tellRefuted",
+  "tellDeclined",
+  // The customer hears of it too (NT5).
+  "tellCaptured",
+  "tellVoided",
+  "tellChargedBack",
+  "tellChargeBackClosed",
+  "tellRefunded",
+  // Steps of the sale: the customer is told (NT5), and the sale goes on.
+  "recordReservationPaid",
+  "recordFinalPaid",
+  // A step that says that no money came; the sale stays as it is.
+  "recordNotMade",
+  // The terms of the final payment decide: another try, or the car and the reservation are lost.
+  "judgeFinalRefusal",
+  // A job asks the gateway.
+  "askForMoney",
+  "askCapture",
+  "askRelease",
+  // A hold that was found after its payment had ended is let go.
+  "askReleaseStray",
+  // The job that asked goes on and has the gateway take the hold, or let it go.
+  "mayCapture",
+  "mayRelease",
+] as const;
+export type PaymentEffect = (typeof paymentEffects)[number];
 
 type KindPattern = PaymentKind | "sale" | "any";
 type StatusPattern = PaymentState["status"] | readonly PaymentStatus[];
@@ -168,7 +168,6 @@ export const paymentRows: readonly PaymentRow[] = [
   // It begins.
   ["any",         "start",      "none",       "requested",          "pending",     ["askForMoney"]],
   ["reservation", "start",      "none",       "recordedByStaff",    "recorded",    ["postDeposit", "recordReservationPaid"], "no bank is asked"],
-  ["service",     "start",      "none",       "releaseAsked",       "same",        ["tellVoided"], "given up before a bank was asked"],
 
   // The first answer.
   ["service",     "pending",    "notVoid",    "held",               "authorised",  ["postHold", "tellAuthorised"]],
@@ -196,14 +195,14 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "presumed",   "none",       "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed"]],
   ["service",     "presumed",   "capture",    "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed", "askCapture"], "proved"],
   ["service",     "presumed",   "void",       "held",               "authorised",  ["confirmPresumption", "postHold", "askRelease"], "given up meanwhile"],
-  ["service",     "presumed",   "any",        "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"], "by hand"],
+  ["service",     "presumed",   "any",        "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"]],
   ["service",     "presumed",   "notVoid",    refusals,             "declined",    ["compensatePresumption", "tellRefuted"], "the service is taken back"],
   ["service",     "presumed",   "void",       refusals,             "voided",      ["dropPresumption", "tellVoided"], "given up meanwhile"],
 
   // The hold ends.
   ["service",     "authorised", "any",        "held",               "same",        [], "the hold stands, as we knew"],
   ["service",     "authorised", "notVoid",    "captured",           "captured",    ["postCapture", "tellCaptured"]],
-  ["service",     "authorised", "void",       "captured",           "captured",    ["reportContradiction", "postCapture", "tellCaptured"], "it was let go"],
+  ["service",     "authorised", "void",       "captured",           "captured",    ["postCapture", "reportContradiction", "tellCaptured"], "it was let go"],
   ["service",     "authorised", "none",       "released",           "voided",      ["postRelease"], "lapsed: the activation has a deadline of its own"],
   ["service",     "authorised", "capture",    "released",           "voided",      ["postRelease", "reportUnpaid"], "lapsed after the car's proof"],
   ["service",     "authorised", "void",       "released",           "voided",      ["postRelease", "tellVoided"]],
@@ -220,8 +219,8 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "pending",    "notVoid",    "captureAsked",       "never",       [], "proved before it is held"],
   ["service",     "presumed",   "none",       "captureAsked",       "same",        ["settleCapture"], "taken when the hold is found"],
   ["service",     "presumed",   "capture",    "captureAsked",       "same",        [], "decided already: taken when the hold is found"],
-  ["service",     "authorised", "none",       "captureAsked",       "same",        ["settleCapture", "askCapture"]],
-  ["service",     "authorised", "capture",    "captureAsked",       "same",        ["askCapture"], "another try: the gateway takes it once"],
+  ["service",     "authorised", "none",       "captureAsked",       "same",        ["settleCapture", "mayCapture"]],
+  ["service",     "authorised", "capture",    "captureAsked",       "same",        ["mayCapture"], "another try: the gateway takes it once"],
   ["service",     "captured",   "any",        "captureAsked",       "same",        [], "taken already"],
   ["service",     unpaid,       "none",       "captureAsked",       "same",        ["settleCapture", "reportUnpaid"], "the money is gone already"],
   ["service",     unpaid,       "capture",    "captureAsked",       "same",        [], "reported already"],
@@ -230,8 +229,8 @@ export const paymentRows: readonly PaymentRow[] = [
   // Nothing will be delivered.
   ["service",     asking,       "none",       "releaseAsked",       "same",        ["settleVoid"], "the bank is being asked: its answer finds the decision"],
   ["service",     asking,       "void",       "releaseAsked",       "same",        [], "decided already: the bank's answer finds it"],
-  ["service",     "authorised", "none",       "releaseAsked",       "same",        ["settleVoid", "askRelease"]],
-  ["service",     "authorised", "void",       "releaseAsked",       "same",        ["askRelease"], "another try: the gateway lets it go once"],
+  ["service",     "authorised", "none",       "releaseAsked",       "same",        ["settleVoid", "mayRelease"]],
+  ["service",     "authorised", "void",       "releaseAsked",       "same",        ["mayRelease"], "another try: the gateway lets it go once"],
   ["service",     ended,        "none",       "releaseAsked",       "same",        ["settleVoid", "tellVoided"], "nothing is held"],
   ["service",     ended,        "void",       "releaseAsked",       "same",        ["tellVoided"], "nothing is held"],
   ["service",     taken,        "notCapture", "releaseAsked",       "never",       [], "releasing it would need a refund"],
@@ -259,10 +258,10 @@ export const paymentRows: readonly PaymentRow[] = [
   ["any",         every,        "any",        "refundRefused",      "same",        ["giveUpRefund"]],
 ];
 
-export type PaymentDecision =
+export type PaymentDecision<Status = PaymentState["status"]> =
   | {
       kind: "decided";
-      status: PaymentState["status"];
+      status: Status | PaymentStatus;
       settlement: PaymentSettlement;
       effects: readonly PaymentEffect[];
     }
@@ -272,7 +271,10 @@ export type PaymentDecision =
  * What a payment becomes when something is heard of it, and what follows. Pure; `effects` are carried out in order.
  * @throws Error for what cannot happen: nothing of the transaction may be kept
  */
-export function decidePayment(payment: PaymentState, heard: PaymentHeard): PaymentDecision {
+export function decidePayment<Status extends PaymentState["status"]>(
+  payment: PaymentState & { status: Status },
+  heard: PaymentHeard,
+): PaymentDecision<Status> {
   const row = findRow(payment, heard);
   const [, , , , next, effects, why = ""] = row ?? noRow;
   if (next === "never")
@@ -310,6 +312,7 @@ export function nameRelease({ status, settlement }: PaymentState): "released" | 
 }
 
 type DisputeStatus = "open" | "won" | "lost";
+type DisputeHeard = Extract<PaymentHeard, `chargeBack${string}`>;
 
 /** What a payment hears when the gateway says how a dispute stands, by what was known of it: nothing is heard twice. */
 // biome-ignore format: one row a line
@@ -319,12 +322,12 @@ const disputeNews = {
   open:    { inquiry: [], open: [],                   won: ["chargeBackWon"],                       lost: ["chargeBackLost"] },
   won:     { inquiry: [], open: [],                   won: [],                                      lost: [] },
   lost:    { inquiry: [], open: [],                   won: [],                                      lost: [] },
-} as const satisfies Record<"unknown" | DisputeStatus, Record<"inquiry" | DisputeStatus, readonly PaymentHeard[]>>;
+} as const satisfies Record<"unknown" | DisputeStatus, Record<"inquiry" | DisputeStatus, readonly DisputeHeard[]>>;
 
 export function hearDispute(
   known: DisputeStatus | undefined,
   now: "inquiry" | DisputeStatus,
-): readonly PaymentHeard[] {
+): readonly DisputeHeard[] {
   return disputeNews[known ?? "unknown"][now];
 }
 

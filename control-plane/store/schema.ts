@@ -2,6 +2,7 @@ import type { ColumnType, Generated, JSONColumnType } from "kysely";
 import type { ActivationState } from "../rules/activation-machine.ts";
 import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
 import type { PaymentKind, PaymentSettlement, PaymentStatus } from "../rules/payment-machine.ts";
+import type { EntitlementState, SaleStatus } from "../rules/statuses.ts";
 import type { VehicleState } from "../rules/vehicle-machine.ts";
 
 // The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
@@ -81,7 +82,7 @@ export type Database = {
     dealership_id: string;
     vehicle_id: string;
     sold_by: string;
-    status: Generated<"open" | "completed" | "reservationLost" | "cancelled">;
+    status: Generated<SaleStatus>;
     plan_comercial: JsonOf<PlanComercial>;
     price_cents: number;
     reservation_cents: number;
@@ -265,7 +266,7 @@ export type Database = {
     code: string;
     configuration: JsonOf<Configuration>;
     duration_seconds: Nullable<number>;
-    state: "wanted" | "proved" | "ending" | "ended";
+    state: EntitlementState;
     end_reason: Nullable<string>;
     valid_until: Nullable<Date>;
     created_at: Date;

@@ -120,7 +120,7 @@ function renderDependencies(): string {
         row.dependent,
         row.waitsFor,
         row.reason,
-        row.exception.kind === "none" ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
+        row.exception === null ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
         listUsers(id),
       ]),
     ),
@@ -284,8 +284,8 @@ function renderTasks(): string {
     "## Tasks for people",
     "What only a person can settle. bySubject: support where it is about a service, the dealership where it is about a sale.",
     renderTable(
-      ["kind", "team", "title", "resolved by"],
-      Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.resolvedBy]),
+      ["kind", "team", "title", "what resolves it"],
+      Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.toDo]),
     ),
   ].join("\n\n");
 }

@@ -2,11 +2,10 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { ActivationMove } from "../../lifecycle/move-activations.ts";
-import { activationMachine } from "../../rules/activation-machine.ts";
-import { isOneOf, onItsWay } from "../../rules/activation-states.ts";
+import { activationMachine, underWay } from "../../rules/activation-machine.ts";
 import { decide } from "../../rules/interpreter.ts";
 import type { Transaction } from "../../store/database.ts";
-import { type LoadedActivation, loadOneUnderCarsLock } from "./load-activations.ts";
+import { isIn, type LoadedActivation, loadOneUnderCarsLock } from "./load-activations.ts";
 import { type Ended, moveOn } from "./move-on.ts";
 import type { DesiredState } from "./ports.ts";
 
@@ -43,7 +42,7 @@ export async function giveUpExpired(
   activationId: string,
 ): Promise<void> {
   const { activation, ...cars } = await loadOneUnderCarsLock(tx, activationId);
-  if (!isOneOf(onItsWay, activation.state)) return;
+  if (!isIn(underWay, activation.state)) return;
   const { moves, ended } = giveUp(activation, "holdExpired", "holdExpired");
   await moveOn(context, desiredState, tx, cars, { moving: [{ activation, moves }], ended: [ended] });
 }

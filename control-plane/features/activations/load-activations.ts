@@ -1,6 +1,5 @@
 import { sql } from "kysely";
-import type { ActivationState } from "../../rules/activation-machine.ts";
-import { isOneOf, waitsForTheCar } from "../../rules/activation-states.ts";
+import { type ActivationState, waitsForTheCar } from "../../rules/activation-machine.ts";
 import { activationRetryPolicy, countAttemptsAllowed } from "../../rules/retry-policy.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
 import type { Transaction } from "../../store/database.ts";
@@ -148,6 +147,10 @@ export async function loadActivations(
   const asked = new Set(activationIds);
   return {
     activations: loaded.filter(({ id }) => asked.has(id)),
-    waiting: loaded.filter(({ state }) => isOneOf(waitsForTheCar, state)),
+    waiting: loaded.filter(({ state }) => isIn(waitsForTheCar, state)),
   };
+}
+
+export function isIn(states: readonly ActivationState[], state: LoadedActivation["state"]): boolean {
+  return states.some((one) => one === state);
 }

@@ -100,9 +100,8 @@ async function tellEnded(context: Context, tx: Transaction, ended: readonly Ende
         ? []
         : [
             {
-              kind: "activationFailed",
-              team: "support" as const,
-              title: `${service.name} could not be activated`,
+              kind: "activationFailed" as const,
+              facts: { service: service.name },
               detail: { service: service.code, reason: ticket },
               subject: { activationId, vehicleId },
             },

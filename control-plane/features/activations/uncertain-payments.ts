@@ -1,8 +1,8 @@
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
-import { isOneOf, onItsWay } from "../../rules/activation-states.ts";
+import { underWay } from "../../rules/activation-machine.ts";
 import { setTimers } from "../../store/timers.ts";
-import { loadOneUnderCarsLock } from "./load-activations.ts";
+import { isIn, loadOneUnderCarsLock } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
 import { byGateway, gateway, noteStep, withdrawService } from "./note-step.ts";
 import type { DesiredState } from "./ports.ts";
@@ -34,14 +34,14 @@ export function uncertainPayments(context: Context, desiredState: DesiredState):
       const detail = { captureBefore: captureBefore.toISOString() };
       await noteStep(context, tx, activation, "presumptionConfirmed", byGateway, detail);
       // From here on the hold rules, as if it had been heard of at once.
-      if (isOneOf(onItsWay, activation.state))
+      if (isIn(underWay, activation.state))
         await setTimers(tx, giveUpTimer, giveUpOf({ id: activationId, captureBefore, presumedUntil: null }));
     }),
 
     onPaymentRefuted: each(async (tx, { activationId, reason }) => {
       const { activation, ...cars } = await loadOneUnderCarsLock(tx, activationId);
       const subject = { activationId, vehicleId: activation.vehicleId };
-      if (!isOneOf(onItsWay, activation.state)) {
+      if (!isIn(underWay, activation.state)) {
         await noteStep(context, tx, activation, "presumptionRefuted", byGateway, { reason });
         if (activation.state !== "ServiceActive") return;
         const withdrawal = { reason: "lateDecline", by: byGateway, said: reason };

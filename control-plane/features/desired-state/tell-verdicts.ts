@@ -49,9 +49,7 @@ export async function tellVerdicts(
     tx,
     "taskNeeded",
     failedPlans.map(({ vehicleId, version, reason, detail: said }) => ({
-      kind: "planNotApplied",
-      team: "support",
-      title: "A car could not apply the configuration of its plan comercial",
+      kind: "planNotApplied" as const,
       detail: { version, reason, said },
       subject: { vehicleId },
     })),

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
-import { waitsForTheCar } from "../../rules/activation-states.ts";
+import { waitsForTheCar } from "../../rules/activation-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
 

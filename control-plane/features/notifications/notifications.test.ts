@@ -147,22 +147,19 @@ describe("the router", () => {
       .where("id", "=", desk.staff.sales.userId)
       .select("email")
       .executeTakeFirstOrThrow();
-    for (const team of ["dealership", "support"] as const)
-      await desk.inTransaction((tx) =>
-        desk.platform.context.publish(tx, "taskNeeded", [
-          {
-            kind: "test",
-            team,
-            title: `Call ${car.reference} for ${team}`,
-            detail: { reason: "nobody answers" },
-            subject: { expedienteId: car.expedienteId },
-          },
-        ]),
-      );
+    const about = { detail: { reason: "nobody answers" }, subject: { expedienteId: car.expedienteId } };
+    await desk.inTransaction((tx) =>
+      desk.platform.context.publish(tx, "taskNeeded", [
+        { kind: "transportRefused", facts: { reference: car.reference }, ...about },
+        { kind: "activationFailed", facts: { service: car.reference }, ...about },
+      ]),
+    );
     expect(await desk.platform.runJobs()).toBe(0);
-    const subjects = (await mailsTo(email)).map((mail) => mail.subject);
-    expect(subjects).toContain(`To do: Call ${car.reference} for dealership`);
-    expect(subjects).not.toContain(`To do: Call ${car.reference} for support`);
+    const mails = (await mailsTo(email)).filter(({ subject }) => subject.includes(car.reference));
+    expect(mails.map(({ subject }) => subject)).toEqual([
+      `To do: The carrier refused transport ${car.reference}`,
+    ]);
+    expect(mails[0]?.text).toContain("- reason: nobody answers");
     expect(await mailsTo(car.customerEmail)).toEqual([]);
     // Not shown among the customer's own messages.
     expect(await rowsOf()).toEqual([]);
