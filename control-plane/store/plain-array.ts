@@ -1,15 +1,23 @@
 const plain = /^[\w.-]+$/;
 
 /**
- * The text of a PostgreSQL array of numbers, uuids, base64url and the like, which need no quotes: `pg` would look
+ * The text of a PostgreSQL array of numbers, booleans, uuids, base64url and the like, which need no quotes: `pg` would look
  * for them character by character. `null` is NULL.
  * @throws Error for an element that would need them.
  */
-export function plainArray(values: readonly (string | number | null)[]): string {
+export function plainArray(values: readonly (string | number | boolean | null)[]): string {
   for (const value of values)
     if (typeof value === "string" && (!plain.test(value) || value.toLowerCase() === "null"))
       throw new Error("an element of a plain array needs quotes");
   return `{${values.map((value) => value ?? "null").join(",")}}`;
+}
+
+/**
+ * The same for a column of `unnest` beside others that are never null: nothing where every value is null, since `unnest`
+ * fills up what is missing with NULL.
+ */
+export function sparseArray(values: readonly (string | number | boolean | null)[]): string {
+  return values.every((value) => value === null) ? "{}" : plainArray(values);
 }
 
 /** The same of byte strings, for `bytea[]`; written into the statement as hexadecimal. */

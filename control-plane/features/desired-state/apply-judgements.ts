@@ -4,7 +4,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { Standing, Verdict } from "../../rules/report-judgement.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { LinkRow } from "../../store/lock-links.ts";
-import { byteArray, plainArray } from "../../store/plain-array.ts";
+import { byteArray, plainArray, sparseArray } from "../../store/plain-array.ts";
 import { sendToThoseBehind, setDispatches } from "./dispatches.ts";
 import { packProof } from "./plan-proofs.ts";
 import { settle } from "./settle.ts";
@@ -102,12 +102,12 @@ async function writeSaid(tx: Transaction, judged: readonly Judged[], now: Date):
                            ${plainArray(links.map((link) => link.active_version))}::int[],
                            ${plainArray(links.map((link) => link.active_hash))}::text[],
                            ${plainArray(links.map((link) => link.key_set_version))}::int[],
-                           ${isOver}::boolean[],
-                           ${plainArray(ended.map((one) => one?.version ?? null))}::int[],
-                           ${plainArray(ended.map((one) => one?.result ?? null))}::text[],
-                           ${plainArray(ended.map((one) => one?.reason ?? null))}::text[],
-                           ${plainArray(ended.map((one) => one?.failureClass ?? null))}::text[],
-                           ${plainArray(ended.map((one) => one?.token ?? null))}::text[],
+                           ${plainArray(isOver)}::boolean[],
+                           ${sparseArray(ended.map((one) => one?.version ?? null))}::int[],
+                           ${sparseArray(ended.map((one) => one?.result ?? null))}::text[],
+                           ${sparseArray(ended.map((one) => one?.reason ?? null))}::text[],
+                           ${sparseArray(ended.map((one) => one?.failureClass ?? null))}::text[],
+                           ${sparseArray(ended.map((one) => one?.token ?? null))}::text[],
                            ${byteArray(proofs)}::bytea[])
         as said (vehicle_id, seq, version, hash, keys, is_over, ended_version, result, reason, failure_class, token,
                  proof)

@@ -3,7 +3,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { mapEach } from "../../store/map-each.ts";
-import { plainArray } from "../../store/plain-array.ts";
+import { plainArray, sparseArray } from "../../store/plain-array.ts";
 import type { Wanted } from "./change.ts";
 
 /**
@@ -18,9 +18,9 @@ export async function want<const All extends readonly Wanted[]>(context: Context
   await sql`
     with next as materialized (
       select * from unnest(${plainArray(ids)}::uuid[], ${plainArray(all.map(({ vehicleId }) => vehicleId))}::uuid[],
-                           ${all.map(({ source }) => source)}::text[], ${all.map(({ code }) => code)}::text[],
+                           ${plainArray(all.map(({ source }) => source))}::text[], ${all.map(({ code }) => code)}::text[],
                            ${all.map(({ configuration }) => JSON.stringify(configuration))}::text[],
-                           ${plainArray(all.map(({ durationSeconds }) => durationSeconds))}::int[])
+                           ${sparseArray(all.map(({ durationSeconds }) => durationSeconds))}::int[])
         as next (id, vehicle_id, source, code, configuration, duration_seconds)
     ), given_up as (
       update entitlements as former set state = 'ended', end_reason = 'replaced', ended_at = ${now}

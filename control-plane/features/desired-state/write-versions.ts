@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { LinkRow, LinkRows } from "../../store/lock-links.ts";
-import { plainArray } from "../../store/plain-array.ts";
+import { plainArray, sparseArray } from "../../store/plain-array.ts";
 import type { CarChange } from "./change.ts";
 import { dispatchChannel } from "./dispatches.ts";
 import { listEntries } from "./list-entries.ts";
@@ -24,13 +24,15 @@ export async function writeVersions(
   const entriesOf = await listEntries(tx, changes);
   const next = changes.map(({ link, unproved }) => {
     const entries = entriesOf.get(link.vehicle_id) ?? [];
+    const hash = manifestHash(entries);
     return {
       link,
       unproved,
       version: Math.max(link.manifest_version, link.active_version) + 1,
-      hash: manifestHash(entries),
+      hash,
       entries: JSON.stringify(entries),
       attempt: unproved?.kind === "service" ? unproved : null,
+      isHeld: unproved === null && hash === link.active_hash,
     };
   });
   const now = context.clock.now();
@@ -43,10 +45,10 @@ export async function writeVersions(
                            ${plainArray(next.map(({ version }) => version))}::int[],
                            ${plainArray(next.map(({ hash }) => hash))}::text[],
                            ${next.map(({ entries }) => entries)}::text[],
-                           ${next.map(({ unproved }) => unproved !== null)}::boolean[],
-                           ${plainArray(next.map(({ attempt }) => attempt?.activationId ?? null))}::uuid[],
-                           ${plainArray(next.map(({ attempt }) => attempt?.attempt ?? null))}::int[],
-                           ${next.map(({ link, unproved, hash }) => unproved === null && hash === link.active_hash)}::boolean[])
+                           ${plainArray(next.map(({ unproved }) => unproved !== null))}::boolean[],
+                           ${sparseArray(next.map(({ attempt }) => attempt?.activationId ?? null))}::uuid[],
+                           ${sparseArray(next.map(({ attempt }) => attempt?.attempt ?? null))}::int[],
+                           ${plainArray(next.map(({ isHeld }) => isHeld))}::boolean[])
         as next (vehicle_id, former, version, hash, entries, is_unproved, activation_id, attempt, is_held)
     ), linked as (
       update vehicle_links as link
