@@ -1,4 +1,3 @@
-import * as z from "zod";
 import type { Capability } from "../../http/capability.ts";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
@@ -7,10 +6,9 @@ import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Authority } from "../../partners/authority.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueue, handleJob, jobType } from "../../store/jobs.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
+import { registerVehicleJob } from "./jobs.ts";
 import { registerVehicle } from "./register-vehicle.ts";
-
-const registerVehicleJob = jobType("registerVehicle", z.object({ expedienteId: z.uuid() }));
 
 export type Registration = Capability & { onFinalPaymentReceived: EventHandler<"finalPaymentReceived"> };
 
