@@ -1,6 +1,6 @@
 import type { Actor } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
-import { moveVehicles } from "../../../lifecycle/move-vehicles.ts";
+import { mustMoveVehicles } from "../../../lifecycle/move-vehicles.ts";
 import { recordSteps, type Step } from "../../../lifecycle/record-step.ts";
 import { decideAfterRefusal } from "../../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../../store/database.ts";
@@ -77,7 +77,8 @@ async function recordReservationPaid(context: Context, tx: Transaction, changes:
 
 async function recordFinalPaid(context: Context, tx: Transaction, changes: readonly Change[]) {
   const sales = await readSales(tx, changes);
-  const moved = await moveVehicles(
+  // The request was taken only because the rules take this; money without the step must not be stored.
+  await mustMoveVehicles(
     context,
     tx,
     sales.map(({ change: { payment }, vehicleId }) => ({
@@ -88,8 +89,6 @@ async function recordFinalPaid(context: Context, tx: Transaction, changes: reado
       detail: describePayment(payment),
     })),
   );
-  // The request was taken only because the rules take this; money without the step must not be stored.
-  for (const decision of moved) if (decision.kind === "refused") throw new Error(decision.message);
   await context.publish(tx, "finalPaymentReceived", sales.map(describePaid));
 }
 
