@@ -38,7 +38,7 @@ async function rollOut(some: readonly SeededCar[], level: number) {
   const ids = some.map(({ vehicleId }) => vehicleId);
   return park.platform.db
     .transaction()
-    .execute((tx) => park.manifests.changeMany(tx, ids, { code: "firmware", configuration: { level } }));
+    .execute((tx) => park.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
 }
 
 /** Nothing is under way any more, and every car says that it holds what it should. */

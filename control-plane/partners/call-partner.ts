@@ -1,3 +1,4 @@
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { type PartnerName, PartnerUnavailable } from "./partner-error.ts";
 
@@ -131,12 +132,4 @@ function explain(error: unknown, timeoutMs: number): string {
 function describeRefusal(text: string): { code: string; message: string } {
   const parsed = errorSchema.safeParse(parseJson(text));
   return parsed.success ? parsed.data.error : { code: "unknown", message: "refused without a reason" };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

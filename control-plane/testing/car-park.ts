@@ -14,12 +14,11 @@ import { pino } from "pino";
 import { createAccounts } from "../features/accounts/accounts.ts";
 import type { Activations } from "../features/activations/activations.ts";
 import { createActivations } from "../features/activations/activations.ts";
-import { selectService } from "../features/activations/select-service.ts";
-import { createEntitlements, type Entitlements } from "../features/entitlements/entitlements.ts";
+import { selectServices } from "../features/activations/select-services.ts";
+import { createDesiredState, type DesiredState } from "../features/desired-state/desired-state.ts";
+import { dispatchChannel } from "../features/desired-state/dispatches.ts";
 import { createIdentities } from "../features/identities/identities.ts";
 import { revocationChannel } from "../features/identities/revoke.ts";
-import { dispatchChannel } from "../features/manifests/change-manifest.ts";
-import { createManifests, type Manifests } from "../features/manifests/manifests.ts";
 import { openCertificateAuthority } from "../fleet-link/certificate-authority.ts";
 import { createRenewal } from "../fleet-link/certificates.ts";
 import { createEnrolment, type Enrolment } from "../fleet-link/enrolment.ts";
@@ -50,8 +49,7 @@ export type TestCar = {
 
 export type CarPark = {
   platform: TestPlatform;
-  manifests: Manifests;
-  entitlements: Entitlements;
+  desiredState: DesiredState;
   activations: Activations;
   enrolment: Enrolment;
   link: FleetLink;
@@ -124,25 +122,16 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
     voided: [],
     tickets: [],
   };
-  let parts: Pick<CarPark, "manifests" | "entitlements" | "activations"> | undefined;
+  let parts: Pick<CarPark, "desiredState" | "activations"> | undefined;
 
   const platform = await createTestPlatform(
     (context) => {
-      const entitlements = createEntitlements(context, (tx, vehicleId) => manifests.withdraw(tx, vehicleId));
-      const manifests = createManifests(context, {
-        entitlements: () => entitlements,
-        keySetVersion: () => keyRing.keySet.version,
-      });
-      const activations = createActivations(context, { manifests, entitlements });
-      parts = { manifests, entitlements, activations };
+      const desiredState = createDesiredState(context, () => keyRing.keySet.version);
+      const activations = createActivations(context, desiredState);
+      parts = { desiredState, activations };
       const bank = options.bank?.(context);
       return {
-        capabilities: [
-          activations,
-          { timers: entitlements.timers },
-          { timers: manifests.timers },
-          ...(bank === undefined ? [] : [bank.capability]),
-        ],
+        capabilities: [activations, desiredState, ...(bank === undefined ? [] : [bank.capability])],
         handlers: {
           maintenanceCheckRequested: [
             each((tx, { activationId }) =>
@@ -225,7 +214,7 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
   controlPlaneUrl.current = await platform.listen();
   const { databaseUrl } = platform;
   const link = createFleetLink(context, {
-    engine: parts.manifests,
+    engine: parts.desiredState,
     keyRing,
     databaseUrl,
     dispatchChannel,
@@ -243,7 +232,7 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
   const serviceIds = await seed(platform);
   const cars: TestCar[] = [];
   let carNumber = 0;
-  const { manifests, entitlements, activations } = parts;
+  const { desiredState, activations } = parts;
 
   async function addCar(options: { online?: boolean } = {}): Promise<TestCar> {
     carNumber += 1;
@@ -315,8 +304,7 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
 
   return {
     platform,
-    manifests,
-    entitlements,
+    desiredState,
     activations,
     enrolment,
     link,
@@ -335,15 +323,17 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
     serviceId,
     addCar,
     async buy(car, code) {
-      const selected = await db.transaction().execute((tx) =>
-        selectService(context, tx, {
-          vehicleId: car.vehicleId,
-          serviceId: serviceId(code),
-          customerId: car.customerId,
-          paymentMethod: "pm_card_visa",
-          terms: 1,
-          actor: { kind: "customer", id: car.customerId },
-        }),
+      const [selected] = await db.transaction().execute((tx) =>
+        selectServices(context, tx, [
+          {
+            vehicleId: car.vehicleId,
+            serviceId: serviceId(code),
+            customerId: car.customerId,
+            paymentMethod: "pm_card_visa",
+            terms: 1,
+            actor: { kind: "customer", id: car.customerId },
+          },
+        ]),
       );
       if (selected.kind === "refused") throw new Error(selected.detail);
       return selected.activationId;

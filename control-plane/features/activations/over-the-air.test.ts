@@ -1,7 +1,6 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
-
-const dayMs = 86_400_000;
 
 let park: CarPark;
 
@@ -26,7 +25,7 @@ async function holds(car: TestCar): Promise<string[]> {
     .select("manifests.entries")
     .where("vehicle_links.vehicle_id", "=", car.vehicleId)
     .executeTakeFirstOrThrow();
-  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersion
+  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersions
 }
 
 function activeIn(car: TestCar): string[] {
@@ -46,8 +45,7 @@ async function stepsOf(activationId: string) {
 async function link(car: TestCar): Promise<void> {
   const { db } = park.platform;
   await db.transaction().execute(async (tx) => {
-    await park.entitlements.grantPlan(tx, car.vehicleId);
-    await park.manifests.carryPlan(tx, car.vehicleId);
+    await park.desiredState.deliverPlan(tx, car.vehicleId);
   });
   await park.platform.waitUntil("the plan applied", async () =>
     db

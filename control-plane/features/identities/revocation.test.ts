@@ -86,7 +86,7 @@ describe("fault 13: a car that an administrator revokes", () => {
     });
     const cut = new Promise<void>((resolve) => thief.once("close", () => resolve()));
     const link = createFleetLink(park.platform.context, {
-      engine: park.manifests,
+      engine: park.desiredState,
       keyRing: park.keyRing,
       databaseUrl: park.platform.databaseUrl,
       dispatchChannel: "unused",

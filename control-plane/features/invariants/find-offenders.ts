@@ -1,3 +1,4 @@
+import { minuteMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import { heldByTheCar } from "../../rules/statuses.ts";
 import type { Reader } from "../../store/database.ts";
@@ -26,7 +27,7 @@ export type Offender = {
 };
 
 /** Business time in which the next step may still be on its way: a capture retried, a removal not yet fetched. */
-export const graceMs = 15 * 60_000;
+export const graceMs = 15 * minuteMs;
 
 /**
  * Every activation whose money and service differ at `now`; those with a `tolerance` break no invariant.

@@ -1,3 +1,4 @@
+import { minuteMs } from "@caas/contract/durations.ts";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
@@ -10,7 +11,7 @@ import { clearTimers, setTimers, type TimerHandler } from "../../store/timers.ts
 const readyNoticeTimer = "readyNoticeStalled";
 
 /** Business time. Longer than a mail server's greylisting takes, short enough to telephone the same day. */
-export const readyNoticePatienceMs = 15 * 60_000;
+export const readyNoticePatienceMs = 15 * minuteMs;
 
 /** Watches over every car that is built; ends when the customer was told. */
 export function watchReadyNotice(context: Context): {

@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
 import { defaultPresumptionLimits } from "../../../rules/presumption-policy.ts";
@@ -39,7 +40,7 @@ function heard(activationId: string): string[] {
   });
 }
 
-describe("FA5: a charge-back after the capture", () => {
+describe("a charge-back after the capture [FA5]", () => {
   test("the service leaves the car, the ledger sums to zero, support and customer are told, and it is counted apart", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
@@ -110,10 +111,10 @@ describe("FA5: a charge-back after the capture", () => {
     expect(await bank.differencesOf(activationId)).toEqual([]);
   });
 
-  test("a service whose term has ended is not withdrawn again, and the money is still written down", async () => {
+  test("a service whose term has ended is not withdrawn again, and the money is still recorded", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
-    await bank.lookUpAfter(31 * 86_400_000);
+    await bank.lookUpAfter(31 * dayMs);
     await bank.waitUntilObeyed(car);
     const before = await bank.entitlementOf(activationId);
     await chargeBack(activationId);
@@ -123,7 +124,7 @@ describe("FA5: a charge-back after the capture", () => {
     expect((await bank.wordsAbout(activationId)).inWords).not.toContain("taken out of the car");
   });
 
-  test("who has charged a payment back is not trusted again: the next unanswered payment waits (PP4)", async () => {
+  test("a customer who has charged a payment back is not trusted again: the next unanswered payment waits [PP4]", async () => {
     const car = await bank.knownCustomersCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
     await chargeBack(activationId);
