@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
@@ -6,7 +7,6 @@ import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
 import { createSalePlatform, type SalePlatform } from "../../../testing/sale-platform.ts";
 import { hearAnswers } from "../hear.ts";
 
-const dayMs = 86_400_000;
 const priceCents = 1_499;
 
 let platform: SalePlatform;
