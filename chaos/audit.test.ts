@@ -180,7 +180,7 @@ describe("the auditor", () => {
     });
   });
 
-  test("finds cars that hold something else than they shall, stuck activations and a ledger that does not add up", () => {
+  test("finds cars that hold something else than they shall, stuck activations and a changeLog that does not add up", () => {
     const evidence = sound();
     const cars = evidence.cars.map((car) => (car.vin === "CAR-A" ? { ...car, wantedHash: "two" } : car));
     const { verdict, offenders } = audit({ ...evidence, cars, stuck: ["b"], unbalanced: ["t1"] });

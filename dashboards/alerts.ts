@@ -89,7 +89,7 @@ export function alertsFor(windows: Windows, steady: Steady): readonly Alert[] {
       measures: ask.exhaustedJobs,
       expr: `${ask.exhaustedJobs} > 0`,
       summary: "{{ $value }} jobs {{ $labels.task }} have used up their attempts and wait for a person",
-      runbook: "The job's last error says which partner refused it, and why. Fix that, then run the job again (`select graphile_worker.reschedule_jobs(array[ID], attempts := 0)`)." },
+      runbook: "The job's last error says which partner refused it, and why. Fix that, then run the job again (`update jobs set attempts = 0, due_at = now() where id = ID`)." },
     { name: "CarMessagesRefused", severity: "warning", for: steady.short, rows: [],
       measures: ask.refusedMessages,
       expr: `${ask.refusedMessages} > ${mostRefusedMessages}`,

@@ -8,8 +8,9 @@ import type { KeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import type { CarCredentials } from "@caas/simulator/fleet/credentials.ts";
 import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
-import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
-import pg from "pg";
+import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
+import type pg from "pg";
+import { withClient } from "./database.ts";
 
 // Thousands of cars as if they had been sold, built, delivered and linked: through REST each takes about 50 ms,
 // and a load test is about what comes afterwards.
@@ -17,7 +18,7 @@ import pg from "pg";
 export type SeedFleetOptions = {
   databaseUrl: string;
   count: number;
-  /** The factory's own cars begin at 1; these at 500,001, so that both may stand in one database. */
+  /** The factory's own cars begin at 1; these at 500,001, so that both fit into one database. */
   firstSerial?: number;
   /** So many of them can connect; the others only fill the tables. Default: all. */
   connectable?: number;
@@ -34,8 +35,9 @@ export type SeedFleetOptions = {
 export type SeededCar = {
   vehicleId: string;
   vin: Vin;
-  /** Its owner, one a car. */
+  /** Of its owner; each car has another one. */
   customerId: string;
+  email: string;
   /** Everything its agent needs; `null` for a car that cannot connect. */
   credentials: CarCredentials | null;
 };
@@ -61,30 +63,27 @@ type Row = SeededCar & {
  */
 export async function seedFleet(options: SeedFleetOptions): Promise<SeededCar[]> {
   const { count, connectable = count, firstSerial = firstSeededSerial } = options;
-  const client = new pg.Client({ connectionString: options.databaseUrl });
-  await client.connect();
   const cars: SeededCar[] = [];
-  try {
+  await withClient(options.databaseUrl, async (client) => {
     for (let from = 0; from < count; from += batchRows) {
       const rows: Row[] = [];
       for (let index = from; index < Math.min(count, from + batchRows); index += 1)
         rows.push(await makeRow(options, firstSerial + index, index < connectable));
       await insert(client, rows, options);
-      for (const { vehicleId, vin, customerId, credentials } of rows)
-        cars.push({ vehicleId, vin, customerId, credentials });
+      for (const { vehicleId, vin, customerId, email, credentials } of rows)
+        cars.push({ vehicleId, vin, customerId, email, credentials });
     }
     // Plans made for empty tables would be measured otherwise.
     await client.query("analyze customers, vehicles, vehicle_links, enrolment_tokens");
-  } finally {
-    await client.end();
-  }
+  });
   return cars;
 }
 
 async function makeRow(options: SeedFleetOptions, serial: number, isConnectable: boolean): Promise<Row> {
   const { broker, keyRing, authority, controlPlaneUrl } = options;
   const vin = assignVin(serial);
-  const car = { vehicleId: newId(), vin, customerId: newId(), serial };
+  const email = `owner-${serial}@cars.example`;
+  const car = { vehicleId: newId(), vin, customerId: newId(), email, serial };
   if (!isConnectable)
     return { ...car, credentials: null, proofPublicKey: null, tlsKeyThumbprint: null, serialNumber: null };
   const keys = makeCarKeys();
@@ -122,10 +121,10 @@ async function insert(client: pg.Client, rows: readonly Row[], options: SeedFlee
   try {
     await client.query(
       `insert into customers (id, name, email, phone, address, created_at)
-       select id, 'Owner of car ' || serial, 'owner-' || serial || '@cars.example', '+34600' || serial,
-              '{"street": "Calle Mayor 1", "city": "Madrid", "postalCode": "28013", "country": "ES"}', $3
-       from unnest($1::uuid[], $2::integer[]) as given (id, serial)`,
-      [customerIds, rows.map(({ serial }) => serial), now],
+       select id, 'Owner of car ' || serial, email, '+34600' || serial,
+              '{"street": "Calle Mayor 1", "city": "Madrid", "postalCode": "28013", "country": "ES"}', $4
+       from unnest($1::uuid[], $2::text[], $3::integer[]) as given (id, email, serial)`,
+      [customerIds, rows.map(({ email }) => email), rows.map(({ serial }) => serial), now],
     );
     await client.query(
       `insert into vehicles (id, vin, state, owner_customer_id, reservation_paid, factory_order_placed,

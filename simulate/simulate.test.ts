@@ -98,7 +98,7 @@ test("one command starts the platform, plays a scenario on it with real agents a
 test.each([
   [["--html", "/proc/none/page.html"], "--html: /proc/none/page.html cannot be written"],
   [["--json", "/"], "--json: / is a folder"],
-  [["--compare", program], "simulate.ts cannot be compared with"],
+  [["--compare", program], "main.ts cannot be compared with"],
 ])("files that cannot be used are told before a run and not after it: %o", async (args, message) => {
   const { code, lines, errors } = await runProgram(args);
   expect([code, lines]).toEqual([2, [""]]);

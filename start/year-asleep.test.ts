@@ -10,7 +10,7 @@ import { rotateKeys } from "@caas/control-plane/fleet-link/rotate-keys.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { stepsChannel } from "@caas/control-plane/lifecycle/record-step.ts";
 import { openDatabase } from "@caas/control-plane/store/database.ts";
-import { createStepFeed } from "@caas/control-plane/store/step-feed.ts";
+import { createNotifyListener } from "@caas/control-plane/store/notify-listener.ts";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { seedFleet } from "../lab/seed-fleet.ts";
@@ -78,14 +78,14 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
   const keyRing = await openKeyRing(keysDir, clock);
   const secrets = openSecrets(dataDir);
   const enrolment = createEnrolment(context, {
-    authority: await openCertificateAuthority(keysDir, clock),
+    certificateAuthority: await openCertificateAuthority(keysDir, clock),
     keyRing,
     tokenSecret: secrets.ENROLMENT_SECRET,
     controlPlaneUrl: () => rest,
     broker: { url: "mqtt://127.0.0.1:1", carSecret: null },
   });
   const desiredState = createDesiredState(context, () => 1);
-  const feed = createStepFeed({ url: databaseUrl, channel: stepsChannel, logger });
+  const feed = createNotifyListener({ url: databaseUrl, channel: stepsChannel, logger });
   await feed.start();
   return {
     db: opened.db,

@@ -13,7 +13,7 @@ import { createRunMetrics } from "@caas/simulator/view/run-metrics.ts";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import * as z from "zod";
 import { findOrInstall } from "../lab/debian-packages.ts";
-import { startSimulatedPlatform } from "../simulate/provide-platform.ts";
+import { startSimulatedPlatform } from "../simulate/simulated-platform.ts";
 import { type RunningPrometheus, type Series, startPrometheus } from "./servers/prometheus.ts";
 
 // Prometheus beside the whole platform, a fleet and its customers, where one car in five takes nothing new. The rules

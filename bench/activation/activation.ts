@@ -1,16 +1,16 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { build, type Histogram } from "hdr-histogram-js";
-import * as z from "zod";
-import { startPlatform } from "../../start/platform.ts";
+import { buyAService } from "@caas/contract/client/generated.ts";
+import { seededRandom } from "@caas/simulator/chance/seeded-random.ts";
+import { createLatencies, type Latencies } from "@caas/simulator/measure/latencies.ts";
+import { aborted, arrivalTimes, beginWhenDue } from "@caas/simulator/run/pace.ts";
+import { type ActivationEnds, watchActivationEnds } from "../../lab/activation-ends.ts";
+import { withClient } from "../../lab/database.ts";
+import { addServices, type Service } from "../../lab/owners.ts";
+import { withPlatform } from "../../lab/seeded-platform.ts";
 import { sellDemoCars } from "../../start/sell-demo-cars.ts";
 import { type BuiltCar, goodCard } from "../../start/story/buy-the-car.ts";
-import { openWorld, wakeAmongDemoCars } from "../../start/story/world.ts";
-import { type EndedActivations, type Measured, watchEndedActivations } from "../ended-activations.ts";
+import { openCast, wakeAmongDemoCars } from "../../start/story/cast.ts";
 import type { Findings, Frame } from "../frame.ts";
-import { createRandom, drawGapMs } from "../seeded-random.ts";
+import { round, tenthsOf } from "../statistics.ts";
 
 export type ActivationOptions = {
   cars: number;
@@ -23,111 +23,105 @@ export type ActivationOptions = {
 
 /** One service a car before anything is measured: connections open, code compiled, plans cached. */
 const warmUpPerCar = 2;
+/** The burst is a closed loop: the next purchase follows this soon after an end. */
+const lookEveryMs = 5;
 
 /** Starts the whole platform with real agents, sells the cars, and buys services in them. */
 export async function measureActivations(options: ActivationOptions, frame: Frame): Promise<Findings> {
-  const dataDir = mkdtempSync(join(tmpdir(), "caas-bench-"));
-  chmodSync(dataDir, 0o711); // the database's user passes through it
-  const failures: string[] = [];
-  try {
-    const platform = await startPlatform({
-      dataDir,
-      ports: "free",
-      environment: process.env,
-      onFailure: (reason) => failures.push(reason),
+  return withPlatform(frame, async ({ platform, failures }) => {
+    await platform.startDemoCars();
+    const cast = await openCast(platform, wakeAmongDemoCars(platform));
+    const selling = frame.startProgress("cars sold, delivered and linked", options.cars);
+    const cars = await sellDemoCars(cast, options.cars, {
+      mark: "bench",
+      now: () => new Date(),
+      onSold: () => selling.advance(),
       signal: frame.signal,
     });
+    selling.end();
+    const { databaseUrl } = platform;
+    const ends = watchActivationEnds({ databaseUrl, lookEveryMs, withPayment: false });
     try {
-      await platform.startDemoCars();
-      const world = await openWorld(platform, wakeAmongDemoCars(platform));
-      const selling = frame.startProgress("cars sold, delivered and linked", options.cars);
-      const cars = await sellDemoCars(world, options.cars, {
-        mark: "bench",
-        now: () => new Date(),
-        onSold: selling.advance,
-        signal: frame.signal,
-      });
-      selling.end();
-      const ended = await watchEndedActivations(platform.databaseUrl);
-      try {
-        return await measureOn(cars, ended, options, frame, failures);
-      } finally {
-        await ended.close();
-      }
+      return await measureOn({ cars, ends, databaseUrl, failures }, options, frame);
     } finally {
-      await platform.stop();
+      await ends.close();
     }
-  } finally {
-    rmSync(dataDir, { recursive: true, force: true });
-  }
+  });
 }
 
+type Scene = {
+  cars: readonly BuiltCar[];
+  ends: ActivationEnds;
+  databaseUrl: string;
+  failures: readonly string[];
+};
+
 async function measureOn(
-  cars: readonly BuiltCar[],
-  ended: EndedActivations,
+  { cars, ends, databaseUrl, failures }: Scene,
   options: ActivationOptions,
   frame: Frame,
-  failures: readonly string[],
 ): Promise<Findings> {
   const perCar = warmUpPerCar + options.burst + Math.ceil(options.samples / options.cars);
-  const shop = createShop(await ended.addServices(perCar));
+  const services = await withClient(databaseUrl, (client) => addServices(client, perCar));
+  const buy = createBuying(services, ends, frame.signal);
 
   const warming = frame.startProgress("warming up", cars.length * warmUpPerCar);
-  await buyInTurns(cars, warmUpPerCar, shop, ended, frame, warming.advance);
+  await buyInTurns(cars, warmUpPerCar, buy, warming.advance);
   warming.end();
 
   const arriving = frame.startProgress(`activations at ${options.rate} a second`, options.samples);
-  const sampled = await buyAtRate(cars, options, shop, ended, frame, arriving.advance);
+  const sampled = await buyAtRate(cars, options, frame.signal, buy, arriving.advance);
   arriving.end();
 
   const bursting = frame.startProgress("activations as fast as they are proved", cars.length * options.burst);
   const burstAt = performance.now();
-  const burst = await buyInTurns(cars, options.burst, shop, ended, frame, bursting.advance);
+  const burst = await buyInTurns(cars, options.burst, buy, bursting.advance);
   const burstSeconds = (performance.now() - burstAt) / 1000;
   bursting.end();
-  const latencies = await ended.measure(sampled);
-  const fast = await ended.measure(burst);
-  const histogram = toHistogram(latencies);
-  const p99Ms = quantile(histogram, 99);
+  const ofSamples = await selectMeasured(databaseUrl, sampled);
+  const ofBurst = await selectMeasured(databaseUrl, burst);
+  const latencies = latenciesOf(ofSamples);
+  const { p50Ms, p99Ms, maxMs } = tenthsOf(latencies);
   return {
     numbers: {
-      activationsPerSecond: burst.length === 0 ? 0 : round(burst.length / burstSeconds),
-      p50Ms: quantile(histogram, 50),
+      activationsPerSecond: burst.length === 0 ? 0 : round(burst.length / burstSeconds, 1),
+      p50Ms,
       p99Ms,
     },
     conditions: {
       cars: cars.length,
-      latencySamples: histogram.totalCount,
+      latencySamples: latencies.count,
       latencyAtRatePerSecond: options.rate,
-      maxMs: round(histogram.maxValue / 1000),
+      maxMs,
       burstActivations: burst.length,
-      burstP99Ms: quantile(toHistogram(fast), 99),
+      burstP99Ms: tenthsOf(latenciesOf(ofBurst)).p99Ms,
       measured:
         "recorded_at of paymentAuthorised to recorded_at of activationConfirmed, every commit on disk",
     },
     failures: [
       ...failures,
-      ...explainUnproved([...latencies, ...fast]),
+      ...explainUnproved([...ofSamples, ...ofBurst]),
       ...(p99Ms > options.maxP99 ? [`p99 is ${p99Ms} ms, above ${options.maxP99} ms`] : []),
     ],
   };
 }
 
-type Shop = { buy(car: BuiltCar): Promise<string> };
+/** Buys a car's next service. @returns its id once it has ended; `null` when the run was stopped before */
+type Buy = (car: BuiltCar) => Promise<string | null>;
 
 /** Each car buys each service once: what is active already would be refused. */
-function createShop(serviceIds: readonly string[]): Shop {
+function createBuying(services: readonly Service[], ends: ActivationEnds, signal: AbortSignal): Buy {
   const bought = new Map<string, number>();
-  return {
-    async buy({ customer, vehicleId }) {
-      const next = bought.get(vehicleId) ?? 0;
-      bought.set(vehicleId, next + 1);
-      const serviceId = serviceIds[next];
-      if (serviceId === undefined) throw new Error("the catalogue has no service left for this car");
-      const path = `/api/vehicles/${vehicleId}/activations`;
-      return (await customer.post(path, { serviceId, paymentMethod: goodCard }, z.object({ id: z.string() })))
-        .id;
-    },
+  const stopped = aborted(signal);
+  return async ({ customer, vehicleId }) => {
+    if (signal.aborted) return null;
+    const next = bought.get(vehicleId) ?? 0;
+    bought.set(vehicleId, next + 1);
+    const service = services[next];
+    if (service === undefined) throw new Error("the catalogue has no service left for this car");
+    const { id } = await buyAService(vehicleId, { serviceId: service.id, paymentMethod: goodCard }, customer);
+    await Promise.race([ends.add(id), stopped]);
+    return signal.aborted ? null : id;
   };
 }
 
@@ -135,18 +129,15 @@ function createShop(serviceIds: readonly string[]): Shop {
 async function buyInTurns(
   cars: readonly BuiltCar[],
   each: number,
-  shop: Shop,
-  ended: EndedActivations,
-  { signal }: Frame,
+  buy: Buy,
   onEnded: () => void,
 ): Promise<string[]> {
   const activations: string[] = [];
   await Promise.all(
     cars.map(async (car) => {
-      for (let bought = 0; bought < each && !signal.aborted; bought += 1) {
-        const id = await shop.buy(car);
-        await ended.untilEnded([id], signal);
-        if (signal.aborted) return;
+      for (let bought = 0; bought < each; bought += 1) {
+        const id = await buy(car);
+        if (id === null) return;
         activations.push(id);
         onEnded();
       }
@@ -155,56 +146,60 @@ async function buyInTurns(
   return activations;
 }
 
-/** Open loop: arrivals come when they come, however long the earlier ones take, so waiting is not hidden. */
+/** Open loop: the arrivals do not wait for each other. */
 async function buyAtRate(
   cars: readonly BuiltCar[],
   { rate, samples, seed }: ActivationOptions,
-  shop: Shop,
-  ended: EndedActivations,
-  { signal }: Frame,
+  signal: AbortSignal,
+  buy: Buy,
   onEnded: () => void,
 ): Promise<string[]> {
-  const random = createRandom(seed);
   const activations: string[] = [];
   const underWay: Promise<void>[] = [];
-  let dueAt = performance.now();
-  for (let index = 0; index < samples && !signal.aborted; index += 1) {
-    dueAt += drawGapMs(random, rate);
-    await delay(Math.max(0, dueAt - performance.now()), undefined, { signal }).catch(() => undefined);
+  const arrive = async (car: BuiltCar) => {
+    const id = await buy(car);
+    if (id === null) return;
+    activations.push(id);
+    onEnded();
+  };
+  await beginWhenDue(arrivalTimes(seededRandom(seed), rate).take(samples), signal, () => {
     // In turn, so that a car's own earlier change is rarely what an arrival waits for.
-    const car = cars[index % cars.length];
-    if (car === undefined || signal.aborted) break;
-    const arrive = async () => {
-      const id = await shop.buy(car);
-      await ended.untilEnded([id], signal);
-      activations.push(id);
-      onEnded();
-    };
-    underWay.push(arrive());
-  }
+    const car = cars[underWay.length % cars.length];
+    if (car !== undefined) underWay.push(arrive(car));
+  });
   const settled = await Promise.allSettled(underWay);
   for (const result of settled) if (result.status === "rejected" && !signal.aborted) throw result.reason;
   return activations;
 }
 
-/** In microseconds, up to a minute. */
-function toHistogram(measured: readonly Measured[]): Histogram {
-  const histogram = build({
-    lowestDiscernibleValue: 1,
-    highestTrackableValue: 60_000_000,
-    numberOfSignificantValueDigits: 3,
-  });
-  for (const { latencyMs } of measured)
-    if (latencyMs !== null) histogram.recordValue(Math.max(1, Math.round(latencyMs * 1000)));
-  return histogram;
+/** How an activation went, by the real times of its steps. */
+type Measured = {
+  state: string;
+  attempts: number;
+  /** The hold's authorisation recorded → the car's signed report recorded; `null` when it was never proved. */
+  latencyMs: number | null;
+};
+
+/** A step's own clock is read inside its transaction, right before the commit, at both ends. */
+async function selectMeasured(databaseUrl: string, ids: readonly string[]): Promise<Measured[]> {
+  const { rows } = await withClient(databaseUrl, (client) =>
+    client.query<Measured>(
+      `select activation.state, activation.attempts_used as attempts,
+              (extract(epoch from proved.recorded_at - held.recorded_at) * 1000)::float8 as "latencyMs"
+       from activations activation
+       left join steps held on held.activation_id = activation.id and held.event = 'paymentAuthorised'
+       left join steps proved on proved.activation_id = activation.id and proved.event = 'activationConfirmed'
+       where activation.id = any($1::uuid[])`,
+      [ids],
+    ),
+  );
+  return rows;
 }
 
-function quantile(histogram: Histogram, percentile: number): number {
-  return round(histogram.getValueAtPercentile(percentile) / 1000);
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
+function latenciesOf(measured: readonly Measured[]): Latencies {
+  const latencies = createLatencies();
+  for (const { latencyMs } of measured) if (latencyMs !== null) latencies.record(latencyMs);
+  return latencies;
 }
 
 function explainUnproved(measured: readonly Measured[]): string[] {

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { readProcessMemory } from "../../lab/process-memory.ts";
-import { processorUsOf } from "../../lab/processor-time.ts";
+import { readProcessMemory, readProcessorTime } from "../../start/processes.ts";
 import type { Frame } from "../frame.ts";
 import { addressOf, type CarCertificates, connectCars, dropCars, type WayIn } from "./clients.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
@@ -25,7 +24,7 @@ export async function measureConnects(
   for (let turn = 0; turn < shape.turns && !frame.signal.aborted; turn += 1) {
     for (const [contender, broker] of brokers) {
       if (addressOf(broker, way) === null) continue;
-      const before = processorUsOf(broker.pid);
+      const before = readProcessorTime(broker.pid)?.own ?? null;
       const own = process.cpuUsage();
       const startMs = performance.now();
       const cars = await connectCars({
@@ -34,7 +33,7 @@ export async function measureConnects(
       });
       const seconds = (performance.now() - startMs) / 1000;
       const { user, system } = process.cpuUsage(own);
-      const after = processorUsOf(broker.pid);
+      const after = readProcessorTime(broker.pid)?.own ?? null;
       samples.set(contender, [
         ...(samples.get(contender) ?? []),
         {

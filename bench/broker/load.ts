@@ -1,6 +1,7 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { fleetFilter, topicOf } from "@caas/contract/topics.ts";
-import { build } from "hdr-histogram-js";
-import { processorUsOf } from "../../lab/processor-time.ts";
+import { createLatencies } from "@caas/simulator/measure/latencies.ts";
+import { readProcessorTime } from "../../start/processes.ts";
 import { connectCars, connectControlPlane, dropCars, type MeasuredCar } from "./clients.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
@@ -56,7 +57,7 @@ export async function openLoad(options: LoadOptions): Promise<Load> {
   const report = "r".repeat(options.reportBytes);
   const byTopic = new Map<string, Car>();
   const byVin = new Map<string, Car>();
-  const histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
+  let latencies = createLatencies();
   let phase: "idle" | "warming" | "measuring" | "draining" = "idle";
   let asked = 0;
   let answered = 0;
@@ -115,7 +116,7 @@ export async function openLoad(options: LoadOptions): Promise<Load> {
     answered += 1;
     if (phase === "measuring") {
       messages += 1;
-      histogram.recordValue(Math.max(1, Math.round((performance.now() - car.sentMs) * 1000)));
+      latencies.record(performance.now() - car.sentMs);
     }
     if (phase === "warming" || phase === "measuring") ask();
     else if (answered === asked) onDrained();
@@ -135,28 +136,28 @@ export async function openLoad(options: LoadOptions): Promise<Load> {
 
   return {
     async measure({ warmUpMs, measureMs }) {
-      histogram.reset();
+      latencies = createLatencies();
       messages = 0;
       phase = "warming";
       for (let started = 0; started < Math.min(concurrency, count); started += 1) ask();
-      await pass(warmUpMs);
-      const brokerBefore = processorUsOf(broker.pid);
+      await delay(warmUpMs);
+      const brokerBefore = readProcessorTime(broker.pid)?.own ?? null;
       const ownBefore = process.cpuUsage();
       const startMs = performance.now();
       phase = "measuring";
-      await pass(measureMs);
+      await delay(measureMs);
       phase = "draining";
       const seconds = (performance.now() - startMs) / 1000;
       const own = process.cpuUsage(ownBefore);
-      const brokerAfter = processorUsOf(broker.pid);
+      const brokerAfter = readProcessorTime(broker.pid)?.own ?? null;
       await drain();
       phase = "idle";
       if (messages === 0) throw new Error(`${broker.name} stopped answering`);
       return {
         messages,
         seconds,
-        p50Ms: histogram.getValueAtPercentile(50) / 1000,
-        p99Ms: histogram.getValueAtPercentile(99) / 1000,
+        p50Ms: latencies.percentileMs(50) ?? 0,
+        p99Ms: latencies.percentileMs(99) ?? 0,
         brokerUs: brokerBefore === null || brokerAfter === null ? null : brokerAfter - brokerBefore,
         generatorUs: own.user + own.system,
       };
@@ -166,8 +167,4 @@ export async function openLoad(options: LoadOptions): Promise<Load> {
       await Promise.all([controlPlane.closed, dropCars(cars)]);
     },
   };
-}
-
-function pass(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

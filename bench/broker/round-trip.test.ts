@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { findOrInstall, findProgram } from "../../lab/debian-packages.ts";
-import { processorUsOf } from "../../lab/processor-time.ts";
+import { readProcessorTime } from "../../start/processes.ts";
 import { type MeasuredBroker, startMosquitto, startOurBroker } from "./rival-brokers.ts";
 import { measureRoundTrips } from "./round-trip.ts";
 
@@ -45,13 +45,13 @@ describe("the raw round trip of a manifest's and a report's bytes", () => {
 
 describe("what a measurement stands on", () => {
   test("the processor time of a process rises with its work", () => {
-    const before = processorUsOf(process.pid);
+    const before = readProcessorTime(process.pid);
     if (before === null) return;
     const until = process.cpuUsage().user + 60_000;
     while (process.cpuUsage().user < until) Math.hypot(1, 2);
     // In steps of a tick.
-    expect(processorUsOf(process.pid)).toBeGreaterThanOrEqual(before + 30_000);
-    expect(() => processorUsOf(2 ** 22 + 1)).toThrow("ENOENT");
+    expect(readProcessorTime(process.pid)?.own).toBeGreaterThanOrEqual(before.own + 30_000);
+    expect(() => readProcessorTime(2 ** 22 + 1)).toThrow("ENOENT");
   });
 
   test("a program is found where daemons live, and a missing one comes with what to do", async () => {

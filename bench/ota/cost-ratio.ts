@@ -1,17 +1,10 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { realClock } from "@caas/contract/business-clock.ts";
-import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
-import pg from "pg";
-import { listTree } from "../../lab/part-times.ts";
-import { processorUsOf } from "../../lab/processor-time.ts";
-import { seedFleet } from "../../lab/seed-fleet.ts";
-import { startPlatform } from "../../start/platform.ts";
-import { openSecrets } from "../../start/secrets.ts";
-import { startFleetProcess } from "../fleet-process.ts";
+import { withClient } from "../../lab/database.ts";
+import { seedPlatform, withSeededPlatform } from "../../lab/seeded-platform.ts";
+import type { Platform } from "../../start/platform.ts";
+import { listTree, readProcessorTime, readStat, unlessEnded } from "../../start/processes.ts";
 import type { Frame } from "../frame.ts";
-import { confidenceOf, median } from "../statistics.ts";
+import { confidenceOf, median, medianOf } from "../statistics.ts";
 import { openRollOutDriver } from "./roll-out-driver.ts";
 
 // What a change costs beside a thousand cars and beside a hundred thousand: two whole platforms at once, the same
@@ -44,17 +37,9 @@ const fillBatch = 10_000;
 /** @returns `null` where there is no /proc, or when the run was stopped before its first pair */
 export async function measureCostRatio(options: CostRatioOptions, frame: Frame): Promise<CostRatio | null> {
   if (process.platform !== "linux") return null;
-  const few = await openInstallation(options, options.connected, frame);
-  try {
-    const many = await openInstallation(options, options.filled, frame);
-    try {
-      return await compare(few, many, options, frame);
-    } finally {
-      await many.close();
-    }
-  } finally {
-    await few.close();
-  }
+  return withInstallation(options, options.connected, frame, (few) =>
+    withInstallation(options, options.filled, frame, (many) => compare(few, many, options, frame)),
+  );
 }
 
 async function compare(
@@ -95,90 +80,48 @@ async function compare(
 type Installation = {
   /** Rolls so many changes out, one after the other a car, and says what each cost. */
   rollOut(changes: number): Promise<Cost>;
-  close(): Promise<void>;
 };
 
-async function openInstallation(
+/** @param cars in the tables; those that are not connected only fill them */
+function withInstallation<T>(
   { connected, seed }: CostRatioOptions,
   cars: number,
   frame: Frame,
-): Promise<Installation> {
-  const dataDir = mkdtempSync(join(tmpdir(), "caas-bench-"));
-  chmodSync(dataDir, 0o711); // the database's user passes through it
-  const closers: (() => Promise<void> | void)[] = [() => rmSync(dataDir, { recursive: true, force: true })];
-  const close = async () => {
-    for (const one of closers.splice(0).reverse()) await one();
-  };
-  try {
-    const pids = new Map<string, number>();
-    const platform = await startPlatform({
-      dataDir,
-      ports: "free",
-      environment: process.env,
-      onFailure: (reason) => frame.say(reason),
-      rehearsal: { onReady: (child) => void pids.set(child.name, child.pid) },
-      signal: frame.signal,
-    });
-    closers.push(platform.stop);
-    const keysDir = join(dataDir, "keys");
-    const fleet = await startFleetProcess({
-      databaseUrl: platform.databaseUrl,
-      keysDir,
-      brokerUrl: `mqtt://127.0.0.1:${platform.ports.mqtt}`,
-      carSecret: openSecrets(dataDir).BROKER_CAR_SECRET,
-      cars: connected,
-      seed,
-      signal: frame.signal,
-    });
-    closers.push(fleet.stop);
+  work: (installation: Installation) => Promise<T>,
+): Promise<T> {
+  return withSeededPlatform({ ...frame, cars: connected, seed }, async ({ platform, pids, failures }) => {
     const driver = await openRollOutDriver(platform.databaseUrl, frame.signal, () => undefined);
-    closers.push(driver.close);
-    if (cars > connected) {
-      frame.say(`Putting ${cars - connected} more cars into the tables`);
-      await fill(platform.databaseUrl, keysDir, cars - connected);
+    try {
+      if (cars > connected) {
+        frame.say(`Putting ${cars - connected} more cars into the tables`);
+        await fill(platform, cars - connected);
+      }
+      const roots = {
+        controlPlane: pids.get("control-plane") ?? 0,
+        postgres: await settleDatabase(platform.databaseUrl),
+        broker: pids.get("broker") ?? 0,
+      };
+      const shape = { wave: Math.ceil(connected / 4), underWay: Math.ceil(connected / 2) };
+      return await work({
+        async rollOut(changes) {
+          const before = readTimes(roots);
+          const { changes: done } = await driver.rollOut(changes, shape);
+          const after = readTimes(roots);
+          return ofEachPart((part) => (after[part] - before[part]) / Math.max(1, done));
+        },
+      });
+    } finally {
+      for (const failure of failures) frame.say(failure);
+      await driver.close();
     }
-    const roots = {
-      controlPlane: pids.get("control-plane") ?? 0,
-      postgres: await settleDatabase(platform.databaseUrl),
-      broker: pids.get("broker") ?? 0,
-    };
-    const shape = { wave: Math.ceil(connected / 4), underWay: Math.ceil(connected / 2) };
-    return {
-      async rollOut(changes) {
-        const before = readTimes(roots);
-        const { changes: done } = await driver.rollOut(changes, shape);
-        const after = readTimes(roots);
-        const per = (part: keyof Cost) => (after[part] - before[part]) / Math.max(1, done);
-        return {
-          controlPlane: per("controlPlane"),
-          postgres: per("postgres"),
-          broker: per("broker"),
-          driver: per("driver"),
-        };
-      },
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  });
 }
 
-/** Cars that hold what they shall and are asleep: each with its owner, one version, its proof and what is entitled to. */
-async function fill(databaseUrl: string, keysDir: string, count: number): Promise<void> {
-  await seedFleet({
-    databaseUrl,
-    count,
-    firstSerial: firstFiller,
-    connectable: 0,
-    keyRing: await openKeyRing(keysDir, realClock),
-    broker: { url: "mqtt://127.0.0.1:1", carSecret: null },
-    controlPlaneUrl: "http://127.0.0.1:1",
-    now: realClock.now(),
-  });
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
+/** Cars that hold what they must and are asleep: each with its owner, one version, its proof and its entitlement. */
+async function fill(platform: Platform, count: number): Promise<void> {
+  const cars = { count, firstSerial: firstFiller, connectable: 0 };
+  await seedPlatform(platform, { ...cars, isTls: false, clock: realClock });
+  await withClient(platform.databaseUrl, async (client) => {
     // Whatever a proved change of a connected car has left in the tables, each of these has as well.
     const { rows } = await client.query<{ columns: string }>(
       `select string_agg(quote_ident(column_name), ', ') as columns from information_schema.columns
@@ -216,44 +159,28 @@ async function fill(databaseUrl: string, keysDir: string, count: number): Promis
          where vehicle_id in ${some}`,
       );
     }
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Cleans and measures the tables, as autovacuum would in its time. @returns the server's process, parent of all others */
 async function settleDatabase(databaseUrl: string): Promise<number> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
+  return withClient(databaseUrl, async (client) => {
     await client.query("vacuum analyze");
     const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
-    const stat = readFileSync(`/proc/${rows[0]?.pid}/stat`, "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } finally {
-    await client.end();
-  }
+    return Number(readStat(rows[0]?.pid ?? 0)[1]);
+  });
 }
 
 /** µs since they began, of each part with everything below it; the driver is this process. */
 function readTimes(roots: Readonly<Record<"controlPlane" | "postgres" | "broker", number>>): Cost {
-  const sum = (root: number) => {
-    let us = 0;
-    for (const pid of listTree(root)) {
-      try {
-        us += processorUsOf(pid) ?? 0;
-      } catch {
-        // Ended between listing and reading.
-      }
-    }
-    return us;
-  };
-  return {
-    controlPlane: sum(roots.controlPlane),
-    postgres: sum(roots.postgres),
-    broker: sum(roots.broker),
-    driver: processorUsOf(process.pid) ?? 0,
-  };
+  const sum = (root: number) =>
+    [...(listTree(root) ?? [])].reduce(
+      (us, pid) => us + (unlessEnded(() => readProcessorTime(pid))?.own ?? 0),
+      0,
+    );
+  return ofEachPart((part) =>
+    part === "driver" ? (readProcessorTime(process.pid)?.own ?? 0) : sum(roots[part]),
+  );
 }
 
 function total(cost: Cost): number {
@@ -261,11 +188,14 @@ function total(cost: Cost): number {
 }
 
 function medianCost(costs: readonly Cost[]): Cost {
-  const of = (part: keyof Cost) => Math.round(median(costs.map((cost) => cost[part]).sort((a, b) => a - b)));
+  return ofEachPart((part) => Math.round(medianOf(costs.map((cost) => cost[part]))));
+}
+
+function ofEachPart(read: (part: keyof Cost) => number): Cost {
   return {
-    controlPlane: of("controlPlane"),
-    postgres: of("postgres"),
-    broker: of("broker"),
-    driver: of("driver"),
+    controlPlane: read("controlPlane"),
+    postgres: read("postgres"),
+    broker: read("broker"),
+    driver: read("driver"),
   };
 }

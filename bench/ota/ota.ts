@@ -1,17 +1,13 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { realClock } from "@caas/contract/business-clock.ts";
 import { manifestEntrySchema, signManifest } from "@caas/contract/manifest.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import * as z from "zod";
 import { costOf, type PartTimes, readPartTimes } from "../../lab/part-times.ts";
-import { type Platform, startPlatform } from "../../start/platform.ts";
-import { openSecrets } from "../../start/secrets.ts";
-import { type FleetProcess, startFleetProcess } from "../fleet-process.ts";
+import { keysFolderOf, type SeededPlatform, withSeededPlatform } from "../../lab/seeded-platform.ts";
 import type { Findings, Frame } from "../frame.ts";
 import { measurePurchases, type PaidMeasured } from "../paid/paid.ts";
+import { round } from "../statistics.ts";
 import { type CostRatio, measureCostRatio } from "./cost-ratio.ts";
 import { type Compared, compareBrokers } from "./raw-comparison.ts";
 import { openRollOutDriver, type RollOut } from "./roll-out-driver.ts";
@@ -43,27 +39,22 @@ const halfLoadWavesPerSecond = 20;
 
 /** Starts the whole platform with a fleet of real agents in a process of its own, and rolls changes out to it. */
 export async function measureOta(options: OtaOptions, frame: Frame): Promise<Findings> {
-  const dataDir = mkdtempSync(join(tmpdir(), "caas-bench-"));
-  chmodSync(dataDir, 0o711); // the database's user passes through it
-  const failures: string[] = [];
-  try {
-    const onPlatform = await measureOnPlatform(dataDir, options, frame, failures);
-    // The parts are closed by now: a broker alone is not measured beside a busy platform.
-    const raw = await compareBrokers({
-      clients: options.cars,
-      measureMs: options.rawSeconds * 1000,
-      requestBytes: onPlatform.manifestBytes,
-      replyBytes: onPlatform.reportBytes,
-      frame,
-    });
-    const compared =
-      options.filled <= comparedCars || frame.signal.aborted
-        ? null
-        : await measureCostRatio({ ...options, connected: comparedCars }, frame);
-    return report(options, onPlatform, raw, compared, failures);
-  } finally {
-    rmSync(dataDir, { recursive: true, force: true });
-  }
+  const onPlatform = await withSeededPlatform({ ...frame, ...options }, (seeded) =>
+    measureRollOuts(seeded, options, frame),
+  );
+  // The parts are closed by now: a broker alone is not measured beside a busy platform.
+  const raw = await compareBrokers({
+    clients: options.cars,
+    measureMs: options.rawSeconds * 1000,
+    requestBytes: onPlatform.manifestBytes,
+    replyBytes: onPlatform.reportBytes,
+    frame,
+  });
+  const compared =
+    options.filled <= comparedCars || frame.signal.aborted
+      ? null
+      : await measureCostRatio({ ...options, connected: comparedCars }, frame);
+  return report(options, onPlatform, raw, compared);
 }
 
 type OnPlatform = {
@@ -81,54 +72,18 @@ type OnPlatform = {
   conflicts: number;
   manifestBytes: number;
   reportBytes: number;
+  failures: readonly string[];
 };
 
-async function measureOnPlatform(
-  dataDir: string,
-  options: OtaOptions,
-  frame: Frame,
-  failures: string[],
-): Promise<OnPlatform> {
-  const platform = await startPlatform({
-    dataDir,
-    ports: "free",
-    environment: process.env,
-    onFailure: (reason) => failures.push(reason),
-    signal: frame.signal,
-  });
-  try {
-    frame.say(`Seeding and connecting ${options.cars} cars`);
-    const fleet = await startFleetProcess({
-      databaseUrl: platform.databaseUrl,
-      keysDir: join(dataDir, "keys"),
-      brokerUrl: `mqtt://127.0.0.1:${platform.ports.mqtt}`,
-      carSecret: openSecrets(dataDir).BROKER_CAR_SECRET,
-      cars: options.cars,
-      seed: options.seed,
-      signal: frame.signal,
-    });
-    try {
-      return await measureRollOuts(platform, fleet, options, frame, failures);
-    } finally {
-      await fleet.stop();
-    }
-  } finally {
-    await platform.stop();
-  }
-}
-
 async function measureRollOuts(
-  platform: Platform,
-  fleet: FleetProcess,
+  seeded: SeededPlatform,
   options: OtaOptions,
   frame: Frame,
-  failures: string[],
 ): Promise<OnPlatform> {
+  const { platform } = seeded;
   const { cars, changes } = options;
   let progress = frame.startProgress("warming up", cars);
-  const advance = (count: number) => {
-    for (let one = 0; one < count; one += 1) progress.advance();
-  };
+  const advance = (count: number) => progress.advance(count);
   const driver = await openRollOutDriver(platform.databaseUrl, frame.signal, advance);
   const proofs = await openRollOutProofs(platform.databaseUrl);
   try {
@@ -156,18 +111,13 @@ async function measureRollOuts(
     });
     progress.end();
 
-    await assertProved(proofs, fleet, [warmUp, rollOut, half], failures);
+    const unproved = await listUnproved(proofs, seeded, [warmUp, rollOut, half]);
+    const underWay = Math.min(purchasesUnderWay, cars);
     const paid =
       options.purchases === 0 || frame.signal.aborted
         ? null
-        : await measurePurchases(
-            platform,
-            fleet,
-            { ...options, underWay: Math.min(purchasesUnderWay, cars) },
-            frame,
-          );
-    failures.push(...(paid?.failures ?? []));
-    const bytes = await measureMessages(proofs, join(platform.dataDir, "keys"));
+        : await measurePurchases(seeded, { ...options, underWay }, frame);
+    const bytes = await measureMessages(proofs, keysFolderOf(platform));
     return {
       rollOut,
       paid,
@@ -185,6 +135,7 @@ async function measureRollOuts(
       saturated: await proofs.measure(rollOut),
       conflicts: driver.conflicts(),
       ...bytes,
+      failures: [...seeded.failures, ...unproved, ...(paid?.failures ?? [])],
     };
   } finally {
     await proofs.close();
@@ -192,21 +143,19 @@ async function measureRollOuts(
   }
 }
 
-/** Every change has its signed report, and every car's slot holds what it shall. */
-async function assertProved(
+/** Sentences unless every change has its signed report, and every car's slot holds what it must. */
+async function listUnproved(
   proofs: RollOutProofs,
-  fleet: FleetProcess,
+  seeded: SeededPlatform,
   rollOuts: readonly RollOut[],
-  failures: string[],
-): Promise<void> {
+): Promise<string[]> {
   const changes = rollOuts.reduce((sum, rollOut) => sum + rollOut.changes, 0);
-  const [proved, open, verdict] = [await proofs.count(), await proofs.countOpen(), await fleet.judge()];
-  if (proved !== changes) failures.push(`${proved} of ${changes} changes were proved`);
-  if (open > 0) failures.push(`${open} cars have something under way or report something else`);
-  if (verdict.notConverged > 0)
-    failures.push(`${verdict.notConverged} cars hold something else than they shall`);
-  if (verdict.failed > 0 || verdict.refused > 0)
-    failures.push(`the cars failed ${verdict.failed} changes and refused ${verdict.refused} messages`);
+  const [proved, open] = [await proofs.count(), await proofs.countOpen()];
+  return [
+    ...(proved === changes ? [] : [`${proved} of ${changes} changes were proved`]),
+    ...(open > 0 ? [`${open} cars have something under way or report something else`] : []),
+    ...(await seeded.judgeCars()),
+  ];
 }
 
 /** The bytes that one change puts on the wire each way, for the raw round trip. */
@@ -261,7 +210,6 @@ function report(
   measured: OnPlatform,
   raw: Compared,
   compared: CostRatio | null,
-  failures: string[],
 ): Findings {
   const { halfLoad, saturated, rollOut } = measured;
   const ours = raw.ours.qos0;
@@ -347,7 +295,7 @@ function report(
         "first wave begun to nothing under way, as the driver saw it; latency from a wave's commit to recorded_at of planApplied, which is read before its own commit; plain MQTT, one entry a manifest; shares are of one core",
       caution: "provisional where other work shares the machine",
     },
-    failures,
+    failures: measured.failures,
   };
 }
 
@@ -355,8 +303,4 @@ function report(
 function describePaid({ halfLoadP50Ms, halfLoadP99Ms, generatorCpuShare, conditions }: PaidMeasured) {
   const { command: _command, measured: _measured, caution: _caution, ...figures } = { ...conditions };
   return { halfLoadP50Ms, halfLoadP99Ms, generatorCpuShare, ...figures };
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

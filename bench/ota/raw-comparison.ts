@@ -1,7 +1,9 @@
 import { findOrInstall } from "../../lab/debian-packages.ts";
 import { type MeasuredBroker, startMosquitto, startOurBroker } from "../broker/rival-brokers.ts";
 import { measureRoundTrips, type RoundTripResult } from "../broker/round-trip.ts";
+import { medianOrNull } from "../broker/rows.ts";
 import type { Frame } from "../frame.ts";
+import { medianOf } from "../statistics.ts";
 
 /** By quality of service: at 0 the platform speaks, 1 is what a peer needs that has nothing but the broker's word. */
 export type ByQos = { qos0: RoundTripResult | null; qos1: RoundTripResult | null };
@@ -59,20 +61,17 @@ type Turns = { qos0: RoundTripResult[]; qos1: RoundTripResult[] };
 function summarise(results: readonly RoundTripResult[]): RoundTripResult | null {
   const [first] = results;
   if (first === undefined) return null;
-  const share = medianOf(results.map((one) => one.brokerCpuShare));
-  const us = medianOf(results.map((one) => one.brokerCpuUs));
   return {
     ...first,
-    perSecond: medianOf(results.map((one) => one.perSecond)) ?? first.perSecond,
-    generatorCpuShare: medianOf(results.map((one) => one.generatorCpuShare)) ?? first.generatorCpuShare,
-    brokerCpuUs: us === null ? null : Math.round(us * 10) / 10,
-    brokerCpuShare: share === null ? null : Math.round(share * 100) / 100,
+    perSecond: medianOf(results.map((one) => one.perSecond)),
+    generatorCpuShare: medianOf(results.map((one) => one.generatorCpuShare)),
+    brokerCpuUs: medianOrNull(
+      results.map((one) => one.brokerCpuUs),
+      1,
+    ),
+    brokerCpuShare: medianOrNull(
+      results.map((one) => one.brokerCpuShare),
+      2,
+    ),
   };
-}
-
-function medianOf(values: readonly (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
-  const middle = known.length / 2;
-  const [low, high] = [known[Math.ceil(middle) - 1], known[Math.floor(middle)]];
-  return low === undefined || high === undefined ? null : (low + high) / 2;
 }

@@ -1,15 +1,14 @@
 import { EventEmitter, once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { realClock } from "@caas/contract/business-clock.ts";
-import { createDesiredState } from "@caas/control-plane/features/desired-state/desired-state.ts";
-import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { stepsChannel } from "@caas/control-plane/lifecycle/record-step.ts";
 import { openDatabase } from "@caas/control-plane/store/database.ts";
-import { isConflict } from "@caas/control-plane/store/database-errors.ts";
 import { createNotifyListener } from "@caas/control-plane/store/notify-listener.ts";
+import { nowMs, until } from "@caas/simulator/run/pace.ts";
 import { pino } from "pino";
+import { openRollOuts } from "../../lab/roll-outs.ts";
 
-// Rolls changes out to cars as the control plane's bulk entrance lets it: one transaction a wave.
+// Rolls changes out at a pace: as fast as they are proved, or at a rate.
 
 /** `performance.timeOrigin` based, in ms: comparable with the database's clock on the same machine. */
 export type Wave = { vehicleIds: string[]; intendedMs: number; committedMs: number };
@@ -42,11 +41,6 @@ const lookEveryMs = 20;
 const lookAnywayMs = 250;
 /** A healthy fleet proves in milliseconds; re-sends come after 10 s and more. */
 const silenceMs = 60_000;
-/** As often as the control plane itself tries. */
-const conflictTries = 5;
-
-const nowMs = (): number => performance.timeOrigin + performance.now();
-
 /** @param signal ends a roll-out early: what is under way is still waited for, a few seconds */
 export async function openRollOutDriver(
   databaseUrl: string,
@@ -54,18 +48,7 @@ export async function openRollOutDriver(
   onChanged: (count: number) => void,
 ): Promise<RollOutDriver> {
   const opened = openDatabase(databaseUrl, 3, () => undefined);
-  const context: Context = {
-    db: opened.db,
-    clock: realClock,
-    realClock,
-    random: Math.random,
-    logger: pino({ level: "silent" }),
-    // A roll-out only writes rows: what follows is the control plane's.
-    publish: async (_tx, name) => {
-      throw new Error(`a roll-out has nothing to say, and said ${name}`);
-    },
-  };
-  const desiredState = createDesiredState(context, () => 1);
+  const rollOuts = openRollOuts(opened.db, realClock);
   const links = await opened.db.selectFrom("vehicle_links").select("vehicle_id").orderBy("vin").execute();
   const vehicleIds = links.map(({ vehicle_id }) => vehicle_id);
   const proofs = new EventEmitter();
@@ -73,44 +56,22 @@ export async function openRollOutDriver(
     url: databaseUrl,
     channel: stepsChannel,
     onRing: () => proofs.emit("rung"),
-    logger: context.logger,
+    logger: pino({ level: "silent" }),
   });
   await listener.start();
-  /** A ring: the car that was changed longest ago is next. */
-  const ring = [...vehicleIds];
-  let release = 0;
-  let conflicts = 0;
+  /** The car that was changed longest ago comes first. */
+  const queue = [...vehicleIds];
 
   async function changeNext(count: number, intendedMs: number): Promise<Wave> {
-    const candidates = ring.splice(0, count);
-    release += 1;
-    const chosen = await writeWave(candidates);
+    const candidates = queue.splice(0, count);
+    const chosen = await rollOuts.change(candidates, async (_tx, changed) => changed);
     const committedMs = nowMs();
     const taken = new Set(chosen);
-    // Whoever still has a change under way keeps its place.
-    ring.unshift(...candidates.filter((id) => !taken.has(id)));
-    ring.push(...chosen);
+    // A car that still has a change under way keeps its place.
+    queue.unshift(...candidates.filter((id) => !taken.has(id)));
+    queue.push(...chosen);
     onChanged(chosen.length);
     return { vehicleIds: chosen, intendedMs, committedMs };
-  }
-
-  /** Whoever was changed. A deadlock with what cars say ends one of the two; which, is chance. */
-  async function writeWave(candidates: readonly string[]): Promise<string[]> {
-    for (let tries = 1; ; tries += 1)
-      try {
-        return await writeWaveOnce(candidates);
-      } catch (error) {
-        if (!isConflict(error) || tries === conflictTries) throw error;
-        conflicts += 1;
-      }
-  }
-
-  async function writeWaveOnce(candidates: readonly string[]): Promise<string[]> {
-    const { waiting } = await opened.db
-      .transaction()
-      .execute((tx) => desiredState.rollOut(tx, candidates, { code: "release", configuration: { release } }));
-    const left = new Set(waiting);
-    return candidates.filter((id) => !left.has(id));
   }
 
   /** A dispatch goes with the proof of its change, so these few rows are all that is under way. */
@@ -142,12 +103,12 @@ export async function openRollOutDriver(
 
   return {
     vehicleIds,
-    conflicts: () => conflicts,
+    conflicts: rollOuts.conflicts,
     async rollOut(changes, { wave, underWay }) {
       const waves: Wave[] = [];
       const startedMs = nowMs();
       for (let left = changes; left > 0 && !signal.aborted; ) {
-        const size = Math.min(wave, left, ring.length);
+        const size = Math.min(wave, left, queue.length);
         await untilUnderWay(Math.max(0, underWay - size));
         const next = await changeNext(size, nowMs());
         if (next.vehicleIds.length === 0) await delay(lookEveryMs);
@@ -162,8 +123,8 @@ export async function openRollOutDriver(
       const startedMs = nowMs();
       let dueMs = startedMs;
       for (let left = changes; left > 0 && !signal.aborted; ) {
-        const size = Math.min(wave, left, ring.length);
-        await delay(Math.max(0, dueMs - nowMs()), undefined, { signal }).catch(() => undefined);
+        const size = Math.min(wave, left, queue.length);
+        await until(dueMs, signal);
         const next = await changeNext(size, dueMs);
         if (next.vehicleIds.length === 0) await delay(lookEveryMs);
         else waves.push(next);

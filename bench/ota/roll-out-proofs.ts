@@ -1,6 +1,7 @@
 import { unpackReport } from "@caas/contract/report-proof.ts";
-import { build, type Histogram } from "hdr-histogram-js";
+import { createLatencies } from "@caas/simulator/measure/latencies.ts";
 import pg from "pg";
+import { type Tenths, tenthsOf } from "../statistics.ts";
 import type { RollOut } from "./roll-out-driver.ts";
 
 // What a roll-out has left in the database.
@@ -11,15 +12,13 @@ export type RollOutProofs = {
   /** Cars whose last report is not of the manifest they shall hold, or with something under way. */
   countOpen(): Promise<number>;
   /** From a wave's commit, and from when it was due, to each car's proof recorded. */
-  measure(rollOut: RollOut): Promise<{ fromCommit: Quantiles; fromIntended: Quantiles; measured: number }>;
+  measure(rollOut: RollOut): Promise<{ fromCommit: Tenths; fromIntended: Tenths; measured: number }>;
   /** Each table with its indexes and TOAST, after VACUUM, in bytes. */
   measureSizes(): Promise<Map<string, number>>;
   /** Of the newest manifests' entries and of the newest reports. */
   readSample(): Promise<{ vin: string; entries: unknown; reportBytes: number } | null>;
   close(): Promise<void>;
 };
-
-export type Quantiles = { p50Ms: number; p99Ms: number; maxMs: number };
 
 export async function openRollOutProofs(databaseUrl: string): Promise<RollOutProofs> {
   const client = new pg.Client({ connectionString: databaseUrl });
@@ -51,20 +50,21 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
         if (of === undefined) proofs.set(row.vehicle_id, [row.at_ms]);
         else of.push(row.at_ms);
       }
-      const fromCommit = createHistogram();
-      const fromIntended = createHistogram();
+      const fromCommit = createLatencies();
+      const fromIntended = createLatencies();
       // A car has one change under way at most, so its proofs come in the order of its waves.
       for (const wave of waves)
         for (const id of wave.vehicleIds) {
           const provedMs = proofs.get(id)?.shift();
           if (provedMs === undefined) continue;
-          recordMs(fromCommit, provedMs - wave.committedMs);
-          recordMs(fromIntended, provedMs - wave.intendedMs);
+          // A proof can be recorded before the driver has heard of its wave's commit: that is no time at all.
+          fromCommit.record(provedMs - wave.committedMs);
+          fromIntended.record(provedMs - wave.intendedMs);
         }
       return {
-        fromCommit: quantilesOf(fromCommit),
-        fromIntended: quantilesOf(fromIntended),
-        measured: fromCommit.totalCount,
+        fromCommit: tenthsOf(fromCommit),
+        fromIntended: tenthsOf(fromIntended),
+        measured: fromCommit.count,
       };
     },
     async measureSizes() {
@@ -95,19 +95,4 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
     },
     close: () => client.end(),
   };
-}
-
-/** In microseconds, up to a minute. */
-export function createHistogram(): Histogram {
-  return build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000 });
-}
-
-/** A proof can be recorded before the driver has heard of its wave's commit: that is no time at all. */
-export function recordMs(histogram: Histogram, ms: number): void {
-  histogram.recordValue(Math.min(60_000_000, Math.max(1, Math.round(ms * 1000))));
-}
-
-export function quantilesOf(histogram: Histogram): Quantiles {
-  const at = (percentile: number) => Math.round(histogram.getValueAtPercentile(percentile) / 100) / 10;
-  return { p50Ms: at(50), p99Ms: at(99), maxMs: Math.round(histogram.maxValue / 100) / 10 };
 }

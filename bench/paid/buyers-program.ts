@@ -1,185 +1,83 @@
-import { randomUUID } from "node:crypto";
-import { Agent, request } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
-import * as z from "zod";
-import { type Bought, orderSchema, type Purchase, setUpSchema } from "./buyers-process.ts";
+import { createClient, RestRefused } from "@caas/contract/client/client.ts";
+import { buyAService } from "@caas/contract/client/generated.ts";
+import { serveCalls } from "@caas/simulator/processes/serve-calls.ts";
+import { beginWhenDue, forEachAtOnce, nowMs } from "@caas/simulator/run/pace.ts";
+import { watchActivationEnds } from "../../lab/activation-ends.ts";
+import { createLightFetch } from "../../lab/light-fetch.ts";
+import { type Bought, commandSchema, type Load, type Purchase, type SetUp } from "./buyers-process.ts";
 
-// Buys over REST as customers do, each in the session of the car's owner, and looks at the database for what became
-// of it: following each purchase over REST would be most of the load.
+// Buys over REST as customers do, each in the session of the car's owner.
 
-type SetUp = z.infer<typeof setUpSchema>;
-type Order = z.infer<typeof orderSchema>;
-type UnderWay = { intendedMs: number; ended(): void };
-
-/** How often it is looked for what has ended: nothing in the figures rests on it, the times are the database's. */
+/** Nothing in the figures rests on it: the times are the database's. */
 const lookEveryMs = 100;
 /** Nothing ended for so long: what is still under way is given up and reported as it stands. */
 const silenceMs = 30_000;
+const silenceInHurryMs = 3_000;
 const paymentMethod = "pm_card_visa";
 
-const answerSchema = z.object({ id: z.uuid() });
-const nowMs = (): number => performance.timeOrigin + performance.now();
+const hurrying = new AbortController();
 
-let stopped = false;
-
-async function createBuying(setUp: SetUp) {
-  const { hostname, port } = new URL(setUp.rest);
-  const agent = new Agent({ keepAlive: true, maxSockets: 512 });
-  const client = new pg.Client({ connectionString: setUp.databaseUrl });
-  await client.connect();
-  /** A ring: the car that bought longest ago is next, and it has taken its next service. */
-  const ring = setUp.buyers.map((buyer) => ({ ...buyer, bought: 0 }));
+function openBuying({ rest, databaseUrl, buyers, serviceIds }: SetUp) {
+  const client = createClient({ baseUrl: rest, fetch: createLightFetch() });
+  const ends = watchActivationEnds({
+    databaseUrl,
+    lookEveryMs,
+    withPayment: true,
+    silenceMs: () => (hurrying.signal.aborted ? silenceInHurryMs : silenceMs),
+  });
+  /** The buyers take turns, and each buys the next service. */
   let next = 0;
 
-  function post(vehicleId: string, token: string, serviceId: string): Promise<string | number> {
-    return new Promise((resolve, reject) => {
-      const body = JSON.stringify({ serviceId, paymentMethod });
-      const sent = request(
-        {
-          agent,
-          hostname,
-          port,
-          method: "POST",
-          path: `/api/vehicles/${vehicleId}/activations`,
-          headers: {
-            authorization: `Bearer ${token}`,
-            "content-type": "application/json",
-            "content-length": Buffer.byteLength(body),
-            "idempotency-key": randomUUID(),
-          },
-        },
-        (response) => {
-          const chunks: Buffer[] = [];
-          response.on("data", (chunk: Buffer) => chunks.push(chunk));
-          response.on("end", () => {
-            const text = Buffer.concat(chunks).toString("utf8");
-            resolve(
-              response.statusCode === 202
-                ? answerSchema.parse(JSON.parse(text)).id
-                : (response.statusCode ?? 0),
-            );
-          });
-        },
-      );
-      sent.on("error", reject);
-      sent.end(body);
-    });
-  }
-
-  async function look(underWay: ReadonlyMap<string, UnderWay>, everything: boolean): Promise<Purchase[]> {
-    if (underWay.size === 0) return [];
-    const { rows } = await client.query<{
-      id: string;
-      state: string;
-      payment_id: string | null;
-      payment_status: string | null;
-      captured_ms: number | null;
-    }>({
-      name: "look",
-      text: `select activation.id, activation.state, payment.id as payment_id, payment.status as payment_status,
-                    (extract(epoch from payment.settled_at) * 1000)::float8 as captured_ms
-             from unnest($1::uuid[]) as asked (id)
-             join activations activation using (id)
-             left join payments payment on payment.activation_id = activation.id
-             where $2 or payment.status in ('captured', 'declined', 'voided')
-               or activation.state in ('ServiceDenied', 'PaymentFailed', 'NoCharge')`,
-      values: [[...underWay.keys()], everything],
-    });
-    return rows.map((row) => ({
-      activationId: row.id,
-      intendedMs: underWay.get(row.id)?.intendedMs ?? 0,
-      state: row.state,
-      paymentId: row.payment_id,
-      paymentStatus: row.payment_status,
-      capturedMs: row.payment_status === "captured" ? row.captured_ms : null,
-    }));
-  }
-
-  return async function buy({ count, load }: Order): Promise<Bought> {
+  return async function buy(count: number, load: Load): Promise<Bought> {
     const purchases: Purchase[] = [];
     const refused: Record<string, number> = {};
-    const underWay = new Map<string, UnderWay>();
     const startedMs = nowMs();
-    let isSelling = true;
 
     async function buyOne(intendedMs: number): Promise<void> {
-      const buyer = ring[next % ring.length];
+      const buyer = buyers[next % buyers.length];
+      const serviceId = serviceIds[Math.floor(next / buyers.length)];
       next += 1;
-      if (buyer === undefined) throw new Error("nobody can buy");
-      const serviceId = setUp.serviceIds[buyer.bought];
-      if (serviceId === undefined) throw new Error("the catalogue has no service left for this car");
-      buyer.bought += 1;
-      const answer = await post(buyer.vehicleId, buyer.token, serviceId);
-      if (typeof answer === "number") {
-        refused[answer] = (refused[answer] ?? 0) + 1;
-        return;
-      }
-      await new Promise<void>((ended) => underWay.set(answer, { intendedMs, ended }));
-    }
-
-    async function watch(): Promise<void> {
-      let movedMs = nowMs();
-      while (isSelling || underWay.size > 0) {
-        await delay(lookEveryMs);
-        const silent = nowMs() - movedMs > (stopped ? 3_000 : silenceMs);
-        const ended = await look(underWay, silent);
-        if (ended.length > 0 || underWay.size === 0) movedMs = nowMs();
-        for (const purchase of ended) {
-          purchases.push(purchase);
-          underWay.get(purchase.activationId)?.ended();
-          underWay.delete(purchase.activationId);
-        }
+      if (buyer === undefined || serviceId === undefined)
+        throw new Error("the catalogue has no service left for this car");
+      const { vehicleId, token } = buyer;
+      try {
+        const { id } = await buyAService(vehicleId, { serviceId, paymentMethod }, { ...client, token });
+        purchases.push({ ...(await ends.add(id)), intendedMs });
+      } catch (error) {
+        if (!(error instanceof RestRefused)) throw error;
+        refused[error.problem.status] = (refused[error.problem.status] ?? 0) + 1;
       }
     }
 
-    const watching = watch();
     if (load.kind === "underWay") {
-      let left = count;
-      const customer = async () => {
-        while (left > 0 && !stopped) {
-          left -= 1;
-          await buyOne(nowMs());
-        }
-      };
-      await Promise.all(Array.from({ length: load.underWay }, customer));
+      await forEachAtOnce(Array.from({ length: count }), load.underWay, async () => {
+        if (!hurrying.signal.aborted) await buyOne(nowMs());
+      });
     } else {
-      const all: Promise<void>[] = [];
-      for (let index = 0; index < count && !stopped; index += 1) {
-        const dueMs = startedMs + (index / load.perSecond) * 1000;
-        await delay(Math.max(0, dueMs - nowMs()));
-        all.push(buyOne(dueMs));
-      }
-      await Promise.all(all);
+      const underWay: Promise<void>[] = [];
+      const dueTimes = Array.from(
+        { length: count },
+        (_, index) => startedMs + (index / load.perSecond) * 1000,
+      );
+      await beginWhenDue(dueTimes, hurrying.signal, (dueMs) => void underWay.push(buyOne(dueMs)));
+      await Promise.all(underWay);
     }
-    isSelling = false;
-    await watching;
-    return { kind: "bought", purchases, refused, startedMs, endedMs: nowMs() };
+    return { purchases, refused, startedMs, endedMs: nowMs() };
   };
 }
 
-let buy: ((order: Order) => Promise<Bought>) | undefined;
+let buy: ReturnType<typeof openBuying> | null = null;
 
-async function obey(message: unknown): Promise<void> {
-  if (message === "stop") {
-    stopped = true;
-    return;
+serveCalls(commandSchema, async (command) => {
+  switch (command.kind) {
+    case "setUp":
+      buy = openBuying(command);
+      return;
+    case "buy":
+      return buy?.(command.count, command.load);
+    case "hurry":
+      return hurrying.abort();
+    case "stop":
+      return;
   }
-  const setUp = setUpSchema.safeParse(message);
-  if (setUp.success) {
-    buy = await createBuying(setUp.data);
-    process.send?.({ kind: "ready" });
-    return;
-  }
-  process.send?.(await buy?.(orderSchema.parse(message)));
-}
-
-// ^C at a terminal reaches us too, and is for the benchmark to answer.
-process.on("SIGINT", () => undefined);
-process.on("disconnect", () => process.exit(0));
-process.on("message", (message) => {
-  obey(message).catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exit(1);
-  });
 });

@@ -1,15 +1,14 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { prepareBuyers } from "../../lab/owners.ts";
+import { createLatencies } from "@caas/simulator/measure/latencies.ts";
+import { withClient } from "../../lab/database.ts";
+import { addServices, registerAtWorkshops, signOwnersIn } from "../../lab/owners.ts";
 import { costOf, readPartTimes } from "../../lab/part-times.ts";
-import { type Platform, startPlatform } from "../../start/platform.ts";
-import { openSecrets } from "../../start/secrets.ts";
-import { type FleetProcess, startFleetProcess } from "../fleet-process.ts";
+import type { SeededCar } from "../../lab/seed-fleet.ts";
+import { type SeededPlatform, withSeededPlatform } from "../../lab/seeded-platform.ts";
+import type { Platform } from "../../start/platform.ts";
 import type { Findings, Frame } from "../frame.ts";
-import { createHistogram, quantilesOf, recordMs } from "../ota/roll-out-proofs.ts";
+import { round, type Tenths, tenthsOf } from "../statistics.ts";
 import { listUnpaid, untilCarsAreOnline, untilMailIsOut } from "./audit.ts";
-import { type Bought, type Load, startPaidGenerator } from "./buyers-process.ts";
+import { type Bought, type BuyersProcess, type Load, startBuyers } from "./buyers-process.ts";
 import { readDatabaseCounters, startCountingPostgres } from "./database-counters.ts";
 
 export type PaidOptions = {
@@ -26,60 +25,26 @@ const halfLoadSeconds = 10;
 
 /** Starts the whole platform with real agents in a process of their own, and buys services in their cars. */
 export async function measurePaid(options: PaidOptions, frame: Frame): Promise<Findings> {
-  const dataDir = mkdtempSync(join(tmpdir(), "caas-bench-"));
-  chmodSync(dataDir, 0o711); // the database's user passes through it
-  const failures: string[] = [];
-  const onFailure = (reason: string) => void failures.push(reason);
-  try {
-    const database = await startCountingPostgres(dataDir, onFailure);
-    try {
-      const environment = { ...process.env, DATABASE_URL: database.url };
-      const platform = await startPlatform({
-        dataDir,
-        ports: "free",
-        environment,
-        onFailure,
-        signal: frame.signal,
-      });
-      try {
-        frame.say(`Seeding and connecting ${options.cars} cars`);
-        const fleet = await startFleetProcess({
-          databaseUrl: platform.databaseUrl,
-          keysDir: join(dataDir, "keys"),
-          brokerUrl: `mqtt://127.0.0.1:${platform.ports.mqtt}`,
-          carSecret: openSecrets(dataDir).BROKER_CAR_SECRET,
+  return withSeededPlatform(
+    { ...frame, ...options, startDatabase: startCountingPostgres },
+    async (seeded) => {
+      const paid = await measurePurchases(seeded, options, frame);
+      return {
+        numbers: {
+          paidActivationsPerSecond: paid.perSecond,
+          halfLoadP50Ms: paid.halfLoadP50Ms,
+          halfLoadP99Ms: paid.halfLoadP99Ms,
+          generatorCpuShare: paid.generatorCpuShare,
+        },
+        conditions: {
           cars: options.cars,
-          seed: options.seed,
-          signal: frame.signal,
-        });
-        try {
-          const paid = await measurePurchases(platform, fleet, options, frame);
-          return {
-            numbers: {
-              paidActivationsPerSecond: paid.perSecond,
-              halfLoadP50Ms: paid.halfLoadP50Ms,
-              halfLoadP99Ms: paid.halfLoadP99Ms,
-              generatorCpuShare: paid.generatorCpuShare,
-            },
-            conditions: {
-              cars: options.cars,
-              ...paid.conditions,
-              command: `npm run bench -- paid --cars ${options.cars} --purchases ${options.purchases} --under-way ${options.underWay}${options.rate === undefined ? "" : ` --rate ${options.rate}`} --seed ${options.seed}`,
-            },
-            failures: [...failures, ...paid.failures],
-          };
-        } finally {
-          await fleet.stop();
-        }
-      } finally {
-        await platform.stop();
-      }
-    } finally {
-      await database.stop();
-    }
-  } finally {
-    rmSync(dataDir, { recursive: true, force: true });
-  }
+          ...paid.conditions,
+          command: `npm run bench -- paid --cars ${options.cars} --purchases ${options.purchases} --under-way ${options.underWay}${options.rate === undefined ? "" : ` --rate ${options.rate}`} --seed ${options.seed}`,
+        },
+        failures: [...seeded.failures, ...paid.failures],
+      };
+    },
+  );
 }
 
 export type PaidMeasured = {
@@ -91,34 +56,23 @@ export type PaidMeasured = {
   failures: readonly string[];
 };
 
-/** On a platform that runs, with the cars of `fleet` connected. Every figure counts only what the gateway captured. */
+/** On a platform that runs, with its cars connected. Every figure counts only what the gateway captured. */
 export async function measurePurchases(
-  platform: Platform,
-  fleet: FleetProcess,
-  options: PaidOptions,
+  { platform, cars, judgeCars }: SeededPlatform,
+  options: Omit<PaidOptions, "cars" | "seed">,
   frame: Frame,
 ): Promise<PaidMeasured> {
-  const { cars, purchases, underWay } = options;
+  const { purchases, underWay } = options;
   const { databaseUrl, standIns } = platform;
   if (standIns === null) throw new Error("purchases are measured with our own stand-ins only");
-  await untilCarsAreOnline(databaseUrl, cars, frame.signal);
-  const warmUp = Math.min(cars, 4 * underWay, Math.ceil(purchases / 4));
-  const generator = await startPaidGenerator({
-    ...(await prepareBuyers({
-      databaseUrl,
-      vssUrl: standIns.vss,
-      dataDir: platform.dataDir,
-      services: Math.ceil((warmUp + 2 * purchases) / cars) + 1,
-      now: new Date(),
-    })),
-    rest: platform.rest,
-    databaseUrl,
-    signal: frame.signal,
-  });
+  await untilCarsAreOnline(databaseUrl, cars.length, frame.signal);
+  const warmUp = Math.min(cars.length, 4 * underWay, Math.ceil(purchases / 4));
+  const services = Math.ceil((warmUp + 2 * purchases) / cars.length) + 1;
+  const buyers = await prepareBuyers(platform, standIns.vss, cars, services, frame.signal);
   try {
     const buy = async (what: string, count: number, load: Load): Promise<Bought> => {
       frame.say(`${what}: ${count} purchases`);
-      return generator.buy(count, load);
+      return buyers.buy(count, load);
     };
     const closed: Load = { kind: "underWay", underWay };
     const warmed = await buy("warming up", warmUp, closed);
@@ -149,21 +103,20 @@ export async function measurePurchases(
     const saturated = latenciesOf(fast);
     const atHalf = latenciesOf(half);
     const shareOut = (count: number, among: readonly unknown[]) =>
-      Math.round((count / Math.max(1, among.length)) * 10) / 10;
+      round(count / Math.max(1, among.length), 1);
     const per = (count: number) => shareOut(count, captured);
     const share =
       before === null || atEnd === null ? null : (atEnd.generator - before.generator) / 1e6 / seconds;
-    const verdict = await fleet.judge();
     return {
-      perSecond: Math.round(perSecond * 10) / 10,
+      perSecond: round(perSecond, 1),
       halfLoadP50Ms: atHalf.p50Ms,
       halfLoadP99Ms: atHalf.p99Ms,
-      generatorCpuShare: share === null ? null : Math.round(share * 100) / 100,
+      generatorCpuShare: share === null ? null : round(share, 2),
       conditions: {
         purchases: captured.length,
         underWay,
-        seconds: Math.round(seconds * 10) / 10,
-        perSecondWithMailOut: Math.round((captured.length / ((mailOutMs - fast.startedMs) / 1000)) * 10) / 10,
+        seconds: round(seconds, 1),
+        perSecondWithMailOut: round(captured.length / ((mailOutMs - fast.startedMs) / 1000), 1),
         saturatedP50Ms: saturated.p50Ms,
         saturatedP99Ms: saturated.p99Ms,
         halfLoadPurchases: half.purchases.length,
@@ -188,26 +141,39 @@ export async function measurePurchases(
       },
       failures: [
         ...(await listUnpaid(standIns.gateway, databaseUrl, [warmed, fast, half])),
-        ...(verdict.notConverged > 0
-          ? [`${verdict.notConverged} cars hold something else than they shall`]
-          : []),
-        ...(verdict.failed > 0 || verdict.refused > 0
-          ? [`the cars failed ${verdict.failed} changes and refused ${verdict.refused} messages`]
-          : []),
+        ...(await judgeCars()),
       ],
     };
   } finally {
-    await generator.stop();
+    await buyers.stop();
   }
+}
+
+async function prepareBuyers(
+  { databaseUrl, dataDir, rest }: Platform,
+  vssUrl: string,
+  cars: readonly SeededCar[],
+  services: number,
+  signal: AbortSignal,
+): Promise<BuyersProcess> {
+  const setUp = await withClient(databaseUrl, async (client) => ({
+    serviceIds: (await addServices(client, services)).map(({ id }) => id),
+    buyers: await signOwnersIn(client, cars),
+  }));
+  await registerAtWorkshops(
+    { vssUrl, dataDir, now: new Date() },
+    cars.map(({ vin }) => vin),
+  );
+  return startBuyers({ ...setUp, rest, databaseUrl }, signal);
 }
 
 function describeCost(cost: ReturnType<typeof costOf>): string {
   return cost === null ? "unknown here" : JSON.stringify(cost);
 }
 
-function latenciesOf({ purchases }: Bought) {
-  const histogram = createHistogram();
+function latenciesOf({ purchases }: Bought): Tenths {
+  const latencies = createLatencies();
   for (const { capturedMs, intendedMs } of purchases)
-    if (capturedMs !== null) recordMs(histogram, capturedMs - intendedMs);
-  return quantilesOf(histogram);
+    if (capturedMs !== null) latencies.record(capturedMs - intendedMs);
+  return tenthsOf(latencies);
 }

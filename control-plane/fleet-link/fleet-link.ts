@@ -2,7 +2,7 @@ import type { Presence } from "@caas/contract/presence.ts";
 import type { Report } from "@caas/contract/report.ts";
 import { fleetFilter, qosOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import type { Capability } from "../lifecycle/capability.ts";
+import type { Capability } from "../http/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import type { Transaction } from "../store/database.ts";
 import { createNotifyListener } from "../store/notify-listener.ts";
@@ -26,9 +26,9 @@ export type FleetLinkOptions = {
   engine: Engine;
   keyRing: KeyRing;
   databaseUrl: string;
-  /** The channel that is rung when a manifest is due. */
+  /** Notified when a manifest is due. */
   dispatchChannel: string;
-  /** The channel that is rung when a car or a certificate was revoked. */
+  /** Notified when a car or a certificate was revoked. */
   revocationChannel: string;
   broker: {
     url: string;
@@ -89,7 +89,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   const listener = createNotifyListener({
     url: options.databaseUrl,
     channel: options.dispatchChannel,
-    onRing: () => dispatcher.ring(),
+    onRing: () => dispatcher.wake(),
     logger,
   });
   const revocations = createRevocationPublisher(context, { keyRing, link });

@@ -14,7 +14,7 @@ export type Access =
 const staffOfSale = { admin: "any", sales: "dealership" } as const;
 const everyoneRelated = { admin: "any", support: "any", sales: "dealership", customer: "own" } as const;
 
-/** Default-deny: a route that has no row here stops the start. */
+/** Default-deny: a route without a row here stops the start. */
 export const accessTable: Readonly<Record<string, Access>> = {
   "GET /health": { kind: "public", why: "load balancers ask it" },
   "GET /ready": { kind: "public", why: "load balancers ask it" },

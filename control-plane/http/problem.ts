@@ -19,7 +19,7 @@ export const problemSchema = z
 
 export type Problem = z.infer<typeof problemSchema>;
 
-/** What every route answers when it does not do what it was asked, for the interface's description. */
+/** The answer of every route that does not do what it was asked, for the interface's description. */
 export const problemResponse = {
   description: "The problem: docs/errors.md lists the codes",
   content: { "application/problem+json": { schema: problemSchema } },

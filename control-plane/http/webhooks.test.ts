@@ -87,7 +87,7 @@ function send(
 }
 const noted = (text: string) => JSON.stringify({ type: "order.noted", text });
 
-describe("fault 25: a webhook", () => {
+describe("a webhook [fault 25]", () => {
   test("is taken once, however often it is delivered, also 20 times at once", async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => send(noted("a"), { id: "msg_a" })));
     expect(answers.map((each) => each.statusCode)).toEqual(Array(20).fill(200));

@@ -9,8 +9,8 @@ import { createRunner, type RunMany, type Work } from "./run-work.ts";
 import type { Http } from "./server.ts";
 import type { VerifyWebhook } from "./webhook-signatures.ts";
 
-// What partners tell us. Verify the bytes, parse, and handle in one transaction together with the message's id:
-// a message is done once, or not at all and then it comes again.
+// Messages from partners. Verify the bytes, parse, and handle in one transaction together with the message's id: a
+// message is handled once, or not at all and then it comes again.
 
 /** A refused message is answered with the refusal's status (409 for a rule), so the sender tries again. */
 export type WebhookRoute<Event extends { type: string }> = {
@@ -51,7 +51,7 @@ export function addWebhook<Event extends { type: string }>(
           body: route.schema,
           response: { 200: answerSchema, default: problemResponse },
         },
-        // The signature covers the bytes: they are parsed below, once they are known to be genuine.
+        // The signature covers the bytes: they are parsed below, after it has been verified.
         validatorCompiler: () => (body) => ({ value: body }),
       },
       async (request, reply) => {

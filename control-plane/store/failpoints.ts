@@ -1,20 +1,15 @@
 import { writeSync } from "node:fs";
-import {
-  createFailpoints,
-  type FailpointPlan,
-  formatDeath,
-  parseFailpointPlan,
-} from "@caas/contract/failpoints.ts";
+import { createFailpointTable } from "@caas/contract/failpoints.ts";
 
-// Where a kill -9 is rehearsed (CAAS_FAILPOINTS). Not armed, as always outside a rehearsal, a place does nothing.
+// Places where a kill -9 is rehearsed (CAAS_FAILPOINTS). Outside a rehearsal a place is not armed and does nothing.
 
-/** Every place, and what is true between what was done and what has not been done yet. */
+/** Every place, and what is true there: some of the work is done and the rest is not. */
 export const failpoints = {
-  "request-committed-before-answer": "what was asked for is done, and whoever asked does not know it",
-  "job-taken-before-run": "a job is marked as ours and nothing of it is done",
+  "request-committed-before-answer": "the request is done and the caller does not know it",
+  "job-taken-before-run": "a job is taken and none of its work is done",
   "job-done-before-marked": "a job's work is done and the queue does not know it",
   "deadline-handled-before-commit": "a deadline's work is done in a transaction that will not commit",
-  "maintenance-answered-before-recorded": "the workshops have answered and nobody has written it down",
+  "maintenance-answered-before-recorded": "the workshops have answered and the answer is not recorded",
   "hold-not-yet-asked": "a payment is to be held and the bank has not been asked",
   "hold-made-before-recorded": "the bank holds money that our books do not know of",
   "capture-decided-before-asked": "the car has proved, the capture is decided, the bank does not know it",
@@ -26,28 +21,8 @@ export const failpoints = {
   "messages-committed-before-acknowledge": "cars' messages are taken in and the broker does not know it",
 } as const satisfies Record<string, string>;
 
-export type FailpointName = keyof typeof failpoints;
-
-const names = Object.keys(failpoints).filter((name): name is FailpointName =>
-  Object.hasOwn(failpoints, name),
-);
-
-/** `undefined` where it is malformed or names another part's place. */
-export function parseFailpoints(text: string): FailpointPlan<FailpointName> | undefined {
-  return parseFailpointPlan(text, names);
-}
-
-/** Of the whole process, because that is what dies. */
-let pass: ((name: FailpointName) => void) | null = null;
-
-export function armFailpoints(plan: FailpointPlan<FailpointName>): void {
-  pass = createFailpoints(plan, (name, passage) => {
-    writeSync(process.stderr.fd, `${formatDeath(name, passage)}\n`);
-    process.kill(process.pid, "SIGKILL");
-  });
-}
-
-/** Called between two steps that a power loss may part. */
-export function passFailpoint(name: FailpointName): void {
-  pass?.(name);
-}
+export const {
+  parse: parseFailpoints,
+  arm: armFailpoints,
+  pass: passFailpoint,
+} = createFailpointTable(failpoints, (line) => writeSync(process.stderr.fd, line));

@@ -5,18 +5,18 @@ import type { PaymentKind, PaymentSettlement, PaymentStatus } from "../rules/pay
 import type { EntitlementState, SaleStatus } from "../rules/statuses.ts";
 import type { VehicleState } from "../rules/vehicle-machine.ts";
 
-// The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
+// The tables as Kysely sees them; store/migrations/ creates them. Timestamps are business time unless
 // the column's comment says otherwise; money is integer minor units (cents).
 
 type Nullable<T> = T | null;
-/** jsonb whose inserted form is JSON text, so that arrays are not taken for PostgreSQL arrays. */
+/** jsonb that is inserted as JSON text, so that arrays are not mistaken for PostgreSQL arrays. */
 type JsonOf<T extends object | null> = JSONColumnType<T, string, string>;
 type OptionalJson<T extends object> = ColumnType<T | null, string | null | undefined, string | null>;
 type DateOnly = ColumnType<string, string, string>;
 
 export type Address = { street: string; city: string; postalCode: string; country: string };
 export type PlanLine = { code: string; name: string; priceCents: number };
-/** Base + chosen options with the prices of the day of the sale. */
+/** Base and chosen options with the prices of the day of the sale. */
 export type PlanComercial = { base: PlanLine; options: readonly PlanLine[] };
 export type Configuration = { readonly [key: string]: unknown };
 
@@ -297,7 +297,7 @@ export type Database = {
     ended_at: Nullable<Date>;
     presumed_until: Nullable<Date>;
   };
-  /** What each car shall hold now, and former versions that carried a purchase. */
+  /** What each car must hold now, and former versions that carried a purchase. */
   manifests: {
     vehicle_id: string;
     version: number;
@@ -390,7 +390,7 @@ export type Database = {
     resolution: Nullable<string>;
   };
   timers: { kind: string; subject_id: string; due_at: Date };
-  quick_jobs: {
+  jobs: {
     id: Generated<number>;
     kind: string;
     payload: JsonOf<object>;

@@ -5,10 +5,10 @@ import { type Broker, type BrokerAddresses, createBroker } from "@caas/broker/br
 import { realClock } from "@caas/contract/business-clock.ts";
 import { checkDigit, parseVin } from "@caas/contract/vin.ts";
 import { type Agent, createAgent } from "@caas/vehicle-agent/agent.ts";
-import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
-import { enrol } from "@caas/vehicle-agent/enrol.ts";
-import { createMqttTransport } from "@caas/vehicle-agent/mqtt-transport.ts";
-import { type AgentStorage, createMemoryStorage } from "@caas/vehicle-agent/storage.ts";
+import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
+import { enrol } from "@caas/vehicle-agent/identity/enrol.ts";
+import { createMqttTransport } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import { type AgentStorage, createMemoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { createFaultyAdapter, type FaultyAdapter } from "@caas/vehicle-agent/testing/faulty-adapter.ts";
 import { pino } from "pino";
 import { createAccounts } from "../features/accounts/accounts.ts";
@@ -25,7 +25,7 @@ import { createEnrolment, type Enrolment } from "../fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLink } from "../fleet-link/fleet-link.ts";
 import { type KeyRing, openKeyRing } from "../fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
-import type { Capability } from "../lifecycle/capability.ts";
+import type { Capability } from "../http/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import { type EventHandlers, each } from "../lifecycle/events.ts";
 import { newId } from "../store/ids.ts";
@@ -199,14 +199,14 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
   const authority = await openCertificateAuthority(keysFolder, clock);
   const controlPlaneUrl = { current: "" };
   const enrolment = createEnrolment(context, {
-    authority,
+    certificateAuthority: authority,
     keyRing,
     tokenSecret: "the enrolment secret of a test, 32 chars",
     controlPlaneUrl: () => controlPlaneUrl.current,
     broker: { url: brokerUrl, carSecret },
   });
   enrolmentRoutes(platform.server, db, enrolment);
-  renewalRoutes(platform.server, db, createRenewal(context, { authority, keyRing }));
+  renewalRoutes(platform.server, db, createRenewal(context, { certificateAuthority: authority, keyRing }));
   createIdentities(context).addRoutes?.(platform.routing);
   createAccounts(context, { sendCredentials: async () => ({ providerId: "none" }) }).addRoutes?.(
     platform.routing,

@@ -1,11 +1,10 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { runOnce, Logger as WorkerLogger } from "graphile-worker";
 import { pino } from "pino";
 import { createTestDatabase } from "../../test/servers/database.ts";
+import type { Capability } from "../http/capability.ts";
 import type { Routing } from "../http/routes.ts";
 import { createServer, type Http } from "../http/server.ts";
 import { createSessions } from "../http/sessions.ts";
-import type { Capability } from "../lifecycle/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import {
   createPublish,
@@ -16,9 +15,9 @@ import {
 } from "../lifecycle/events.ts";
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import { type Db, openDatabase } from "../store/database.ts";
-import { runDueQuickJobs } from "../store/quick-jobs.ts";
-import { createStepFeed, type StepFeed } from "../store/step-feed.ts";
+import { createNotifyListener, type NotifyListener } from "../store/notify-listener.ts";
 import { createTimers } from "../store/timers.ts";
+import { runDueJobs } from "./run-due-jobs.ts";
 
 /** A clock that a test moves. */
 export type FakeClock = Clock & { advanceMs(ms: number): void; set(to: Date): void };
@@ -51,7 +50,7 @@ export type TestPlatform = {
   clock: FakeClock;
   server: Http;
   routing: Routing;
-  steps: StepFeed;
+  steps: NotifyListener;
   published: Published[];
   /** Opens a port of loopback for webhooks; its address. */
   listen(): Promise<string>;
@@ -64,8 +63,6 @@ export type TestPlatform = {
   waitUntil<T>(what: string, look: () => Promise<T | undefined>, timeoutMs?: number): Promise<T>;
   close(): Promise<void>;
 };
-
-const silentWorkerLogger = new WorkerLogger(() => () => undefined);
 
 const noHandlers: EventHandlers = {
   saleRegistered: [],
@@ -107,7 +104,7 @@ const noHandlers: EventHandlers = {
  * capabilities a test chooses. Jobs run when the test says so, so nothing is ever waited for by guess.
  */
 export async function createTestPlatform(
-  wire: (context: Context, parts: { steps: StepFeed; routing: Routing }) => Wiring | Promise<Wiring>,
+  wire: (context: Context, parts: { steps: NotifyListener; routing: Routing }) => Wiring | Promise<Wiring>,
   options: { name?: string; startAt?: Date } = {},
 ): Promise<TestPlatform> {
   const database = await createTestDatabase(options.name ?? "platform");
@@ -118,7 +115,7 @@ export async function createTestPlatform(
     client.on("error", (error) => logger.info({ err: error }, "a connection ended")),
   );
   const clock = createFakeClock(options.startAt ?? new Date("2026-03-02T09:00:00.000Z"));
-  const steps = createStepFeed({ url: database.url, channel: stepsChannel, logger });
+  const steps = createNotifyListener({ url: database.url, channel: stepsChannel, logger });
   await steps.start();
   const server = await createServer({ logger, version: "0.0.0-test" });
   const sessions = createSessions(db, "a secret for tests, 32 characters or more", "http://127.0.0.1");
@@ -149,46 +146,7 @@ export async function createTestPlatform(
     handlers: wiring.capabilities.flatMap((capability) => capability.timers ?? []),
     logger,
   });
-  let failures = 0;
-  const taskList = Object.fromEntries(
-    jobs
-      .filter(({ queue }) => queue === "general")
-      .map((job) => [
-        job.name,
-        async (payload: unknown, helpers: { job: { attempts: number } }) => {
-          try {
-            await job.run(payload, helpers.job.attempts);
-          } catch (error) {
-            failures += 1;
-            logger.info({ err: error, job: job.name }, "a job failed");
-            throw error;
-          }
-        },
-      ]),
-  );
-
-  /** The worker ends without waiting for its last job's outcome to be stored: until then the job is locked. */
-  async function allWrittenDown(): Promise<void> {
-    const locked = "select 1 from graphile_worker._private_jobs where locked_at is not null limit 1";
-    while ((await pool.query(locked)).rowCount !== 0);
-  }
-
-  async function runJobs(): Promise<number> {
-    failures = 0;
-    const quick = jobs.filter(({ queue }) => queue === "quick");
-    // Each queue's jobs enqueue some of the other's.
-    for (let ran = true; ran; ) {
-      failures += await runDueQuickJobs(pool, quick);
-      await runOnce({ pgPool: pool, taskList, noHandleSignals: true, logger: silentWorkerLogger });
-      await allWrittenDown();
-      const { rows } = await pool.query<{ due: boolean }>(
-        "select exists (select 1 from quick_jobs where due_at <= now() and attempts < max_attempts and kind = any($1)) as due",
-        [quick.map(({ name }) => name)],
-      );
-      ran = rows[0]?.due === true;
-    }
-    return failures;
-  }
+  const runJobs = () => runDueJobs(pool, jobs, logger);
 
   return {
     databaseUrl: database.url,
@@ -202,8 +160,7 @@ export async function createTestPlatform(
     listen: () => server.listen({ host: "127.0.0.1", port: 0 }),
     runJobs,
     async retryJobs() {
-      await pool.query("update graphile_worker._private_jobs set run_at = now() where locked_at is null");
-      await pool.query("update quick_jobs set due_at = now()");
+      await pool.query("update jobs set due_at = now()");
       return runJobs();
     },
     runTimers: () => timers.runDue(),

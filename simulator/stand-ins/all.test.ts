@@ -1,8 +1,8 @@
 import { createServer } from "node:http";
 import { expect, test } from "vitest";
 import { startPartners } from "./all.ts";
+import { partnerClient } from "./client.ts";
 import { portOf } from "./shared/partner.ts";
-import { partnerClient } from "./testing/partner-client.ts";
 import { testPartnersOptions } from "./testing/partners.ts";
 import { startWebhookReceiver } from "./testing/webhook-receiver.ts";
 

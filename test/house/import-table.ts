@@ -60,7 +60,7 @@ export const parts: readonly Part[] = [
   })),
   {
     folder: "control-plane/lifecycle",
-    mayImport: ["control-plane/rules", "contract", "control-plane/store", "type:control-plane/http"],
+    mayImport: ["control-plane/rules", "contract", "control-plane/store"],
     packages: "any",
     because: "it is the one way to move a state: every feature uses it, and it knows none of them",
   },

@@ -1,6 +1,6 @@
+import type { Capability } from "../../http/capability.ts";
 import type { Refusal } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import { type ActivationMove, mustMoveActivations } from "../../lifecycle/move-activations.ts";

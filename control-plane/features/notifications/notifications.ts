@@ -1,4 +1,4 @@
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import type { Mail } from "../../partners/mail.ts";

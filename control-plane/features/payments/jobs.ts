@@ -1,14 +1,14 @@
 import * as z from "zod";
-import { jobType, quickJobType } from "../../store/jobs.ts";
+import { jobType, perPurchase } from "../../store/jobs.ts";
 
 const ofPayment = z.object({ paymentId: z.uuid() });
 const atGateway = z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() });
 const ofActivation = z.object({ activationId: z.uuid() });
 
-export const chargePaymentJob = quickJobType("chargePayment", ofPayment);
-export const reconcilePaymentJob = quickJobType("reconcilePayment", atGateway);
+export const chargePaymentJob = jobType("chargePayment", ofPayment, perPurchase);
+export const reconcilePaymentJob = jobType("reconcilePayment", atGateway, perPurchase);
 export const lookUpPresumedJob = jobType("lookUpPresumed", ofPayment);
-export const captureHoldJob = quickJobType("captureHold", ofActivation);
+export const captureHoldJob = jobType("captureHold", ofActivation, perPurchase);
 export const releaseHoldJob = jobType("releaseHold", ofActivation);
 export const releaseStrayJob = jobType("releaseStray", atGateway);
 export const reconcileChargeBacksJob = jobType("reconcileChargeBacks", ofPayment);

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents, EventHandler } from "../../lifecycle/events.ts";
 import { describeTask } from "../../rules/task-table.ts";

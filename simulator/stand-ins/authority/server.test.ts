@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { errorMessage, type PartnerClient, partnerClient } from "../client.ts";
 import { assignVin } from "../factory/assign-vin.ts";
 import type { RunningPartner } from "../shared/partner.ts";
-import { errorMessage, type PartnerClient, partnerClient } from "../testing/partner-client.ts";
 import { issuePlate } from "./plate.ts";
 import { startAuthority } from "./server.ts";
 

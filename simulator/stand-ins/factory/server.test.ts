@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { type FactoryWebhook, factoryWebhookSchema } from "@caas/contract/webhooks.ts";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { errorMessage, type PartnerClient, partnerClient } from "../client.ts";
 import type { RunningPartner } from "../shared/partner.ts";
-import { askUntil, errorMessage, type PartnerClient, partnerClient } from "../testing/partner-client.ts";
+import { askUntil } from "../testing/ask-until.ts";
 import { startWebhookReceiver, typeOf, type WebhookReceiver } from "../testing/webhook-receiver.ts";
 import { type FactoryPace, startFactory } from "./server.ts";
 

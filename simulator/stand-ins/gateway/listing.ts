@@ -1,6 +1,6 @@
 import type { Answer } from "../shared/http.ts";
+import { type Books, type Outcome, refused } from "./books.ts";
 import { invalidParameter, noSuch } from "./errors.ts";
-import { type Ledger, type Outcome, refused } from "./ledger.ts";
 import type { Charge, Dispute, Intent, Refund } from "./objects.ts";
 
 // Lists, searches and expanded answers.
@@ -66,7 +66,7 @@ function matches(intent: Intent, clause: Clause): boolean {
 
 /** Unlike the real search this one is never behind: the platform may not rest on that, but cannot test it here. */
 export function searchIntents(
-  ledger: Ledger,
+  books: Books,
   request: { query: string; limit?: number; page?: string },
   expandAll: (objects: readonly Intent[]) => Outcome<unknown[]>,
 ): Answer {
@@ -79,9 +79,9 @@ export function searchIntents(
   const byMetadata = clauses.find((clause) => clause.field === "metadata");
   const candidates =
     byMetadata?.field === "metadata"
-      ? ledger.intents.find("metadata", `${byMetadata.key}=${byMetadata.value}`)
-      : ledger.intents.list();
-  const found = ledger
+      ? books.intents.find("metadata", `${byMetadata.key}=${byMetadata.value}`)
+      : books.intents.list();
+  const found = books
     .settleHolds(candidates)
     .filter((intent) => clauses.every((clause) => matches(intent, clause)))
     .toReversed();
@@ -107,14 +107,14 @@ type Expandable = Intent | Charge | Refund | Dispute;
 
 /** Replaces the ids that `expand` names by their objects, one level deep. */
 export function expandObject(
-  ledger: Ledger,
+  books: Books,
   object: Expandable,
   expand: readonly string[] | undefined,
 ): Outcome<unknown> {
   const expanded: Record<string, unknown> = { ...object };
   for (const field of expand ?? []) {
     const id = expanded[field];
-    const find = finders(ledger)[field];
+    const find = finders(books)[field];
     if (find === undefined || !Object.hasOwn(object, field))
       return refused(invalidParameter("expand", `${field} cannot be expanded on a ${object.object}`));
     if (typeof id === "string") expanded[field] = find(id);
@@ -124,7 +124,7 @@ export function expandObject(
 
 /** The same for a list, where every name starts with `data.`. */
 export function expandList(
-  ledger: Ledger,
+  books: Books,
   expand: readonly string[] | undefined,
 ): (objects: readonly Expandable[]) => Outcome<unknown[]> {
   return (objects) => {
@@ -136,7 +136,7 @@ export function expandList(
     const fields = expand?.map((field) => field.slice("data.".length));
     const all: unknown[] = [];
     for (const object of objects) {
-      const expanded = expandObject(ledger, object, fields);
+      const expanded = expandObject(books, object, fields);
       if (expanded.status === "refused") return expanded;
       all.push(expanded.object);
     }
@@ -144,11 +144,11 @@ export function expandList(
   };
 }
 
-function finders(ledger: Ledger): Readonly<Record<string, (id: string) => unknown>> {
+function finders(books: Books): Readonly<Record<string, (id: string) => unknown>> {
   return {
-    latest_charge: (id) => ledger.charges.get(id),
-    customer: (id) => ledger.customers.get(id),
-    charge: (id) => ledger.charges.get(id),
-    payment_intent: (id) => ledger.readIntent(id),
+    latest_charge: (id) => books.charges.get(id),
+    customer: (id) => books.customers.get(id),
+    charge: (id) => books.charges.get(id),
+    payment_intent: (id) => books.readIntent(id),
   };
 }

@@ -1,6 +1,6 @@
+import { type Books, type Cause, type Outcome, refused } from "./books.ts";
 import { type Card, cardExpiry } from "./cards.ts";
 import { cardDeclined, invalidParameter, noSuch, unexpectedState } from "./errors.ts";
-import { type Cause, type Ledger, type Outcome, refused } from "./ledger.ts";
 import type { Charge, Intent, IntentStatus, PaymentError } from "./objects.ts";
 import type { ConfirmIntent, CreateIntent } from "./parameters.ts";
 
@@ -9,16 +9,16 @@ import type { ConfirmIntent, CreateIntent } from "./parameters.ts";
 /** How long a card hold can be captured: what most card networks give an online payment. */
 const holdSeconds = 7 * 24 * 3600;
 
-export function createPayment(ledger: Ledger, request: CreateIntent, cause: Cause): Outcome<Intent> {
-  if (request.customer !== undefined && ledger.customers.get(request.customer) === undefined)
+export function createPayment(books: Books, request: CreateIntent, cause: Cause): Outcome<Intent> {
+  if (request.customer !== undefined && books.customers.get(request.customer) === undefined)
     return refused(noSuch("customer", request.customer, "customer", 400));
-  if (request.payment_method !== undefined && ledger.cards.find(request.payment_method) === undefined)
+  if (request.payment_method !== undefined && books.cards.find(request.payment_method) === undefined)
     return refused(noSuch("PaymentMethod", request.payment_method, "payment_method", 400));
   if (request.confirm === true && request.payment_method === undefined)
     return refused(invalidParameter("payment_method", "confirm=true needs a payment_method"));
   if (request.off_session !== undefined && request.confirm !== true)
     return refused(invalidParameter("off_session", "off_session is only taken together with confirm=true"));
-  const id = ledger.newId("pi");
+  const id = books.newId("pi");
   const intent: Intent = {
     id,
     object: "payment_intent",
@@ -28,9 +28,9 @@ export function createPayment(ledger: Ledger, request: CreateIntent, cause: Caus
     canceled_at: null,
     cancellation_reason: null,
     capture_method: request.capture_method ?? "automatic_async",
-    client_secret: `${id}_secret_${ledger.newId("s").slice(2)}`,
+    client_secret: `${id}_secret_${books.newId("s").slice(2)}`,
     confirmation_method: "automatic",
-    created: ledger.nowSeconds(),
+    created: books.nowSeconds(),
     currency: request.currency,
     customer: request.customer ?? null,
     description: request.description ?? null,
@@ -47,16 +47,16 @@ export function createPayment(ledger: Ledger, request: CreateIntent, cause: Caus
     statement_descriptor_suffix: request.statement_descriptor_suffix ?? null,
     status: request.payment_method === undefined ? "requires_payment_method" : "requires_confirmation",
   };
-  ledger.intents.put(id, intent);
+  books.intents.put(id, intent);
   return request.confirm === true
-    ? confirmPayment(ledger, intent, {}, cause)
+    ? confirmPayment(books, intent, {}, cause)
     : { status: "done", object: intent };
 }
 
 const confirmable: readonly IntentStatus[] = ["requires_payment_method", "requires_confirmation"];
 
 export function confirmPayment(
-  ledger: Ledger,
+  books: Books,
   intent: Intent,
   request: ConfirmIntent,
   cause: Cause,
@@ -65,7 +65,7 @@ export function confirmPayment(
   const paymentMethod = request.payment_method ?? intent.payment_method;
   if (paymentMethod === null)
     return refused(invalidParameter("payment_method", "the intent has no payment method to confirm with"));
-  const card = ledger.cards.find(paymentMethod);
+  const card = books.cards.find(paymentMethod);
   if (card === undefined) return refused(noSuch("PaymentMethod", paymentMethod, "payment_method", 400));
   const attempted: Intent = {
     ...intent,
@@ -73,19 +73,19 @@ export function confirmPayment(
     capture_method: request.capture_method ?? intent.capture_method,
   };
   return card.behaviour === "decline"
-    ? decline(ledger, attempted, paymentMethod, card, cause)
-    : approve(ledger, attempted, paymentMethod, card, cause);
+    ? decline(books, attempted, paymentMethod, card, cause)
+    : approve(books, attempted, paymentMethod, card, cause);
 }
 
 function approve(
-  ledger: Ledger,
+  books: Books,
   intent: Intent,
   paymentMethod: string,
   card: Card,
   cause: Cause,
 ): Outcome<Intent> {
   const isHold = intent.capture_method === "manual";
-  const charge = makeCharge(ledger, intent, paymentMethod, card, isHold ? "held" : "captured");
+  const charge = makeCharge(books, intent, paymentMethod, card, isHold ? "held" : "captured");
   const paid: Intent = {
     ...intent,
     status: isHold ? "requires_capture" : "succeeded",
@@ -94,21 +94,21 @@ function approve(
     latest_charge: charge.id,
     last_payment_error: null,
   };
-  ledger.charges.put(charge.id, charge);
-  ledger.intents.put(paid.id, paid);
+  books.charges.put(charge.id, charge);
+  books.intents.put(paid.id, paid);
   const event = isHold ? "payment_intent.amount_capturable_updated" : "payment_intent.succeeded";
-  ledger.announce(event, paid.id, paid, cause);
+  books.announce(event, paid.id, paid, cause);
   return { status: "done", object: paid };
 }
 
 function decline(
-  ledger: Ledger,
+  books: Books,
   intent: Intent,
   paymentMethod: string,
   card: Card,
   cause: Cause,
 ): Outcome<Intent> {
-  const charge = makeCharge(ledger, intent, paymentMethod, card, "declined");
+  const charge = makeCharge(books, intent, paymentMethod, card, "declined");
   const error = describeDecline(charge, paymentMethod, card);
   const failed: Intent = {
     ...intent,
@@ -117,9 +117,9 @@ function decline(
     latest_charge: charge.id,
     last_payment_error: error,
   };
-  ledger.charges.put(charge.id, charge);
-  ledger.intents.put(failed.id, failed);
-  ledger.announce("payment_intent.payment_failed", failed.id, failed, cause);
+  books.charges.put(charge.id, charge);
+  books.intents.put(failed.id, failed);
+  books.announce("payment_intent.payment_failed", failed.id, failed, cause);
   return refused(cardDeclined(error, failed));
 }
 
@@ -140,16 +140,16 @@ function describeDecline(charge: Charge, paymentMethod: string, card: Card): Pay
 }
 
 function makeCharge(
-  ledger: Ledger,
+  books: Books,
   intent: Intent,
   paymentMethod: string,
   card: Card,
   result: "held" | "captured" | "declined",
 ): Charge {
-  const created = ledger.nowSeconds();
+  const created = books.nowSeconds();
   const isDeclined = result === "declined";
   return {
-    id: ledger.newId("ch"),
+    id: books.newId("ch"),
     object: "charge",
     amount: intent.amount,
     amount_captured: result === "captured" ? intent.amount : 0,
@@ -185,12 +185,12 @@ function makeCharge(
 }
 
 export function capturePayment(
-  ledger: Ledger,
+  books: Books,
   intent: Intent,
   request: { amount_to_capture?: number; metadata?: Record<string, string> },
   cause: Cause,
 ): Outcome<Intent> {
-  const charge = intent.latest_charge === null ? undefined : ledger.charges.get(intent.latest_charge);
+  const charge = intent.latest_charge === null ? undefined : books.charges.get(intent.latest_charge);
   if (intent.status !== "requires_capture" || charge === undefined)
     return refused(unexpectedState(intent, "captured", ["requires_capture"]));
   const amount = request.amount_to_capture ?? intent.amount_capturable;
@@ -202,7 +202,7 @@ export function capturePayment(
         "amount_too_large",
       ),
     );
-  const card = ledger.cards.find(charge.payment_method);
+  const card = books.cards.find(charge.payment_method);
   if (card?.behaviour === "declineCapture")
     return refused(cardDeclined(describeDecline(charge, charge.payment_method, card), intent));
   const captured: Intent = {
@@ -212,9 +212,9 @@ export function capturePayment(
     amount_received: amount,
     metadata: { ...intent.metadata, ...request.metadata },
   };
-  ledger.charges.put(charge.id, { ...charge, captured: true, amount_captured: amount });
-  ledger.intents.put(captured.id, captured);
-  ledger.announce("payment_intent.succeeded", captured.id, captured, cause);
+  books.charges.put(charge.id, { ...charge, captured: true, amount_captured: amount });
+  books.intents.put(captured.id, captured);
+  books.announce("payment_intent.succeeded", captured.id, captured, cause);
   return { status: "done", object: captured };
 }
 
@@ -225,7 +225,7 @@ const cancellable: readonly IntentStatus[] = [
 ];
 
 export function cancelPayment(
-  ledger: Ledger,
+  books: Books,
   intent: Intent,
   reason: Intent["cancellation_reason"],
   cause: Cause,
@@ -235,10 +235,10 @@ export function cancelPayment(
     ...intent,
     status: "canceled",
     amount_capturable: 0,
-    canceled_at: ledger.nowSeconds(),
+    canceled_at: books.nowSeconds(),
     cancellation_reason: reason,
   };
-  ledger.intents.put(canceled.id, canceled);
-  ledger.announce("payment_intent.canceled", canceled.id, canceled, cause);
+  books.intents.put(canceled.id, canceled);
+  books.announce("payment_intent.canceled", canceled.id, canceled, cause);
   return { status: "done", object: canceled };
 }

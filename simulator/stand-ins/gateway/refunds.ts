@@ -1,11 +1,11 @@
+import { type Books, type Cause, type Outcome, refused } from "./books.ts";
 import { invalidParameter, noSuch } from "./errors.ts";
-import { type Cause, type Ledger, type Outcome, refused } from "./ledger.ts";
 import type { Charge, Refund } from "./objects.ts";
 import type { CreateRefund } from "./parameters.ts";
 
 /** Gives money back. All refunds of a charge together never exceed what was captured. */
-export function refundCharge(ledger: Ledger, request: CreateRefund, cause: Cause): Outcome<Refund> {
-  const found = findCharge(ledger, request);
+export function refundCharge(books: Books, request: CreateRefund, cause: Cause): Outcome<Refund> {
+  const found = findCharge(books, request);
   if (found.status === "refused") return found;
   const charge = found.object;
   if (!charge.captured)
@@ -25,11 +25,11 @@ export function refundCharge(ledger: Ledger, request: CreateRefund, cause: Cause
       invalidParameter("amount", `${amount} is more than the ${left} not refunded yet`, "amount_too_large"),
     );
   const refund: Refund = {
-    id: ledger.newId("re"),
+    id: books.newId("re"),
     object: "refund",
     amount,
     charge: charge.id,
-    created: ledger.nowSeconds(),
+    created: books.nowSeconds(),
     currency: charge.currency,
     metadata: request.metadata ?? {},
     payment_intent: charge.payment_intent,
@@ -42,15 +42,15 @@ export function refundCharge(ledger: Ledger, request: CreateRefund, cause: Cause
     amount_refunded: amountRefunded,
     refunded: amountRefunded === charge.amount_captured,
   };
-  ledger.refunds.put(refund.id, refund);
-  ledger.charges.put(charge.id, refundedCharge);
-  ledger.announce("charge.refunded", charge.payment_intent, refundedCharge, cause);
+  books.refunds.put(refund.id, refund);
+  books.charges.put(charge.id, refundedCharge);
+  books.announce("charge.refunded", charge.payment_intent, refundedCharge, cause);
   return { status: "done", object: refund };
 }
 
-function findCharge(ledger: Ledger, request: CreateRefund): Outcome<Charge> {
+function findCharge(books: Books, request: CreateRefund): Outcome<Charge> {
   if (request.charge !== undefined) {
-    const charge = ledger.charges.get(request.charge);
+    const charge = books.charges.get(request.charge);
     if (charge === undefined) return refused(noSuch("charge", request.charge, "charge", 400));
     if (request.payment_intent !== undefined && request.payment_intent !== charge.payment_intent)
       return refused(invalidParameter("payment_intent", "the charge belongs to another payment intent"));
@@ -58,10 +58,10 @@ function findCharge(ledger: Ledger, request: CreateRefund): Outcome<Charge> {
   }
   if (request.payment_intent === undefined)
     return refused(invalidParameter("payment_intent", "a refund names a payment_intent or a charge"));
-  const intent = ledger.readIntent(request.payment_intent);
+  const intent = books.readIntent(request.payment_intent);
   if (intent === undefined)
     return refused(noSuch("payment_intent", request.payment_intent, "payment_intent", 400));
-  const charge = intent.latest_charge === null ? undefined : ledger.charges.get(intent.latest_charge);
+  const charge = intent.latest_charge === null ? undefined : books.charges.get(intent.latest_charge);
   if (charge === undefined)
     return refused(invalidParameter("payment_intent", `payment intent ${intent.id} has no charge to refund`));
   return { status: "done", object: charge };

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from "fastify";
 import * as z from "zod";
 import { type Answer, type PartnerApp, send } from "../shared/http.ts";
+import type { Books, Cause, Outcome } from "./books.ts";
 import { noSuch } from "./errors.ts";
-import type { Cause, Ledger, Outcome } from "./ledger.ts";
 import { expandList, expandObject, pageOf, searchIntents } from "./listing.ts";
 import type { Charge, Customer, Dispute, Intent, Refund } from "./objects.ts";
 import * as parameters from "./parameters.ts";
@@ -15,20 +15,20 @@ const idParams = z.object({ id: z.string().max(200) });
 export type Once = (request: FastifyRequest, work: (cause: Cause) => Answer) => Answer;
 
 function answerWith(
-  ledger: Ledger,
+  books: Books,
   outcome: Outcome<Intent | Charge | Refund | Dispute>,
   expand: readonly string[] | undefined,
 ): Answer {
   if (outcome.status === "refused") return outcome.answer;
-  const expanded = expandObject(ledger, outcome.object, expand);
+  const expanded = expandObject(books, outcome.object, expand);
   return expanded.status === "refused" ? expanded.answer : { status: 200, body: expanded.object };
 }
 
-export function registerReads(api: PartnerApp, ledger: Ledger): void {
+export function registerReads(api: PartnerApp, books: Books): void {
   const retrieve = { params: idParams, querystring: parameters.retrieve };
 
   api.get("/v1/customers/:id", { schema: retrieve }, (request, reply) => {
-    const customer = ledger.customers.get(request.params.id);
+    const customer = books.customers.get(request.params.id);
     return send(
       reply,
       customer === undefined ? noSuch("customer", request.params.id, "id") : { status: 200, body: customer },
@@ -36,78 +36,78 @@ export function registerReads(api: PartnerApp, ledger: Ledger): void {
   });
 
   api.get("/v1/payment_intents/:id", { schema: retrieve }, (request, reply) => {
-    const intent = ledger.readIntent(request.params.id);
+    const intent = books.readIntent(request.params.id);
     if (intent === undefined) return send(reply, noSuch("payment_intent", request.params.id, "intent"));
-    return send(reply, answerWith(ledger, { status: "done", object: intent }, request.query.expand));
+    return send(reply, answerWith(books, { status: "done", object: intent }, request.query.expand));
   });
 
   api.get("/v1/charges/:id", { schema: retrieve }, (request, reply) => {
-    const charge = ledger.charges.get(request.params.id);
+    const charge = books.charges.get(request.params.id);
     if (charge === undefined) return send(reply, noSuch("charge", request.params.id, "id"));
-    return send(reply, answerWith(ledger, { status: "done", object: charge }, request.query.expand));
+    return send(reply, answerWith(books, { status: "done", object: charge }, request.query.expand));
   });
 
   api.get("/v1/refunds/:id", { schema: retrieve }, (request, reply) => {
-    const refund = ledger.refunds.get(request.params.id);
+    const refund = books.refunds.get(request.params.id);
     if (refund === undefined) return send(reply, noSuch("refund", request.params.id, "id"));
-    return send(reply, answerWith(ledger, { status: "done", object: refund }, request.query.expand));
+    return send(reply, answerWith(books, { status: "done", object: refund }, request.query.expand));
   });
 
   api.get("/v1/payment_intents", { schema: { querystring: parameters.listIntents } }, (request, reply) => {
     const { customer, expand } = request.query;
-    const found = customer === undefined ? ledger.intents.list() : ledger.intents.find("customer", customer);
-    const expandAll = expandList(ledger, expand);
-    return send(reply, pageOf(ledger.settleHolds(found), "/v1/payment_intents", request.query, expandAll));
+    const found = customer === undefined ? books.intents.list() : books.intents.find("customer", customer);
+    const expandAll = expandList(books, expand);
+    return send(reply, pageOf(books.settleHolds(found), "/v1/payment_intents", request.query, expandAll));
   });
 
   api.get(
     "/v1/payment_intents/search",
     { schema: { querystring: parameters.searchIntents } },
     (request, reply) =>
-      send(reply, searchIntents(ledger, request.query, expandList(ledger, request.query.expand))),
+      send(reply, searchIntents(books, request.query, expandList(books, request.query.expand))),
   );
 
   api.get("/v1/disputes/:id", { schema: retrieve }, (request, reply) => {
-    const dispute = ledger.disputes.get(request.params.id);
+    const dispute = books.disputes.get(request.params.id);
     if (dispute === undefined) return send(reply, noSuch("dispute", request.params.id, "id"));
-    return send(reply, answerWith(ledger, { status: "done", object: dispute }, request.query.expand));
+    return send(reply, answerWith(books, { status: "done", object: dispute }, request.query.expand));
   });
 
   api.get("/v1/disputes", { schema: { querystring: parameters.listDisputes } }, (request, reply) => {
     const { charge, payment_intent: intent, expand } = request.query;
     const candidates =
       intent !== undefined
-        ? ledger.disputes.find("intent", intent)
+        ? books.disputes.find("intent", intent)
         : charge !== undefined
-          ? ledger.disputes.find("charge", charge)
-          : ledger.disputes.list();
+          ? books.disputes.find("charge", charge)
+          : books.disputes.list();
     const found = candidates.filter((dispute) => charge === undefined || dispute.charge === charge);
-    return send(reply, pageOf(found, "/v1/disputes", request.query, expandList(ledger, expand)));
+    return send(reply, pageOf(found, "/v1/disputes", request.query, expandList(books, expand)));
   });
 
   api.get("/v1/refunds", { schema: { querystring: parameters.listRefunds } }, (request, reply) => {
     const { charge, payment_intent: intent, expand } = request.query;
     const candidates =
       charge !== undefined
-        ? ledger.refunds.find("charge", charge)
+        ? books.refunds.find("charge", charge)
         : intent !== undefined
-          ? ledger.refunds.find("intent", intent)
-          : ledger.refunds.list();
+          ? books.refunds.find("intent", intent)
+          : books.refunds.list();
     const found = candidates.filter((refund) => intent === undefined || refund.payment_intent === intent);
-    return send(reply, pageOf(found, "/v1/refunds", request.query, expandList(ledger, expand)));
+    return send(reply, pageOf(found, "/v1/refunds", request.query, expandList(books, expand)));
   });
 }
 
-export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): void {
+export function registerWrites(api: PartnerApp, books: Books, once: Once): void {
   api.post("/v1/customers", { schema: { body: parameters.createCustomer } }, (request, reply) => {
     const answer = once(request, () => {
       const { address, description, email, metadata, name, phone } = request.body;
       const customer: Customer = {
-        id: ledger.newId("cus"),
+        id: books.newId("cus"),
         object: "customer",
         address: address ?? null,
         balance: 0,
-        created: ledger.nowSeconds(),
+        created: books.nowSeconds(),
         currency: null,
         description: description ?? null,
         email: email ?? null,
@@ -116,7 +116,7 @@ export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): voi
         name: name ?? null,
         phone: phone ?? null,
       };
-      ledger.customers.put(customer.id, customer);
+      books.customers.put(customer.id, customer);
       return { status: 200, body: customer };
     });
     return send(reply, answer);
@@ -124,7 +124,7 @@ export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): voi
 
   api.post("/v1/payment_intents", { schema: { body: parameters.createIntent } }, (request, reply) => {
     const answer = once(request, (cause) =>
-      answerWith(ledger, createPayment(ledger, request.body, cause), request.body.expand),
+      answerWith(books, createPayment(books, request.body, cause), request.body.expand),
     );
     return send(reply, answer);
   });
@@ -135,9 +135,9 @@ export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): voi
     work: (intent: Intent, cause: Cause) => Outcome<Intent>,
   ) =>
     once(request, (cause) => {
-      const intent = ledger.readIntent(request.params.id);
+      const intent = books.readIntent(request.params.id);
       if (intent === undefined) return noSuch("payment_intent", request.params.id, "intent");
-      return answerWith(ledger, work(intent, cause), expand);
+      return answerWith(books, work(intent, cause), expand);
     });
 
   api.post(
@@ -147,7 +147,7 @@ export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): voi
       const { body } = request;
       return send(
         reply,
-        onIntent(request, body.expand, (intent, cause) => confirmPayment(ledger, intent, body, cause)),
+        onIntent(request, body.expand, (intent, cause) => confirmPayment(books, intent, body, cause)),
       );
     },
   );
@@ -159,7 +159,7 @@ export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): voi
       const { body } = request;
       return send(
         reply,
-        onIntent(request, body.expand, (intent, cause) => capturePayment(ledger, intent, body, cause)),
+        onIntent(request, body.expand, (intent, cause) => capturePayment(books, intent, body, cause)),
       );
     },
   );
@@ -171,14 +171,14 @@ export function registerWrites(api: PartnerApp, ledger: Ledger, once: Once): voi
       const { cancellation_reason: reason, expand } = request.body;
       return send(
         reply,
-        onIntent(request, expand, (intent, cause) => cancelPayment(ledger, intent, reason ?? null, cause)),
+        onIntent(request, expand, (intent, cause) => cancelPayment(books, intent, reason ?? null, cause)),
       );
     },
   );
 
   api.post("/v1/refunds", { schema: { body: parameters.createRefund } }, (request, reply) => {
     const answer = once(request, (cause) =>
-      answerWith(ledger, refundCharge(ledger, request.body, cause), request.body.expand),
+      answerWith(books, refundCharge(books, request.body, cause), request.body.expand),
     );
     return send(reply, answer);
   });

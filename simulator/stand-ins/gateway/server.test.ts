@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type PartnerClient, partnerClient } from "../client.ts";
 import type { RunningPartner } from "../shared/partner.ts";
-import { type PartnerClient, partnerClient } from "../testing/partner-client.ts";
 import { startWebhookReceiver, typeOf, type WebhookReceiver } from "../testing/webhook-receiver.ts";
 import { startGateway } from "./server.ts";
 

@@ -8,11 +8,11 @@ import { createIdempotency } from "../shared/idempotency.ts";
 import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { openStore } from "../shared/store.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
+import { apiVersion, type Cause, openBooks } from "./books.ts";
 import { cardBehaviours, openCards } from "./cards.ts";
 import { registerDisputeControl } from "./disputes.ts";
 import { keyReused, stripeError } from "./errors.ts";
 import { decodeForm } from "./form.ts";
-import { apiVersion, type Cause, openLedger } from "./ledger.ts";
 import { registerReads, registerWrites } from "./routes.ts";
 import { totalByReference } from "./totals.ts";
 
@@ -42,7 +42,7 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
     faults,
     logger: options.logger,
   });
-  const ledger = openLedger({ store, clock, cards, outbox: () => outbox });
+  const books = openBooks({ store, clock, cards, outbox: () => outbox });
   const answerOnce = createIdempotency(store, {
     now: () => clock.now(),
     keptForMs: keyKeptForMs,
@@ -69,8 +69,8 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
       const key = request.headers["idempotency-key"];
       if (key !== undefined) reply.header("idempotency-key", key);
     });
-    registerReads(api, ledger);
-    registerWrites(api, ledger, (request, work) => {
+    registerReads(api, books);
+    registerWrites(api, books, (request, work) => {
       const key = request.headers["idempotency-key"]?.toString();
       const cause: Cause = { requestId: request.id, idempotencyKey: key ?? null };
       const call = { key, method: request.method, path: request.url, body: request.body };
@@ -91,8 +91,8 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
       return { paymentMethod: request.params.paymentMethod, behaviour: request.body.behaviour };
     },
   );
-  registerDisputeControl(app, ledger, (work) => store.transaction(work));
-  app.get("/_control/charges", () => ({ totals: totalByReference(ledger) }));
+  registerDisputeControl(app, books, (work) => store.transaction(work));
+  app.get("/_control/charges", () => ({ totals: totalByReference(books) }));
 
   return runPartner({
     name: "gateway",

@@ -1,4 +1,4 @@
-import type { Ledger } from "./ledger.ts";
+import type { Books } from "./books.ts";
 
 /** What the gateway did for one reference of the platform, minor units: the auditors' side of the books. */
 export type ReferenceTotals = {
@@ -14,9 +14,9 @@ export type ReferenceTotals = {
   disputedCents: number;
 };
 
-export function totalByReference(ledger: Ledger): ReferenceTotals[] {
+export function totalByReference(books: Books): ReferenceTotals[] {
   const totals = new Map<string, ReferenceTotals>();
-  for (const intent of ledger.settleHolds(ledger.intents.list())) {
+  for (const intent of books.settleHolds(books.intents.list())) {
     const reference = intent.metadata.reference ?? null;
     const key = JSON.stringify([reference, intent.currency]);
     const total = totals.get(key) ?? {
@@ -31,12 +31,12 @@ export function totalByReference(ledger: Ledger): ReferenceTotals[] {
     };
     total.intents += 1;
     total.heldCents += intent.amount_capturable;
-    for (const charge of ledger.charges.find("intent", intent.id)) {
+    for (const charge of books.charges.find("intent", intent.id)) {
       if (charge.status === "failed") total.declines += 1;
       total.capturedCents += charge.amount_captured;
       total.refundedCents += charge.amount_refunded;
     }
-    for (const dispute of ledger.disputes.find("intent", intent.id))
+    for (const dispute of books.disputes.find("intent", intent.id))
       if (dispute.status !== "won") total.disputedCents += dispute.amount;
     totals.set(key, total);
   }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createTransport, type Transporter } from "nodemailer";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import * as z from "zod";
-import { type PartnerClient, partnerClient } from "../testing/partner-client.ts";
+import { type PartnerClient, partnerClient } from "../client.ts";
 import { type RunningInbox, startInbox } from "./server.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "inbox-"));

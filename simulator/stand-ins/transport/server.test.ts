@@ -5,9 +5,9 @@ import { type TransportWebhook, transportWebhookSchema } from "@caas/contract/we
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import * as z from "zod";
+import { errorMessage, type PartnerClient, partnerClient } from "../client.ts";
 import { assignVin } from "../factory/assign-vin.ts";
 import type { RunningPartner } from "../shared/partner.ts";
-import { errorMessage, type PartnerClient, partnerClient } from "../testing/partner-client.ts";
 import { startWebhookReceiver, typeOf, type WebhookReceiver } from "../testing/webhook-receiver.ts";
 import { startTransport, type TransportPace } from "./server.ts";
 

@@ -23,7 +23,7 @@ async function refund(activationId: string, amountCents: number): Promise<string
   return asked.kind === "refused" ? asked.detail : asked.kind;
 }
 
-describe("DO14, fault 27: money is given back", () => {
+describe("money is given back [DO14, fault 27]", () => {
   test("a part: the customer keeps the service, and the ledger knows of both", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
@@ -85,7 +85,7 @@ describe("DO14, fault 27: money is given back", () => {
     expect((await bank.sumsOf(activationId)).refunds).toBe(700);
   });
 
-  test("a bank was quicker with a charge-back: the refund is refused, and counted no more", async () => {
+  test("a bank was quicker with a charge-back: the refund is refused and no longer counted", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
     const { id: reference } = await bank.paymentOf(activationId);
@@ -98,7 +98,7 @@ describe("DO14, fault 27: money is given back", () => {
     expect(bank.park.world.tickets).toContain("refundRefused");
   });
 
-  test("what was never captured, or is given back already, is refused in words", async () => {
+  test("the refusal of what was never captured, or is given back already, says why", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.park.buy(car, "heatedSeats");
     expect(await refund(activationId, 100)).toBe("this payment is pending: there is nothing to give back");
@@ -110,7 +110,7 @@ describe("DO14, fault 27: money is given back", () => {
     );
   });
 
-  test("a refund made in the gateway's own screens is written down once; ours are recognised", async () => {
+  test("a refund made in the gateway's own screens is recorded once; ours are recognised", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
     await refund(activationId, 500);
