@@ -58,7 +58,7 @@ async function allConverged(): Promise<void> {
   });
 }
 
-test("fault 19: a fleet that comes back all at once converges, no car starves, and people are answered meanwhile", async () => {
+test("a fleet that comes back all at once converges, no car starves, and people are answered meanwhile [fault 19]", async () => {
   await rollOut(cars, 1);
   await allConverged();
   expect(fleet.counts).toMatchObject({ connected: carCount, applied: carCount });
