@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type ActivationOptions, measureActivations } from "./activation.ts";
-import { type AgentMemoryOptions, measureAgentMemory } from "./agent-memory.ts";
-import { type BrokerBenchOptions, measureBrokers, type RowGroup, rowGroups } from "./broker.ts";
+import { type ActivationOptions, measureActivations } from "./activation/activation.ts";
+import { type AgentMemoryOptions, measureAgentMemory } from "./agent/agent-memory.ts";
+import { type BrokerBenchOptions, measureBrokers, type RowGroup, rowGroups } from "./broker/broker.ts";
 import { type CommonOptions, resultsFolder, runBenchmark } from "./frame.ts";
-import { measureOta, type OtaOptions } from "./ota.ts";
-import { measurePaid, type PaidOptions } from "./paid.ts";
+import { measureOta, type OtaOptions } from "./ota/ota.ts";
+import { measurePaid, type PaidOptions } from "./paid/paid.ts";
 
 const moreHelp = `
 Each benchmark starts what it needs on free ports in a temporary folder, and removes it. Numbers, date and machine

@@ -5,8 +5,8 @@ import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { createFleet, type Fleet } from "@caas/simulator/fleet/fleet.ts";
 import pg from "pg";
 import * as z from "zod";
+import { seedFleet } from "../lab/seed-fleet.ts";
 import type { FleetVerdict } from "./fleet-process.ts";
-import { seedFleet } from "./seed-fleet.ts";
 
 // A process of its own, so that what the cars cost is not counted as what the platform costs. It puts its cars into
 // the database, connects them, and says at the end whether what they hold is what the database says they shall.

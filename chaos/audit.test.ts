@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chargeSchema, intentSchema } from "@caas/simulator/partners/gateway/objects.ts";
-import { openStore } from "@caas/simulator/partners/shared/store.ts";
+import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
+import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import { describe, expect, test } from "vitest";
 import { audit } from "./audit.ts";
 import type { Evidence } from "./evidence.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { forgedOffset } from "@caas/simulator/link/forger.ts";
-import { chargeSchema, intentSchema } from "@caas/simulator/partners/gateway/objects.ts";
-import { openStore } from "@caas/simulator/partners/shared/store.ts";
+import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
+import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import pg from "pg";
 import * as z from "zod";
 import type { Rest } from "./customers.ts";

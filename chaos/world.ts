@@ -4,8 +4,8 @@ import { type BusinessTimeAnchor, businessClock, formatBusinessTime } from "@caa
 import { parseDeath } from "@caas/contract/failpoints.ts";
 import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { deriveSeed } from "@caas/simulator/link/seeded-random.ts";
-import { prepareBuyers } from "../bench/paid-buyers.ts";
-import { type SeededCar, seedFleet } from "../bench/seed-fleet.ts";
+import { prepareBuyers } from "../lab/owners.ts";
+import { type SeededCar, seedFleet } from "../lab/seed-fleet.ts";
 import { type Platform, startPlatform } from "../start/platform.ts";
 import { choosePorts, portTable } from "../start/ports.ts";
 import { startEmbeddedPostgres } from "../start/postgres/embedded-postgres.ts";

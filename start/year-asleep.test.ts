@@ -14,7 +14,7 @@ import { openDatabase } from "@caas/control-plane/store/database.ts";
 import { createStepFeed } from "@caas/control-plane/store/step-feed.ts";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { seedFleet } from "../bench/seed-fleet.ts";
+import { seedFleet } from "../lab/seed-fleet.ts";
 import { installPackage } from "./car-folders.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { type Ports, portTable } from "./ports.ts";
@@ -142,7 +142,7 @@ test("cars that slept a year, through two key rotations and their certificates' 
   for (const { vehicleId, vin } of seeded)
     await before.db
       .transaction()
-      .execute((tx) => before.enrolment.onVinAssigned(tx, { vehicleId, expedienteId: vehicleId, vin }));
+      .execute((tx) => before.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId: vehicleId, vin }]));
   const [shared, own] = await Promise.all(
     seeded.map(({ vehicleId }) => before.enrolment.packageFor(vehicleId)),
   );

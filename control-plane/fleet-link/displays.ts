@@ -13,7 +13,7 @@ import type { MqttLink } from "./mqtt-link.ts";
 export type Displays = {
   onDisplayRequested: EventHandler<"displayRequested">;
   /** Shows again what the cars have not acknowledged. */
-  onCarsConnected: EventHandler<"carsConnected">;
+  onCarConnected: EventHandler<"carConnected">;
   acknowledge(tx: Transaction, displayId: string, vin: string, result: string): Promise<void>;
   jobs: readonly JobHandler[];
 };
@@ -47,29 +47,44 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
   }
 
   return {
-    async onDisplayRequested(tx, { vehicleId, displayId, content, expiresAt }) {
+    onDisplayRequested: async (tx, requested) => {
+      const issuedAt = context.clock.now();
       await tx
         .insertInto("displays")
-        .values({
-          id: displayId,
-          vehicle_id: vehicleId,
-          content: JSON.stringify(content),
-          issued_at: context.clock.now(),
-          expires_at: expiresAt,
-        })
+        .values(
+          requested.map(({ vehicleId, displayId, content, expiresAt }) => ({
+            id: displayId,
+            vehicle_id: vehicleId,
+            content: JSON.stringify(content),
+            issued_at: issuedAt,
+            expires_at: expiresAt,
+          })),
+        )
         .execute();
-      await enqueue(tx, sendDisplay, { displayId });
+      await enqueue(
+        tx,
+        sendDisplay,
+        requested.map(({ displayId }) => ({ payload: { displayId } })),
+      );
     },
 
-    async onCarsConnected(tx, { vehicleIds }) {
+    onCarConnected: async (tx, cars) => {
       const rows = await tx
         .selectFrom("displays")
         .select("id")
-        .where("vehicle_id", "in", vehicleIds)
+        .where(
+          "vehicle_id",
+          "in",
+          cars.map(({ vehicleId }) => vehicleId),
+        )
         .where("acknowledged_at", "is", null)
         .where("expires_at", ">", context.clock.now())
         .execute();
-      for (const { id } of rows) await enqueue(tx, sendDisplay, { displayId: id }, { key: `display:${id}` });
+      await enqueue(
+        tx,
+        sendDisplay,
+        rows.map(({ id }) => ({ payload: { displayId: id }, key: `display:${id}` })),
+      );
     },
 
     async acknowledge(tx, displayId, vin, result) {

@@ -48,7 +48,9 @@ async function newCar() {
     .insertInto("vehicles")
     .values({ id: vehicleId, vin, state: "InManufacturing", created_at: context.clock.now() })
     .execute();
-  await db.transaction().execute((tx) => park.enrolment.onVinAssigned(tx, { vehicleId, expedienteId, vin }));
+  await db
+    .transaction()
+    .execute((tx) => park.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
   return { vehicleId, vin, token: (await park.enrolment.packageFor(vehicleId)).token };
 }
 

@@ -55,26 +55,25 @@ export function createEnrolment(
   }
 
   return {
-    async onVinAssigned(tx, { vehicleId, vin: text }) {
-      const vin = parseVin(text);
+    onVinAssigned: async (tx, assigned) => {
+      const cars = assigned.map(({ vehicleId, vin }) => ({ vehicle_id: vehicleId, vin: parseVin(vin) }));
       await tx
         .insertInto("vehicle_links")
-        .values({
-          vehicle_id: vehicleId,
-          vin,
-          manifest_hash: emptyManifestHash,
-          active_hash: emptyManifestHash,
-        })
+        .values(
+          cars.map((car) => ({ ...car, manifest_hash: emptyManifestHash, active_hash: emptyManifestHash })),
+        )
         .onConflict((conflict) => conflict.column("vehicle_id").doNothing())
         .execute();
+      const expiresAt = new Date(context.clock.now().getTime() + tokenDays * dayMs);
       await tx
         .insertInto("enrolment_tokens")
-        .values({
-          vehicle_id: vehicleId,
-          vin,
-          token_hash: hashToken(tokenOf(vehicleId, vin)),
-          expires_at: new Date(context.clock.now().getTime() + tokenDays * dayMs),
-        })
+        .values(
+          cars.map((car) => ({
+            ...car,
+            token_hash: hashToken(tokenOf(car.vehicle_id, car.vin)),
+            expires_at: expiresAt,
+          })),
+        )
         .onConflict((conflict) => conflict.column("vehicle_id").doNothing())
         .execute();
     },

@@ -45,7 +45,7 @@ export type FleetLinkOptions = {
 };
 
 export type FleetLink = Capability &
-  Pick<Displays, "onDisplayRequested" | "onCarsConnected"> & {
+  Pick<Displays, "onDisplayRequested" | "onCarConnected"> & {
     start(): Promise<void>;
     stop(): Promise<void>;
     isConnected(): boolean;
@@ -134,7 +134,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   return {
     jobs: displays.jobs,
     onDisplayRequested: displays.onDisplayRequested,
-    onCarsConnected: displays.onCarsConnected,
+    onCarConnected: displays.onCarConnected,
     isConnected: () => link.isConnected(),
     connected: () => link.connected(),
     async start() {

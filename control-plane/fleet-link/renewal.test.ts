@@ -44,7 +44,9 @@ async function enrolledCar(): Promise<{ vehicleId: string; vin: Vin; keys: Keys;
     .insertInto("vehicles")
     .values({ id: vehicleId, vin, state: "InManufacturing", created_at: context.clock.now() })
     .execute();
-  await db.transaction().execute((tx) => park.enrolment.onVinAssigned(tx, { vehicleId, expedienteId, vin }));
+  await db
+    .transaction()
+    .execute((tx) => park.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
   const { token } = await park.enrolment.packageFor(vehicleId);
   const keys = makeKeys();
   const answer = await post(

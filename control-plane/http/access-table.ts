@@ -102,3 +102,10 @@ export const accessTable: Readonly<Record<string, Access>> = {
     roles: { admin: "any", support: "any", sales: "dealership" },
   },
 };
+
+/** @throws Error for a route that the table does not name */
+export function requireAccess(route: string): Access {
+  const access = accessTable[route];
+  if (access === undefined) throw new Error(`no row for "${route}" in http/access-table.ts`);
+  return access;
+}

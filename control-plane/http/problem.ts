@@ -34,6 +34,12 @@ export function problemOf(
   return { type: `urn:caas:error:${code}`, title, status, detail, code, ...more };
 }
 
+/** A request whose fields are wrong. */
+export function problemOfFields(errors: readonly { field: string; message: string }[]): Problem {
+  const detail = errors.map(({ field, message }) => `${field}: ${message}`).join("; ");
+  return problemOf("badRequest", detail, { errors: [...errors] });
+}
+
 export function problemOfRefusal(refusal: Refusal): Problem {
   return problemOf(refusal.code, refusal.detail, {
     ...(refusal.rule === undefined ? {} : { rule: refusal.rule }),

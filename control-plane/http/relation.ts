@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Db } from "../store/database.ts";
-import { gather } from "../store/gather.ts";
+import { groupCommit } from "../store/group-commit.ts";
 import type { Relation } from "./access-table.ts";
 import type { Principal } from "./principal.ts";
 
@@ -39,7 +39,7 @@ const vehicleQuestions = new WeakMap<Db, (id: string) => Promise<Belonging | und
 
 function ofVehicle(db: Db, id: string): Promise<Belonging | undefined> {
   const ask =
-    vehicleQuestions.get(db) ?? gather((ids: readonly string[]) => ofVehicles(db, ids), { rounds: 2 });
+    vehicleQuestions.get(db) ?? groupCommit((ids: readonly string[]) => ofVehicles(db, ids), { rounds: 2 });
   vehicleQuestions.set(db, ask);
   return ask(id);
 }

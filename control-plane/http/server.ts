@@ -17,10 +17,10 @@ import {
 } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 import { isDatabaseUnavailable } from "../store/database-errors.ts";
-import { accessTable } from "./access-table.ts";
+import { requireAccess } from "./access-table.ts";
 import type { ErrorCode } from "./error-table.ts";
 import { describeNamedSchemas } from "./named-schemas.ts";
-import { problemOf, sendProblem } from "./problem.ts";
+import { problemOf, problemOfFields, sendProblem } from "./problem.ts";
 
 export type Http = FastifyInstance;
 
@@ -55,8 +55,7 @@ export async function createServer(options: { logger: Logger; version: string })
     if (route.url.startsWith("/docs")) return;
     for (const method of [route.method].flat()) {
       if (method === "HEAD" || method === "OPTIONS") continue;
-      const name = `${method} ${route.url}`;
-      if (accessTable[name] === undefined) throw new Error(`no row for "${name}" in http/access-table.ts`);
+      requireAccess(`${method} ${route.url}`);
     }
   });
 
@@ -142,9 +141,7 @@ function describeError(error: FastifyError, request: FastifyRequest) {
       const names = Array.isArray(unknown) ? unknown.map((name) => [...path, String(name)]) : [path];
       return names.map((name) => ({ field: name.join("."), message }));
     });
-    return problemOf("badRequest", errors.map(({ field, message }) => `${field}: ${message}`).join("; "), {
-      errors,
-    });
+    return problemOfFields(errors);
   }
   const known = codeOfFastify[error.code];
   if (known !== undefined) return problemOf(known, error.message);

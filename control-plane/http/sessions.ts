@@ -4,7 +4,7 @@ import { APIError } from "better-auth/api";
 import { bearer } from "better-auth/plugins";
 import { sql } from "kysely";
 import type { Db } from "../store/database.ts";
-import { gather } from "../store/gather.ts";
+import { groupCommit } from "../store/group-commit.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
 import type { Principal } from "./principal.ts";
 
@@ -122,7 +122,7 @@ export function createSessions(db: Db, secret: string, baseUrl: string): Session
     throw new Error(`user ${userId} has the role ${role} without what belongs to it`);
   }
 
-  const findUser = gather((tokens: readonly string[]) => findUsers(db, tokens), { rounds: 2 });
+  const findUser = groupCommit((tokens: readonly string[]) => findUsers(db, tokens), { rounds: 2 });
 
   async function principalOf(headers: Headers): Promise<Principal | null> {
     // Every request of a program asks this: a session that needs nothing but to be found is found together with those

@@ -32,11 +32,29 @@ beforeAll(async () => {
             summary: "Test sender",
             verify: verifyStandardWebhook([current, retiring], context.realClock),
             schema: eventSchema,
-            async handle(_tx, event) {
+            async run(_tx, event) {
               if (answer === "refused") return refuse("ruleRefused", "not now");
               if (answer === "broken") throw new Error("broken");
               handled.push(event.text);
               return { kind: "done" };
+            },
+          }),
+      },
+      {
+        addRoutes: (routing) =>
+          addWebhook(routing, {
+            url: "/webhooks/transport",
+            source: "transport",
+            summary: "Test sender of many",
+            verify: verifyStandardWebhook([current], context.realClock),
+            schema: eventSchema,
+            // Long enough for all requests of a test to be one batch.
+            lingerMs: 50,
+            async runMany(_tx, events) {
+              handled.push(...events.map(({ text }) => text));
+              return events.map(({ text }) =>
+                text === "bad" ? refuse("ruleRefused", "not now") : { kind: "done" },
+              );
             },
           }),
       },
@@ -50,11 +68,14 @@ beforeEach(() => {
   answer = "done";
 });
 
-function send(body: string, options: { id: string; secret?: string; at?: Date; tampered?: string }) {
+function send(
+  body: string,
+  options: { id: string; url?: string; secret?: string; at?: Date; tampered?: string },
+) {
   const at = options.at ?? realNow();
   return platform.server.inject({
     method: "POST",
-    url: "/webhooks/factory",
+    url: options.url ?? "/webhooks/factory",
     headers: {
       "content-type": "application/json",
       "webhook-id": options.id,
@@ -129,6 +150,25 @@ describe("fault 25: a webhook", () => {
     expect(again.json()).toEqual({ received: true, duplicate: false });
     expect(handled).toEqual(["e"]);
   });
+});
+
+test("webhooks taken in one batch: a refused one is refused at each delivery and taken when it comes again", async () => {
+  const deliver = async (all: readonly (readonly [id: string, text: string])[]) =>
+    Promise.all(all.map(([id, text]) => send(noted(text), { id, url: "/webhooks/transport" })));
+  const replies = await deliver([
+    ["msg_m1", "good"],
+    ["msg_m2", "bad"],
+    ["msg_m2", "bad"],
+    ["msg_m1", "good"],
+  ]);
+  expect(replies.map(({ statusCode }) => statusCode)).toEqual([200, 409, 409, 200]);
+  expect([replies[0]?.json().duplicate, replies[3]?.json().duplicate]).toEqual([false, true]);
+  expect(handled).toEqual(["good", "bad"]);
+  const again = await deliver([
+    ["msg_m2", "good"],
+    ["msg_m1", "good"],
+  ]);
+  expect(again.map((reply) => reply.json().duplicate)).toEqual([false, true]);
 });
 
 describe("the payment gateway's signature", () => {

@@ -1,26 +1,30 @@
 import type { Display } from "@caas/contract/display.ts";
+import type { ActivationEvent, ActivationState } from "../rules/activation-machine.ts";
+import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
 import type { NotificationRowId } from "../rules/notification-rows.ts";
+import type { FailureClass } from "../rules/retry-policy.ts";
+import type { VehicleEvent, VehicleState } from "../rules/vehicle-machine.ts";
 import type { Transaction } from "../store/database.ts";
 import type { Actor } from "./actor.ts";
 import type { Step } from "./record-step.ts";
 
 // Domain events: what capabilities tell each other. Handlers run inside the publisher's transaction and are
-// listed in one table in app.ts; whatever may wait or fail is a job.
+// listed in one table in wiring.ts; whatever may wait or fail is a job.
 
 export type VehicleMoved = {
   vehicleId: string;
-  event: string;
-  from: string;
-  to: string;
+  event: VehicleEvent;
+  from: VehicleState | "start";
+  to: VehicleState | "end";
   actor: Actor;
 };
 
 export type ActivationMoved = {
   activationId: string;
   vehicleId: string;
-  event: string;
-  from: string;
-  to: string;
+  event: ActivationEvent;
+  from: ActivationState | "start";
+  to: ActivationState | "end";
   actor: Actor;
   /** As recorded with the step: the attempt's number, the reason of a failure. */
   detail: NonNullable<Step["detail"]>;
@@ -105,7 +109,7 @@ export type DomainEvents = {
   servicePaymentVoided: { activationId: string; paymentId: string | null };
   /** Ask the workshops' system; answered by maintenanceChecked, whatever happens, within 2 s. */
   maintenanceCheckRequested: { activationId: string; vehicleId: string };
-  maintenanceChecked: { activationId: string; status: "current" | "overdue" | "unavailable" | "unknown" };
+  maintenanceChecked: { activationId: string; status: MaintenanceStatus };
   /** Show something on the car's own screen. */
   displayRequested: { vehicleId: string; displayId: string; content: Display["content"]; expiresAt: Date };
   vinAssigned: { vehicleId: string; expedienteId: string; vin: string };
@@ -116,63 +120,43 @@ export type DomainEvents = {
     vehicleId: string;
     version: number;
     reason: string;
-    failureClass: "transient" | "permanent";
+    failureClass: FailureClass;
   };
   /** The manifest engine can take this car's next unproved change: the last one ended, or the car came online. */
   changePossible: { vehicleId: string };
-  /** They said so themselves, and were not known to be online. Many at once, after a broker restart for one. */
-  carsConnected: { vehicleIds: readonly string[] };
+  /** The car said so itself, and was not known to be online. */
+  carConnected: { vehicleId: string };
 };
 
 export type DomainEventName = keyof DomainEvents;
 
-export type EventHandler<Name extends DomainEventName> = {
-  (tx: Transaction, event: DomainEvents[Name]): Promise<void>;
-  /** Takes many of one kind at once, where each by itself would cost as many statements. */
-  many?: ((tx: Transaction, events: readonly DomainEvents[Name][]) => Promise<void>) | undefined;
-};
+/** A handler takes a list: a hundred events cost it as many statements as one. */
+export type EventHandler<Name extends DomainEventName> = (
+  tx: Transaction,
+  events: readonly DomainEvents[Name][],
+) => Promise<void>;
 
-/** A handler that takes many at once, and one as many of one. */
-export function handleMany<Name extends DomainEventName>(
-  many: (tx: Transaction, events: readonly DomainEvents[Name][]) => Promise<void>,
-): EventHandler<Name> {
-  return Object.assign((tx: Transaction, event: DomainEvents[Name]) => many(tx, [event]), { many });
+/** A handler of events that are rare: it takes them one after another. */
+export function each<Event>(
+  handle: (tx: Transaction, event: Event) => Promise<void>,
+): (tx: Transaction, events: readonly Event[]) => Promise<void> {
+  return async (tx, events) => {
+    for (const event of events) await handle(tx, event);
+  };
 }
 
 export type EventHandlers = { readonly [Name in DomainEventName]: readonly EventHandler<Name>[] };
 
-export type Publish = {
-  <Name extends DomainEventName>(tx: Transaction, name: Name, event: DomainEvents[Name]): Promise<void>;
-  many?: PublishMany;
-};
-
-export type PublishMany = <Name extends DomainEventName>(
+export type Publish = <Name extends DomainEventName>(
   tx: Transaction,
   name: Name,
   events: readonly DomainEvents[Name][],
 ) => Promise<void>;
 
 /** Calls the handlers one after another, in the table's order. `handlers` is read at each call. */
-export function createPublish(handlers: () => EventHandlers): Publish & { many: PublishMany } {
-  const one: Publish = async (tx, name, event) => {
-    for (const handle of handlers()[name]) await handle(tx, event);
-  };
-  const many: PublishMany = async (tx, name, events) => {
+export function createPublish(handlers: () => EventHandlers): Publish {
+  return async (tx, name, events) => {
     if (events.length === 0) return;
-    for (const handle of handlers()[name])
-      if (handle.many !== undefined) await handle.many(tx, events);
-      else for (const event of events) await handle(tx, event);
+    for (const handle of handlers()[name]) await handle(tx, events);
   };
-  return Object.assign(one, { many });
-}
-
-/** Says many things of one kind; who takes them one by one gets them so. */
-export async function publishMany<Name extends DomainEventName>(
-  { publish }: { publish: Publish },
-  tx: Transaction,
-  name: Name,
-  events: readonly DomainEvents[Name][],
-): Promise<void> {
-  if (publish.many !== undefined) return publish.many(tx, name, events);
-  for (const event of events) await publish(tx, name, event);
 }

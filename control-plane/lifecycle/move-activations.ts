@@ -1,92 +1,106 @@
-import { sql } from "kysely";
-import { activationMachine } from "../rules/activation-machine.ts";
+import type { Updateable } from "kysely";
+import {
+  type ActivationEvent,
+  type ActivationState,
+  activationMachine,
+} from "../rules/activation-machine.ts";
 import { decide, isFinal } from "../rules/interpreter.ts";
-import type { Refused } from "../rules/types.ts";
+import type { ActivationFacts, Refused } from "../rules/types.ts";
 import type { Transaction } from "../store/database.ts";
+import { type Each, mapEach } from "../store/map-each.ts";
+import type { Database } from "../store/schema.ts";
+import type { Actor } from "./actor.ts";
+import { applyPatches } from "./apply-patches.ts";
 import type { Context } from "./context.ts";
-import { type DomainEvents, publishMany } from "./events.ts";
-import { type ActivationMove, type ActivationPatch, parseActivationState } from "./move-activation.ts";
+import type { DomainEvents } from "./events.ts";
 import { recordSteps, type Step } from "./record-step.ts";
+
+/** What moves with an activation's state. */
+const patchColumns = [
+  "state",
+  "entitlement_id",
+  "maintenance_status",
+  "maintenance_checked_at",
+  "capture_before",
+  "presumed_until",
+  "payment_confirmed",
+  "attempts_used",
+  "attempts_allowed",
+  "retry_at",
+  "end_reason",
+  "queued_at",
+  "ended_at",
+] as const satisfies readonly (keyof Updateable<Database["activations"]>)[];
+
+type Patch = Partial<Pick<Updateable<Database["activations"]>, (typeof patchColumns)[number]>>;
+
+export type ActivationMove = {
+  event: ActivationEvent;
+  actor: Actor;
+  /** As they are after what `set` brings. */
+  facts: ActivationFacts;
+  set?: Omit<Patch, "state" | "ended_at">;
+  detail?: Step["detail"];
+};
 
 /** One activation as it was read under its lock, and the events it takes now, one after the other. */
 export type ActivationMoves = {
-  activation: { id: string; vehicleId: string; state: string; queuedAt: Date | null };
-  moves: readonly Omit<ActivationMove, "activationId">[];
+  activation: {
+    id: string;
+    vehicleId: string;
+    state: ActivationState | "start" | "end";
+    queuedAt: Date | null;
+  };
+  moves: readonly ActivationMove[];
 };
 
 /** `refused`: by the rules, at the first event they do not take; what came before it is written. */
-export type MovedMany = { moved: number; refused: Refused | null };
+export type ActivationMoved = { moved: number; refused: Refused | null };
 
 /**
- * What `moveActivation` does, for many activations in two statements. The caller has locked the rows and read their
- * states in this transaction. The answers stand in the same order.
+ * The one way to change an activation's state. The caller has locked the rows and read their states in this
+ * transaction; states, steps and notifications are committed together with what the handlers of `activationMoved`
+ * add. The answers are in the order of the list.
  */
-export async function moveActivations(
+export async function moveActivations<const All extends readonly ActivationMoves[]>(
+  context: Context,
+  tx: Transaction,
+  all: All,
+): Promise<Each<All, ActivationMoved>> {
+  const at = context.clock.now();
+  const patches = new Map<string, Patch>();
+  const steps: Step[] = [];
+  const moved: DomainEvents["activationMoved"][] = [];
+  const due: DomainEvents["notificationDue"][] = [];
+  const answers = mapEach(all, ({ activation, moves }): ActivationMoved => {
+    const { id: activationId, vehicleId, queuedAt } = activation;
+    let { state } = activation;
+    for (const [index, { event, actor, facts, set = {}, detail = {} }] of moves.entries()) {
+      const decision = decide(activationMachine, state, event, facts);
+      if (decision.kind === "refused") return { moved: index, refused: decision };
+      const { from, to, arrowId: arrow, automation, notifies } = decision;
+      state = to;
+      const ended = isFinal(activationMachine, to) ? { ended_at: at } : {};
+      patches.set(activationId, { ...patches.get(activationId), ...set, ...ended, state });
+      steps.push({ vehicleId, activationId, event, from, to, arrow, automation, actor, at, detail });
+      moved.push({ activationId, vehicleId, event, from, to, actor, detail, queuedAt });
+      for (const row of notifies) due.push({ row, subject: { activationId, vehicleId } });
+    }
+    return { moved: moves.length, refused: null };
+  });
+  await applyPatches(tx, "activations", patchColumns, patches);
+  await recordSteps(tx, steps);
+  await context.publish(tx, "notificationDue", due);
+  await context.publish(tx, "activationMoved", moved);
+  return answers;
+}
+
+/** The same for events that must be possible here. @throws when the rules refuse one: a mistake of ours */
+export async function mustMoveActivations(
   context: Context,
   tx: Transaction,
   all: readonly ActivationMoves[],
-): Promise<MovedMany[]> {
-  const at = context.clock.now();
-  const patches: { id: string; state: string; patch: object }[] = [];
-  const steps: Step[] = [];
-  const said: DomainEvents["activationMoved"][] = [];
-  const due: DomainEvents["notificationDue"][] = [];
-  const answers = all.map(({ activation, moves }): MovedMany => {
-    const { id, vehicleId } = activation;
-    let state = parseActivationState(activation.state);
-    let patch: ActivationPatch & { ended_at?: Date } = {};
-    let moved = 0;
-    let refused: Refused | null = null;
-    for (const { event, actor, facts, set = {}, detail = {} } of moves) {
-      const decision = decide(activationMachine, state, event, facts);
-      if (decision.kind === "refused") {
-        refused = decision;
-        break;
-      }
-      const { from, to, arrowId, automation, notifies } = decision;
-      moved += 1;
-      state = to;
-      patch = { ...patch, ...set, ...(isFinal(activationMachine, to) ? { ended_at: at } : {}) };
-      steps.push({
-        vehicleId,
-        activationId: id,
-        event,
-        from,
-        to,
-        arrow: arrowId,
-        automation,
-        actor,
-        at,
-        detail,
-      });
-      said.push({
-        activationId: id,
-        vehicleId,
-        event,
-        from,
-        to,
-        actor,
-        detail,
-        queuedAt: activation.queuedAt,
-      });
-      for (const row of notifies) due.push({ row, subject: { activationId: id, vehicleId } });
-    }
-    if (moved > 0) patches.push({ id, state, patch: { ...patch, state } });
-    return { moved, refused };
-  });
-  if (patches.length === 0) return answers;
-  await sql`
-    update activations as activation
-    set (state, entitlement_id, maintenance_status, maintenance_checked_at, capture_before, presumed_until,
-         payment_confirmed, attempts_used, attempts_allowed, retry_at, end_reason, queued_at, ended_at) = (
-      select state, entitlement_id, maintenance_status, maintenance_checked_at, capture_before, presumed_until,
-             payment_confirmed, attempts_used, attempts_allowed, retry_at, end_reason, queued_at, ended_at
-      from jsonb_populate_record(activation, next.patch))
-    from unnest(${patches.map(({ id }) => id)}::uuid[], ${patches.map(({ patch }) => JSON.stringify(patch))}::jsonb[])
-      as next (id, patch)
-    where activation.id = next.id`.execute(tx);
-  await recordSteps(tx, steps);
-  await publishMany(context, tx, "notificationDue", due);
-  await publishMany(context, tx, "activationMoved", said);
-  return answers;
+): Promise<void> {
+  for (const { refused } of await moveActivations(context, tx, all))
+    if (refused !== null) throw new Error(refused.message);
 }

@@ -1,68 +1,158 @@
-import { sql } from "kysely";
+import { type Selectable, sql, type Updateable } from "kysely";
 import { decide } from "../rules/interpreter.ts";
-import type { Moved, Refused } from "../rules/types.ts";
-import { type VehicleState, vehicleMachine } from "../rules/vehicle-machine.ts";
+import type { Moved, Refused, VehicleFacts } from "../rules/types.ts";
+import { type VehicleEvent, type VehicleState, vehicleMachine } from "../rules/vehicle-machine.ts";
 import type { Transaction } from "../store/database.ts";
+import { type Each, mapEach } from "../store/map-each.ts";
+import type { Database } from "../store/schema.ts";
+import type { Actor } from "./actor.ts";
+import { applyPatches } from "./apply-patches.ts";
 import type { Context } from "./context.ts";
-import { type DomainEvents, publishMany } from "./events.ts";
-import { factsOf, parseVehicleState, type VehicleMove, type VehicleRow } from "./move-vehicle.ts";
+import type { DomainEvents } from "./events.ts";
 import { recordSteps, type Step } from "./record-step.ts";
 
-/** Events that bring no facts of their own: what happens to thousands of cars every day. */
-export type PlainVehicleMove = Pick<VehicleMove, "vehicleId" | "event" | "actor" | "detail">;
+/** What moves with a vehicle's state. */
+const patchColumns = [
+  "state",
+  "vin",
+  "owner_customer_id",
+  "reservation_paid",
+  "factory_order_placed",
+  "manufacturing_complete",
+  "final_payment",
+  "registration",
+  "transport",
+  "physically_delivered",
+  "app_linked_at",
+  "order_cancelled",
+] as const satisfies readonly (keyof Updateable<Database["vehicles"]>)[];
+
+type Patch = Partial<Pick<Updateable<Database["vehicles"]>, (typeof patchColumns)[number]>>;
+export type VehiclePatch = Omit<Patch, "state">;
+
+export type VehicleMove = {
+  vehicleId: string;
+  event: VehicleEvent;
+  actor: Actor;
+  /** Facts that this event brings; the guards see them. */
+  set?: VehiclePatch;
+  /** Proved by the code on the car's own display, in this very request. */
+  linkCodeProved?: boolean;
+  detail?: Step["detail"];
+};
 
 /**
- * What `moveVehicle` does, for many vehicles in a handful of statements. A vehicle may stand there several times; its
- * events are taken in their order. The answers stand in the same order.
+ * The one way to change a vehicle's state: locks the rows, lets the rules decide, and commits states, steps and
+ * notifications together with what the handlers of `vehicleMoved` add. A vehicle may be in the list several times;
+ * its events are taken in their order. The answers are in the order of the list.
  *
+ * @returns the rules' refusals unchanged; of a refused move nothing was written.
  * @throws when there is no such vehicle.
  */
-export async function moveVehicles(
+export async function moveVehicles<const Moves extends readonly VehicleMove[]>(
   context: Context,
   tx: Transaction,
-  moves: readonly PlainVehicleMove[],
-): Promise<(Moved<VehicleState> | Refused)[]> {
-  if (moves.length === 0) return [];
+  moves: Moves,
+): Promise<Each<Moves, Moved<VehicleState> | Refused>> {
   const at = context.clock.now();
-  const { rows } = await sql<VehicleRow & { expediente_id: string | null }>`
+  const rows = await lockVehicles(
+    tx,
+    moves.map(({ vehicleId }) => vehicleId),
+  );
+  const patches = new Map<string, Patch>();
+  const steps: Step[] = [];
+  const moved: DomainEvents["vehicleMoved"][] = [];
+  const due: DomainEvents["notificationDue"][] = [];
+  const answers = mapEach(moves, (move) => {
+    const { vehicleId, event, actor, set = {}, detail = {} } = move;
+    const row = vehicleOf(rows, vehicleId);
+    const decision = decide(vehicleMachine, row.state, event, factsOf({ ...row, ...set }, move));
+    if (decision.kind === "refused") return decision;
+    const { from, to, arrowId: arrow, automation, notifies } = decision;
+    const expedienteId = row.expediente_id;
+    // What only records something, as the change of a service, writes no row.
+    if (to !== row.state || Object.keys(set).length > 0)
+      patches.set(vehicleId, { ...patches.get(vehicleId), ...set, state: to });
+    rows.set(vehicleId, { ...row, ...set, state: to });
+    steps.push({ expedienteId, vehicleId, event, from, to, arrow, automation, actor, at, detail });
+    moved.push({ vehicleId, event, from, to, actor });
+    const subject = { vehicleId, ...(expedienteId === null ? {} : { expedienteId }) };
+    for (const notification of notifies) due.push({ row: notification, subject });
+    return decision;
+  });
+  await applyPatches(tx, "vehicles", patchColumns, patches);
+  await recordSteps(tx, steps);
+  await context.publish(tx, "notificationDue", due);
+  await context.publish(tx, "vehicleMoved", moved);
+  return answers;
+}
+
+/**
+ * What `moveVehicles` would answer now, with the row locked so that it stays true until the end of the transaction;
+ * nothing is written. For steps that only ask someone else to act, and must be refused before they do. Where the
+ * state has no such arrow, the refusal names the dependency that the event's own arrow still waits for, if any.
+ */
+export async function judgeVehicle(
+  tx: Transaction,
+  move: Pick<VehicleMove, "vehicleId" | "event" | "set" | "linkCodeProved">,
+): Promise<Moved<VehicleState> | Refused> {
+  const row = vehicleOf(await lockVehicles(tx, [move.vehicleId]), move.vehicleId);
+  const facts = factsOf({ ...row, ...move.set }, move);
+  const decision = decide(vehicleMachine, row.state, move.event, facts);
+  if (decision.kind === "moved" || decision.code === "guard") return decision;
+  const { arrows, guards } = vehicleMachine;
+  const unmet = arrows
+    .filter((arrow) => arrow.event === move.event)
+    .flatMap((arrow) => arrow.guards)
+    .find((id) => !guards[id].holds(facts));
+  if (unmet === undefined) return decision;
+  const { refusal, section } = guards[unmet];
+  return {
+    ...decision,
+    code: "guard",
+    rule: unmet,
+    section,
+    message: `vehicle: ${move.event} in ${row.state} is refused by ${unmet}. ${refusal} (${section}).`,
+  };
+}
+
+type VehicleRow = Selectable<Database["vehicles"]>;
+type LockedVehicle = VehicleRow & { expediente_id: string | null };
+
+/** The vehicles by id, each with its newest sale. */
+async function lockVehicles(
+  tx: Transaction,
+  vehicleIds: readonly string[],
+): Promise<Map<string, LockedVehicle>> {
+  const { rows } = await sql<LockedVehicle>`
     select vehicle.*, sale.id as expediente_id
     from vehicles as vehicle
     left join lateral (
       select id from expedientes where vehicle_id = vehicle.id order by created_at desc limit 1
     ) as sale on true
-    where vehicle.id = any(${moves.map(({ vehicleId }) => vehicleId)}::uuid[])
+    where vehicle.id = any(${[...vehicleIds]}::uuid[])
     order by vehicle.id
     for update of vehicle`.execute(tx);
-  const vehicles = new Map(rows.map((row) => [row.id, row]));
-  const steps: Step[] = [];
-  const said: DomainEvents["vehicleMoved"][] = [];
-  const due: DomainEvents["notificationDue"][] = [];
-  const changed = new Map<string, string>();
-  const answers = moves.map(({ vehicleId, event, actor, detail = {} }) => {
-    const row = vehicles.get(vehicleId);
-    if (row === undefined) throw new Error(`no vehicle ${vehicleId}`);
-    const decision = decide(vehicleMachine, parseVehicleState(row.state), event, factsOf(row, {}));
-    if (decision.kind === "refused") return decision;
-    const { from, to, arrowId, automation, notifies } = decision;
-    const expedienteId = row.expediente_id;
-    steps.push({ expedienteId, vehicleId, event, from, to, arrow: arrowId, automation, actor, at, detail });
-    said.push({ vehicleId, event, from, to, actor });
-    for (const notification of notifies)
-      due.push({
-        row: notification,
-        subject: { vehicleId, ...(expedienteId === null ? {} : { expedienteId }) },
-      });
-    if (to !== row.state) changed.set(vehicleId, to);
-    row.state = to;
-    return decision;
-  });
-  if (changed.size > 0)
-    await sql`
-      update vehicles as vehicle set state = next.state
-      from unnest(${[...changed.keys()]}::uuid[], ${[...changed.values()]}::text[]) as next (id, state)
-      where vehicle.id = next.id`.execute(tx);
-  await recordSteps(tx, steps);
-  await publishMany(context, tx, "notificationDue", due);
-  await publishMany(context, tx, "vehicleMoved", said);
-  return answers;
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+function vehicleOf(vehicles: ReadonlyMap<string, LockedVehicle>, vehicleId: string): LockedVehicle {
+  const row = vehicles.get(vehicleId);
+  if (row === undefined) throw new Error(`no vehicle ${vehicleId}`);
+  return row;
+}
+
+/** What the rules ask about a vehicle; `row` with what the event brings. */
+export function factsOf(row: VehicleRow, move: Pick<VehicleMove, "linkCodeProved"> = {}): VehicleFacts {
+  return {
+    reservationPaid: row.reservation_paid,
+    factoryOrderPlaced: row.factory_order_placed,
+    manufacturingComplete: row.manufacturing_complete,
+    finalPaymentReceived: row.final_payment === "received",
+    registrationDocumentRecorded: row.registration === "recorded",
+    transportArranged: row.transport === "arranged",
+    physicallyDelivered: row.physically_delivered,
+    linkCodeProved: move.linkCodeProved === true,
+    orderCancelled: row.order_cancelled,
+  };
 }

@@ -29,12 +29,7 @@ function isStepAutomatic({ actor, automation }: Step): boolean {
   return isAutomaticActor(actor) && (automation === null || isAutomatic(automation));
 }
 
-/** Writes down an executed step in the transaction that executes it. */
-export async function recordStep(tx: Transaction, step: Step): Promise<void> {
-  await recordSteps(tx, [step]);
-}
-
-/** The same for many, in one statement; they are numbered in the order given. */
+/** Writes down executed steps in the transaction that executes them; they are numbered in the order given. */
 export async function recordSteps(tx: Transaction, steps: readonly Step[]): Promise<void> {
   if (steps.length === 0) return;
   const column = <Value>(read: (step: Step) => Value): Value[] => steps.map(read);

@@ -26,7 +26,7 @@ afterAll(async () => {
 
 /** As a worker leaves it behind that was killed with the job in hand. */
 async function leaveBehind(to: string, worker: string): Promise<void> {
-  await opened.db.transaction().execute((tx) => enqueue(tx, letter, { to }));
+  await opened.db.transaction().execute((tx) => enqueue(tx, letter, [{ payload: { to } }]));
   await opened.pool.query(
     `update graphile_worker._private_jobs set locked_by = $1, locked_at = now() - interval '1 minute', attempts = 1
      where payload->>'to' = $2`,

@@ -56,53 +56,29 @@ export type EnqueueOptions = {
 
 const defaultMaxAttempts = 25;
 
+/** Enqueues jobs of one kind, each with its own options, in one statement. */
 export async function enqueue<P>(
   tx: Transaction,
   type: JobType<P>,
-  payload: P,
-  options: EnqueueOptions = {},
+  jobs: readonly ({ payload: P } & EnqueueOptions)[],
 ): Promise<void> {
-  const text = JSON.stringify(type.payload.parse(payload));
-  const maxAttempts = options.maxAttempts ?? defaultMaxAttempts;
+  const specified = jobs.map(({ payload, maxAttempts = defaultMaxAttempts, ...options }) => ({
+    ...options,
+    payload: JSON.stringify(type.payload.parse(payload)),
+    maxAttempts,
+  }));
   if (type.queue === "quick")
-    return enqueueQuick(tx, [{ kind: type.name, payload: text, ...options, maxAttempts }]);
-  await sql`select graphile_worker.add_job(
-    ${type.name}, ${text}::json,
-    run_at => ${options.runAt ?? null}::timestamptz,
-    max_attempts => ${maxAttempts}::int,
-    job_key => ${options.key ?? null}::text
-  )`.execute(tx);
-}
-
-/** The same for many in one statement. */
-export async function enqueueMany<P>(
-  tx: Transaction,
-  type: JobType<P> & { queue: "quick" },
-  payloads: readonly P[],
-  options: Pick<EnqueueOptions, "maxAttempts"> = {},
-): Promise<void> {
-  await enqueueEach(
-    tx,
-    type,
-    payloads.map((payload) => ({ payload, ...options })),
-  );
-}
-
-/** The same, each with options of its own. */
-export async function enqueueEach<P>(
-  tx: Transaction,
-  type: JobType<P> & { queue: "quick" },
-  jobs: readonly (EnqueueOptions & { payload: P })[],
-): Promise<void> {
-  await enqueueQuick(
-    tx,
-    jobs.map(({ payload, maxAttempts = defaultMaxAttempts, ...options }) => ({
-      kind: type.name,
-      payload: JSON.stringify(type.payload.parse(payload)),
-      maxAttempts,
-      ...options,
-    })),
-  );
+    return enqueueQuick(
+      tx,
+      specified.map((job) => ({ kind: type.name, ...job })),
+    );
+  for (const { payload, maxAttempts, runAt, key } of specified)
+    await sql`select graphile_worker.add_job(
+      ${type.name}, ${payload}::json,
+      run_at => ${runAt ?? null}::timestamptz,
+      max_attempts => ${maxAttempts}::int,
+      job_key => ${key ?? null}::text
+    )`.execute(tx);
 }
 
 export type RunningJobs = { stop(): Promise<void> };

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
 import { type OpenDatabase, openDatabase } from "./database.ts";
-import { enqueue, enqueueMany, handleJob, quickJobType, type RunningJobs, startJobs } from "./jobs.ts";
+import { enqueue, handleJob, quickJobType, type RunningJobs, startJobs } from "./jobs.ts";
 import { migrateToLatest } from "./migrate.ts";
 import { runDueQuickJobs } from "./quick-jobs.ts";
 
@@ -59,20 +59,28 @@ test("a job exists exactly when its cause was committed, and is gone when it is 
   await opened.db
     .transaction()
     .execute(async (tx) => {
-      await enqueue(tx, parcel, { to: "nobody" });
+      await enqueue(tx, parcel, [{ payload: { to: "nobody" } }]);
       throw new Error("undone");
     })
     .catch(() => undefined);
   await opened.db
     .transaction()
-    .execute((tx) => enqueueMany(tx, parcel, [{ to: "Ana" }, { to: "Luis" }, { to: "Eva" }]));
+    .execute((tx) =>
+      enqueue(tx, parcel, [
+        { payload: { to: "Ana" } },
+        { payload: { to: "Luis" } },
+        { payload: { to: "Eva" } },
+      ]),
+    );
   expect((await delivered).toSorted()).toEqual(["Ana", "Eva", "Luis"]);
   await stopJobs();
   expect(await readWaiting()).toEqual([]);
 });
 
 test("a job that fails stays with its reason and is due again later; the others are done", async () => {
-  await opened.db.transaction().execute((tx) => enqueueMany(tx, parcel, [{ to: "Ana" }, { to: "Luis" }]));
+  await opened.db
+    .transaction()
+    .execute((tx) => enqueue(tx, parcel, [{ payload: { to: "Ana" } }, { payload: { to: "Luis" } }]));
   const { handler } = expectDeliveries(1, (to) => {
     if (to === "Ana") throw new Error("nobody at home");
   });
@@ -89,8 +97,8 @@ test("a job that fails stays with its reason and is due again later; the others 
 test("under a key at most one job waits: enqueuing it again puts it off", async () => {
   const later = new Date(Date.now() + 3_600_000);
   await opened.db.transaction().execute(async (tx) => {
-    await enqueue(tx, parcel, { to: "Ana" }, { key: "ana" });
-    await enqueue(tx, parcel, { to: "Ana María" }, { key: "ana", runAt: later });
+    await enqueue(tx, parcel, [{ payload: { to: "Ana" }, key: "ana" }]);
+    await enqueue(tx, parcel, [{ payload: { to: "Ana María" }, key: "ana", runAt: later }]);
   });
   const { rows } = await opened.pool.query("select payload, due_at from quick_jobs");
   expect(rows).toEqual([{ payload: { to: "Ana María" }, due_at: later }]);

@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import type pg from "pg";
 import type { Logger } from "pino";
 import type { Transaction } from "./database.ts";
-import { gather } from "./gather.ts";
+import { groupCommit } from "./group-commit.ts";
 
 // The queue of the path that every purchase takes, where each job would cost more in the general queue than what it
 // does. The promises are the same: it is enqueued in the transaction that causes it, and runs at least once. Jobs are
@@ -127,7 +127,7 @@ export function startQuickJobs(options: {
     wake();
   }
 
-  const finish = gather(
+  const finish = groupCommit(
     async (outcomes: readonly Outcome[]) => {
       await crossOff(pool, worker, outcomes);
       return outcomes.map(() => undefined);

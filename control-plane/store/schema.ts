@@ -1,4 +1,9 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { ActivationState } from "../rules/activation-machine.ts";
+import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
+import type { PaymentKind, PaymentSettlement, PaymentStatus } from "../rules/payment-machine.ts";
+import type { EntitlementState, SaleStatus } from "../rules/statuses.ts";
+import type { VehicleState } from "../rules/vehicle-machine.ts";
 
 // The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
 // the column's comment says otherwise; money is integer minor units (cents).
@@ -14,20 +19,6 @@ export type PlanLine = { code: string; name: string; priceCents: number };
 /** Base + chosen options with the prices of the day of the sale. */
 export type PlanComercial = { base: PlanLine; options: readonly PlanLine[] };
 export type Configuration = { readonly [key: string]: unknown };
-
-export const paymentStatuses = [
-  "pending",
-  /** Not answered, and treated as successful for now. */
-  "presumed",
-  "authorised",
-  "captured",
-  "declined",
-  "voided",
-  "refunded",
-  "recorded",
-  "chargedBack",
-] as const;
-export type PaymentStatus = (typeof paymentStatuses)[number];
 
 export type Database = {
   dealerships: { id: string; name: string };
@@ -71,7 +62,7 @@ export type Database = {
   vehicles: {
     id: string;
     vin: Nullable<string>;
-    state: string;
+    state: VehicleState | "start" | "end";
     owner_customer_id: Nullable<string>;
     reservation_paid: Generated<boolean>;
     factory_order_placed: Generated<boolean>;
@@ -91,7 +82,7 @@ export type Database = {
     dealership_id: string;
     vehicle_id: string;
     sold_by: string;
-    status: Generated<"open" | "completed" | "reservationLost" | "cancelled">;
+    status: Generated<SaleStatus>;
     plan_comercial: JsonOf<PlanComercial>;
     price_cents: number;
     reservation_cents: number;
@@ -171,7 +162,7 @@ export type Database = {
   };
   payments: {
     id: string;
-    kind: "reservation" | "final" | "service";
+    kind: PaymentKind;
     expediente_id: Nullable<string>;
     activation_id: Nullable<string>;
     customer_id: string;
@@ -183,7 +174,7 @@ export type Database = {
     gateway_payment_id: Nullable<string>;
     decline_reason: Nullable<string>;
     capture_before: Nullable<Date>;
-    settlement: Nullable<"capture" | "void">;
+    settlement: PaymentSettlement;
     recorded_by: Nullable<string>;
     created_at: Date;
     settled_at: Nullable<Date>;
@@ -275,7 +266,7 @@ export type Database = {
     code: string;
     configuration: JsonOf<Configuration>;
     duration_seconds: Nullable<number>;
-    state: "wanted" | "proved" | "ending" | "ended";
+    state: EntitlementState;
     end_reason: Nullable<string>;
     valid_until: Nullable<Date>;
     created_at: Date;
@@ -288,11 +279,11 @@ export type Database = {
     customer_id: string;
     service_id: string;
     entitlement_id: Nullable<string>;
-    state: string;
+    state: ActivationState | "start" | "end";
     price_cents: number;
     currency: string;
     duration_days: number;
-    maintenance_status: Nullable<"current" | "overdue" | "unavailable" | "unknown" | "notRequired">;
+    maintenance_status: Nullable<MaintenanceStatus | "notRequired">;
     maintenance_checked_at: Nullable<Date>;
     payment_method: string;
     capture_before: Nullable<Date>;

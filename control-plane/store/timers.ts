@@ -9,12 +9,7 @@ import { passFailpoint } from "./failpoints.ts";
 
 export type TimerHandler = { kind: string; due(tx: Transaction, subjectId: string): Promise<void> };
 
-/** Sets or moves the deadline of (kind, subject). */
-export async function setTimer(tx: Transaction, kind: string, subjectId: string, dueAt: Date): Promise<void> {
-  await setTimers(tx, kind, [{ subjectId, dueAt }]);
-}
-
-/** The same for many subjects; each stands there once. */
+/** Sets or moves the deadline of each (kind, subject). */
 export async function setTimers(
   tx: Transaction,
   kind: string,
@@ -27,10 +22,6 @@ export async function setTimers(
     from unnest(${due.map(({ subjectId }) => subjectId)}::uuid[], ${due.map(({ dueAt }) => dueAt)}::timestamptz[])
       as next (subject_id, due_at)
     on conflict (kind, subject_id) do update set due_at = excluded.due_at`.execute(tx);
-}
-
-export async function clearTimer(tx: Transaction, kind: string, subjectId: string): Promise<void> {
-  await clearTimers(tx, kind, [subjectId]);
 }
 
 export async function clearTimers(
@@ -81,7 +72,7 @@ export function createTimers(options: {
       if (skipped.length > 0) query = query.where("subject_id", "not in", skipped);
       const row = await query.executeTakeFirst();
       if (row === undefined) return null;
-      await clearTimer(tx, row.kind, row.subject_id);
+      await clearTimers(tx, row.kind, [row.subject_id]);
       try {
         await handlers.get(row.kind)?.due(tx, row.subject_id);
         passFailpoint("deadline-handled-before-commit");

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { checkDigit, parseVin } from "@caas/contract/vin.ts";
-import { startAuthority } from "@caas/simulator/partners/authority/server.ts";
-import { type RunningInbox, startInbox } from "@caas/simulator/partners/inbox/server.ts";
-import type { RunningPartner } from "@caas/simulator/partners/shared/partner.ts";
-import { startTransport } from "@caas/simulator/partners/transport/server.ts";
-import { startVss } from "@caas/simulator/partners/vss/server.ts";
+import { startAuthority } from "@caas/simulator/stand-ins/authority/server.ts";
+import { type RunningInbox, startInbox } from "@caas/simulator/stand-ins/inbox/server.ts";
+import type { RunningPartner } from "@caas/simulator/stand-ins/shared/partner.ts";
+import { startTransport } from "@caas/simulator/stand-ins/transport/server.ts";
+import { startVss } from "@caas/simulator/stand-ins/vss/server.ts";
 import type { Insertable } from "kysely";
 import * as z from "zod";
 import { createAccounts } from "../features/accounts/accounts.ts";

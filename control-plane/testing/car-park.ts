@@ -28,7 +28,7 @@ import { type KeyRing, openKeyRing } from "../fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "../fleet-link/routes.ts";
 import type { Capability } from "../lifecycle/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
-import type { EventHandlers } from "../lifecycle/events.ts";
+import { type EventHandlers, each } from "../lifecycle/events.ts";
 import { newId } from "../store/ids.ts";
 import { createTestPlatform, type TestPlatform } from "./harness.ts";
 
@@ -145,36 +145,42 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
         ],
         handlers: {
           maintenanceCheckRequested: [
-            (tx, { activationId }) =>
-              context.publish(tx, "maintenanceChecked", { activationId, status: world.maintenance }),
+            each((tx, { activationId }) =>
+              context.publish(tx, "maintenanceChecked", [{ activationId, status: world.maintenance }]),
+            ),
           ],
           maintenanceChecked: [activations.onMaintenanceChecked],
           servicePaymentRequested: [
-            (tx, { activationId }) =>
+            each((tx, { activationId }) =>
               world.bank === "authorise"
-                ? context.publish(tx, "servicePaymentAuthorised", {
-                    activationId,
-                    paymentId: newId(),
-                    captureBefore: new Date(context.clock.now().getTime() + 7 * dayMs),
-                  })
-                : context.publish(tx, "servicePaymentDeclined", {
-                    activationId,
-                    paymentId: newId(),
-                    reason: "card_declined",
-                  }),
+                ? context.publish(tx, "servicePaymentAuthorised", [
+                    {
+                      activationId,
+                      paymentId: newId(),
+                      captureBefore: new Date(context.clock.now().getTime() + 7 * dayMs),
+                    },
+                  ])
+                : context.publish(tx, "servicePaymentDeclined", [
+                    {
+                      activationId,
+                      paymentId: newId(),
+                      reason: "card_declined",
+                    },
+                  ]),
+            ),
           ],
           servicePaymentAuthorised: [activations.onPaymentAuthorised],
           servicePaymentDeclined: [activations.onPaymentDeclined],
           serviceCaptureRequested: [
-            async (_tx, { activationId }) => {
+            each(async (_tx, { activationId }) => {
               world.captured.push(activationId);
-            },
+            }),
           ],
           serviceVoidRequested: [
-            async (tx, { activationId }) => {
+            each(async (tx, { activationId }) => {
               world.voided.push(activationId);
-              await context.publish(tx, "servicePaymentVoided", { activationId, paymentId: null });
-            },
+              await context.publish(tx, "servicePaymentVoided", [{ activationId, paymentId: null }]);
+            }),
           ],
           servicePaymentPresumed: [activations.onPaymentPresumed],
           servicePaymentAwaited: [activations.onPaymentAwaited],
@@ -189,9 +195,9 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
           attemptApplied: [activations.onAttemptApplied],
           attemptFailed: [activations.onAttemptFailed],
           taskNeeded: [
-            async (_tx, { kind }) => {
+            each(async (_tx, { kind }) => {
               world.tickets.push(kind);
-            },
+            }),
           ],
           ...bank?.handlers,
         },
@@ -245,7 +251,7 @@ export async function createCarPark(options: CarParkOptions = {}): Promise<CarPa
     const car = await addVehicle(platform, number);
     await db
       .transaction()
-      .execute((tx) => enrolment.onVinAssigned(tx, { ...car, expedienteId: car.expedienteId }));
+      .execute((tx) => enrolment.onVinAssigned(tx, [{ ...car, expedienteId: car.expedienteId }]));
     const storage: AgentStorage = createMemoryStorage();
     const enrolled = await enrol({
       package: await enrolment.packageFor(car.vehicleId),

@@ -13,7 +13,6 @@ import {
   type DomainEvents,
   type EventHandlers,
   type Publish,
-  type PublishMany,
 } from "../lifecycle/events.ts";
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import { type Db, openDatabase } from "../store/database.ts";
@@ -100,7 +99,7 @@ const noHandlers: EventHandlers = {
   attemptApplied: [],
   attemptFailed: [],
   changePossible: [],
-  carsConnected: [],
+  carConnected: [],
 };
 
 /**
@@ -128,19 +127,15 @@ export async function createTestPlatform(
   const published: Published[] = [];
   let handlers: EventHandlers = noHandlers;
   const publish = createPublish(() => handlers);
-  const publishOne: Publish = async (tx, name, event) => {
-    published.push({ name, event } as Published); // name and event come paired from the caller's type
-    await publish(tx, name, event);
-  };
-  const publishMany: PublishMany = async (tx, name, events) => {
-    for (const event of events) published.push({ name, event } as Published); // idem
-    await publish.many(tx, name, events);
+  const publishAndKeep: Publish = async (tx, name, events) => {
+    for (const event of events) published.push({ name, event } as Published); // paired by the caller's type
+    await publish(tx, name, events);
   };
   const context: Context = {
     db,
     clock,
     realClock: { now: () => new Date() },
-    publish: Object.assign(publishOne, { many: publishMany }),
+    publish: publishAndKeep,
     random: Math.random,
     logger,
   };

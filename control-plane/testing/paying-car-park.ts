@@ -1,5 +1,5 @@
-import { startGateway } from "@caas/simulator/partners/gateway/server.ts";
-import type { RunningPartner } from "@caas/simulator/partners/shared/partner.ts";
+import { startGateway } from "@caas/simulator/stand-ins/gateway/server.ts";
+import type { RunningPartner } from "@caas/simulator/stand-ins/shared/partner.ts";
 import * as z from "zod";
 import { explain } from "../features/activations/explain.ts";
 import { findOffenders } from "../features/invariants/find-offenders.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { parseVin } from "@caas/contract/vin.ts";
-import { startFactory } from "@caas/simulator/partners/factory/server.ts";
-import { startGateway } from "@caas/simulator/partners/gateway/server.ts";
+import { startFactory } from "@caas/simulator/stand-ins/factory/server.ts";
+import { startGateway } from "@caas/simulator/stand-ins/gateway/server.ts";
 import { Webhook } from "standardwebhooks";
 import { createAccounts } from "../features/accounts/accounts.ts";
 import { seedCatalog } from "../features/catalog/seed-catalog.ts";
@@ -9,6 +9,7 @@ import { createOrders } from "../features/orders/orders.ts";
 import { createPayments } from "../features/payments/payments.ts";
 import { createSales } from "../features/sales/sales.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "../http/webhook-signatures.ts";
+import { each } from "../lifecycle/events.ts";
 import { createFactory } from "../partners/factory.ts";
 import { createPaymentGateway, type PaymentGateway } from "../partners/payment-gateway.ts";
 import { defaultFinalPaymentTerms, type FinalPaymentTerms } from "../rules/final-payment-policy.ts";
@@ -121,14 +122,16 @@ export async function createSalePlatform(options: {
           reservationPaid: [orders.onReservationPaid],
           notificationAccepted: [orders.onNotificationAccepted],
           notificationDue: [
-            async (tx, { row, subject }) => {
+            each(async (tx, { row, subject }) => {
               if (row === "NT4" && options.readyNoticeFails !== true)
-                await context.publish(tx, "notificationAccepted", {
-                  row,
-                  notificationId: randomUUID(),
-                  subject,
-                });
-            },
+                await context.publish(tx, "notificationAccepted", [
+                  {
+                    row,
+                    notificationId: randomUUID(),
+                    subject,
+                  },
+                ]);
+            }),
           ],
           servicePaymentRequested: [payments.onServicePaymentRequested],
           serviceCaptureRequested: [payments.onServiceCaptureRequested],

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import { type Client, RestRefused } from "@caas/contract/client/client.ts";
 import {
   type Activation,
@@ -6,7 +7,6 @@ import {
   buyAService,
   readAnActivation,
 } from "@caas/contract/client/generated.ts";
-import { backoffMs } from "@caas/contract/backoff.ts";
 import { drawExponential } from "../behaviour/chance.ts";
 import type { Random } from "../link/seeded-random.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";

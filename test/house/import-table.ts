@@ -13,7 +13,7 @@ export type Part = {
 };
 
 const wiring =
-  "the wiring happens in app.ts and main.ts alone, so each piece can be read and tested by itself";
+  "the wiring happens in wiring.ts, app.ts and main.ts alone, so each piece can be read and tested by itself";
 
 /** The table of ARCHITECTURE.md, as it is enforced. */
 export const parts: readonly Part[] = [
@@ -117,7 +117,7 @@ export const parts: readonly Part[] = [
     because:
       "boards and alerts know metric names, which a root test holds against the code, and take their targets from the rules",
   },
-  ...["start", "bench", "chaos", "test", "docs"].map((folder) => ({
+  ...["start", "lab", "bench", "chaos", "simulate", "test", "docs"].map((folder) => ({
     folder,
     mayImport: ["every part"],
     packages: "any" as const,

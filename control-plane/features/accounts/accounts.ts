@@ -19,6 +19,11 @@ export function createAccounts(context: Context, partners: { sendCredentials: Cr
         issueCredentials(context, partners.sendCredentials, expedienteId),
       ),
     ],
-    onSaleRegistered: (tx, { expedienteId }) => enqueue(tx, issueCredentialsJob, { expedienteId }),
+    onSaleRegistered: (tx, sales) =>
+      enqueue(
+        tx,
+        issueCredentialsJob,
+        sales.map(({ expedienteId }) => ({ payload: { expedienteId } })),
+      ),
   };
 }

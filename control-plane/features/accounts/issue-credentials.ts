@@ -1,7 +1,7 @@
 import { generatePassword, hashPassword } from "../../http/passwords.ts";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import { notificationTable } from "../../rules/notification-table.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
@@ -122,15 +122,17 @@ async function generateAccess(context: Context, tx: Transaction, sale: Sale): Pr
       .set({ username: sale.email })
       .where("id", "=", sale.expedienteId)
       .execute();
-    await recordStep(tx, {
-      expedienteId: sale.expedienteId,
-      vehicleId: sale.vehicleId,
-      event: "credentialsGenerated",
-      automation: "AU2",
-      actor: system,
-      at: context.clock.now(),
-      detail: { username: sale.email, existingAccount: known },
-    });
+    await recordSteps(tx, [
+      {
+        expedienteId: sale.expedienteId,
+        vehicleId: sale.vehicleId,
+        event: "credentialsGenerated",
+        automation: "AU2",
+        actor: system,
+        at: context.clock.now(),
+        detail: { username: sale.email, existingAccount: known },
+      },
+    ]);
   }
   return password;
 }
@@ -161,15 +163,17 @@ async function recordSent(
     .where("credentials_issued_at", "is", null)
     .executeTakeFirst();
   if (updated.numUpdatedRows !== 1n) return;
-  await recordStep(tx, {
-    expedienteId: sale.expedienteId,
-    vehicleId: sale.vehicleId,
-    event: "credentialsMailed",
-    automation: "AU3",
-    actor: system,
-    at: now,
-    detail: { username: sale.email },
-  });
+  await recordSteps(tx, [
+    {
+      expedienteId: sale.expedienteId,
+      vehicleId: sale.vehicleId,
+      event: "credentialsMailed",
+      automation: "AU3",
+      actor: system,
+      at: now,
+      detail: { username: sale.email },
+    },
+  ]);
   const notificationId = newId();
   const { event, recipient, priority } = notificationTable.NT1;
   await tx
@@ -195,9 +199,11 @@ async function recordSent(
       sent_at: now,
     })
     .execute();
-  await context.publish(tx, "notificationAccepted", {
-    row: "NT1",
-    notificationId,
-    subject: { expedienteId: sale.expedienteId, vehicleId: sale.vehicleId },
-  });
+  await context.publish(tx, "notificationAccepted", [
+    {
+      row: "NT1",
+      notificationId,
+      subject: { expedienteId: sale.expedienteId, vehicleId: sale.vehicleId },
+    },
+  ]);
 }

@@ -2,18 +2,16 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import {
   type ActivationMove,
-  moveActivation,
-  parseActivationState,
-} from "../../lifecycle/move-activation.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
-import { activationMachine } from "../../rules/activation-machine.ts";
-import { isFinal } from "../../rules/interpreter.ts";
+  moveActivations,
+  mustMoveActivations,
+} from "../../lifecycle/move-activations.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import { decideRetry } from "../../rules/retry-policy.ts";
 import type { Transaction } from "../../store/database.ts";
-import { clearTimer, setTimer } from "../../store/timers.ts";
+import { clearTimers, setTimers } from "../../store/timers.ts";
 import { confirmApplied } from "./confirm-applied.ts";
 import { type LoadedActivation, loadActivation } from "./load-facts.ts";
 import { type MoneyTakenBack, moneyTakenBack } from "./money-taken-back.ts";
@@ -52,22 +50,18 @@ export function createActivations(
 ): Activations {
   const { manifests, entitlements } = ports;
 
-  /** Moves an activation by an event that must be possible here; a refusal is our own mistake. */
+  /** Moves an activation by events that must be possible here, one after the other. */
   async function move(
     tx: Transaction,
     loaded: LoadedActivation,
-    change: Omit<ActivationMove, "activationId" | "facts">,
-  ) {
-    const decision = await moveActivation(context, tx, {
-      activationId: loaded.id,
-      facts: { ...loaded.facts, ...factsSetBy(change) },
-      ...change,
+    ...changes: readonly Omit<ActivationMove, "facts">[]
+  ): Promise<void> {
+    let { facts } = loaded;
+    const moves = changes.map((change) => {
+      facts = { ...facts, ...factsSetBy(change.set) };
+      return { ...change, facts };
     });
-    if (decision.kind === "refused") throw new Error(decision.message);
-  }
-
-  function isOver(loaded: LoadedActivation): boolean {
-    return isFinal(activationMachine, parseActivationState(loaded.state));
+    await mustMoveActivations(context, tx, [{ activation: loaded, moves }]);
   }
 
   /** Support is told, the customer is told, and the hold is let go: NoCharge follows when it is gone. */
@@ -77,17 +71,23 @@ export function createActivations(
     event: "attemptsExhausted" | "holdExpired",
     set: NonNullable<ActivationMove["set"]>,
   ): Promise<void> {
-    await clearTimer(tx, giveUpTimer, loaded.id);
-    await clearTimer(tx, retryTimer, loaded.id);
-    await move(tx, loaded, { event, actor: system, set, detail: { attempts: loaded.facts.attemptsUsed } });
-    await context.publish(tx, "taskNeeded", {
-      kind: "activationFailed",
-      team: "support",
-      title: `${loaded.service.name} could not be activated`,
-      detail: { service: loaded.service.code, reason: String(set.end_reason ?? event) },
-      subject: { activationId: loaded.id, vehicleId: loaded.vehicleId },
-    });
-    await move(tx, await loadActivation(tx, loaded.id), { event: "ticketCreated", actor: system });
+    await clearTimers(tx, giveUpTimer, [loaded.id]);
+    await clearTimers(tx, retryTimer, [loaded.id]);
+    await move(
+      tx,
+      loaded,
+      { event, actor: system, set, detail: { attempts: loaded.facts.attemptsUsed } },
+      { event: "ticketCreated", actor: system },
+    );
+    await context.publish(tx, "taskNeeded", [
+      {
+        kind: "activationFailed",
+        team: "support",
+        title: `${loaded.service.name} could not be activated`,
+        detail: { service: loaded.service.code, reason: String(set.end_reason ?? event) },
+        subject: { activationId: loaded.id, vehicleId: loaded.vehicleId },
+      },
+    ]);
     if (loaded.entitlementId !== null)
       await entitlements.abandon(
         tx,
@@ -95,7 +95,7 @@ export function createActivations(
         event === "holdExpired" ? "holdExpired" : "notActivated",
       );
     await manifests.release(tx, loaded.vehicleId, loaded.id);
-    await context.publish(tx, "serviceVoidRequested", { activationId: loaded.id });
+    await context.publish(tx, "serviceVoidRequested", [{ activationId: loaded.id }]);
   }
 
   async function cancel(tx: Transaction, activationId: string, actor: Actor): Promise<Cancelled | Refusal> {
@@ -103,23 +103,23 @@ export function createActivations(
     // The car's lock first: its proof may be on its way in, and whoever comes first decides.
     await manifests.lock(tx, vehicleId);
     const loaded = await loadActivation(tx, activationId);
-    const decision = await moveActivation(context, tx, {
-      activationId,
-      event: "customerCancelled",
-      actor,
-      facts: loaded.facts,
-      set: { end_reason: "customerCancelled" },
-    });
-    if (decision.kind === "refused")
+    const set = { end_reason: "customerCancelled" };
+    const [{ refused }] = await moveActivations(context, tx, [
+      {
+        activation: loaded,
+        moves: [{ event: "customerCancelled", actor, facts: loaded.facts, set }],
+      },
+    ]);
+    if (refused !== null)
       return loaded.state === "ServiceActive"
         ? refuse("conflict", `${loaded.service.name} is already applied in the car and paid`)
-        : refuseByRule(decision);
-    await clearTimer(tx, giveUpTimer, activationId);
-    await clearTimer(tx, retryTimer, activationId);
+        : refuseByRule(refused);
+    await clearTimers(tx, giveUpTimer, [activationId]);
+    await clearTimers(tx, retryTimer, [activationId]);
     if (loaded.entitlementId !== null)
       await entitlements.abandon(tx, loaded.entitlementId, "customerCancelled");
     await manifests.release(tx, vehicleId, activationId);
-    await context.publish(tx, "serviceVoidRequested", { activationId });
+    await context.publish(tx, "serviceVoidRequested", [{ activationId }]);
     return { kind: "cancelled" };
   }
 
@@ -129,10 +129,10 @@ export function createActivations(
     ...uncertainPayments(context, ports, { giveUp: giveUpTimer, retry: retryTimer }),
     addRoutes: (routing) => activationRoutes(context, cancel, routing),
 
-    onMaintenanceChecked: handleMany((tx, checks) => passGates(context, tx, checks)),
-    onPaymentAuthorised: handleMany((tx, holds) => queuePaid(context, ports, tx, holds, giveUpTimer)),
+    onMaintenanceChecked: (tx, checks) => passGates(context, tx, checks),
+    onPaymentAuthorised: (tx, holds) => queuePaid(context, ports, tx, holds, giveUpTimer),
 
-    async onPaymentDeclined(tx, { activationId, reason }) {
+    onPaymentDeclined: each(async (tx, { activationId, reason }) => {
       const loaded = await loadActivation(tx, activationId);
       if (loaded.state !== "PaymentInitiated") return;
       await move(tx, loaded, {
@@ -141,9 +141,9 @@ export function createActivations(
         set: { end_reason: reason },
         detail: { reason },
       });
-    },
+    }),
 
-    async onPaymentVoided(tx, { activationId }) {
+    onPaymentVoided: each(async (tx, { activationId }) => {
       const loaded = await loadActivation(tx, activationId);
       if (loaded.state !== "CustomerNotified") return;
       await move(tx, loaded, {
@@ -151,37 +151,38 @@ export function createActivations(
         actor: { kind: "partner", id: "paymentGateway" },
         set: { payment_confirmed: false },
       });
-    },
+    }),
 
-    async onPaymentLost(tx, { activationId, reason }) {
+    onPaymentLost: each(async (tx, { activationId, reason }) => {
       // The car's lock first, as everywhere: a report about it may be on its way in.
       await manifests.lock(tx, (await vehicleOf(tx, activationId)).vehicleId);
       const { vehicleId, entitlementId, service } = await loadActivation(tx, activationId);
       if (entitlementId === null) return;
       await entitlements.withdraw(tx, entitlementId, "lateDecline");
-      await recordStep(tx, {
-        vehicleId,
-        activationId,
-        event: "serviceWithdrawn",
-        automation: null,
-        actor: system,
-        at: context.clock.now(),
-        detail: { service: service.code, reason },
-      });
-      await context.publish(tx, "notificationDue", { row: "NX2", subject: { activationId, vehicleId } });
-    },
+      await recordSteps(tx, [
+        {
+          vehicleId,
+          activationId,
+          event: "serviceWithdrawn",
+          automation: null,
+          actor: system,
+          at: context.clock.now(),
+          detail: { service: service.code, reason },
+        },
+      ]);
+      await context.publish(tx, "notificationDue", [{ row: "NX2", subject: { activationId, vehicleId } }]);
+    }),
 
-    onChangePossible: handleMany((tx, possible) =>
+    onChangePossible: (tx, possible) =>
       startNextChanges(
         context,
         ports,
         tx,
         possible.map(({ vehicleId }) => vehicleId),
       ),
-    ),
-    onAttemptApplied: handleMany((tx, applied) => confirmApplied(context, ports, tx, applied, giveUpTimer)),
+    onAttemptApplied: (tx, applied) => confirmApplied(context, ports, tx, applied, giveUpTimer),
 
-    async onAttemptFailed(tx, { activationId, reason, failureClass }) {
+    onAttemptFailed: each(async (tx, { activationId, reason, failureClass }) => {
       const loaded = await loadActivation(tx, activationId);
       if (loaded.state !== "OTAAttempt") return;
       const retry = decideRetry(failureClass, loaded.facts.attemptsUsed, context.random());
@@ -192,9 +193,9 @@ export function createActivations(
         set: { attempts_allowed: retry.attemptsAllowed, retry_at: retryAt },
         detail: { reason, failureClass, attempt: loaded.facts.attemptsUsed },
       });
-      if (retryAt !== null) return setTimer(tx, retryTimer, activationId, retryAt);
+      if (retryAt !== null) return setTimers(tx, retryTimer, [{ subjectId: activationId, dueAt: retryAt }]);
       await giveUp(tx, await loadActivation(tx, activationId), "attemptsExhausted", { end_reason: reason });
-    },
+    }),
 
     timers: [
       {
@@ -211,7 +212,7 @@ export function createActivations(
           // The car's lock comes first, as everywhere: a report about this very activation may be on its way in.
           await manifests.lock(tx, vehicleId);
           const loaded = await loadActivation(tx, activationId);
-          if (isOver(loaded) || !["OTAQueue", "OTAAttempt", "RetryQueue"].includes(loaded.state)) return;
+          if (!["OTAQueue", "OTAAttempt", "RetryQueue"].includes(loaded.state)) return;
           await giveUp(tx, loaded, "holdExpired", { end_reason: "holdExpired" });
         },
       },
@@ -228,8 +229,7 @@ async function vehicleOf(tx: Transaction, activationId: string): Promise<{ vehic
 }
 
 /** Facts that an event itself brings: the guards judge the state after it. */
-function factsSetBy(change: Pick<ActivationMove, "set">) {
-  const { set } = change;
+function factsSetBy(set: ActivationMove["set"]) {
   return {
     ...(set?.maintenance_status === undefined
       ? {}

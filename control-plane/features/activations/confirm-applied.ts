@@ -1,6 +1,6 @@
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, publishMany } from "../../lifecycle/events.ts";
-import { moveActivations } from "../../lifecycle/move-activations.ts";
+import type { DomainEvents } from "../../lifecycle/events.ts";
+import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
 import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { clearTimers } from "../../store/timers.ts";
@@ -31,7 +31,7 @@ export async function confirmApplied(
     giveUpTimer,
     proved.map(({ activationId }) => activationId),
   );
-  const moved = await moveActivations(
+  await mustMoveActivations(
     context,
     tx,
     proved.map(({ activation, actor, version, appliedAt }) => ({
@@ -46,7 +46,6 @@ export async function confirmApplied(
       ],
     })),
   );
-  for (const { refused } of moved) if (refused !== null) throw new Error(refused.message);
   const changed = await moveVehicles(
     context,
     tx,
@@ -60,8 +59,7 @@ export async function confirmApplied(
   for (const [index, change] of changed.entries())
     if (change.kind === "refused")
       context.logger.warn({ vehicleId: proved[index]?.vehicleId, rule: change.rule }, change.message);
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "serviceCaptureRequested",
     proved.map(({ activationId }) => ({ activationId })),

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { ActivationState } from "../../rules/activation-machine.ts";
 import { activationRetryPolicy, countAttemptsAllowed } from "../../rules/retry-policy.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
 import type { Transaction } from "../../store/database.ts";
@@ -10,7 +11,7 @@ export type LoadedActivation = {
   id: string;
   vehicleId: string;
   customerId: string;
-  state: string;
+  state: ActivationState | "start" | "end";
   entitlementId: string | null;
   service: { id: string; code: string; name: string; configuration: { readonly [key: string]: unknown } };
   priceCents: number;

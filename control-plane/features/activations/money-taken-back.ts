@@ -1,8 +1,7 @@
-import type { Actor } from "../../lifecycle/actor.ts";
-import { system } from "../../lifecycle/actor.ts";
+import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { type LoadedActivation, loadActivation } from "./load-facts.ts";
 import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
@@ -41,7 +40,7 @@ export function moneyTakenBack(
     detail: Record<string, string | number>,
   ): Promise<void> {
     const at = context.clock.now();
-    await recordStep(tx, { vehicleId, activationId: id, event, automation: null, actor, at, detail });
+    await recordSteps(tx, [{ vehicleId, activationId: id, event, automation: null, actor, at, detail }]);
   }
 
   /** Out of the car with the next manifest; a term that has ended leaves nothing to withdraw. */
@@ -58,31 +57,35 @@ export function moneyTakenBack(
   }
 
   return {
-    async onPaymentChargedBack(tx, { activationId, amountCents, reason }) {
+    onPaymentChargedBack: each(async (tx, { activationId, amountCents, reason }) => {
       const loaded = await load(tx, activationId);
       await note(tx, loaded, "paymentChargedBack", bank, { amountCents, reason });
       await withdraw(tx, loaded, "chargeBack");
-      await context.publish(tx, "notificationDue", {
-        row: "NX4",
-        subject: { activationId, vehicleId: loaded.vehicleId },
-      });
-    },
+      await context.publish(tx, "notificationDue", [
+        {
+          row: "NX4",
+          subject: { activationId, vehicleId: loaded.vehicleId },
+        },
+      ]);
+    }),
 
-    async onChargeBackClosed(tx, { activationId, amountCents, status }) {
+    onChargeBackClosed: each(async (tx, { activationId, amountCents, status }) => {
       const loaded = await load(tx, activationId);
       await note(tx, loaded, status === "won" ? "chargeBackWon" : "chargeBackLost", bank, { amountCents });
-    },
+    }),
 
-    async onPaymentRefunded(tx, { activationId, amountCents, reason, isWhole }) {
+    onPaymentRefunded: each(async (tx, { activationId, amountCents, reason, isWhole }) => {
       const loaded = await load(tx, activationId);
       await note(tx, loaded, "paymentRefunded", system, { amountCents, reason });
       // A part is a courtesy and the service stays; who has the whole price back has not bought it.
       if (isWhole) await withdraw(tx, loaded, "refunded");
-      await context.publish(tx, "notificationDue", {
-        row: "NX5",
-        subject: { activationId, vehicleId: loaded.vehicleId },
-        detail: { amountCents, isWhole: isWhole ? "yes" : "no" },
-      });
-    },
+      await context.publish(tx, "notificationDue", [
+        {
+          row: "NX5",
+          subject: { activationId, vehicleId: loaded.vehicleId },
+          detail: { amountCents, isWhole: isWhole ? "yes" : "no" },
+        },
+      ]);
+    }),
   };
 }

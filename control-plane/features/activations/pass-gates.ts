@@ -1,7 +1,7 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, publishMany } from "../../lifecycle/events.ts";
-import { moveActivations } from "../../lifecycle/move-activations.ts";
+import type { DomainEvents } from "../../lifecycle/events.ts";
+import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
 import { decideMaintenanceGate } from "../../rules/maintenance-gate.ts";
 import type { Transaction } from "../../store/database.ts";
 import { loadActivations } from "./load-facts.ts";
@@ -26,7 +26,7 @@ export async function passGates(
     const noted = verdict.event === "maintenanceNotRequired" ? ("notRequired" as const) : status;
     return [{ activation, status, verdict, isDenied, noted }];
   });
-  const moved = await moveActivations(
+  await mustMoveActivations(
     context,
     tx,
     gates.map(({ activation, status, verdict, isDenied, noted }) => ({
@@ -46,9 +46,7 @@ export async function passGates(
       ],
     })),
   );
-  for (const { refused } of moved) if (refused !== null) throw new Error(refused.message);
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "servicePaymentRequested",
     gates

@@ -1,8 +1,7 @@
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, publishMany } from "../../lifecycle/events.ts";
-import { parseActivationState } from "../../lifecycle/move-activation.ts";
-import { moveActivations } from "../../lifecycle/move-activations.ts";
+import type { DomainEvents } from "../../lifecycle/events.ts";
+import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
 import { planHoldWindows } from "../../rules/hold-windows.ts";
 import { isFinal } from "../../rules/interpreter.ts";
@@ -31,12 +30,10 @@ export async function queuePaid(
   const loaded = await loadActivations(tx, ids);
   const paid = loaded.filter(({ state }) => state === "PaymentInitiated");
   // The customer cancelled while the bank was being asked: what it held is let go.
-  const isOver = (state: string) => isFinal(activationMachine, parseActivationState(state));
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "serviceVoidRequested",
-    loaded.filter(({ state }) => isOver(state)).map(({ id }) => ({ activationId: id })),
+    loaded.filter(({ state }) => isFinal(activationMachine, state)).map(({ id }) => ({ activationId: id })),
   );
   if (paid.length === 0) return;
   const entitlementIds = await ports.entitlements.wantMany(
@@ -51,7 +48,7 @@ export async function queuePaid(
   );
   const now = context.clock.now();
   const due: { subjectId: string; dueAt: Date }[] = [];
-  const moved = await moveActivations(
+  await mustMoveActivations(
     context,
     tx,
     paid.map((activation, index) => {
@@ -79,7 +76,6 @@ export async function queuePaid(
       };
     }),
   );
-  for (const { refused } of moved) if (refused !== null) throw new Error(refused.message);
   await setTimers(tx, giveUpTimer, due);
   await startNextChanges(
     context,

@@ -2,8 +2,7 @@ import { type Selectable, sql } from "kysely";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { publishMany } from "../../lifecycle/events.ts";
-import { moveActivations } from "../../lifecycle/move-activations.ts";
+import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
 import { decide } from "../../rules/interpreter.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
@@ -72,7 +71,7 @@ export async function selectServices(
   });
   const chosen = judged.filter((one) => one.kind === "chosen");
   await insertActivations(context, tx, chosen);
-  const moved = await moveActivations(
+  await mustMoveActivations(
     context,
     tx,
     chosen.map(({ activationId, selection, service, facts }) => ({
@@ -88,9 +87,7 @@ export async function selectServices(
       ],
     })),
   );
-  for (const { refused } of moved) if (refused !== null) throw new Error(refused.message);
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "maintenanceCheckRequested",
     chosen.map(({ activationId, selection }) => ({ activationId, vehicleId: selection.vehicleId })),

@@ -1,12 +1,12 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
-import { moveActivation } from "../../lifecycle/move-activation.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
+import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import { planHoldWindows, planPresumedWindows } from "../../rules/hold-windows.ts";
 import type { NotificationRowId } from "../../rules/notification-rows.ts";
 import type { Transaction } from "../../store/database.ts";
-import { clearTimer, setTimer } from "../../store/timers.ts";
+import { clearTimers, setTimers } from "../../store/timers.ts";
 import { type LoadedActivation, loadActivation } from "./load-facts.ts";
 import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
 import { startNextChange } from "./start-next-change.ts";
@@ -49,28 +49,30 @@ export function uncertainPayments(
     detail: Record<string, string>,
   ): Promise<void> {
     const at = context.clock.now();
-    await recordStep(tx, {
-      vehicleId,
-      activationId: id,
-      event,
-      automation: "AU14",
-      actor: gateway,
-      at,
-      detail,
-    });
+    await recordSteps(tx, [
+      {
+        vehicleId,
+        activationId: id,
+        event,
+        automation: "AU14",
+        actor: gateway,
+        at,
+        detail,
+      },
+    ]);
   }
 
   async function tell(tx: Transaction, row: NotificationRowId, loaded: LoadedActivation): Promise<void> {
     const subject = { activationId: loaded.id, vehicleId: loaded.vehicleId };
-    await context.publish(tx, "notificationDue", { row, subject });
+    await context.publish(tx, "notificationDue", [{ row, subject }]);
   }
 
   return {
-    async onPaymentPresumed(tx, { activationId, reconcileBy }) {
+    onPaymentPresumed: each(async (tx, { activationId, reconcileBy }) => {
       const loaded = await load(tx, activationId);
       if (loaded.state !== "PaymentInitiated") {
         // Cancelled while the bank was being asked: what it may have held is let go.
-        await context.publish(tx, "serviceVoidRequested", { activationId });
+        await context.publish(tx, "serviceVoidRequested", [{ activationId }]);
         return;
       }
       const entitlementId = await entitlements.want(tx, {
@@ -80,31 +82,37 @@ export function uncertainPayments(
         configuration: loaded.service.configuration,
         durationSeconds: loaded.durationDays * secondsADay,
       });
-      const moved = await moveActivation(context, tx, {
-        activationId,
-        event: "paymentPresumed",
-        actor: system,
-        facts: { ...loaded.facts, paymentConfirmed: true },
-        set: {
-          entitlement_id: entitlementId,
-          payment_confirmed: true,
-          presumed_until: reconcileBy,
-          queued_at: context.clock.now(),
+      const queuedAt = context.clock.now();
+      await mustMoveActivations(context, tx, [
+        {
+          activation: { ...loaded, queuedAt },
+          moves: [
+            {
+              event: "paymentPresumed",
+              actor: system,
+              facts: { ...loaded.facts, paymentConfirmed: true },
+              set: {
+                entitlement_id: entitlementId,
+                payment_confirmed: true,
+                presumed_until: reconcileBy,
+                queued_at: queuedAt,
+              },
+              detail: { reason: "noAnswer", knownBy: reconcileBy.toISOString() },
+            },
+          ],
         },
-        detail: { reason: "noAnswer", knownBy: reconcileBy.toISOString() },
-      });
-      if (moved.kind === "refused") throw new Error(moved.message);
+      ]);
       const { giveUpAtMs } = planPresumedWindows(reconcileBy.getTime());
-      await setTimer(tx, timers.giveUp, activationId, new Date(giveUpAtMs));
+      await setTimers(tx, timers.giveUp, [{ subjectId: activationId, dueAt: new Date(giveUpAtMs) }]);
       await startNextChange(context, ports, tx, loaded.vehicleId);
-    },
+    }),
 
-    async onPaymentAwaited(tx, { activationId, rule, reason }) {
+    onPaymentAwaited: each(async (tx, { activationId, rule, reason }) => {
       const loaded = await load(tx, activationId);
       if (loaded.state === "PaymentInitiated") await note(tx, loaded, "paymentAwaited", { rule, reason });
-    },
+    }),
 
-    async onPaymentConfirmed(tx, { activationId, captureBefore }) {
+    onPaymentConfirmed: each(async (tx, { activationId, captureBefore }) => {
       const loaded = await load(tx, activationId);
       await tx
         .updateTable("activations")
@@ -115,10 +123,10 @@ export function uncertainPayments(
       if (!onItsWay.includes(loaded.state)) return;
       // From here on the hold rules, as if it had been heard of at once.
       const { giveUpAtMs } = planHoldWindows(captureBefore.getTime());
-      await setTimer(tx, timers.giveUp, activationId, new Date(giveUpAtMs));
-    },
+      await setTimers(tx, timers.giveUp, [{ subjectId: activationId, dueAt: new Date(giveUpAtMs) }]);
+    }),
 
-    async onPaymentRefuted(tx, { activationId, reason }) {
+    onPaymentRefuted: each(async (tx, { activationId, reason }) => {
       const loaded = await load(tx, activationId);
       if (loaded.state === "ServiceActive" && loaded.entitlementId !== null) {
         await note(tx, loaded, "presumptionRefuted", { reason });
@@ -127,22 +135,27 @@ export function uncertainPayments(
         return tell(tx, "NX2", loaded);
       }
       if (!onItsWay.includes(loaded.state)) return note(tx, loaded, "presumptionRefuted", { reason });
-      await clearTimer(tx, timers.giveUp, activationId);
-      await clearTimer(tx, timers.retry, activationId);
-      const moved = await moveActivation(context, tx, {
-        activationId,
-        event: "presumptionRefuted",
-        actor: gateway,
-        facts: loaded.facts,
-        set: { payment_confirmed: false, end_reason: "presumptionRefuted" },
-        detail: { reason },
-      });
-      if (moved.kind === "refused") throw new Error(moved.message);
+      await clearTimers(tx, timers.giveUp, [activationId]);
+      await clearTimers(tx, timers.retry, [activationId]);
+      await mustMoveActivations(context, tx, [
+        {
+          activation: loaded,
+          moves: [
+            {
+              event: "presumptionRefuted",
+              actor: gateway,
+              facts: loaded.facts,
+              set: { payment_confirmed: false, end_reason: "presumptionRefuted" },
+              detail: { reason },
+            },
+          ],
+        },
+      ]);
       if (loaded.entitlementId !== null)
         await entitlements.abandon(tx, loaded.entitlementId, "presumptionRefuted");
       // Applied already and not yet reported, or not begun: the next manifest says the same either way.
       await manifests.release(tx, loaded.vehicleId, activationId);
       await tell(tx, "NX3", loaded);
-    },
+    }),
   };
 }

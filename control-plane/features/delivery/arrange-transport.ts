@@ -1,5 +1,5 @@
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Carrier, CarrierTransport, TransportRequest } from "../../partners/transport.ts";
 import type { Transaction } from "../../store/database.ts";
 
@@ -105,9 +105,9 @@ async function recordArranged(
     set: { transport: "arranged" },
     detail: { reference: asked.request.reference, date: arranged.date, driver: arranged.driver },
   } as const;
-  const first = await moveVehicle(context, tx, { ...move, event: "transportArranged" });
+  const [first] = await moveVehicles(context, tx, [{ ...move, event: "transportArranged" }]);
   if (first.kind === "moved") return;
-  const replacement = await moveVehicle(context, tx, { ...move, event: "transportReplaced" });
+  const [replacement] = await moveVehicles(context, tx, [{ ...move, event: "transportReplaced" }]);
   if (replacement.kind === "moved") {
     await markReplaced(tx, asked);
     return;
@@ -118,13 +118,15 @@ async function recordArranged(
     .set({ status: "replaced" })
     .where("id", "=", asked.transportId)
     .execute();
-  await context.publish(tx, "taskNeeded", {
-    kind: "transportNotNeeded",
-    team: "dealership",
-    title: `Tell the carrier that transport ${asked.request.reference} is not needed`,
-    detail: { reference: asked.request.reference, carrierTransportId: arranged.transportId },
-    subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
-  });
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "transportNotNeeded",
+      team: "dealership",
+      title: `Tell the carrier that transport ${asked.request.reference} is not needed`,
+      detail: { reference: asked.request.reference, carrierTransportId: arranged.transportId },
+      subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
+    },
+  ]);
 }
 
 async function markReplaced(tx: Transaction, asked: Asked): Promise<void> {
@@ -140,11 +142,13 @@ async function markReplaced(tx: Transaction, asked: Asked): Promise<void> {
 /** The carrier will not do it as asked: the dealership chooses another day or carrier (FA15). */
 async function recordRefused(context: Context, tx: Transaction, asked: Asked, reason: string): Promise<void> {
   await tx.updateTable("transports").set({ status: "refused" }).where("id", "=", asked.transportId).execute();
-  await context.publish(tx, "taskNeeded", {
-    kind: "transportRefused",
-    team: "dealership",
-    title: `The carrier refused transport ${asked.request.reference}`,
-    detail: { reference: asked.request.reference, reason },
-    subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
-  });
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "transportRefused",
+      team: "dealership",
+      title: `The carrier refused transport ${asked.request.reference}`,
+      detail: { reference: asked.request.reference, reason },
+      subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
+    },
+  ]);
 }

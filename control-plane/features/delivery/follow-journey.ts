@@ -1,7 +1,7 @@
 import type { TransportWebhook } from "@caas/contract/webhooks.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle, type VehicleMove } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { Database } from "../../store/schema.ts";
 import { handedOverTo, recordDelivery } from "./record-delivery.ts";
@@ -139,13 +139,15 @@ async function takeStep(
       receivedBy,
       place: "home",
     });
-  const decision = await moveVehicle(context, tx, {
-    vehicleId: journey.vehicleId,
-    event: step.event,
-    actor: { kind: "partner", id: "transport" },
-    ...(step === present ? { set: handedOverTo(journey.customerId) } : {}),
-    detail: { reference: event.data.reference, ...(receivedBy === null ? {} : { receivedBy }) },
-  });
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId: journey.vehicleId,
+      event: step.event,
+      actor: { kind: "partner", id: "transport" },
+      ...(step === present ? { set: handedOverTo(journey.customerId) } : {}),
+      detail: { reference: event.data.reference, ...(receivedBy === null ? {} : { receivedBy }) },
+    },
+  ]);
   // The customer may have fetched the vehicle before the carrier reports that it is back.
   if (decision.kind === "moved" || step === returned) return null;
   return refuseByRule(decision);

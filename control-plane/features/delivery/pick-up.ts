@@ -1,7 +1,7 @@
 import { type Refusal, refuseByRule } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { handedOverTo, recordDelivery } from "./record-delivery.ts";
 
@@ -18,13 +18,15 @@ export async function pickUp(
     // Before the vehicle, as everything that writes both does.
     .forUpdate()
     .executeTakeFirstOrThrow(() => new Error(`no expediente ${handOver.expedienteId}`));
-  const decision = await moveVehicle(context, tx, {
-    vehicleId: expediente.vehicle_id,
-    event: "customerPickedUp",
-    actor: handOver.actor,
-    set: handedOverTo(expediente.customer_id),
-    detail: { receivedBy: handOver.receivedBy },
-  });
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId: expediente.vehicle_id,
+      event: "customerPickedUp",
+      actor: handOver.actor,
+      set: handedOverTo(expediente.customer_id),
+      detail: { receivedBy: handOver.receivedBy },
+    },
+  ]);
   if (decision.kind === "refused") return refuseByRule(decision);
   await recordDelivery(tx, handOver.expedienteId, {
     status: "success",

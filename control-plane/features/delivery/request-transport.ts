@@ -1,6 +1,6 @@
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { judgeVehicle } from "../../lifecycle/move-vehicle.ts";
+import { judgeVehicle } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { enqueue } from "../../store/jobs.ts";
@@ -53,7 +53,7 @@ export async function requestTransport(
       requested_at: context.clock.now(),
     })
     .execute();
-  await enqueue(tx, arrangeTransportJob, { transportId });
+  await enqueue(tx, arrangeTransportJob, [{ payload: { transportId } }]);
   return { kind: "requested", transportId, reference };
 }
 

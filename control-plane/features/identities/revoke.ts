@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import { type Actor, actorId } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 
@@ -58,14 +58,16 @@ export async function revoke(
       revoked_at: revokedAt,
     })
     .execute();
-  await recordStep(tx, {
-    vehicleId,
-    event: serialNumber === null ? "identityRevoked" : "certificateRevoked",
-    automation: null,
-    actor,
-    at: revokedAt,
-    detail: { reason, ...(serialNumber === null ? {} : { serialNumber }) },
-  });
+  await recordSteps(tx, [
+    {
+      vehicleId,
+      event: serialNumber === null ? "identityRevoked" : "certificateRevoked",
+      automation: null,
+      actor,
+      at: revokedAt,
+      detail: { reason, ...(serialNumber === null ? {} : { serialNumber }) },
+    },
+  ]);
   await sql`select pg_notify(${revocationChannel}, '')`.execute(tx);
   return { kind: "revoked", revocation: { serialNumber, reason, revokedAt } };
 }

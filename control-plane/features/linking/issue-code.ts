@@ -1,6 +1,6 @@
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { judgeVehicle } from "../../lifecycle/move-vehicle.ts";
+import { judgeVehicle } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { hashLinkCode, triesAllowed, validForMs } from "./link-code.ts";
@@ -46,11 +46,13 @@ export async function issueCode(
     .values({ vehicle_id: vehicleId, ...row })
     .onConflict((conflict) => conflict.column("vehicle_id").doUpdateSet(row))
     .execute();
-  await context.publish(tx, "displayRequested", {
-    vehicleId,
-    displayId,
-    content: { kind: "linkingCode", code },
-    expiresAt,
-  });
+  await context.publish(tx, "displayRequested", [
+    {
+      vehicleId,
+      displayId,
+      content: { kind: "linkingCode", code },
+      expiresAt,
+    },
+  ]);
   return { kind: "shown", expiresAt };
 }

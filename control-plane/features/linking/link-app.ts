@@ -1,7 +1,7 @@
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { judgeVehicle, moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { judgeVehicle, moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { isLinkCode } from "./link-code.ts";
 
@@ -41,13 +41,15 @@ export async function linkApp(
     return { kind: "wrongCode", triesLeft };
   }
   await tx.deleteFrom("link_codes").where("vehicle_id", "=", vehicleId).execute();
-  const decision = await moveVehicle(context, tx, {
-    vehicleId,
-    event: "appLinked",
-    actor: request.actor,
-    linkCodeProved: true,
-    set: { app_linked_at: now },
-  });
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId,
+      event: "appLinked",
+      actor: request.actor,
+      linkCodeProved: true,
+      set: { app_linked_at: now },
+    },
+  ]);
   if (decision.kind === "refused") return refuseByRule(decision);
   return { kind: "linked", vehicleState: decision.to, linkedAt: now };
 }

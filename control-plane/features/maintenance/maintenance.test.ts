@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
-import { portOf } from "@caas/simulator/partners/shared/partner.ts";
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { portOf } from "@caas/simulator/stand-ins/shared/partner.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/testing/partner-client.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createVss } from "../../partners/vss.ts";
 import { newId } from "../../store/ids.ts";
@@ -33,7 +33,7 @@ const setStatus = (car: SoldCar, status: "current" | "overdue") =>
 async function check(car: SoldCar): Promise<string> {
   const activationId = newId();
   await desk.inTransaction((tx) =>
-    desk.maintenance.onMaintenanceCheckRequested(tx, { activationId, vehicleId: car.vehicleId }),
+    desk.maintenance.onMaintenanceCheckRequested(tx, [{ activationId, vehicleId: car.vehicleId }]),
   );
   expect(await desk.platform.runJobs()).toBe(0);
   const told = desk.platform.published.filter(

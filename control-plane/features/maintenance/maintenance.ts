@@ -2,12 +2,12 @@ import { sql } from "kysely";
 import * as z from "zod";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, type EventHandler, handleMany, publishMany } from "../../lifecycle/events.ts";
+import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Vss } from "../../partners/vss.ts";
 import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
-import { gather } from "../../store/gather.ts";
-import { enqueue, enqueueMany, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
+import { groupCommit } from "../../store/group-commit.ts";
+import { enqueue, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
 import { askTimed, type Observe } from "./ask-timed.ts";
 import { registerPlan } from "./register-plan.ts";
 import { maintenanceRoutes } from "./routes.ts";
@@ -32,9 +32,9 @@ export function createMaintenance(
 ): Maintenance {
   const ask = askTimed(context.realClock, partners.vss, options.observe);
   // Questions go out one by one, and slow ones keep nobody waiting; what is read and written for them goes together.
-  const readVin = gather((vehicleIds: readonly string[]) => readVins(context.db, vehicleIds));
-  const record = gather(async (checks: readonly DomainEvents["maintenanceChecked"][]) => {
-    await context.db.transaction().execute((tx) => publishMany(context, tx, "maintenanceChecked", checks));
+  const readVin = groupCommit((vehicleIds: readonly string[]) => readVins(context.db, vehicleIds));
+  const record = groupCommit(async (checks: readonly DomainEvents["maintenanceChecked"][]) => {
+    await context.db.transaction().execute((tx) => context.publish(tx, "maintenanceChecked", checks));
     return checks.map(() => undefined);
   });
   return {
@@ -51,16 +51,15 @@ export function createMaintenance(
         registerPlan(context, partners.vss, vehicleId),
       ),
     ],
-    onMaintenanceCheckRequested: handleMany((tx, asked) =>
-      enqueueMany(
+    onMaintenanceCheckRequested: (tx, asked) =>
+      enqueue(
         tx,
         checkMaintenanceJob,
-        asked.map(({ activationId, vehicleId }) => ({ activationId, vehicleId })),
+        asked.map(({ activationId, vehicleId }) => ({ payload: { activationId, vehicleId } })),
       ),
-    ),
-    async onVehicleMoved(tx, { vehicleId, to }) {
-      if (to === "Delivered") await enqueue(tx, registerMaintenancePlanJob, { vehicleId });
-    },
+    onVehicleMoved: each(async (tx, { vehicleId, to }) => {
+      if (to === "Delivered") await enqueue(tx, registerMaintenancePlanJob, [{ payload: { vehicleId } }]);
+    }),
   };
 }
 

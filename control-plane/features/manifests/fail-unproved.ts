@@ -1,6 +1,6 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
-import { setTimer } from "../../store/timers.ts";
+import { setTimers } from "../../store/timers.ts";
 import { forgetDispatch, writeVersion } from "./change-manifest.ts";
 import type { EntitlementSource } from "./entitlement-source.ts";
 import type { LinkRow } from "./link-row.ts";
@@ -48,22 +48,28 @@ export async function failUnproved(
   const entries = await entitlements.listEntries(tx, vehicleId, null);
   await writeVersion(context, tx, link, entries, null);
   if (activationId === null) {
-    await setTimer(tx, planRetryTimer, vehicleId, new Date(now.getTime() + planRetryMs));
-    await context.publish(tx, "taskNeeded", {
-      kind: "planNotApplied",
-      team: "support",
-      title: "A car could not apply the configuration of its plan comercial",
-      detail: { version, reason: failure.reason, said: failure.detail },
-      subject: { vehicleId },
-    });
+    await setTimers(tx, planRetryTimer, [
+      { subjectId: vehicleId, dueAt: new Date(now.getTime() + planRetryMs) },
+    ]);
+    await context.publish(tx, "taskNeeded", [
+      {
+        kind: "planNotApplied",
+        team: "support",
+        title: "A car could not apply the configuration of its plan comercial",
+        detail: { version, reason: failure.reason, said: failure.detail },
+        subject: { vehicleId },
+      },
+    ]);
   } else {
-    await context.publish(tx, "attemptFailed", {
-      activationId,
-      vehicleId,
-      version,
-      reason: failure.reason,
-      failureClass: failure.failureClass,
-    });
+    await context.publish(tx, "attemptFailed", [
+      {
+        activationId,
+        vehicleId,
+        version,
+        reason: failure.reason,
+        failureClass: failure.failureClass,
+      },
+    ]);
   }
-  await context.publish(tx, "changePossible", { vehicleId });
+  await context.publish(tx, "changePossible", [{ vehicleId }]);
 }

@@ -1,6 +1,5 @@
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { sql } from "kysely";
-import { publishMany } from "../../lifecycle/events.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { Engine, Received } from "./ingest-report.ts";
 import type { LinkRow } from "./link-row.ts";
@@ -58,8 +57,7 @@ export async function takePaid(
     tx,
   );
   await entitlements.finishEndings(tx, vehicleIds);
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "attemptApplied",
     paid.map(({ link, activationId, outcome }) => ({
@@ -69,8 +67,7 @@ export async function takePaid(
       appliedAt: new Date(outcome.appliedAt),
     })),
   );
-  await publishMany(
-    context,
+  await context.publish(
     tx,
     "changePossible",
     vehicleIds.map((vehicleId) => ({ vehicleId })),

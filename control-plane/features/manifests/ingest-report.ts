@@ -1,7 +1,7 @@
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { forgetDispatch, requestDispatch, writeVersion } from "./change-manifest.ts";
 import type { EntitlementSource } from "./entitlement-source.ts";
@@ -83,14 +83,16 @@ async function proveVersion(
   if (activationId === null) {
     await entitlements.provePlan(tx, vehicleId, appliedAt);
     await keepPlanProofs(tx, [{ link, version: outcome.version, received }]);
-    await recordStep(tx, {
-      vehicleId,
-      event: "planApplied",
-      automation: null,
-      actor: { kind: "vehicle", id: vehicleId },
-      at: context.clock.now(),
-      detail: { version: outcome.version },
-    });
+    await recordSteps(tx, [
+      {
+        vehicleId,
+        event: "planApplied",
+        automation: null,
+        actor: { kind: "vehicle", id: vehicleId },
+        at: context.clock.now(),
+        detail: { version: outcome.version },
+      },
+    ]);
   } else {
     await tx
       .updateTable("attempts")
@@ -98,14 +100,16 @@ async function proveVersion(
       .where("vehicle_id", "=", vehicleId)
       .where("version", "=", outcome.version)
       .execute();
-    await context.publish(tx, "attemptApplied", {
-      activationId,
-      vehicleId,
-      version: outcome.version,
-      appliedAt,
-    });
+    await context.publish(tx, "attemptApplied", [
+      {
+        activationId,
+        vehicleId,
+        version: outcome.version,
+        appliedAt,
+      },
+    ]);
   }
-  await context.publish(tx, "changePossible", { vehicleId });
+  await context.publish(tx, "changePossible", [{ vehicleId }]);
   return true;
 }
 

@@ -88,7 +88,7 @@ async function takePlain(engine: Engine, tx: Transaction, plain: readonly Plain[
   if (behind.length > 0) await dispatchToThoseBehind(engine, tx, behind);
   if (holding.length > 0) await entitlements.settleMany(tx, { holding, proved });
   // The slot is free again: whoever bought a service meanwhile is served now.
-  for (const vehicleId of waiting) await context.publish(tx, "changePossible", { vehicleId });
+  for (const vehicleId of waiting) await context.publish(tx, "changePossible", [{ vehicleId }]);
 }
 
 /**

@@ -326,11 +326,13 @@ describe("taking back", () => {
     await obey(car);
     const { context, db } = park.platform;
     await db.transaction().execute((tx) =>
-      context.publish(tx, "servicePaymentLost", {
-        activationId,
-        paymentId: activationId,
-        reason: "card_declined",
-      }),
+      context.publish(tx, "servicePaymentLost", [
+        {
+          activationId,
+          paymentId: activationId,
+          reason: "card_declined",
+        },
+      ]),
     );
     expect(await codesOf(car)).toEqual([]);
     await obey(car);

@@ -1,6 +1,6 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
-import { setTimer, type TimerHandler } from "../../store/timers.ts";
+import { setTimers, type TimerHandler } from "../../store/timers.ts";
 import { carryServices, listFree, lockCars, type ServiceChange } from "./carry-services.ts";
 import { forgetDispatch, writeVersion } from "./change-manifest.ts";
 import { type ChangedMany, changeMany } from "./change-many.ts";
@@ -94,12 +94,9 @@ export function createManifests(
         async due(tx, vehicleId) {
           const carried = await carryPlan(tx, vehicleId);
           if (carried.kind === "waiting")
-            await setTimer(
-              tx,
-              planRetryTimer,
-              vehicleId,
-              new Date(context.clock.now().getTime() + planRetryMs),
-            );
+            await setTimers(tx, planRetryTimer, [
+              { subjectId: vehicleId, dueAt: new Date(context.clock.now().getTime() + planRetryMs) },
+            ]);
         },
       },
     ],
@@ -126,7 +123,7 @@ export function createManifests(
         .where("result", "is", null)
         .execute();
       await rewriteWithout(tx, link);
-      await context.publish(tx, "changePossible", { vehicleId });
+      await context.publish(tx, "changePossible", [{ vehicleId }]);
     },
 
     async withdraw(tx, vehicleId) {

@@ -227,11 +227,13 @@ async function perform(life: Life, deed: Deed): Promise<void> {
       if (purchase === undefined || (await park.stateOf(purchase.id)) !== "ServiceActive") return;
       purchase.moneyLost = true;
       return transact((tx) =>
-        context.publish(tx, "servicePaymentLost", {
-          activationId: purchase.id,
-          paymentId: purchase.id,
-          reason: "card_declined",
-        }),
+        context.publish(tx, "servicePaymentLost", [
+          {
+            activationId: purchase.id,
+            paymentId: purchase.id,
+            reason: "card_declined",
+          },
+        ]),
       );
     }
     case "carApplies":

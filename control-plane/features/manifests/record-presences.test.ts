@@ -22,7 +22,7 @@ function of(car: TestCar, state: Presence["state"], connection: number): SaidPre
 function published(): { connected: readonly string[]; changePossible: string[] } {
   const events = park.platform.published.splice(0);
   return {
-    connected: events.flatMap((one) => (one.name === "carsConnected" ? one.event.vehicleIds : [])),
+    connected: events.flatMap((one) => (one.name === "carConnected" ? [one.event.vehicleId] : [])),
     changePossible: events.flatMap((one) => (one.name === "changePossible" ? [one.event.vehicleId] : [])),
   };
 }

@@ -32,7 +32,11 @@ export async function recordPresences(
   const vehicleIds = rows.filter(({ state }) => state === "online").map((row) => row.vehicle_id);
   if (vehicleIds.length === 0) return;
   await dispatchWaiting(context, tx, vehicleIds);
-  await context.publish(tx, "carsConnected", { vehicleIds });
+  await context.publish(
+    tx,
+    "carConnected",
+    vehicleIds.map((vehicleId) => ({ vehicleId })),
+  );
   const waiting = await tx
     .selectFrom("activations")
     .select("vehicle_id")
@@ -41,7 +45,11 @@ export async function recordPresences(
     .where("state", "in", ["OTAQueue", "RetryQueue"])
     .orderBy("vehicle_id")
     .execute();
-  for (const { vehicle_id: vehicleId } of waiting) await context.publish(tx, "changePossible", { vehicleId });
+  await context.publish(
+    tx,
+    "changePossible",
+    waiting.map(({ vehicle_id: vehicleId }) => ({ vehicleId })),
+  );
 }
 
 /** The last word of each car; of an older connection's there is none after a newer one's. */

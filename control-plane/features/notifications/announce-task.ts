@@ -56,6 +56,6 @@ export async function announceTask(
         created_at: context.clock.now(),
       })
       .execute();
-    await enqueue(tx, sendMailJob, { notificationId: id }, { maxAttempts: mailAttempts });
+    await enqueue(tx, sendMailJob, [{ payload: { notificationId: id }, maxAttempts: mailAttempts }]);
   }
 }

@@ -1,4 +1,4 @@
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/testing/partner-client.ts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import type { NotificationSubject } from "../../lifecycle/events.ts";
@@ -49,7 +49,7 @@ async function tell(
   row: NotificationRowId,
   subject: NotificationSubject = { expedienteId: car.expedienteId },
 ) {
-  await desk.inTransaction((tx) => desk.platform.context.publish(tx, "notificationDue", { row, subject }));
+  await desk.inTransaction((tx) => desk.platform.context.publish(tx, "notificationDue", [{ row, subject }]));
 }
 
 function rowsOf(expedienteId = car.expedienteId) {
@@ -149,13 +149,15 @@ describe("the router", () => {
       .executeTakeFirstOrThrow();
     for (const team of ["dealership", "support"] as const)
       await desk.inTransaction((tx) =>
-        desk.platform.context.publish(tx, "taskNeeded", {
-          kind: "test",
-          team,
-          title: `Call ${car.reference} for ${team}`,
-          detail: { reason: "nobody answers" },
-          subject: { expedienteId: car.expedienteId },
-        }),
+        desk.platform.context.publish(tx, "taskNeeded", [
+          {
+            kind: "test",
+            team,
+            title: `Call ${car.reference} for ${team}`,
+            detail: { reason: "nobody answers" },
+            subject: { expedienteId: car.expedienteId },
+          },
+        ]),
       );
     expect(await desk.platform.runJobs()).toBe(0);
     const subjects = (await mailsTo(email)).map((mail) => mail.subject);
@@ -183,10 +185,12 @@ describe("the router", () => {
   test("a message written in a transaction that is undone is never sent", async () => {
     await expect(
       desk.inTransaction(async (tx) => {
-        await desk.platform.context.publish(tx, "notificationDue", {
-          row: "NT6",
-          subject: { expedienteId: car.expedienteId },
-        });
+        await desk.platform.context.publish(tx, "notificationDue", [
+          {
+            row: "NT6",
+            subject: { expedienteId: car.expedienteId },
+          },
+        ]);
         throw new Error("undone");
       }),
     ).rejects.toThrow("undone");

@@ -1,6 +1,6 @@
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type EventHandler, handleMany } from "../../lifecycle/events.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Mail } from "../../partners/mail.ts";
 import { handleJob } from "../../store/jobs.ts";
 import { announceTask } from "./announce-task.ts";
@@ -42,10 +42,14 @@ export function createNotifications(
         sendMail(outbox, partners.mail, templates, notificationId, attempt),
       ),
     ],
-    onNotificationDue: handleMany((tx, due) => routeNotifications(context, tx, templates, options, due)),
-    onFinalPaymentDeclined: (tx, { expedienteId, paymentId }) =>
-      context.publish(tx, "notificationDue", { row: "NX1", subject: { expedienteId, paymentId } }),
-    onTaskNeeded: (tx, needed) => announceTask(context, tx, templates, needed),
+    onNotificationDue: (tx, due) => routeNotifications(context, tx, templates, options, due),
+    onFinalPaymentDeclined: (tx, declined) =>
+      context.publish(
+        tx,
+        "notificationDue",
+        declined.map(({ expedienteId, paymentId }) => ({ row: "NX1", subject: { expedienteId, paymentId } })),
+      ),
+    onTaskNeeded: each((tx, needed) => announceTask(context, tx, templates, needed)),
     sendCredentials: createCredentialsMail(partners.mail, templates),
   };
 }

@@ -1,9 +1,9 @@
 import { type Selectable, sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
-import { type DomainEvents, type NotificationSubject, publishMany } from "../../lifecycle/events.ts";
+import type { DomainEvents, NotificationSubject } from "../../lifecycle/events.ts";
 import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import type { Transaction } from "../../store/database.ts";
-import { gather } from "../../store/gather.ts";
+import { groupCommit } from "../../store/group-commit.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Queued = Selectable<Database["notifications"]>;
@@ -20,7 +20,7 @@ const acceptedLingerMs = 50;
 
 export function createOutbox(context: Context): Outbox {
   const { db } = context;
-  const accept = gather(
+  const accept = groupCommit(
     async (accepted: readonly Accepted[]) => {
       await db.transaction().execute((tx) => recordAccepted(context, tx, accepted));
       return accepted.map(() => undefined);
@@ -28,7 +28,7 @@ export function createOutbox(context: Context): Outbox {
     { lingerMs: acceptedLingerMs },
   );
   return {
-    read: gather(async (ids: readonly string[]) => {
+    read: groupCommit(async (ids: readonly string[]) => {
       const rows = await db
         .selectFrom("notifications")
         .selectAll()
@@ -65,7 +65,7 @@ async function recordAccepted(
   for (const { queued } of accepted)
     if (now.has(queued.id) && isNotificationRow(queued.row_id))
       said.push({ row: queued.row_id, notificationId: queued.id, subject: subjectOf(queued) });
-  await publishMany(context, tx, "notificationAccepted", said);
+  await context.publish(tx, "notificationAccepted", said);
 }
 
 /** A message that will never arrive is a person's business: the customer is to be reached another way (ES6). */
@@ -83,13 +83,15 @@ async function recordFailed(
       .where("status", "=", "queued")
       .executeTakeFirst();
     if (updated.numUpdatedRows !== 1n || status !== "failed" || queued.recipient !== "customer") return;
-    await context.publish(tx, "taskNeeded", {
-      kind: "mailUndeliverable",
-      team: "dealership",
-      title: `The customer could not be reached by e-mail: ${queued.event}`,
-      detail: { notificationId: queued.id },
-      subject: subjectOf(queued),
-    });
+    await context.publish(tx, "taskNeeded", [
+      {
+        kind: "mailUndeliverable",
+        team: "dealership",
+        title: `The customer could not be reached by e-mail: ${queued.event}`,
+        detail: { notificationId: queued.id },
+        subject: subjectOf(queued),
+      },
+    ]);
   });
 }
 

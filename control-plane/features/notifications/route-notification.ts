@@ -5,7 +5,7 @@ import { notificationRows } from "../../rules/notification-rows.ts";
 import type { Channel, NotificationRow } from "../../rules/notification-table.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueueMany } from "../../store/jobs.ts";
+import { enqueue } from "../../store/jobs.ts";
 import { mailAttempts, sendMailJob } from "./jobs.ts";
 import { loadView } from "./load-view.ts";
 import { isServiceSubject, loadServiceNotices, type ServiceNotice } from "./service-notices.ts";
@@ -69,11 +69,12 @@ export async function routeNotifications(
     select id, row_id, event, recipient, channel, priority, status, address, subject, body,
            expediente_id, vehicle_id, activation_id, customer_id, created_at
     from jsonb_populate_recordset(null::notifications, ${JSON.stringify(notifications)}::jsonb)`.execute(tx);
-  await enqueueMany(
+  await enqueue(
     tx,
     sendMailJob,
-    notifications.filter(({ channel }) => channel === "email").map(({ id }) => ({ notificationId: id })),
-    { maxAttempts: mailAttempts },
+    notifications
+      .filter(({ channel }) => channel === "email")
+      .map(({ id }) => ({ payload: { notificationId: id }, maxAttempts: mailAttempts })),
   );
 }
 

@@ -1,7 +1,7 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 
 /**
@@ -15,12 +15,14 @@ export async function recordCustomerNotified(
 ): Promise<void> {
   const { vehicleId } = accepted.subject;
   if (accepted.row !== "NT4" || vehicleId === undefined) return;
-  const decision = await moveVehicle(context, tx, {
-    vehicleId,
-    event: "customerNotified",
-    actor: system,
-    detail: { notificationId: accepted.notificationId },
-  });
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId,
+      event: "customerNotified",
+      actor: system,
+      detail: { notificationId: accepted.notificationId },
+    },
+  ]);
   // No arrow: it has happened already. AG4: the customer has withdrawn and is asked for nothing.
   if (decision.kind === "refused" && decision.code === "guard" && decision.rule !== "AG4")
     throw new Error(decision.message);

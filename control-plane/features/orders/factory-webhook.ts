@@ -2,7 +2,7 @@ import type { FactoryWebhook } from "@caas/contract/webhooks.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle, type VehicleMove } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
 import { handOverEnrolmentJob } from "./hand-over-enrolment.ts";
@@ -59,12 +59,14 @@ async function assignVin(context: Context, tx: Transaction, order: Order, vin: s
   if (moved.kind === "refused") return moved;
   await tx.updateTable("orders").set({ vin }).where("id", "=", order.id).execute();
   await tx.updateTable("expedientes").set({ vin }).where("id", "=", order.expediente_id).execute();
-  await context.publish(tx, "vinAssigned", {
-    vehicleId: order.vehicle_id,
-    expedienteId: order.expediente_id,
-    vin,
-  });
-  await enqueue(tx, handOverEnrolmentJob, { orderId: order.id });
+  await context.publish(tx, "vinAssigned", [
+    {
+      vehicleId: order.vehicle_id,
+      expedienteId: order.expediente_id,
+      vin,
+    },
+  ]);
+  await enqueue(tx, handOverEnrolmentJob, [{ payload: { orderId: order.id } }]);
   return done;
 }
 
@@ -110,6 +112,8 @@ async function move(
   order: Order,
   change: Pick<VehicleMove, "event" | "set" | "detail">,
 ): Promise<Handled> {
-  const decision = await moveVehicle(context, tx, { vehicleId: order.vehicle_id, actor: factory, ...change });
+  const [decision] = await moveVehicles(context, tx, [
+    { vehicleId: order.vehicle_id, actor: factory, ...change },
+  ]);
   return decision.kind === "refused" ? refuseByRule(decision) : done;
 }

@@ -53,5 +53,6 @@ export async function openOrder(
     })
     .onConflict((conflict) => conflict.column("expediente_id").doNothing())
     .executeTakeFirst();
-  if (inserted.numInsertedOrUpdatedRows === 1n) await enqueue(tx, placeFactoryOrderJob, { orderId });
+  if (inserted.numInsertedOrUpdatedRows === 1n)
+    await enqueue(tx, placeFactoryOrderJob, [{ payload: { orderId } }]);
 }

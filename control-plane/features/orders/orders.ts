@@ -1,7 +1,7 @@
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Factory } from "../../partners/factory.ts";
 import { handleJob } from "../../store/jobs.ts";
 import { recordCustomerNotified } from "./customer-notified.ts";
@@ -36,7 +36,7 @@ export function createOrders(
     ],
     timers: [readyNotice.timer],
     onVehicleMoved: readyNotice.onVehicleMoved,
-    onReservationPaid: (tx, paid) => openOrder(context, tx, paid),
-    onNotificationAccepted: (tx, accepted) => recordCustomerNotified(context, tx, accepted),
+    onReservationPaid: each((tx, paid) => openOrder(context, tx, paid)),
+    onNotificationAccepted: each((tx, accepted) => recordCustomerNotified(context, tx, accepted)),
   };
 }

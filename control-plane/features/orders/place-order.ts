@@ -1,6 +1,6 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Factory } from "../../partners/factory.ts";
 import type { Transaction } from "../../store/database.ts";
 import { lockOrder, type Order } from "./order-row.ts";
@@ -58,17 +58,19 @@ export async function recordPlacedOrder(
     .set({ status: "placed", factory_order_id: factoryOrderId, placed_at: context.clock.now() })
     .where("id", "=", order.id)
     .execute();
-  const decision = await moveVehicle(context, tx, {
-    vehicleId: order.vehicle_id,
-    event: "factoryOrderPlaced",
-    actor: system,
-    set: { factory_order_placed: true },
-    detail: {
-      orderId: order.id,
-      factoryOrderId,
-      base: order.configuration.base,
-      options: order.configuration.options,
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId: order.vehicle_id,
+      event: "factoryOrderPlaced",
+      actor: system,
+      set: { factory_order_placed: true },
+      detail: {
+        orderId: order.id,
+        factoryOrderId,
+        base: order.configuration.base,
+        options: order.configuration.options,
+      },
     },
-  });
+  ]);
   if (decision.kind === "refused") throw new Error(decision.message);
 }

@@ -1,7 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Transaction } from "../../store/database.ts";
-import { clearTimer, setTimer, type TimerHandler } from "../../store/timers.ts";
+import { clearTimers, setTimers, type TimerHandler } from "../../store/timers.ts";
 
 // The final payment waits for the ready message. When no provider takes it in time, a person tells the customer.
 
@@ -16,16 +16,13 @@ export function watchReadyNotice(context: Context): {
   timer: TimerHandler;
 } {
   return {
-    async onVehicleMoved(tx, { vehicleId, event }) {
+    onVehicleMoved: each(async (tx, { vehicleId, event }) => {
       if (event === "manufacturingCompleted")
-        await setTimer(
-          tx,
-          readyNoticeTimer,
-          vehicleId,
-          new Date(context.clock.now().getTime() + readyNoticePatienceMs),
-        );
-      if (event === "customerNotified") await clearTimer(tx, readyNoticeTimer, vehicleId);
-    },
+        await setTimers(tx, readyNoticeTimer, [
+          { subjectId: vehicleId, dueAt: new Date(context.clock.now().getTime() + readyNoticePatienceMs) },
+        ]);
+      if (event === "customerNotified") await clearTimers(tx, readyNoticeTimer, [vehicleId]);
+    }),
     timer: { kind: readyNoticeTimer, due: (tx, vehicleId) => callForAPerson(context, tx, vehicleId) },
   };
 }
@@ -37,10 +34,12 @@ async function callForAPerson(context: Context, tx: Transaction, vehicleId: stri
     .where("id", "=", vehicleId)
     .executeTakeFirstOrThrow();
   if (state !== "ReadyAtFactory") return;
-  await context.publish(tx, "taskNeeded", {
-    kind: "readyNoticeStalled",
-    team: "dealership",
-    title: "A car is ready and its customer could not be told: please call them",
-    subject: { vehicleId },
-  });
+  await context.publish(tx, "taskNeeded", [
+    {
+      kind: "readyNoticeStalled",
+      team: "dealership",
+      title: "A car is ready and its customer could not be told: please call them",
+      subject: { vehicleId },
+    },
+  ]);
 }

@@ -1,5 +1,5 @@
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Authority, AuthorityRegistration } from "../../partners/authority.ts";
 
 type Requested = {
@@ -91,13 +91,15 @@ async function record(
       .set({ registration_document: JSON.stringify({ authorityId, plate, registeredOn }) })
       .where("id", "=", requested.expedienteId)
       .execute();
-    const decision = await moveVehicle(context, tx, {
-      vehicleId: requested.vehicleId,
-      event: "vehicleRegistered",
-      actor: { kind: "partner", id: "authority" },
-      set: { registration: "recorded" },
-      detail: { authorityId, plate, registeredOn },
-    });
+    const [decision] = await moveVehicles(context, tx, [
+      {
+        vehicleId: requested.vehicleId,
+        event: "vehicleRegistered",
+        actor: { kind: "partner", id: "authority" },
+        set: { registration: "recorded" },
+        detail: { authorityId, plate, registeredOn },
+      },
+    ]);
     if (decision.kind === "refused") throw new Error(decision.message);
   });
 }

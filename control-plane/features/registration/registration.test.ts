@@ -1,4 +1,4 @@
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/testing/partner-client.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   type AfterSales,
@@ -21,7 +21,7 @@ afterAll(() => desk?.close());
 async function announcePayment(car: SoldCar): Promise<void> {
   const event = { expedienteId: car.expedienteId, paymentId: car.expedienteId };
   await desk.inTransaction((tx) =>
-    desk.registration.onFinalPaymentReceived(tx, { ...event, actor: { kind: "system" } }),
+    desk.registration.onFinalPaymentReceived(tx, [{ ...event, actor: { kind: "system" } }]),
   );
 }
 

@@ -2,8 +2,8 @@ import * as z from "zod";
 import { system } from "../../lifecycle/actor.ts";
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
-import { moveVehicle } from "../../lifecycle/move-vehicle.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Authority } from "../../partners/authority.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
@@ -22,7 +22,7 @@ export function createRegistration(context: Context, partners: { authority: Auth
         registerVehicle(context, partners.authority, expedienteId, attempt),
       ),
     ],
-    onFinalPaymentReceived: (tx, { expedienteId }) => requestRegistration(context, tx, expedienteId),
+    onFinalPaymentReceived: each((tx, { expedienteId }) => requestRegistration(context, tx, expedienteId)),
   };
 }
 
@@ -46,13 +46,15 @@ async function requestRegistration(context: Context, tx: Transaction, expediente
     .onConflict((conflict) => conflict.column("expediente_id").doNothing())
     .executeTakeFirst();
   if (asked.numInsertedOrUpdatedRows !== 1n) return;
-  const decision = await moveVehicle(context, tx, {
-    vehicleId: expediente.vehicle_id,
-    event: "registrationRequested",
-    actor: system,
-    set: { registration: "requested" },
-    detail: { reference },
-  });
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId: expediente.vehicle_id,
+      event: "registrationRequested",
+      actor: system,
+      set: { registration: "requested" },
+      detail: { reference },
+    },
+  ]);
   if (decision.kind === "refused") throw new Error(decision.message);
-  await enqueue(tx, registerVehicleJob, { expedienteId });
+  await enqueue(tx, registerVehicleJob, [{ payload: { expedienteId } }]);
 }

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type * as z from "zod";
 import type { Principal } from "../../http/principal.ts";
 import type { Db } from "../../store/database.ts";
@@ -35,7 +36,9 @@ export async function listExpedientes(
   else if (principal.role === "sales")
     query = query.where("expedientes.dealership_id", "=", principal.dealershipId);
   if (filter.status !== undefined) query = query.where("expedientes.status", "=", filter.status);
-  if (filter.vehicleState !== undefined) query = query.where("vehicles.state", "=", filter.vehicleState);
+  // Any text may be asked for; a state that does not exist is in no row.
+  if (filter.vehicleState !== undefined)
+    query = query.where(sql<string>`vehicles.state`, "=", filter.vehicleState);
   if (filter.after !== undefined) query = query.where("expedientes.id", "<", filter.after);
   if (filter.search !== undefined) {
     const part = `%${filter.search.replaceAll(/[\\%_]/g, "\\$&")}%`;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { system } from "../../lifecycle/actor.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
 import { readSteps } from "./read-steps.ts";
@@ -59,13 +59,15 @@ async function record(tx: Transaction, event: string): Promise<void> {
     .insertInto("timers")
     .values({ kind: `test.${event}`, subject_id: car.vehicleId, due_at: park.platform.clock.now() })
     .execute();
-  await recordStep(tx, {
-    vehicleId: car.vehicleId,
-    event,
-    automation: null,
-    actor: system,
-    at: park.platform.clock.now(),
-  });
+  await recordSteps(tx, [
+    {
+      vehicleId: car.vehicleId,
+      event,
+      automation: null,
+      actor: system,
+      at: park.platform.clock.now(),
+    },
+  ]);
 }
 
 test("a step that commits after a later one is not passed over: the later one waits for it", async () => {

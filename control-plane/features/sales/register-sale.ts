@@ -1,7 +1,7 @@
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import type { Address } from "../../store/schema.ts";
@@ -61,21 +61,23 @@ export async function registerSale(
     created_at: now,
   });
   const actor: Actor = { kind: "staff", id: sale.soldBy.userId };
-  await recordStep(tx, {
-    expedienteId,
-    vehicleId,
-    event: "saleRegistered",
-    automation: "AU1",
-    actor,
-    at: now,
-    detail: {
-      reference,
-      base: plan.planComercial.base.code,
-      options: plan.planComercial.options.map((option) => option.code),
-      priceCents: plan.priceCents,
+  await recordSteps(tx, [
+    {
+      expedienteId,
+      vehicleId,
+      event: "saleRegistered",
+      automation: "AU1",
+      actor,
+      at: now,
+      detail: {
+        reference,
+        base: plan.planComercial.base.code,
+        options: plan.planComercial.options.map((option) => option.code),
+        priceCents: plan.priceCents,
+      },
     },
-  });
-  await context.publish(tx, "saleRegistered", { expedienteId, actor });
+  ]);
+  await context.publish(tx, "saleRegistered", [{ expedienteId, actor }]);
   return { kind: "registered", expedienteId, notes: customer.notes };
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import { createTestPlatform, type TestPlatform } from "../../testing/harness.ts";
 import { createMailbox } from "../../testing/mailbox.ts";
 import { newSale, type Staff, seedStaff, signIn } from "../../testing/people.ts";
@@ -283,13 +283,15 @@ describe("SY2, DA17: reading expedientes", () => {
 
     const waiting = staff.sales.get(`/api/expedientes/${expedienteId}/steps?after=${last}&waitMs=20000`);
     await platform.db.transaction().execute((tx) =>
-      recordStep(tx, {
-        expedienteId,
-        event: "noted",
-        automation: null,
-        actor: { kind: "staff", id: staff.sales.userId },
-        at: platform.clock.now(),
-      }),
+      recordSteps(tx, [
+        {
+          expedienteId,
+          event: "noted",
+          automation: null,
+          actor: { kind: "staff", id: staff.sales.userId },
+          at: platform.clock.now(),
+        },
+      ]),
     );
     expect((await waiting).body).toMatchObject({ steps: [{ event: "noted", automation: null }] });
   });

@@ -1,7 +1,7 @@
 import { actorOf, type Principal } from "../../http/principal.ts";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { recordStep } from "../../lifecycle/record-step.ts";
+import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { teamOf } from "./team-of.ts";
 
@@ -29,15 +29,17 @@ export async function resolveTask(
     .set({ status: "resolved", resolved_at: resolvedAt, resolved_by: principal.userId, resolution })
     .where("id", "=", taskId)
     .execute();
-  await recordStep(tx, {
-    expedienteId: task.expediente_id,
-    vehicleId: task.vehicle_id,
-    activationId: task.activation_id,
-    event: "taskResolved",
-    automation: null,
-    actor: actorOf(principal),
-    at: resolvedAt,
-    detail: { task: task.kind },
-  });
+  await recordSteps(tx, [
+    {
+      expedienteId: task.expediente_id,
+      vehicleId: task.vehicle_id,
+      activationId: task.activation_id,
+      event: "taskResolved",
+      automation: null,
+      actor: actorOf(principal),
+      at: resolvedAt,
+      detail: { task: task.kind },
+    },
+  ]);
   return { kind: "resolved", resolvedAt };
 }

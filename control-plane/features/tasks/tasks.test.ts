@@ -21,13 +21,15 @@ const listSchema = z.object({
 
 async function need(team: "dealership" | "support", title: string): Promise<string> {
   await desk.inTransaction((tx) =>
-    desk.platform.context.publish(tx, "taskNeeded", {
-      kind: "test",
-      team,
-      title,
-      detail: { reason: "for a test" },
-      subject: { vehicleId: car.vehicleId },
-    }),
+    desk.platform.context.publish(tx, "taskNeeded", [
+      {
+        kind: "test",
+        team,
+        title,
+        detail: { reason: "for a test" },
+        subject: { vehicleId: car.vehicleId },
+      },
+    ]),
   );
   const { id } = await desk.platform.db
     .selectFrom("tasks")

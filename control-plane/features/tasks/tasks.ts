@@ -1,6 +1,6 @@
 import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { EventHandler } from "../../lifecycle/events.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import { openTask } from "./open-task.ts";
 import { taskRoutes } from "./routes.ts";
 
@@ -10,6 +10,6 @@ export type Tasks = Capability & { onTaskNeeded: EventHandler<"taskNeeded"> };
 export function createTasks(context: Context): Tasks {
   return {
     addRoutes: (routing) => taskRoutes(context, routing),
-    onTaskNeeded: (tx, needed) => openTask(context, tx, needed),
+    onTaskNeeded: each((tx, needed) => openTask(context, tx, needed)),
   };
 }

@@ -1,0 +1,217 @@
+import type { Config } from "./config.ts";
+import { createAccounts } from "./features/accounts/accounts.ts";
+import { createActivations } from "./features/activations/activations.ts";
+import { createCatalog } from "./features/catalog/catalog.ts";
+import { createDelivery } from "./features/delivery/delivery.ts";
+import { createEntitlements } from "./features/entitlements/entitlements.ts";
+import { createIdentities } from "./features/identities/identities.ts";
+import { revocationChannel } from "./features/identities/revoke.ts";
+import { invariantRoutes } from "./features/invariants/routes.ts";
+import { drawLinkCode } from "./features/linking/link-code.ts";
+import { createLinking } from "./features/linking/linking.ts";
+import { createMaintenance } from "./features/maintenance/maintenance.ts";
+import { dispatchChannel } from "./features/manifests/change-manifest.ts";
+import { createManifests } from "./features/manifests/manifests.ts";
+import { createNotifications } from "./features/notifications/notifications.ts";
+import { createOrders } from "./features/orders/orders.ts";
+import { createPayments } from "./features/payments/payments.ts";
+import { createRegistration } from "./features/registration/registration.ts";
+import { createSales } from "./features/sales/sales.ts";
+import { createTasks } from "./features/tasks/tasks.ts";
+import { vehicleRoutes } from "./features/vehicles/routes.ts";
+import type { CertificateAuthority } from "./fleet-link/certificate-authority.ts";
+import { createRenewal } from "./fleet-link/certificates.ts";
+import { createEnrolment } from "./fleet-link/enrolment.ts";
+import { createFleetLink, type FleetLinkOptions } from "./fleet-link/fleet-link.ts";
+import type { KeyRing } from "./fleet-link/key-ring.ts";
+import { enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
+import { verifyStandardWebhook, verifyStripeWebhook } from "./http/webhook-signatures.ts";
+import type { Capability } from "./lifecycle/capability.ts";
+import type { Context } from "./lifecycle/context.ts";
+import { type EventHandlers, each } from "./lifecycle/events.ts";
+import type { ControlPlaneMetrics } from "./metrics/metrics.ts";
+import type { Authority } from "./partners/authority.ts";
+import type { Factory } from "./partners/factory.ts";
+import type { Mail } from "./partners/mail.ts";
+import type { PaymentGateway } from "./partners/payment-gateway.ts";
+import type { Carrier } from "./partners/transport.ts";
+import type { Vss } from "./partners/vss.ts";
+import type { StepFeed } from "./store/step-feed.ts";
+
+/** The outside systems, each behind its interface: the edge at which a test replaces them. */
+export type Partners = {
+  gateway: PaymentGateway;
+  factory: Factory;
+  registrationAuthority: Authority;
+  carrier: Carrier;
+  vss: Vss;
+  mail: Mail;
+};
+
+export type Surroundings = {
+  partners: Partners;
+  keyRing: KeyRing;
+  certificateAuthority: CertificateAuthority;
+  steps: StepFeed;
+  metrics: ControlPlaneMetrics;
+  broker: FleetLinkOptions["broker"];
+  /** Where cars and partners reach the REST interface. */
+  publicUrl: () => string;
+};
+
+export type Wiring = ReturnType<typeof wire>;
+
+/**
+ * The only place that wires the control plane: its capabilities, and which event reaches which of their handlers.
+ * Nothing runs yet.
+ */
+export function wire(context: Context, config: Config, surroundings: Surroundings) {
+  const { clock, realClock } = context;
+  const { partners, keyRing, certificateAuthority, metrics } = surroundings;
+
+  const enrolment = createEnrolment(context, {
+    certificateAuthority,
+    keyRing,
+    tokenSecret: config.ENROLMENT_SECRET,
+    controlPlaneUrl: surroundings.publicUrl,
+    broker: { url: config.CAR_MQTT_URL ?? config.MQTT_URL, carSecret: config.BROKER_CAR_SECRET ?? null },
+  });
+  const entitlements = createEntitlements(context, (tx, vehicleId) => manifests.withdraw(tx, vehicleId));
+  const manifests = createManifests(context, {
+    entitlements: () => entitlements,
+    keySetVersion: () => keyRing.keySet.version,
+  });
+  const activations = createActivations(context, { manifests, entitlements });
+  const notifications = createNotifications(
+    context,
+    { mail: partners.mail },
+    { supportEmail: config.SUPPORT_EMAIL },
+  );
+  const accounts = createAccounts(context, { sendCredentials: notifications.sendCredentials });
+  const sales = createSales(context, { steps: surroundings.steps });
+  const payments = createPayments(context, {
+    gateway: partners.gateway,
+    verifyWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
+    presumption: {
+      maxAmountCents: config.PRESUMED_PAYMENT_MAX_CENTS,
+      customerCapCents: config.PRESUMED_CUSTOMER_CAP_CENTS,
+      totalCapCents: config.PRESUMED_TOTAL_CAP_CENTS,
+    },
+    finalPayment: {
+      tries: config.FINAL_PAYMENT_TRIES,
+      deadlineDays: config.FINAL_PAYMENT_DEADLINE_DAYS,
+    },
+  });
+  const orders = createOrders(context, {
+    factory: partners.factory,
+    verifyWebhook: verifyStandardWebhook(pairOf(config.FACTORY_WEBHOOK_SECRET), realClock),
+    enrolmentPackageFor: enrolment.packageFor,
+  });
+  const registration = createRegistration(context, { authority: partners.registrationAuthority });
+  const delivery = createDelivery(context, {
+    carrier: partners.carrier,
+    verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
+  });
+  const linking = createLinking(context, { drawCode: drawLinkCode });
+  const catalog = createCatalog(context, { vss: partners.vss });
+  const maintenance = createMaintenance(
+    context,
+    { vss: partners.vss },
+    { observe: metrics.maintenanceCheckTook },
+  );
+  const tasks = createTasks(context);
+  const identities = createIdentities(context);
+  const link = createFleetLink(context, {
+    engine: manifests,
+    keyRing,
+    databaseUrl: config.DATABASE_URL,
+    dispatchChannel,
+    revocationChannel,
+    broker: surroundings.broker,
+    metrics,
+  });
+  const renewal = createRenewal(context, { certificateAuthority, keyRing });
+
+  /** Each handler runs inside the publisher's transaction, in this order. */
+  const handlers: EventHandlers = {
+    saleRegistered: [accounts.onSaleRegistered],
+    reservationPaid: [orders.onReservationPaid],
+    finalPaymentReceived: [registration.onFinalPaymentReceived],
+    finalPaymentDeclined: [notifications.onFinalPaymentDeclined],
+    vinAssigned: [enrolment.onVinAssigned],
+    vehicleMoved: [
+      each(async (_tx, moved) => metrics.onVehicleMoved(moved)),
+      payments.onVehicleMoved,
+      orders.onVehicleMoved,
+      maintenance.onVehicleMoved,
+      each(async (tx, { vehicleId, event }) => {
+        if (event !== "appLinked") return;
+        await entitlements.grantPlan(tx, vehicleId);
+        await manifests.carryPlan(tx, vehicleId);
+      }),
+    ],
+    activationMoved: [
+      each(async (_tx, moved) => metrics.onActivationMoved(moved)),
+      each(async (_tx, { event, queuedAt }) => {
+        if (event === "activationConfirmed" && queuedAt !== null)
+          metrics.activationTook((clock.now().getTime() - queuedAt.getTime()) / 1_000);
+      }),
+    ],
+    notificationDue: [notifications.onNotificationDue],
+    notificationAccepted: [orders.onNotificationAccepted],
+    taskNeeded: [tasks.onTaskNeeded, notifications.onTaskNeeded],
+    maintenanceCheckRequested: [maintenance.onMaintenanceCheckRequested],
+    maintenanceChecked: [activations.onMaintenanceChecked],
+    servicePaymentRequested: [payments.onServicePaymentRequested],
+    servicePaymentAuthorised: [activations.onPaymentAuthorised],
+    servicePaymentDeclined: [activations.onPaymentDeclined],
+    servicePaymentPresumed: [activations.onPaymentPresumed],
+    servicePaymentAwaited: [activations.onPaymentAwaited],
+    servicePaymentConfirmed: [activations.onPaymentConfirmed],
+    servicePaymentRefuted: [activations.onPaymentRefuted],
+    servicePaymentChargedBack: [activations.onPaymentChargedBack],
+    serviceChargeBackClosed: [activations.onChargeBackClosed],
+    servicePaymentRefunded: [activations.onPaymentRefunded],
+    serviceCaptureRequested: [payments.onServiceCaptureRequested],
+    servicePaymentCaptured: [],
+    servicePaymentLost: [activations.onPaymentLost],
+    serviceVoidRequested: [payments.onServiceVoidRequested],
+    servicePaymentVoided: [activations.onPaymentVoided],
+    attemptApplied: [activations.onAttemptApplied],
+    attemptFailed: [activations.onAttemptFailed],
+    changePossible: [activations.onChangePossible],
+    carConnected: [link.onCarConnected],
+    displayRequested: [link.onDisplayRequested],
+  };
+
+  const capabilities: readonly Capability[] = [
+    { addRoutes: ({ server, db }) => enrolmentRoutes(server, db, enrolment) },
+    { addRoutes: ({ server, db }) => renewalRoutes(server, db, renewal) },
+    { addRoutes: vehicleRoutes },
+    { addRoutes: (routing) => invariantRoutes(context, routing) },
+    accounts,
+    sales,
+    payments,
+    orders,
+    registration,
+    delivery,
+    linking,
+    catalog,
+    maintenance,
+    notifications,
+    tasks,
+    activations,
+    identities,
+    link,
+    { timers: entitlements.timers },
+    { timers: manifests.timers },
+  ];
+
+  return { capabilities, handlers, activations, enrolment, entitlements, link, maintenance, manifests };
+}
+
+function pairOf(secrets: readonly string[]): readonly [string] | readonly [string, string] {
+  const [first, second] = secrets;
+  if (first === undefined) throw new Error("a webhook secret is missing");
+  return second === undefined ? [first] : [first, second];
+}
