@@ -42,7 +42,7 @@ const connectTimeoutMs = 10_000;
 const closeTimeoutMs = 2_000;
 const packetIds = 65_535;
 const refusedSubscription = 0x80;
-/** A broker passes up to 64 KiB; what claims more is no broker of ours. */
+/** Above the limit of our broker (64 KiB). */
 const maxPacketBytes = 128 * 1024;
 
 /** Below the 28,232 ports Linux gives out by default: one address has no more towards one broker. */
