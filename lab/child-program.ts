@@ -5,21 +5,21 @@ import { createServer } from "node:net";
 // Programs beside the platform that a measurement starts and ends: brokers, an agent, Redis.
 
 export type ChildProgram = {
-  /** For sentences about it. */
+  /** For messages about it. */
   name: string;
   command: string;
   args: readonly string[];
   env?: NodeJS.ProcessEnv;
-  /** Where it says that it serves. */
+  /** Where it prints that it serves. */
   speaksOn: "stdout" | "stderr";
-  /** Whether what it has said so far says so; default: its first line. */
+  /** Whether its output so far says that it serves; default: once it has printed a line. */
   isReady?: (said: string) => boolean;
 };
 
 export type RunningProgram = {
   child: ChildProcess;
   pid: number;
-  /** What it said until it was ready. */
+  /** Its output until it was ready. */
   said: string;
   stop(signal?: NodeJS.Signals): Promise<void>;
 };

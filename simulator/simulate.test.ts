@@ -67,7 +67,7 @@ async function play(
 }
 
 const release = `
-describes: everybody gets a change
+describes: every car gets a change
 vehicles: 24
 duration: 1s
 settle: 20s

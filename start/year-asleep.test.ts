@@ -95,7 +95,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
     keysDir,
     keyRing,
     enrolment,
-    /** Every car shall hold the next step of a roll-out. */
+    /** Gives every car the next step of a roll-out. */
     async rollOut(vehicleIds: readonly string[], level: number) {
       const { carried } = await opened.db
         .transaction()
@@ -104,7 +104,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
         );
       expect(carried).toBe(vehicleIds.length);
     },
-    /** Every car has said, signed, that it holds what it shall. */
+    /** Resolves when every car has reported, signed, that it holds what it must. */
     async converged() {
       for (;;) {
         const heard = feed.count();

@@ -25,7 +25,7 @@ export type AgentMemoryOptions = {
   /** Minutes between two losses of the link; 0: never. */
   cut: number;
   form: AgentForm;
-  /** Megabytes (10^6 bytes) the agent may hold resident at the end. */
+  /** Megabytes (10^6 bytes) that may be resident in the agent at the end. */
   maxRss: number;
 };
 
@@ -113,7 +113,7 @@ async function watch(
   }
 }
 
-/** The least of a control plane: writes a change, signs it, and hears the signed report about it. */
+/** A minimal control plane: writes a change, signs it, and receives the signed report about it. */
 async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker, agent: BenchAgent) {
   const { vin, proofKey } = agent;
   const base: ManifestEntry = {
@@ -162,7 +162,7 @@ async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker
   }
 
   return {
-    /** The next change, or, while the car has not answered, the same once more. */
+    /** Sends the next change, or the same again while the car has not answered. */
     async change(): Promise<void> {
       if (proved === version) version += 1;
       const entries = entriesOf(version);
@@ -187,7 +187,7 @@ async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker
   };
 }
 
-/** A program in the car that gives readings and hears configurations. */
+/** A program in the car that publishes readings and subscribes to configurations. */
 async function openApp({ local }: BenchAgent) {
   const link: CarLink = await createLightTransport({
     url: local.url,
@@ -218,7 +218,7 @@ const nobody: Pick<ConnectOptions, "will" | "signal"> = {
   signal: new AbortController().signal,
 };
 
-/** The road between car and broker: bytes pass as they are, until it is cut and laid anew at once. */
+/** The link between car and broker: bytes pass unchanged until it is cut; the car can reconnect at once. */
 async function openTunnel(brokerPort: number) {
   const sockets = new Set<Socket>();
   const server = createServer((inside) => {

@@ -16,15 +16,15 @@ import { openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import * as z from "zod";
 import { startProgram } from "../../lab/child-program.ts";
 
-// One car as it is installed: its program, started with the words of its unit, with a certificate and a folder of
-// its own, towards a broker in a process of its own that knows it by mutual TLS.
+// One car as it is installed: its program, started with the command of its systemd unit, with a certificate and a
+// folder of its own, and a broker in a process of its own that authenticates it by mutual TLS.
 
 export type AgentForm = "bundle" | "source";
 
 export type BenchBroker = {
   keyRing: KeyRing;
   keysDir: string;
-  /** For our own side, with this password. */
+  /** For the control plane, with this password. */
   tcpUrl: string;
   controlPlanePassword: string;
   tlsPort: number;
@@ -68,7 +68,7 @@ export async function startTlsBroker(folder: string): Promise<BenchBroker> {
       BROKER_TLS_CERT_FILE: prepared.broker.certificateFile,
       BROKER_TLS_CLIENT_CA_FILE: prepared.caFile,
       BROKER_ROOT_PUBLIC_KEY_FILE: prepared.rootPublicKeyFile,
-      // Our own side comes over TCP, whose rules want both secrets.
+      // The control plane connects over TCP, where the broker requires both secrets.
       BROKER_CAR_SECRET: randomBytes(24).toString("base64url"),
       BROKER_CONTROL_PLANE_PASSWORD: controlPlanePassword,
       LOG_LEVEL: "error",
@@ -85,7 +85,7 @@ export async function startTlsBroker(folder: string): Promise<BenchBroker> {
   };
 }
 
-/** Starts the agent of a freshly enrolled car with every way into the car open; connected when it resolves. */
+/** Starts the agent of a newly enrolled car with all its ports open; connected when it resolves. */
 export async function startBenchAgent(
   folder: string,
   { keyRing, keysDir }: BenchBroker,
@@ -150,7 +150,7 @@ async function programOf(form: AgentForm, folder: string): Promise<string> {
   return file;
 }
 
-/** What the unit says between `node` and the program: an agent is measured as a car runs it. */
+/** Node's options in the unit: an agent is measured as a car runs it. */
 async function nodeFlagsOfUnit(): Promise<string[]> {
   const command = /^ExecStart=\S*node (.*) \S+ run$/m.exec(await readFile(unitFile, "utf8"))?.[1];
   if (command === undefined) throw new Error("the unit does not say how the agent is started");

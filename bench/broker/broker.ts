@@ -29,7 +29,7 @@ export type BrokerBenchOptions = {
 const manifestBytes = 670;
 const reportBytes = 760;
 const connectTurns = 3;
-/** The growth is counted from here: before, a broker's own first buffers would count as cars'. */
+/** Growth is counted from here: earlier, a broker's own first buffers would be counted as the cars'. */
 const fewConnections = 1_000;
 
 /** Our broker, plain aedes and Mosquitto on the same loads, in one run. */

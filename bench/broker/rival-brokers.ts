@@ -23,7 +23,7 @@ export type MeasuredBroker = {
   pid: number;
   /** What the cars' passwords are made from; `null` where there are none. */
   carSecret: string | null;
-  /** What clients prove themselves with; `null` where nobody asks. */
+  /** What clients authenticate with; `null` where nothing is asked. */
   credentialsOf(client: { kind: "car"; vin: Vin } | { kind: "controlPlane" }): {
     username: string;
     password: string | null;
@@ -36,7 +36,7 @@ const controlPlanePassword = "the control plane's password in a benchmark";
 const brokerProgram = fileURLToPath(new URL("../../broker/main.ts", import.meta.url));
 const plainAedesProgram = fileURLToPath(new URL("./plain-aedes-program.ts", import.meta.url));
 
-/** What one car or one benchmark is not allowed to do a second on the road; metered all the same. */
+/** Rates that no real car or benchmark may use in production; they are metered all the same. */
 const noRates = {
   BROKER_CAR_MESSAGES_PER_S: "1000000",
   BROKER_CAR_MESSAGE_BURST: "1000000",
@@ -73,7 +73,7 @@ export async function startOurBroker(certificates?: ServiceCertificates): Promis
     name: "ours",
     url: `mqtt://127.0.0.1:${addresses.tcpPort}`,
     mutualTlsUrl: tlsUrlOf(addresses.tlsPort),
-    // It lets nobody in over TLS who brings no certificate.
+    // Over TLS it refuses clients without a certificate.
     serverTlsUrl: null,
     pid: running.pid,
     carSecret,
@@ -85,7 +85,7 @@ export async function startOurBroker(certificates?: ServiceCertificates): Promis
   };
 }
 
-/** aedes alone, of the version that our broker is made with. */
+/** aedes alone, in the version that our broker uses. */
 export async function startPlainAedes(certificates: ServiceCertificates): Promise<MeasuredBroker> {
   const { addresses, running } = await startNode(plainAedesProgram, {
     AEDES_KEY: certificates.broker.keyFile,
@@ -155,7 +155,7 @@ export async function startMosquitto(
     "max_queued_messages 0",
     "set_tcp_nodelay true",
     "log_dest stderr",
-    // Its "running" is an information; a line for each of thousands of connections would be work of its own.
+    // "running" is logged at this level; a line for each of thousands of connections would be a load of its own.
     "log_type information",
     "connection_messages false",
     ...(process.getuid?.() === 0 ? ["user root"] : []),

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { withClient } from "../../lab/database.ts";
 import { startEmbeddedPostgres } from "../../start/postgres/embedded-postgres.ts";
 
-/** What the database has done so far, whoever asked for it. */
+/** What the database has done so far, for all its clients. */
 export type DatabaseCounters = {
   commits: number;
   rollbacks: number;

@@ -4,7 +4,7 @@ import { keySetFileName, type StoredIdentity, saveIdentity } from "@caas/vehicle
 import type { AgentStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { forEachAtOnce } from "../run/pace.ts";
 
-/** A car that is enrolled already: its rows stand in the database, its keys were made elsewhere. */
+/** A car that is enrolled already: its rows are in the database, its keys were made elsewhere. */
 export type CarCredentials = StoredIdentity & {
   /** Both PKCS #8 PEM. */
   tlsKeyPem: string;

@@ -16,7 +16,7 @@ import { adapterOf, type CarProfile, failpointOf } from "./profiles.ts";
 export type CarWitness = {
   connected(vin: Vin): void;
   disconnected(vin: Vin, reason: string): void;
-  /** A version was processed; once a version, whatever crashed around it. */
+  /** A version was processed; once per version, even when the car crashed meanwhile. */
   processed(vin: Vin, outcome: Outcome): void;
   /** A version was processed that had been before. */
   processedAgain(vin: Vin, outcome: Outcome): void;

@@ -30,7 +30,7 @@ import { fleetFileName, readFleetFile, writeFleetFile } from "./fleet-file.ts";
 import { type CarProfile, healthy } from "./profiles.ts";
 
 export type FleetOptions = {
-  /** Cars whose rows stand in the database already. */
+  /** Cars whose rows are in the database already. */
   credentials?: readonly CarCredentials[];
   /** Cars that enrol themselves over HTTP. */
   packages?: readonly EnrolmentPackage[];

@@ -14,7 +14,7 @@ import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 const crashSchema = z.object({ at: z.enum(failpointNames), passage: z.int().min(1) });
 
-/** What a car makes of every change, whatever the link does. */
+/** What a car makes of every change, independent of its link. */
 export const fateSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("healthy") }),
   /** Says no to every configuration before anything is touched: a permanent failure. */

@@ -236,7 +236,7 @@ async function load(
   if (world.changeCars === null) throw new Error("this platform has no entrance for a change of many cars");
   const fleet = [...hosts.cars.keys()];
   const count = Math.max(1, Math.round((perSecond * levelMs) / 1000));
-  // The cars in turn: whoever was changed longest ago is next.
+  // The cars in turn: the one that was changed longest ago is next.
   const start = Math.floor(random() * fleet.length);
   return changeInBulk({
     ...shared,

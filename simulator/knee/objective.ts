@@ -21,7 +21,7 @@ export type LevelResult = {
   p99Ms: number | null;
   /** Of one processor, by part; `null` where it cannot be known. */
   processors: Readonly<Record<string, number>> | null;
-  /** Of all processors of the machine, whoever used them: 1 is one processor. */
+  /** Of all processors of the machine and all programs: 1 is one processor. */
   machineBusy: number;
   /** Longest that a process of cars was late. */
   generatorLagMs: number;

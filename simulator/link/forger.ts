@@ -3,7 +3,7 @@ import { exportPublicKey, type SigningKey, thumbprintOf } from "@caas/contract/j
 import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 /**
- * Added to every `version` and `seq` in a document that is signed anew with the wrong key: whoever believes it
+ * Added to every `version` and `seq` in a document that is signed again with the wrong key: a part that believes it
  * shows it by a number that nobody else gave out.
  */
 export const forgedOffset = 1_000_000;

@@ -25,7 +25,7 @@ export type LightTransportOptions = {
    */
   url: string;
   username: string;
-  /** `null` sends no user name either, for brokers that let everybody in. */
+  /** `null` sends no user name either, for brokers that let everyone in. */
   password: string | null;
   /** Needed with `mqtts://`; a function is asked before every connection. */
   tls: TlsCredential | (() => TlsCredential) | null;
@@ -269,7 +269,7 @@ class LightLink implements CarLink {
 // Links with something to say. A car that has heard a manifest goes through its whole change before the turn of the
 // loop ends, and a system call costs as much as a tenth of it.
 const unflushed: LightLink[] = [];
-/** So many cars' words are held back at most: the broker shall not stand idle while a whole wave is worked off. */
+/** So many cars' words are held back at most: the broker must not be idle while a whole wave is processed. */
 const mostUnflushed = 16;
 let isFlushPlanned = false;
 

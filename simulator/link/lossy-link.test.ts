@@ -258,7 +258,7 @@ describe("a forged document (fault 5, fault 8)", () => {
     expect([...reasons].sort()).toEqual(expect.arrayContaining(["badSignature", "malformed", "unknownKey"]));
   });
 
-  test("signed with the forger's key it would be believed only by whoever trusted that one, and shows it", () => {
+  test("signed with the forger's key it would be believed only by a part that trusts that key, and shows it", () => {
     const forged = createForger(3).forge(token, 0.9) ?? "";
     const result = verifyJws("caas-report+jws", forged, () => trusted);
     expect(result).toEqual({ kind: "refused", reason: "badSignature" });

@@ -19,7 +19,7 @@ export type CalledProcess = {
 };
 
 export type CalledProcessOptions = {
-  /** For sentences about it. */
+  /** For messages about it. */
   name: string;
   /** What it says without being asked. */
   onTold?(message: unknown): void;

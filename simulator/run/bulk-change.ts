@@ -27,7 +27,7 @@ export type BulkChangeOptions = {
 
 /** Until a car that failed gets the change again, and until one that was busy is asked again at the latest; real time. */
 const againAfter = { firstMs: 500, longestMs: 8_000 };
-/** Of the platform's entrance, whatever it is: cars that wait are gathered so long. */
+/** Cars that wait are collected for this long before the platform is asked again for all of them. */
 const gatherMs = 50;
 /** Waves whose transactions are under way; more would only wait for a connection to the database. */
 const sendingAtOnce = 8;

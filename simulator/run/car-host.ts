@@ -53,7 +53,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
   let isHealed = options.isHealed;
   /** When a car was meant to be connected; absent while it is. */
   const wantedSince = new Map<string, number>();
-  /** Cars that shall be connected, as far as the scenario goes. */
+  /** Cars that must be connected, as far as the scenario goes. */
   const wanted = new Set<string>();
   /** Their links go next. */
   const lostPower = new Set<string>();

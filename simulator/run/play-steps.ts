@@ -19,7 +19,7 @@ export type PlayOptions = {
   outcomes: Outcomes;
   buyers: Buyers | null;
   sellers: Sellers | null;
-  /** Cars that shall be connected; kept up to date. */
+  /** Cars that must be connected; kept up to date. */
   wanted: Set<string>;
   trouble: (sentence: string) => void;
   say: (sentence: string) => void;

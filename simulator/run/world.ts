@@ -4,7 +4,7 @@ import type { StoredCar } from "../fleet/fleet-file.ts";
 /** Somebody who can buy services for a car over REST. */
 export type Owner = { vin: string; vehicleId: string; username: string; password: string };
 
-/** Who works at the sales desk, and where the stand-ins for the factory and the mailboxes are. */
+/** A seller's login, and where the stand-ins for the factory and the mailboxes are. */
 export type Dealership = { username: string; password: string; factoryUrl: string; inboxUrl: string };
 
 /** A part of the platform on this machine and the µs of processor time it has used. */
@@ -24,7 +24,7 @@ export type World = {
   businessTime: string | null;
   owners: readonly Owner[];
   /**
-   * Changes these cars as one step of a roll-out, through whatever entrance the platform has for it.
+   * Changes these cars as one step of a roll-out, through the platform's own entrance for that.
    * @returns the version that carries it, for those cars that got it; the others have a change under way
    */
   changeCars: ((vins: readonly string[]) => Promise<ReadonlyMap<string, number>>) | null;

@@ -339,7 +339,7 @@ describe("knobs", () => {
   });
 });
 
-test("it closes although a call is held open for ever", async () => {
+test("it closes although a call is held open forever", async () => {
   await start();
   await call("PUT", "/_control/faults", { body: { timeOutBeforeDoingNext: { count: 1 } } });
   const held = placeOrder("exp-1").catch((error: unknown) => error);

@@ -27,7 +27,7 @@ export type EventType =
   | "charge.dispute.closed"
   | "charge.dispute.funds_reinstated";
 
-/** Who caused an event: Stripe tells it with the event. */
+/** What caused an event: Stripe names it in the event. */
 export type Cause = { requestId: string | null; idempotencyKey: string | null };
 
 /** The gateway's books and what its operations share. */

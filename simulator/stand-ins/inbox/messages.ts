@@ -6,7 +6,7 @@ import type { PartnerStore } from "../shared/store.ts";
 const messageSchema = z.object({
   /** Rises with each mail. */
   id: z.string(),
-  /** Who the mail was handed over for (SMTP envelope), lower case. */
+  /** The recipients of the SMTP envelope, lower case. */
   to: z.array(z.string()),
   from: z.string(),
   subject: z.string(),

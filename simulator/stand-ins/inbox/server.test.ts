@@ -101,7 +101,7 @@ test("the page shows mails, newest first, and nothing of them as markup; and say
   expect(shown.indexOf("&lt;script&gt;")).toBeLessThan(shown.indexOf("First"));
 });
 
-test("the knobs refuse a mail for now or for ever, or leave the sender without an answer", async () => {
+test("the knobs refuse a mail for now or forever, or leave the sender without an answer", async () => {
   const setFaults = (body: unknown) => partnerClient(inbox.url)("PUT", "/_control/faults", { body });
   await setFaults({ failNext: { count: 1, status: 451 } });
   await expect(send("ana@example.org", "now")).rejects.toMatchObject({ responseCode: 451 });

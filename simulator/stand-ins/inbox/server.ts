@@ -19,7 +19,7 @@ const filterSchema = z.strictObject({
     .optional(),
 });
 
-/** Everybody's mailbox: takes the platform's mails by SMTP and shows them (SY13). */
+/** The mailbox of all customers: takes the platform's mails by SMTP and shows them (SY13). */
 export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
   const partner = openPartner("inbox", options);
   const { app, host, faults } = partner;

@@ -1,4 +1,4 @@
-/** Wakes whoever waits for something to appear in a store: the long polls of the control entrances. */
+/** Wakes those waiting for something to appear in a store: the long polls of the control entrances. */
 export type Bell = {
   /** Something changed: every waiter looks again. */
   ring(): void;
