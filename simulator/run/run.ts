@@ -25,7 +25,7 @@ export type RunOptions = {
   folder: string;
   /** ^C: come to an end soon, with what there is. */
   signal: AbortSignal;
-  /** Hears what happens, for those who watch. */
+  /** Called with what happens, for live views. */
   listener: RunListener;
 };
 

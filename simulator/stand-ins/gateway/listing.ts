@@ -64,7 +64,7 @@ function matches(intent: Intent, clause: Clause): boolean {
   return intent[clause.field] === clause.value;
 }
 
-/** Unlike the real search this one is never behind: the platform may not rest on that, but cannot test it here. */
+/** Unlike the real search this one is never behind: the platform must not rely on that, but cannot test it here. */
 export function searchIntents(
   books: Books,
   request: { query: string; limit?: number; page?: string },

@@ -10,7 +10,7 @@ import { decodeForm } from "./form.ts";
 import { registerReads, registerWrites } from "./routes.ts";
 import { totalByReference } from "./totals.ts";
 
-/** Stripe forgets a key after a day; what comes later with it is done anew. */
+/** Stripe forgets a key after a day; a later call with it is done again. */
 const keyKeptForMs = 24 * 3600 * 1000;
 
 /** `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "t.body">`. https://docs.stripe.com/webhooks/signature */

@@ -18,7 +18,7 @@ const messageSchema = z.object({
 });
 export type Message = z.infer<typeof messageSchema>;
 
-/** As it came in. Reading a mail costs more than everything else about it, and most are never looked at. */
+/** As it came in. Parsing a mail costs more than everything else about it, and most are never read. */
 const unreadSchema = z.object({
   id: z.string(),
   source: z.string(),
