@@ -124,7 +124,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
   };
 }
 
-test("cars that slept a year, through two key rotations and their certificates' end, come back and converge unaided (SY16)", async () => {
+test("cars that slept a year, through two key rotations and their certificates' end, come back and converge unaided [SY16]", async () => {
   // A year ago: two cars are built, enrol over HTTP and take their first change over mutual TLS.
   const then = await start(yearMs);
   const { ports } = then.platform;

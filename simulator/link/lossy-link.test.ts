@@ -160,7 +160,7 @@ describe.each(["toCar", "fromCar"] as const)(
       expect(counts).toMatchObject({ forged: 0, passed: 5 });
     });
 
-    test("what is under way when the link ends is lost with it", async () => {
+    test("packets under way when the link ends are lost with it", async () => {
       const link = await connect({ [direction]: { delayed: 1 } });
       const published = link.publish(message("late"));
       far.say("late");
