@@ -155,7 +155,8 @@ export function createRevocations(options: {
       const kept = fileSchema.safeParse(parseJson(text));
       // Stored with keys valid at that time: time passed since must not let a revoked car in.
       const isWhole = kept.success && kept.data.parts.map((part) => takeVerified(part, undefined)).at(-1);
-      if (isWhole !== true) log.error("the stored revocation list is damaged; waiting for the control plane's");
+      if (isWhole !== true)
+        log.error("the stored revocation list is damaged; waiting for the control plane's");
     },
     settled: () => writing,
   };
