@@ -18,7 +18,7 @@ export type NewSale = {
 export type RegisteredSale = {
   kind: "registered";
   expedienteId: string;
-  /** What the employee should know and the request did not say. */
+  /** Facts the employee should know and the request did not contain. */
   notes: readonly string[];
 };
 
@@ -83,7 +83,7 @@ export async function registerSale(
 
 type Customer = { kind: "customer"; id: string; notes: readonly string[] };
 
-/** One customer an e-mail address; what is stored about somebody known is not overwritten by a later sale. */
+/** One customer per e-mail address; a later sale does not overwrite the stored data of a known customer. */
 async function findOrAddCustomer(
   tx: Transaction,
   given: NewSale["customer"],
