@@ -4,7 +4,7 @@ import type { Report } from "./report.ts";
 // A signed report as it is kept: without what is known of the car that it is about. Its text comes back to the letter, so
 // that the signature over it still holds; a test proves that. Measured on a roll-out's reports: 138 bytes for 754.
 
-/** What stands in every report of one car. */
+/** The fields that every report of one car has. */
 export type ProofOwner = { vin: string /** Raw Ed25519 public key, base64url. */; proofKey: string };
 
 /** First byte: how the rest is to be read. */

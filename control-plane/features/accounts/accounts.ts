@@ -1,12 +1,10 @@
-import * as z from "zod";
 import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
-import { enqueue, handleJob, jobType } from "../../store/jobs.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
 import { type CredentialsMail, issueCredentials } from "./issue-credentials.ts";
+import { issueCredentialsJob } from "./jobs.ts";
 import { accountRoutes } from "./routes.ts";
-
-const issueCredentialsJob = jobType("issueCredentials", z.object({ expedienteId: z.uuid() }));
 
 export type Accounts = Capability & { onSaleRegistered: EventHandler<"saleRegistered"> };
 

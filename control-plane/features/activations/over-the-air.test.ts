@@ -1,7 +1,6 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
-
-const dayMs = 86_400_000;
 
 let park: CarPark;
 

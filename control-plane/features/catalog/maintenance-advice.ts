@@ -1,4 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { minuteMs } from "@caas/contract/durations.ts";
 import type { Vss } from "../../partners/vss.ts";
 import type { MaintenanceStatus } from "../../rules/maintenance-gate.ts";
 
@@ -7,7 +8,7 @@ export type Advice = { status: MaintenanceStatus; checkedAt: Date };
 export type Advise = (vin: string) => Promise<Advice>;
 
 // Browsing must not ask the workshops at every glance; what is sold is checked live after the selection (DE11).
-const adviceLastsMs = 5 * 60_000;
+const adviceLastsMs = 5 * minuteMs;
 /** About a megabyte; beyond it the oldest answers make room. */
 const maxRemembered = 10_000;
 

@@ -1,3 +1,4 @@
+import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
@@ -191,7 +192,7 @@ describe("versions and reports", () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const late = await linkRow(car);
-    park.platform.clock.advanceMs(7 * 86_400_000);
+    park.platform.clock.advanceMs(7 * dayMs);
     await park.platform.runTimers();
     expect(await park.stateOf(activationId)).toBe("NoCharge");
     const ingested = await report(car, {
@@ -485,7 +486,7 @@ describe("a roll-out that fails", () => {
     await report(car, { outcome: failed(version, hash) });
     expect(await levels()).toEqual([1]);
     await obey(car);
-    park.platform.clock.advanceMs(6 * 60_000);
+    park.platform.clock.advanceMs(6 * minuteMs);
     await park.platform.runTimers();
     expect(await levels()).toEqual([2]);
     await obey(car);

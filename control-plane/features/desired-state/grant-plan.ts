@@ -23,7 +23,7 @@ export async function grantPlan(context: Context, tx: Transaction, vehicleId: st
   const { plan_comercial: plan } = await tx
     .selectFrom("expedientes")
     .select("plan_comercial")
-    .where("id", "=", newestSaleOf(sql.val(vehicleId)))
+    .where("id", "=", newestSaleOf(sql`${vehicleId}`))
     .executeTakeFirstOrThrow(() => new Error(`no expediente for vehicle ${vehicleId}`));
   const base = await tx
     .selectFrom("catalog_plans")

@@ -1,3 +1,4 @@
+import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import fc from "fast-check";
@@ -18,8 +19,7 @@ beforeAll(async () => {
 afterAll(() => park?.close());
 
 const codes = ["heatedSeats", "highwayAssist", "ambientLight"] as const;
-const termMs = 30 * 86_400_000;
-const minuteMs = 60_000;
+const termMs = 30 * dayMs;
 
 type Deed =
   | { do: "buy"; code: (typeof codes)[number] }

@@ -1,7 +1,8 @@
 import { createHash, randomInt, timingSafeEqual } from "node:crypto";
+import { minuteMs } from "@caas/contract/durations.ts";
 
 /** How long a code may be typed in, business time: time to walk from the screen to the phone, not to pass it on. */
-export const validForMs = 10 * 60_000;
+export const validForMs = 10 * minuteMs;
 
 /** Guesses within the life of a code. Five in a million, and a code asked for in between brings no new ones. */
 export const triesAllowed = 5;

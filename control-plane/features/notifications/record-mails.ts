@@ -3,6 +3,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents, NotificationSubject } from "../../lifecycle/events.ts";
 import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import type { Db, Transaction } from "../../store/database.ts";
+import { inOrderOf } from "../../store/map-each.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Notification = Selectable<Database["notifications"]>;
@@ -25,12 +26,7 @@ export async function readNotifications(db: Db, ids: readonly string[]): Promise
     .selectAll()
     .where(sql<boolean>`id = any(${[...ids]}::uuid[])`)
     .execute();
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  return ids.map((id) => {
-    const row = byId.get(id);
-    if (row === undefined) throw new Error(`no notification ${id}`);
-    return row;
-  });
+  return inOrderOf(ids, rows, "notification");
 }
 
 /**

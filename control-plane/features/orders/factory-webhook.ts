@@ -5,7 +5,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
-import { handOverEnrolmentJob } from "./hand-over-enrolment.ts";
+import { handOverEnrolmentJob } from "./jobs.ts";
 import { lockOrder, lockOrderByReference, type Order } from "./order-row.ts";
 import { recordPlacedOrder } from "./place-order.ts";
 

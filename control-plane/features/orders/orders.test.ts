@@ -1,7 +1,7 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createSalePlatform, type SalePlatform, type SoldCar } from "../../testing/sale-platform.ts";
-import { readyNoticePatienceMs } from "./watch-ready-notice.ts";
+import { readyNoticePatienceMs } from "./ready-notice.ts";
 
 function vinOf(serial: number): string {
   const behind = `TA${String(serial).padStart(6, "0")}`;

@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
 import { defaultPresumptionLimits } from "../../../rules/presumption-policy.ts";
@@ -113,7 +114,7 @@ describe("a charge-back after the capture [FA5]", () => {
   test("a service whose term has ended is not withdrawn again, and the money is still recorded", async () => {
     const car = await bank.park.addCar();
     const activationId = await bank.buyAndPay(car, "heatedSeats");
-    await bank.lookUpAfter(31 * 86_400_000);
+    await bank.lookUpAfter(31 * dayMs);
     await bank.waitUntilObeyed(car);
     const before = await bank.entitlementOf(activationId);
     await chargeBack(activationId);
