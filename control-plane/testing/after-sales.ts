@@ -19,8 +19,8 @@ import { createRegistration, type Registration } from "../features/registration/
 import { createTasks } from "../features/tasks/tasks.ts";
 import { generatePassword, hashPassword } from "../http/passwords.ts";
 import { verifyStandardWebhook } from "../http/webhook-signatures.ts";
-import { createAuthority } from "../partners/authority.ts";
 import { createMail } from "../partners/mail.ts";
+import { createRegistrationAuthority } from "../partners/registration-authority.ts";
 import { createCarrier } from "../partners/transport.ts";
 import { createVss } from "../partners/vss.ts";
 import type { Transaction } from "../store/database.ts";
@@ -111,7 +111,11 @@ export async function createAfterSales(name: string): Promise<AfterSales> {
     (context) => {
       const workshops = createVss({ baseUrl: vss.url, apiKey, checkBudgetMs: 1_000, timeoutMs: 1_500 });
       const registration = createRegistration(context, {
-        authority: createAuthority({ baseUrl: authority.url, apiKey, timeoutMs: 500 }),
+        registrationAuthority: createRegistrationAuthority({
+          baseUrl: authority.url,
+          apiKey,
+          timeoutMs: 500,
+        }),
       });
       const maintenance = createMaintenance(
         context,
