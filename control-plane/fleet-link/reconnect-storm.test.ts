@@ -5,7 +5,7 @@ import { type SeededCar, seedFleet } from "../../lab/seed-fleet.ts";
 import { type CarPark, createCarPark } from "../testing/car-park.ts";
 import { seedStaff } from "../testing/people.ts";
 
-// Everybody at once: the broker's every session is gone, and hundreds of real agents come back together.
+// The broker has lost every session, and hundreds of real agents reconnect at once.
 
 const carCount = 300;
 let park: CarPark;
@@ -41,7 +41,7 @@ async function rollOut(some: readonly SeededCar[], level: number) {
     .execute((tx) => park.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
 }
 
-/** Nothing is under way any more, and every car says that it holds what it should. */
+/** No work is left, and every car reports the configuration it should have. */
 async function allConverged(): Promise<void> {
   await park.platform.waitUntil("the whole fleet converged", async () => {
     const open = await park.platform.db
@@ -58,7 +58,7 @@ async function allConverged(): Promise<void> {
   });
 }
 
-test("fault 19: a fleet that comes back all at once converges, no car starves, and people are answered meanwhile", async () => {
+test("a fleet that reconnects at once converges, no car starves, and users are answered meanwhile [fault 19]", async () => {
   await rollOut(cars, 1);
   await allConverged();
   expect(fleet.counts).toMatchObject({ connected: carCount, applied: carCount });
@@ -86,7 +86,7 @@ test("fault 19: a fleet that comes back all at once converges, no car starves, a
   expect(fleet.counts).toMatchObject({ applied: carCount + half.length, doubleApplies: 0, failed: {} });
   for (const [index, { vin }] of cars.entries())
     expect(fleet.cars.get(vin)?.state().active.version, vin).toBe(index < half.length ? 2 : 1);
-  // A car that had nothing waiting was told nothing and asked for nothing.
+  // A car without due messages was sent nothing and requested nothing.
   const due = await park.platform.db.selectFrom("manifest_dispatches").selectAll().execute();
   expect(due).toEqual([]);
   // The last presences may be on their way still when the last report is in.

@@ -71,7 +71,7 @@ async function retryUntil(activationId: string, state: string): Promise<void> {
 }
 
 describe("over the air, with a real broker and a real agent", () => {
-  test("LF8: the first manifest holds plataformaBase and the options of the plan comercial, for the car's life", async () => {
+  test("the first manifest holds plataformaBase and the options of the plan comercial, for the car's life [LF8]", async () => {
     const car = await park.addCar();
     await link(car);
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
@@ -84,7 +84,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(entitlements.every((one) => one.state === "proved" && one.valid_until === null)).toBe(true);
   });
 
-  test("SA1–SA3, SA6, SA9, SA10, SA17, LF12, DO15, SY5, SY23: a paid service is proved by the car, then the money is taken", async () => {
+  test("a paid service is proved by the car, then the money is taken [SA1–SA3, SA6, SA9, SA10, SA17, LF12, DO15, SY5, SY23]", async () => {
     const car = await park.addCar();
     await link(car);
     const activationId = await park.buy(car, "heatedSeats");
@@ -117,7 +117,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(vehicle).toEqual([{ event: "servicesChanged", arrow: "VA15" }]);
   });
 
-  test("DA12, DA15, DA16, DA19: the service store keeps what was selected and for how long, what was pushed, and how each attempt ended", async () => {
+  test("the service store keeps what was selected and for how long, what was pushed, and how each attempt ended [DA12, DA15, DA16, DA19]", async () => {
     const car = await park.addCar();
     await link(car);
     const activationId = await park.buy(car, "heatedSeats");
@@ -172,7 +172,7 @@ describe("over the air, with a real broker and a real agent", () => {
     await expect(park.buy(car, "heatedSeats")).rejects.toThrow("already active");
   });
 
-  test("SA4, SA5, LF9: overdue maintenance denies the service, nothing is asked of the bank or the car", async () => {
+  test("overdue maintenance denies the service, nothing is asked of the bank or the car [SA4, SA5, LF9]", async () => {
     const car = await park.addCar();
     await link(car);
     park.world.maintenance = "overdue";
@@ -186,7 +186,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });
 
-  test("DE7: a service that does not depend on maintenance is not blocked by it", async () => {
+  test("a service that does not depend on maintenance is not blocked by it [DE7]", async () => {
     const car = await park.addCar();
     await link(car);
     park.world.maintenance = "overdue";
@@ -194,7 +194,7 @@ describe("over the air, with a real broker and a real agent", () => {
     await park.waitFor(activationId, "ServiceActive");
   });
 
-  test("SA7, SA8: a refused card ends the process and leaves nothing in the manifest", async () => {
+  test("a refused card ends the process and leaves nothing in the manifest [SA7, SA8]", async () => {
     const car = await park.addCar();
     await link(car);
     park.world.bank = "decline";
@@ -203,7 +203,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });
 
-  test("SA11–SA16, LF10, LF11, DO16, AU16, AU17, FA7: a car that never gets healthy is retried, then support and customer are told and nothing is charged", async () => {
+  test("a car that never gets healthy is retried, then support and customer are told and nothing is charged [SA11–SA16, LF10, LF11, DO16, AU16, AU17, FA7]", async () => {
     const car = await park.addCar();
     await link(car);
     car.adapter.faults.unhealthy = "the seat heater does not answer";
@@ -253,7 +253,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(attempts).toEqual([{ failure_class: "permanent" }]);
   });
 
-  test("LF10, SA12: a car that fails once and then works ends active, after a retry", async () => {
+  test("a car that fails once and then works ends active, after a retry [LF10, SA12]", async () => {
     const car = await park.addCar();
     await link(car);
     car.adapter.faults.unhealthy = "not yet";

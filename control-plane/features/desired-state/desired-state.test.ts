@@ -143,7 +143,7 @@ describe("versions and reports", () => {
     expect((await linkRow(car)).manifest_version).toBe(2);
   });
 
-  test("fault 4, fault 8: a repeated or older report has no effect", async () => {
+  test("a repeated or older report has no effect [fault 4, fault 8]", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
@@ -188,7 +188,7 @@ describe("versions and reports", () => {
     expect(park.world.captured).not.toContain(activationId);
   });
 
-  test("fault 26: the proof that comes after the hold ran out charges nobody, and the car is told to take it out", async () => {
+  test("the proof that comes after the hold ran out charges nobody, and the car is told to take it out [fault 26]", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const late = await linkRow(car);
@@ -265,7 +265,7 @@ describe("taking back", () => {
     for (const id of [asked, waiting, retried]) expect(park.world.captured).not.toContain(id);
   });
 
-  test("fault 26: a proof that comes after the cancellation charges nobody, and the car is told to take it out", async () => {
+  test("a proof that comes after the cancellation charges nobody, and the car is told to take it out [fault 26]", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const late = await linkRow(car);
@@ -517,7 +517,7 @@ describe("k purchases at once", () => {
 });
 
 describe("sending", () => {
-  test("FA6: a car that is online and silent is asked again with the same version, then its attempt has failed", async () => {
+  test("a car that is online and silent is asked again with the same version, then its attempt has failed [FA6]", async () => {
     const car = await enrolledCar();
     const activationId = await park.buy(car, "heatedSeats");
     const { manifest_version: version } = await linkRow(car);

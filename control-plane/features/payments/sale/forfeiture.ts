@@ -2,6 +2,7 @@ import { type Actor, system } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
 import { moveVehicles, mustMoveVehicles } from "../../../lifecycle/move-vehicles.ts";
 import { paidStatuses } from "../../../rules/payment-machine.ts";
+import { bindingSaleStatuses } from "../../../rules/statuses.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { keepBooks } from "../ledger/ledger.ts";
 
@@ -37,7 +38,7 @@ export async function earnDeposits(
   const sales = await tx
     .selectFrom("expedientes")
     .where("vehicle_id", "in", vehicleIds)
-    .where("status", "in", ["open", "completed"])
+    .where("status", "in", bindingSaleStatuses)
     .select("id")
     .execute();
   const expedienteIds = sales.map(({ id }) => id);

@@ -1,3 +1,4 @@
+import { hourMs } from "@caas/contract/durations.ts";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createMetrics } from "../../../metrics/metrics.ts";
@@ -290,7 +291,7 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
       'caas_invariant_violations{invariant="serviceWithoutMoney"}': 1,
     });
     await bank.control("DELETE", "/_control/faults");
-    await bank.lookUpAfter(3_600_000);
+    await bank.lookUpAfter(hourMs);
     expect(await bank.differencesOf(activationId)).toEqual([]);
     expect(await bank.takenAtGateway(activationId)).toEqual({
       ...nothing,

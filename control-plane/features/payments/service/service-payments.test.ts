@@ -343,6 +343,31 @@ describe("any answers of the gateway, in any order and any number", () => {
     );
   });
 
+  test("answers about many payments in one list have each its own effects", async () => {
+    const captureBefore = new Date("2026-04-01T00:00:00Z");
+    const expected = [
+      [{ status: "held", captureBefore }, "authorised", ["servicePaymentAuthorised"], priceCents, 0],
+      [{ status: "captured" }, "captured", ["NT5", "servicePaymentCaptured"], 0, priceCents],
+      [{ status: "declined", reason: "generic_decline" }, "declined", ["servicePaymentDeclined"], 0, 0],
+      [{ status: "held", captureBefore }, "authorised", ["servicePaymentAuthorised"], priceCents, 0],
+      [{ status: "invalid", reason: "unknownPaymentMethod" }, "declined", ["servicePaymentDeclined"], 0, 0],
+    ] as const;
+    const activationIds = await Promise.all(expected.map(() => request()));
+    const payments = await Promise.all(activationIds.map(paymentOf));
+    const answers = expected.flatMap(([answer], index) => {
+      const paymentId = payments[index]?.id ?? "";
+      return [{ paymentId, answer: { ...answer, gatewayPaymentId: `pi_${paymentId}` } }];
+    });
+    await platform.db.transaction().execute((tx) => hearAnswers(platform.context, tx, answers));
+    for (const [index, [, status, told, heldCents, takenCents]] of expected.entries()) {
+      const activationId = activationIds[index] ?? "";
+      const payment = await paymentOf(activationId);
+      const balances = await balancesOf(payment.id);
+      expect([payment.status, toldAbout(activationId)]).toEqual([status, told]);
+      expect([balances.cardHolds ?? 0, balances.gatewayClearing ?? 0]).toEqual([heldCents, takenCents]);
+    }
+  });
+
   test("PostgreSQL itself refuses a posting that does not balance, and any change to one that stands", async () => {
     const unbalanced = platform.db.transaction().execute(async (tx) => {
       const payment = await tx.selectFrom("payments").select("id").limit(1).executeTakeFirstOrThrow();
