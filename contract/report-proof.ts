@@ -51,11 +51,11 @@ export function unpackReport(bytes: Uint8Array, owner: ProofOwner): string {
       return tokenOf(rest);
     case forms.applied: {
       const fields: unknown = JSON.parse(rest.toString("utf8", hashBytes));
-      if (!Array.isArray(fields)) throw new Error("a kept report without its fields");
+      if (!Array.isArray(fields)) throw new Error("a stored report without its fields");
       return tokenOf(Buffer.from(writeApplied(owner.vin, rest.toString("base64url", 0, hashBytes), fields)));
     }
     default:
-      throw new Error(`a kept report of the unknown form ${all[0]}`);
+      throw new Error(`a stored report of the unknown form ${all[0]}`);
   }
 }
 

@@ -107,7 +107,7 @@ export function createRevocations(options: {
   function takeVerified(payload: string, at: Date | undefined): boolean {
     if (root === undefined) {
       metrics.revocationsReceived("unverifiable");
-      log.error("a revocation list came, but no root public key is configured to verify it with");
+      log.error("a revocation list arrived, but no root public key is configured to verify it");
       return false;
     }
     const taken = verifyPart(payload, root, at);
@@ -155,7 +155,8 @@ export function createRevocations(options: {
       const kept = fileSchema.safeParse(parseJson(text));
       // Stored with keys valid at that time: time passed since must not let a revoked car in.
       const isWhole = kept.success && kept.data.parts.map((part) => takeVerified(part, undefined)).at(-1);
-      if (isWhole !== true) log.error("the kept revocation list is damaged; waiting for the control plane's");
+      if (isWhole !== true)
+        log.error("the stored revocation list is damaged; waiting for the control plane's");
     },
     settled: () => writing,
   };

@@ -23,7 +23,7 @@ export class ServedClient {
 
   /** @throws Error with another version of aedes. */
   constructor(client: Client) {
-    if (!isInner(client)) throw new Error("this version of aedes is another one inside");
+    if (!isInner(client)) throw new Error("this version of aedes has other undocumented members");
     this.#client = client;
     this.conn = client.conn;
   }

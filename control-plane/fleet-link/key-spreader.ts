@@ -68,7 +68,7 @@ export function createKeySpreader(options: {
 
   function tick(): void {
     working = look()
-      .catch((error: unknown) => logger.error({ err: error }, "looking after the keys failed"))
+      .catch((error: unknown) => logger.error({ err: error }, "checking the keys failed"))
       .finally(() => {
         working = undefined;
         if (!isStopped) timer = setTimeout(tick, lookEveryMs);

@@ -34,7 +34,7 @@ export type PartnerAnswer<T> =
   /** The partner understood and said no: repeating the same request would not help. */
   | { kind: "refused"; status: number; code: string; message: string };
 
-// A partner's document is small; what is larger is nonsense and must not fill our memory.
+// A partner's document is small; a larger one is nonsense and must not fill our memory.
 const maxAnswerBytes = 256 * 1024;
 
 const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) });

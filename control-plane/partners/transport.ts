@@ -22,7 +22,7 @@ const transportSchema = z.object({
 
 export type CarrierTransport = z.infer<typeof transportSchema>;
 
-/** The subcontracted carrier; what happens on the road comes as webhooks. */
+/** The subcontracted carrier; news from the road come as webhooks. */
 export type Carrier = {
   /** @throws PartnerUnavailable */
   arrange(request: TransportRequest, attempt: number): Promise<PartnerAnswer<CarrierTransport>>;

@@ -12,7 +12,7 @@ const maintenanceSchema = z.object({
 });
 
 /**
- * What the workshops say about a car. `unknown`: they do not know it. `unavailable`: slow, down, or nonsense,
+ * The workshops' answer about a car. `unknown`: they do not know it. `unavailable`: slow, down, or nonsense,
  * which an answer about another car also is.
  */
 export type MaintenanceAnswer =

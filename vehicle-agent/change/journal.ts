@@ -103,6 +103,6 @@ function parseRecord(text: string): JournalRecord {
   try {
     return journalSchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new Error(`${fileName} is damaged; the car must be enrolled anew`, { cause: error });
+    throw new Error(`${fileName} is damaged; the car must be enrolled again`, { cause: error });
   }
 }

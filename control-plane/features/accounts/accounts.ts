@@ -8,7 +8,7 @@ import { accountRoutes } from "./routes.ts";
 
 export type Accounts = Capability & { onSaleRegistered: EventHandler<"saleRegistered"> };
 
-/** Signing in, and the credentials that every sale brings its customer unaided (AU2, AU3). */
+/** Signing in, and the credentials that every customer gets automatically with a sale (AU2, AU3). */
 export function createAccounts(context: Context, partners: { sendCredentials: CredentialsMail }): Accounts {
   return {
     addRoutes: accountRoutes,

@@ -2,7 +2,7 @@ import type { Db } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import type { Configuration } from "../../store/schema.ts";
 
-// What the demonstration sells. Prices are cents of a euro, taxes included.
+// The catalogue of the demonstration. Prices are euro cents, taxes included.
 
 /** `configuration` becomes the car's `plataformaBase`. */
 function plan(
@@ -22,7 +22,7 @@ function option(code: string, name: string, price_cents: number, configuration: 
   return { code, name, price_cents, configuration: JSON.stringify(configuration) };
 }
 
-/** `needs`: what a customer's car must be for this service. */
+/** `needs`: whether the car must be maintained for this service. */
 function service(
   code: string,
   name: string,

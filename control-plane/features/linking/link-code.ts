@@ -15,7 +15,7 @@ export function drawLinkCode(): string {
 
 /**
  * A code is stored as a hash that only its own display makes sense of. It cannot withstand a million guesses by
- * somebody who reads the table; its ten minutes and five tries are what protects it.
+ * somebody who reads the table; its ten minutes and five tries protect it.
  */
 export function hashLinkCode(displayId: string, code: string): string {
   return createHash("sha256").update(`${displayId}:${code}`).digest("base64url");

@@ -6,7 +6,7 @@ import { enqueue } from "../../store/jobs.ts";
 import { placeFactoryOrderJob } from "./jobs.ts";
 
 /**
- * The reservation is paid, so the car is ordered, unaided (AU4, DE1): the order's row with a configuration derived
+ * The reservation is paid, so the car is ordered automatically (AU4, DE1): the order's row with a configuration derived
  * from the plan comercial, and a job that tells the factory. A car that was built already needs no order.
  */
 export async function openOrder(

@@ -27,7 +27,7 @@ export function createRegistration(
   };
 }
 
-/** @throws when the rules refuse: then the payment was announced without being received, and must not stand (DE2). */
+/** @throws when the rules refuse: then the payment was announced without being received, and must be undone (DE2) */
 async function requestRegistration(context: Context, tx: Transaction, expedienteId: string): Promise<void> {
   const expediente = await tx
     .selectFrom("expedientes")
