@@ -1,9 +1,9 @@
 import { hourMs } from "@caas/contract/durations.ts";
-import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createMetrics } from "../../../metrics/metrics.ts";
 import { readDepths } from "../../../metrics/read-depths.ts";
 import { reconcileWithinMs } from "../../../rules/presumption-policy.ts";
+import { openDatabase } from "../../../store/database.ts";
 import { createPayingCarPark, type PayingCarPark } from "../../../testing/paying-car-park.ts";
 import { seedStaff } from "../../../testing/people.ts";
 import { findOffenders } from "../../invariants/find-offenders.ts";
@@ -30,7 +30,7 @@ afterEach(async () => {
 
 /** What Prometheus would read of what is presumed now. */
 async function gauges(): Promise<Record<string, number>> {
-  const pool = new pg.Pool({ connectionString: bank.park.platform.databaseUrl, max: 2 });
+  const { pool, close } = openDatabase(bank.park.platform.databaseUrl, 2, () => undefined);
   const now = bank.park.platform.clock.now();
   const { text } = await createMetrics(
     () => readDepths(pool),
@@ -46,7 +46,7 @@ async function gauges(): Promise<Record<string, number>> {
       revocationListAgeSeconds: 0,
     }),
   ).render();
-  await pool.end();
+  await close();
   const lines = text.matchAll(
     /^(caas_presumed_open_cents|caas_invariant_(?:tolerated|violations)\{invariant="serviceWithoutMoney"[^}]*\}) (\d+)$/gm,
   );
