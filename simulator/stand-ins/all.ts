@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Clock } from "@caas/contract/business-clock.ts";
 import type { FastifyBaseLogger } from "fastify";
+import { wordsOf } from "../command/run.ts";
 import type { StandInAddresses } from "./addresses.ts";
 import { startAuthority } from "./authority/server.ts";
 import { openStandIn } from "./client.ts";
@@ -89,7 +90,11 @@ export async function startPartners(options: PartnersOptions): Promise<RunningPa
       close,
       async setWebhookBaseUrl(baseUrl) {
         for (const partner of [factory, gateway, transport])
-          await openStandIn(partner.url).put("/_control/webhooks", { baseUrl });
+          await openStandIn(partner.url)
+            .put("/_control/webhooks", { baseUrl })
+            .catch((error: unknown) => {
+              throw new Error(`the ${partner.name} refuses ${baseUrl}: ${wordsOf(error)}`);
+            });
       },
     };
   } catch (error) {
