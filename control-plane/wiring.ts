@@ -207,7 +207,18 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { timers: manifests.timers },
   ];
 
-  return { capabilities, handlers, activations, enrolment, entitlements, link, maintenance, manifests };
+  return {
+    capabilities,
+    handlers,
+    activations,
+    enrolment,
+    entitlements,
+    link,
+    maintenance,
+    manifests,
+    notifications,
+    registration,
+  };
 }
 
 function pairOf(secrets: readonly string[]): readonly [string] | readonly [string, string] {

@@ -2,15 +2,15 @@ import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { type EnrolmentRequest, makeEnrolmentRequest } from "@caas/contract/enrolment.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newId } from "../store/ids.ts";
-import { type CarPark, createCarPark } from "../testing/car-park.ts";
+import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
 afterAll(async () => {
-  await park?.close();
+  await fleet?.close();
 });
 
 function makeKeys() {
@@ -30,7 +30,7 @@ function requestWith(token: string, keys: Keys): EnrolmentRequest {
 }
 
 async function send(request: object) {
-  const response = await park.platform.server.inject({
+  const response = await fleet.server.inject({
     method: "POST",
     url: "/api/enrolments",
     payload: request,
@@ -40,7 +40,7 @@ async function send(request: object) {
 
 /** A car whose VIN was just assigned: it has a token and has not used it. */
 async function newCar() {
-  const { context, db } = park.platform;
+  const { context, db } = fleet;
   const [vehicleId, expedienteId] = [newId(), newId()];
   const vin = nextVin();
   await db
@@ -49,8 +49,8 @@ async function newCar() {
     .execute();
   await db
     .transaction()
-    .execute((tx) => park.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
-  return { vehicleId, vin, token: (await park.enrolment.packageFor(vehicleId)).token };
+    .execute((tx) => fleet.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
+  return { vehicleId, vin, token: (await fleet.enrolment.packageFor(vehicleId)).token };
 }
 
 const vins = [
@@ -81,7 +81,7 @@ describe("a car's enrolment", () => {
     const { vehicleId, token } = await newCar();
     const keys = makeKeys();
     await send(requestWith(token, keys));
-    const before = await park.platform.db
+    const before = await fleet.db
       .selectFrom("enrolment_tokens")
       .selectAll()
       .where("vehicle_id", "=", vehicleId)
@@ -92,7 +92,7 @@ describe("a car's enrolment", () => {
       requestWith(token, { ...makeKeys(), tls: keys.tls, tlsPublic: keys.tlsPublic }),
     );
     expect(halfThief.status).toBe(403);
-    const after = await park.platform.db
+    const after = await fleet.db
       .selectFrom("enrolment_tokens")
       .selectAll()
       .where("vehicle_id", "=", vehicleId)
@@ -123,7 +123,7 @@ describe("a car's enrolment", () => {
     });
     expect([wrongKey.status, wrongKey.body.errors[0].field]).toEqual([400, "body.tlsPublicKey"]);
 
-    park.platform.clock.advanceMs(181 * 86_400_000);
+    fleet.clock.advanceMs(181 * 86_400_000);
     const late = await send(requestWith(token, keys));
     expect([late.status, late.body.code]).toEqual([403, "tokenInvalid"]);
   });

@@ -1,9 +1,12 @@
+import { pino } from "pino";
 import { Webhook } from "standardwebhooks";
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { createTestPlatform, type TestPlatform } from "../testing/harness.ts";
+import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
+import { type OpenDatabase, openDatabase } from "../store/database.ts";
 import { refuse } from "./refusal.ts";
+import { createServer, type Http } from "./server.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "./webhook-signatures.ts";
 import { addWebhook } from "./webhooks.ts";
 
@@ -17,34 +20,39 @@ const eventSchema = z.discriminatedUnion("type", [
 ]);
 const realNow = () => new Date();
 
-let platform: TestPlatform;
+let database: TestDatabase;
+let opened: OpenDatabase;
+let server: Http;
 let handled: string[] = [];
 let answer: "done" | "refused" | "broken" = "done";
 
 beforeAll(async () => {
-  platform = await createTestPlatform((context) => ({
-    capabilities: [
-      {
-        addRoutes: (routing) =>
-          addWebhook(routing, {
-            url: "/webhooks/factory",
-            source: "factory",
-            summary: "Test sender",
-            verify: verifyStandardWebhook([current, retiring], context.realClock),
-            schema: eventSchema,
-            async handle(_tx, event) {
-              if (answer === "refused") return refuse("ruleRefused", "not now");
-              if (answer === "broken") throw new Error("broken");
-              handled.push(event.text);
-              return { kind: "done" };
-            },
-          }),
+  database = await createTestDatabase("webhooks");
+  opened = openDatabase(database.url, 20, () => undefined);
+  const { db } = opened;
+  server = await createServer({ logger: pino({ level: "silent" }), version: "0.0.0-test" });
+  addWebhook(
+    { server, db },
+    {
+      url: "/webhooks/factory",
+      source: "factory",
+      summary: "Test sender",
+      verify: verifyStandardWebhook([current, retiring], { now: realNow }),
+      schema: eventSchema,
+      async handle(_tx, event) {
+        if (answer === "refused") return refuse("ruleRefused", "not now");
+        if (answer === "broken") throw new Error("broken");
+        handled.push(event.text);
+        return { kind: "done" };
       },
-    ],
-    handlers: {},
-  }));
+    },
+  );
 });
-afterAll(() => platform.close());
+afterAll(async () => {
+  await server?.close();
+  await opened?.close();
+  await database?.drop();
+});
 beforeEach(() => {
   handled = [];
   answer = "done";
@@ -52,7 +60,7 @@ beforeEach(() => {
 
 function send(body: string, options: { id: string; secret?: string; at?: Date; tampered?: string }) {
   const at = options.at ?? realNow();
-  return platform.server.inject({
+  return server.inject({
     method: "POST",
     url: "/webhooks/factory",
     headers: {
@@ -86,7 +94,7 @@ describe("fault 25: a webhook", () => {
     [
       "without a signature",
       () =>
-        platform.server.inject({
+        server.inject({
           method: "POST",
           url: "/webhooks/factory",
           payload: { type: "order.noted", text: "f" },

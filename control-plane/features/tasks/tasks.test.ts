@@ -1,27 +1,27 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { type AfterSales, createAfterSales, paid, type SoldCar } from "../../testing/after-sales.ts";
-import type { Person } from "../../testing/people.ts";
+import type { Person } from "../../testing/fixtures/people.ts";
+import { paid, startTestSales, type TestSales, type WrittenSale } from "../../testing/fixtures/sales.ts";
 
-let desk: AfterSales;
-let car: SoldCar;
+let platform: TestSales;
+let car: WrittenSale;
 
 beforeAll(async () => {
-  desk = await createAfterSales("tasks");
+  platform = await startTestSales({ name: "tasks", standIns: [] });
 });
 beforeEach(async () => {
-  await desk.platform.db.deleteFrom("tasks").execute();
-  car = await desk.sell(paid);
+  await platform.db.deleteFrom("tasks").execute();
+  car = await platform.writeSale(paid);
 });
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
 const listSchema = z.object({
   tasks: z.array(z.looseObject({ id: z.string(), title: z.string(), status: z.string() })),
 });
 
 async function need(team: "dealership" | "support", title: string): Promise<string> {
-  await desk.inTransaction((tx) =>
-    desk.platform.context.publish(tx, "taskNeeded", [
+  await platform.inTransaction((tx) =>
+    platform.context.publish(tx, "taskNeeded", [
       {
         kind: "test",
         team,
@@ -31,7 +31,7 @@ async function need(team: "dealership" | "support", title: string): Promise<stri
       },
     ]),
   );
-  const { id } = await desk.platform.db
+  const { id } = await platform.db
     .selectFrom("tasks")
     .where("title", "=", title)
     .select("id")
@@ -49,17 +49,17 @@ describe("tasks", () => {
   test("ES6: each team sees its own, a dealership only that of its own sales, an administrator all", async () => {
     await need("dealership", "call the carrier");
     await need("support", "look at the car");
-    expect(await titles(desk.staff.sales)).toEqual(["call the carrier open"]);
-    expect(await titles(desk.staff.otherSales)).toEqual([]);
-    expect(await titles(desk.staff.support)).toEqual(["look at the car open"]);
-    expect(await titles(desk.staff.admin)).toEqual(["call the carrier open", "look at the car open"]);
-    const customer = await desk.customerOf(car);
+    expect(await titles(platform.staff.sales)).toEqual(["call the carrier open"]);
+    expect(await titles(platform.staff.otherSales)).toEqual([]);
+    expect(await titles(platform.staff.support)).toEqual(["look at the car open"]);
+    expect(await titles(platform.staff.admin)).toEqual(["call the carrier open", "look at the car open"]);
+    const customer = await platform.customerOf(car);
     expect((await customer.get("/api/tasks")).status).toBe(403);
   });
 
   test("a task about a vehicle leads to its sale", async () => {
     await need("dealership", "call the carrier");
-    const { body } = await desk.staff.sales.get("/api/tasks");
+    const { body } = await platform.staff.sales.get("/api/tasks");
     expect(listSchema.parse(body).tasks).toEqual([
       expect.objectContaining({
         expedienteId: car.expedienteId,
@@ -72,26 +72,26 @@ describe("tasks", () => {
   test("ES7, HI7: staff resolve it with words; it moves behind the open ones and the step names them", async () => {
     const first = await need("dealership", "first");
     await need("dealership", "second");
-    expect(await resolve(desk.staff.sales, first)).toMatchObject({
+    expect(await resolve(platform.staff.sales, first)).toMatchObject({
       status: 200,
       body: { status: "resolved" },
     });
-    expect(await titles(desk.staff.sales)).toEqual(["second open", "first resolved"]);
-    const step = await desk.platform.db
+    expect(await titles(platform.staff.sales)).toEqual(["second open", "first resolved"]);
+    const step = await platform.db
       .selectFrom("steps")
       .where("event", "=", "taskResolved")
       .where("vehicle_id", "=", car.vehicleId)
       .selectAll()
       .executeTakeFirstOrThrow();
-    expect(step).toMatchObject({ actor_id: desk.staff.sales.userId, automatic: false });
+    expect(step).toMatchObject({ actor_id: platform.staff.sales.userId, automatic: false });
   });
 
   test("a resolved task is not resolved again", async () => {
     const id = await need("dealership", "once");
-    await resolve(desk.staff.sales, id);
-    const again = await resolve(desk.staff.sales, id, { resolution: "otherwise" });
+    await resolve(platform.staff.sales, id);
+    const again = await resolve(platform.staff.sales, id, { resolution: "otherwise" });
     expect(again.status).toBe(409);
-    const task = await desk.platform.db
+    const task = await platform.db
       .selectFrom("tasks")
       .where("id", "=", id)
       .select("resolution")
@@ -105,16 +105,16 @@ describe("tasks", () => {
     ["support for the dealership's", "dealership", "support"],
   ] as const)("%s cannot resolve it", async (_who, team, person) => {
     const id = await need(team, "not yours");
-    expect((await resolve(desk.staff[person], id)).status).toBe(404);
-    expect(await titles(desk.staff.admin)).toEqual(["not yours open"]);
+    expect((await resolve(platform.staff[person], id)).status).toBe(404);
+    expect(await titles(platform.staff.admin)).toEqual(["not yours open"]);
   });
 
   test.each([[{}], [{ resolution: " " }], [{ resolution: "done", status: "open" }]])(
     "%j resolves nothing",
     async (body) => {
       const id = await need("support", "in words please");
-      expect((await resolve(desk.staff.support, id, body)).status).toBe(400);
-      expect(await titles(desk.staff.support)).toEqual(["in words please open"]);
+      expect((await resolve(platform.staff.support, id, body)).status).toBe(400);
+      expect(await titles(platform.staff.support)).toEqual(["in words please open"]);
     },
   );
 });
