@@ -6,7 +6,6 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import * as z from "zod";
 import { runBenchmark } from "./frame.ts";
-import { createRandom, drawGapMs } from "./seeded-random.ts";
 
 const entry = fileURLToPath(new URL("./main.ts", import.meta.url));
 
@@ -127,15 +126,4 @@ test.each([
   const { code, errors } = await bench(...args);
   expect(code).toBe(2);
   expect(errors).toContain(says);
-});
-
-test("the same seed draws the same arrivals, at the rate that was asked for", () => {
-  const draw = (seed: number) => {
-    const random = createRandom(seed);
-    return Array.from({ length: 5_000 }, () => drawGapMs(random, 4));
-  };
-  expect(draw(7)).toEqual(draw(7));
-  expect(draw(7)).not.toEqual(draw(8));
-  const gaps = draw(7);
-  expect(gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length).toBeCloseTo(250, -1.5);
 });

@@ -1,8 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { complain, print, stopOnSignals, wordsOf } from "@caas/simulator/command/run.ts";
+import { describeMachine } from "@caas/simulator/run/machine.ts";
 import { SingleBar } from "cli-progress";
-import { describeMachine } from "./machine.ts";
 
 export type CommonOptions = { json: boolean; seed: number; results: string };
 
@@ -20,7 +22,7 @@ export type Findings = {
   failures: readonly string[];
 };
 
-export type Progress = { advance(): void; end(): void };
+export type Progress = { advance(by?: number): void; end(): void };
 
 /** What a benchmark is given. */
 export type Frame = {
@@ -39,38 +41,30 @@ export async function runBenchmark(
   options: CommonOptions,
   measure: (frame: Frame) => Promise<Findings>,
 ): Promise<0 | 1> {
-  const stopping = new AbortController();
-  let asked = 0;
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      asked += 1;
-      stopping.abort();
-      if (asked === 3) process.exit(1);
-    });
-  const say = (line: string) => void process.stdout.write(`${line}\n`);
+  const signal = stopOnSignals();
   const startedAt = new Date();
   let findings: Findings;
   try {
-    findings = await measure({ signal: stopping.signal, say, startProgress: createProgress(say) });
+    findings = await measure({ signal, say: print, startProgress });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`${name} could not be measured: ${why}\n`);
-    if (options.json) say(JSON.stringify({ error: why }));
+    const why = wordsOf(error);
+    complain(`${name} could not be measured: ${why}`);
+    if (options.json) print(JSON.stringify({ error: why }));
     return 1;
   }
-  const wasCut = stopping.signal.aborted;
+  const wasCut = signal.aborted;
   const failures = wasCut ? [...findings.failures, "it was stopped before its end"] : findings.failures;
   for (const [key, value] of Object.entries(findings.numbers)) {
     // A table was said row by row.
     if (Array.isArray(value)) continue;
     const isMissing = value === null || (typeof value === "object" && Object.values(value).includes(null));
     const why = isMissing ? `: ${findings.whyNull?.[key] ?? "it could not be measured"}` : "";
-    say(`  ${key.padEnd(28)} ${typeof value === "object" ? JSON.stringify(value) : value}${why}`);
+    print(`  ${key.padEnd(28)} ${typeof value === "object" ? JSON.stringify(value) : value}${why}`);
   }
-  for (const [key, value] of Object.entries(findings.conditions)) say(`    ${key}: ${value}`);
-  for (const failure of failures) process.stderr.write(`Did not hold: ${failure}\n`);
-  say(`Kept in ${keepResult(name, startedAt, options, { ...findings, failures })}`);
-  if (options.json) say(JSON.stringify(findings.numbers));
+  for (const [key, value] of Object.entries(findings.conditions)) print(`    ${key}: ${value}`);
+  for (const failure of failures) complain(`Did not hold: ${failure}`);
+  print(`Kept in ${keepResult(name, startedAt, options, { ...findings, failures })}`);
+  if (options.json) print(JSON.stringify(findings.numbers));
   return failures.length === 0 ? 0 : 1;
 }
 
@@ -81,7 +75,7 @@ function keepResult(name: string, startedAt: Date, options: CommonOptions, findi
   const record = {
     benchmark: name,
     startedAt: startedAt.toISOString(),
-    machine: describeMachine(),
+    machine: { ...describeMachine(), commit: readCommit() },
     // Where it was kept says nothing about what was measured, and would name a folder of this machine.
     options: { ...options, results: undefined },
     numbers: findings.numbers,
@@ -93,21 +87,28 @@ function keepResult(name: string, startedAt: Date, options: CommonOptions, findi
   return path;
 }
 
-function createProgress(say: (line: string) => void): Frame["startProgress"] {
-  return (what, total) => {
-    if (process.stdout.isTTY === true) {
-      const bar = new SingleBar({ format: `${what} [{bar}] {value}/{total}`, hideCursor: true });
-      bar.start(total, 0);
-      return { advance: () => bar.increment(), end: () => bar.stop() };
-    }
-    let done = 0;
-    const quarter = Math.max(1, Math.ceil(total / 4));
-    return {
-      advance() {
-        done += 1;
-        if (done % quarter === 0 || done === total) say(`${what}: ${done} of ${total}`);
-      },
-      end: () => undefined,
-    };
+function readCommit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8", stdio: "pipe" }).trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+function startProgress(what: string, total: number): Progress {
+  if (process.stdout.isTTY === true) {
+    const bar = new SingleBar({ format: `${what} [{bar}] {value}/{total}`, hideCursor: true });
+    bar.start(total, 0);
+    return { advance: (by = 1) => bar.increment(by), end: () => bar.stop() };
+  }
+  let done = 0;
+  const quarter = Math.max(1, Math.ceil(total / 4));
+  return {
+    advance(by = 1) {
+      const quarters = Math.floor(done / quarter);
+      done += by;
+      if (Math.floor(done / quarter) > quarters || done === total) print(`${what}: ${done} of ${total}`);
+    },
+    end: () => undefined,
   };
 }

@@ -1,7 +1,3 @@
-import { enableCompileCache } from "node:module";
-import { compileCacheFolder } from "../start/node-settings.ts";
+import { runCommand } from "../start/run-command.ts";
 
-// Before anything large is loaded, hence the import below and not above.
-enableCompileCache(process.env.NODE_COMPILE_CACHE || compileCacheFolder);
-const { runCommandLine } = await import("./command-line.ts");
-process.exit(await runCommandLine(process.argv));
+await runCommand(() => import("./command-line.ts"));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ratioOf } from "./broker-messages.ts";
+import { ratioOf } from "./broker/messages.ts";
 import { confidenceOf, median, medianOf } from "./statistics.ts";
 
 test("the median of an even number of values lies between the two in the middle", () => {

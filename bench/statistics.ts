@@ -1,3 +1,5 @@
+import type { Latencies } from "@caas/simulator/measure/latencies.ts";
+
 /** Of values in ascending order. */
 export function median(sorted: readonly number[]): number {
   const middle = Math.floor(sorted.length / 2);
@@ -24,4 +26,16 @@ export function confidenceOf(sorted: readonly number[]): { low: number; high: nu
   }
   const skipped = Math.max(0, cut - 1);
   return { low: sorted[skipped] ?? 0, high: sorted[count - 1 - skipped] ?? 0 };
+}
+
+export function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
+
+/** Latencies to a tenth of a millisecond; 0 where nothing was measured. */
+export type Tenths = { p50Ms: number; p99Ms: number; maxMs: number };
+
+export function tenthsOf(latencies: Latencies): Tenths {
+  const { p50Ms, p99Ms, maxMs } = latencies.quantiles();
+  return { p50Ms: round(p50Ms ?? 0, 1), p99Ms: round(p99Ms ?? 0, 1), maxMs: round(maxMs ?? 0, 1) };
 }

@@ -1,3 +1,4 @@
+import { bodyStart, packetType, startPacket } from "@caas/contract/mqtt/fixed-header.ts";
 import type { Client } from "aedes";
 import { type DrivenClient, drive } from "./aedes-client.ts";
 import { maxPieceBytes } from "./gathered-writes.ts";
@@ -79,13 +80,10 @@ function withId(bytes: Buffer, idAt: number, client: DrivenClient): Buffer {
 
 /** The same message with QoS 0. */
 function withoutId(bytes: Buffer, idAt: number): Buffer {
-  const lengthBytes = bytes.findIndex((byte, index) => index > 0 && byte < 0x80);
-  const body = [bytes.subarray(1 + lengthBytes, idAt), bytes.subarray(idAt + 2)];
-  let rest = bytes.length - 1 - lengthBytes - 2;
-  const header = [0x30];
-  do {
-    header.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-    rest >>>= 7;
-  } while (rest > 0);
-  return Buffer.concat([Uint8Array.from(header), ...body]);
+  const bodyAt = bodyStart(bytes, 0);
+  const length = bytes.length - bodyAt - 2;
+  const packet = startPacket(packetType.publish << 4, length);
+  bytes.copy(packet, packet.length - length, bodyAt, idAt);
+  bytes.copy(packet, packet.length - length + idAt - bodyAt, idAt + 2);
+  return packet;
 }

@@ -1,3 +1,5 @@
+import { bodyLength, bodyStart, packetType } from "@caas/contract/mqtt/fixed-header.ts";
+import { encodePuback, pingResponse } from "@caas/contract/mqtt/write-packets.ts";
 import type { Client } from "aedes";
 import type { Message } from "./access.ts";
 import { type DrivenClient, drive } from "./aedes-client.ts";
@@ -37,10 +39,8 @@ export type Lane = {
   isBusy(): boolean;
 };
 
-const type = { publish: 3, puback: 4, pingreq: 12, disconnect: 14 } as const; // MQTT 3.1.1, table 2.1
-const pingResponse = Buffer.from([0xd0, 0x00]);
 /** Taken again and again: a socket's gathered writes are copied at once. */
-const acknowledgement = Buffer.from([0x40, 0x02, 0, 0]);
+const acknowledgement = encodePuback(0);
 const dupFlag = 0x08;
 
 /** For a connection of which nothing but its CONNECT has come so far. */
@@ -76,16 +76,10 @@ class MessageLane<C> implements Lane {
     let rest: Buffer | null = null;
     let at = 0;
     while (at < bytes.length) {
-      let bodyAt = at + 1;
-      let length = 0;
-      let byte = 0x80;
-      for (let shift = 0; byte >= 0x80 && bodyAt < bytes.length; shift += 7) {
-        byte = bytes[bodyAt++] ?? 0;
-        length |= (byte & 0x7f) << shift;
-      }
-      const end = bodyAt + length;
-      if (byte >= 0x80 || end > bytes.length) {
-        this.#hold(bytes.subarray(at), byte >= 0x80 ? 0 : end - at);
+      const bodyAt = bodyStart(bytes, at);
+      const end = bodyAt === 0 ? 0 : bodyAt + bodyLength(bytes, at, bodyAt);
+      if (end === 0 || end > bytes.length) {
+        this.#hold(bytes.subarray(at), end === 0 ? 0 : end - at);
         break;
       }
       const verdict = this.#handle(bytes, at, bodyAt, end);
@@ -94,7 +88,7 @@ class MessageLane<C> implements Lane {
         const packet = bytes.subarray(at, end);
         rest = rest === null ? packet : Buffer.concat([rest, packet]);
         // What comes behind a DISCONNECT is nobody's. [MQTT-3.14.4-2]
-        if ((bytes[at] ?? 0) >> 4 === type.disconnect) return rest;
+        if ((bytes[at] ?? 0) >> 4 === packetType.disconnect) return rest;
       }
       at = end;
     }
@@ -121,12 +115,12 @@ class MessageLane<C> implements Lane {
   #handle(bytes: Buffer, at: number, bodyAt: number, end: number): "done" | "aedes" | "over" {
     const first = bytes[at] ?? 0;
     switch (first >> 4) {
-      case type.publish:
+      case packetType.publish:
         return this.#publish(bytes, at, bodyAt, end);
-      case type.puback:
+      case packetType.puback:
         // Sessions are clean: nothing is kept that it could end. The guard has counted it.
         return first === 0x40 && end - bodyAt === 2 ? "done" : "aedes";
-      case type.pingreq:
+      case packetType.pingreq:
         if (first !== 0xc0 || end !== bodyAt) return "aedes";
         this.#say(pingResponse);
         return "done";

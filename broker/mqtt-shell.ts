@@ -1,13 +1,15 @@
 import type { Socket } from "node:net";
+import { packetType } from "@caas/contract/mqtt/fixed-header.ts";
+import type { FrameLimits } from "@caas/contract/mqtt/frame-check.ts";
+import { encodeConnack } from "@caas/contract/mqtt/write-packets.ts";
 import { Aedes, type AedesOptions, type Client } from "aedes";
-import { generate } from "mqtt-packet";
 import type { Logger } from "pino";
 import { isAllowedSubscription, judgePublish, type Message } from "./access.ts";
 import { createCleanSessionStore } from "./clean-session-store.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { Admission } from "./connection-door.ts";
 import { passFailpoint } from "./failpoints.ts";
-import { ConnectionFault, type FrameLimits, guardFrames, type ReadWatch } from "./first-packet-guard.ts";
+import { ConnectionFault, guardFrames, type ReadWatch } from "./first-packet-guard.ts";
 import { createGather } from "./gathered-writes.ts";
 import {
   type ConnectRequest,
@@ -46,7 +48,6 @@ export type MqttShell = {
 };
 
 const none: readonly never[] = [];
-const pubackType = 4; // MQTT 3.1.1, table 2.1
 
 type Parts = {
   rules: ConnectRules;
@@ -87,9 +88,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     log.warn({ reason: verdict.reason, clientId: packet.clientId }, "connect refused");
     // Answered here, before aedes knows the client id: a refused stranger touches nothing of that id's owner.
     const { returnCode } = verdict;
-    client.conn.end(generate({ cmd: "connack", sessionPresent: false, returnCode }), () =>
-      done(new ConnectionFault("connect-refused"), false),
-    );
+    client.conn.end(encodeConnack(returnCode), () => done(new ConnectionFault("connect-refused"), false));
   };
 
   function judge(request: ConnectRequest, { peer, admission }: Session): ConnectVerdict {
@@ -253,7 +252,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
     isPaused: ({ meter, lane }) => meter.isPaused() || lane?.isBusy() === true,
     onPacket(session, firstByte) {
       if (session.lane === undefined) session.packets += 1;
-      if (firstByte >> 4 === pubackType && session.inflight > 0) session.inflight -= 1;
+      if (firstByte >> 4 === packetType.puback && session.inflight > 0) session.inflight -= 1;
     },
     took({ identity, meter }, packets, bytes) {
       if (identity?.kind === "car") meter.took(packets, bytes);

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chargeSchema, intentSchema } from "@caas/simulator/partners/gateway/objects.ts";
-import { openStore } from "@caas/simulator/partners/shared/store.ts";
+import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
+import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import { describe, expect, test } from "vitest";
 import { audit } from "./audit.ts";
 import type { Evidence } from "./evidence.ts";
@@ -180,7 +180,7 @@ describe("the auditor", () => {
     });
   });
 
-  test("finds cars that hold something else than they shall, stuck activations and a ledger that does not add up", () => {
+  test("finds cars that hold something else than they shall, stuck activations and a changeLog that does not add up", () => {
     const evidence = sound();
     const cars = evidence.cars.map((car) => (car.vin === "CAR-A" ? { ...car, wantedHash: "two" } : car));
     const { verdict, offenders } = audit({ ...evidence, cars, stuck: ["b"], unbalanced: ["t1"] });

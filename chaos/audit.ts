@@ -58,7 +58,7 @@ export function audit(evidence: Evidence): Judgement {
   for (const id of evidence.stuck)
     object("stuck", `activation ${id} is not final, and no job, deadline or open task will move it`);
   for (const id of evidence.unbalanced)
-    object("mismatches", `the ledger's transaction ${id} does not sum to zero`);
+    object("mismatches", `the changeLog's transaction ${id} does not sum to zero`);
   return { verdict, offenders };
 }
 

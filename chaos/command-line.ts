@@ -1,5 +1,6 @@
-import { mkdirSync } from "node:fs";
-import { Command, InvalidArgumentError } from "commander";
+import { chmodSync, mkdirSync } from "node:fs";
+import { addSeed, createProgram, wholeNumber } from "@caas/simulator/command/program.ts";
+import { complain, print, stopOnSignals, withTemporaryFolder, wordsOf } from "@caas/simulator/command/run.ts";
 import { rehearseOta } from "./ota.ts";
 import type { OtaOptions } from "./ota-plan.ts";
 
@@ -17,29 +18,19 @@ reorders, delays, forges and replays packets; broker, control plane and a proces
 places of their code and by the clock, and are started again; days of business time pass.
 The verdict rests on the payment gateway's own store and the cars' own slots.`;
 
-function wholeNumber(least: number, most: number) {
-  return (text: string): number => {
-    const number = Number(text);
-    if (!/^\d+$/.test(text) || number < least || number > most)
-      throw new InvalidArgumentError(`A whole number from ${least} to ${most}.`);
-    return number;
-  };
-}
-
 /** Reads the command line, runs the rehearsal it names and returns the exit code. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
-  const program = new Command("npm run chaos --")
-    .description("Breaks the platform by plan, and audits what customers were charged and cars were given.")
-    .addHelpText("after", moreHelp)
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .showHelpAfterError();
-  program
+  const program = createProgram(
+    "npm run chaos --",
+    "Breaks the platform by plan, and audits what customers were charged and cars were given.",
+  ).addHelpText("after", moreHelp);
+  const ota = program
     .command("ota")
     .description("Services switched on over the air, while links, cars and processes fail.")
     .option("--vehicles <n>", "cars, one owner each", wholeNumber(20, 15_000), 2_000)
-    .option("--activations <n>", "services bought", wholeNumber(20, 1_000_000), 5_000)
-    .option("--seed <n>", "fixes the schedule", wholeNumber(0, 2 ** 31 - 1), 11)
+    .option("--activations <n>", "services bought", wholeNumber(20, 1_000_000), 5_000);
+  addSeed(ota, "fixes the schedule", 11)
     .option("--keep <dir>", "keeps everything here (stores, logs, journals) instead of a temporary folder")
     .option("--json", "the last line is one JSON object", false)
     .addHelpText("after", `${otaHelp}\n${moreHelp}`)
@@ -51,37 +42,29 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
 }
 
 async function runOta({ vehicles, activations, seed, json, keep }: Options): Promise<0 | 1> {
-  const stopping = new AbortController();
-  let asked = 0;
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      asked += 1;
-      stopping.abort();
-      if (asked === 3) process.exit(1);
-    });
-  const say = (line: string) => void process.stdout.write(`${line}\n`);
-  const complain = (line: string) => void process.stderr.write(`${line}\n`);
-  if (keep !== undefined) mkdirSync(keep, { recursive: true });
+  const signal = stopOnSignals();
+  if (keep !== undefined) {
+    mkdirSync(keep, { recursive: true });
+    chmodSync(keep, 0o711); // the database's user passes through it
+  }
   const repeat = `npm run chaos -- ota --vehicles ${vehicles} --activations ${activations} --seed ${seed}`;
   try {
-    const options = { vehicles, activations, seed };
-    const frame = { signal: stopping.signal, say, ...(keep === undefined ? {} : { keepIn: keep }) };
-    const { report, failures } = await rehearseOta(options, frame);
+    const rehearse = (dataDir: string) =>
+      rehearseOta({ vehicles, activations, seed }, { dataDir, signal, say: print });
+    const { report, failures } = await (keep === undefined
+      ? withTemporaryFolder("chaos", rehearse)
+      : rehearse(keep));
     const { faults, ...numbers } = report;
-    for (const [name, value] of Object.entries(numbers)) say(`  ${name.padEnd(20)} ${value}`);
-    say(`  faults               ${JSON.stringify(faults)}`);
+    for (const [name, value] of Object.entries(numbers)) print(`  ${name.padEnd(20)} ${value}`);
+    print(`  faults               ${JSON.stringify(faults)}`);
     for (const failure of failures) complain(`Did not hold: ${failure}`);
     if (failures.length > 0) complain(`The same schedule again: ${repeat}`);
-    if (json) say(JSON.stringify(report));
+    if (json) print(JSON.stringify(report));
     return failures.length === 0 ? 0 : 1;
   } catch (error) {
-    const why = stopping.signal.aborted
-      ? "it was stopped before its end"
-      : error instanceof Error
-        ? error.message
-        : String(error);
+    const why = signal.aborted ? "it was stopped before its end" : wordsOf(error);
     complain(`It could not be run to its end: ${why}. The same schedule again: ${repeat}`);
-    if (json) say(JSON.stringify({ error: why }));
+    if (json) print(JSON.stringify({ error: why }));
     return 1;
   }
 }

@@ -44,6 +44,6 @@ export type Evidence = {
   believed: readonly { vin: string; version: number; seq: number }[];
   /** Activations that are not final and that nothing works on. */
   stuck: readonly string[];
-  /** Transactions of the platform's ledger whose postings do not sum to zero. */
+  /** Transactions of the platform's changeLog whose postings do not sum to zero. */
   unbalanced: readonly string[];
 };

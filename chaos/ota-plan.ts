@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { failpoints as brokerPlaces } from "@caas/broker/failpoints.ts";
 import { failpoints as controlPlanePlaces } from "@caas/control-plane/store/failpoints.ts";
+import { shuffle } from "@caas/simulator/chance/draw.ts";
+import { deriveSeed, seededRandom } from "@caas/simulator/chance/seeded-random.ts";
 import { createFaultSchedule, type FaultProbabilities } from "@caas/simulator/link/fault-schedule.ts";
-import { deriveSeed, seededRandom } from "@caas/simulator/link/seeded-random.ts";
 import type { FailpointName as AgentPlace } from "@caas/vehicle-agent/failpoints.ts";
 
 // Everything the seed decides, before anything runs: who buys what, which car does what, which faults are planned.
@@ -55,12 +56,12 @@ export type OtaPlan = OtaOptions & {
   isSmall: boolean;
   kills: readonly PlannedKill[];
   wallKills: readonly WallKill[];
-  link: { toCar: FaultProbabilities; fromCar: FaultProbabilities };
+  /** Per packet, in each direction. */
+  link: FaultProbabilities;
   /** Names the plan: the same for the same options and the same code. */
   schedule: string;
 };
 
-/** Per packet, in each direction. */
 const linkFaults: FaultProbabilities = {
   dropped: 0.05,
   duplicated: 0.05,
@@ -103,7 +104,6 @@ export function planOta(options: OtaOptions): OtaPlan {
   const cars = dealCars(vehicles, isSmall, seededRandom(deriveSeed(seed, "cars")));
   const purchases = dealPurchases(cars, activations, seededRandom(deriveSeed(seed, "purchases")));
   const { kills, wallKills } = planKills(activations, isSmall, seededRandom(deriveSeed(seed, "kills")));
-  const link = { toCar: linkFaults, fromCar: linkFaults };
   const services = 1 + Math.max(...purchases.map(({ service }) => service));
   const decided = {
     options,
@@ -111,10 +111,10 @@ export function planOta(options: OtaOptions): OtaPlan {
     purchases,
     kills,
     wallKills,
-    link: createFaultSchedule({ seed, ...link }).hash,
+    link: createFaultSchedule({ seed, toCar: linkFaults, fromCar: linkFaults }).hash,
   };
   const schedule = createHash("sha256").update(JSON.stringify(decided)).digest("hex").slice(0, 16);
-  return { ...options, isSmall, cars, purchases, services, kills, wallKills, link, schedule };
+  return { ...options, isSmall, cars, purchases, services, kills, wallKills, link: linkFaults, schedule };
 }
 
 /** Each fate at least once, where there are cars enough for it. */
@@ -200,15 +200,4 @@ function planKills(
     : ["control-plane", "broker", "agents", "control-plane", "broker"];
   const wallKills = wallParts.map((part) => ({ part, afterMs: Math.round((0.1 + 0.9 * random()) * spanMs) }));
   return { kills, wallKills };
-}
-
-function shuffle<T>(list: T[], random: Random): T[] {
-  for (let last = list.length - 1; last > 0; last -= 1) {
-    const other = Math.floor(random() * (last + 1));
-    const [one, two] = [list[last], list[other]];
-    if (one === undefined || two === undefined) continue;
-    list[last] = two;
-    list[other] = one;
-  }
-  return list;
 }

@@ -1,19 +1,14 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { signIn } from "@caas/contract/client/generated.ts";
 import { type FaultKind, faultKinds } from "@caas/simulator/link/fault-schedule.ts";
-import * as z from "zod";
-import { createRestClient } from "../start/rest/rest-client.ts";
-import { type ActivationEnds, watchActivationEnds } from "./activation-ends.ts";
+import { type ActivationEnds, watchActivationEnds } from "../lab/activation-ends.ts";
 import { audit, type Verdict } from "./audit.ts";
-import { createRest } from "./customers.ts";
 import { gatherEvidence } from "./gather-evidence.ts";
 import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
+import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
 import { type Trade, trade } from "./trade.ts";
 import { watchInvariants } from "./watch-invariants.ts";
-import { openWorld, type World } from "./world.ts";
 
 /** The last line with --json. */
 export type OtaReport = { activations: number } & Verdict & {
@@ -32,8 +27,8 @@ export type Frame = {
   /** ^C: end soon, and leave nothing running. */
   signal: AbortSignal;
   say(line: string): void;
-  /** Kept when it is given, for a look at the logs; a temporary folder that is removed otherwise. */
-  keepIn?: string;
+  /** Stores, logs and journals are here. */
+  dataDir: string;
 };
 
 /** Business days: the first brings back who was away for days, the second passes the end of every hold (7 days). */
@@ -48,6 +43,7 @@ const silenceInSmallMs = 3_000;
 /** Nothing at all ended for so long: the auditor names who is left. */
 const patienceMs = 120_000;
 const sayEveryMs = 5_000;
+const endLookEveryMs = 200;
 
 /**
  * The whole platform with thousands of real agents on a bad network, parts killed at named places, days of sleep;
@@ -56,73 +52,70 @@ const sayEveryMs = 5_000;
  */
 export async function rehearseOta(options: OtaOptions, frame: Frame): Promise<OtaResult> {
   const plan = planOta(options);
-  const dataDir = frame.keepIn ?? mkdtempSync(join(tmpdir(), "caas-chaos-"));
-  chmodSync(dataDir, 0o711); // the database's user passes through it
   frame.say(`Schedule ${plan.schedule}: ${plan.kills.length + plan.wallKills.length} kills planned`);
+  const rehearsed = await openRehearsedPlatform(plan, frame.dataDir, frame.signal);
   try {
-    const world = await openWorld(plan, dataDir, frame.signal);
-    try {
-      return await rehearseIn(world, plan, frame);
-    } finally {
-      await world.close();
-    }
+    return await rehearseIn(rehearsed, plan, frame);
   } finally {
-    if (frame.keepIn === undefined) rmSync(dataDir, { recursive: true, force: true });
+    await rehearsed.close();
   }
 }
 
-async function rehearseIn(world: World, plan: OtaPlan, frame: Frame): Promise<OtaResult> {
+async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Frame): Promise<OtaResult> {
   const { signal } = frame;
-  const baseUrl = () => world.platform().rest;
-  const rest = createRest(baseUrl, signal);
-  const ends = watchActivationEnds(world.databaseUrl);
-  const invariants = watchInvariants(baseUrl, await signInAsAdmin(world));
-  const stopSaying = sayProgress(world, plan, ends, frame);
+  const { client, databaseUrl } = rehearsed;
+  const ends = watchActivationEnds({ databaseUrl, lookEveryMs: endLookEveryMs, withPayment: false });
+  const { token } = await signIn(rehearsed.platform().staff.admin, client);
+  const invariants = watchInvariants({ ...client, token });
+  const stopSaying = sayProgress(rehearsed, plan, ends, frame);
   try {
-    const tooLong = vinsOf(world, (car) => car.fate.kind === "sleepsTooLong");
-    const beforeBuying = vinsOf(world, ({ fate }) => fate.kind === "sleepsForDays" && fate.beforeBuying);
-    world.tell({ kind: "cutOff", vins: [...tooLong, ...beforeBuying] });
-    const cancelKills = scheduleWallKills(world, plan);
-    const traded = await trade(plan, world, { rest, ends, signal });
+    const tooLong = vinsOf(rehearsed, (car) => car.fate.kind === "sleepsTooLong");
+    const beforeBuying = vinsOf(rehearsed, ({ fate }) => fate.kind === "sleepsForDays" && fate.beforeBuying);
+    rehearsed.cutOff([...tooLong, ...beforeBuying]);
+    const cancelKills = scheduleWallKills(rehearsed, plan);
+    const traded = await trade(plan, rehearsed, { ends, signal });
     const quietMs = plan.isSmall ? silenceInSmallMs : silenceMs;
     await untilQuiet(ends, traded, signal, quietMs);
     await cancelKills();
 
     frame.say(`${firstSleepDays} days pass; who was away for days comes back`);
-    await world.advance(firstSleepDays, { outOfReach: tooLong, isHealed: false });
+    await rehearsed.advance(
+      firstSleepDays,
+      vinsOf(rehearsed, ({ fate }) => fate.kind === "sleepsForDays"),
+    );
     const awaited = { ...traded, asleep: asleepIn(traded, tooLong) };
     await untilQuiet(ends, awaited, signal, quietMs);
     // Whoever's word was lost with a connection says it again with the next.
-    world.tell({ kind: "heal" });
+    rehearsed.heal();
     await untilQuiet(ends, awaited, signal, patienceMs);
 
     if (!plan.isSmall) {
       frame.say(`${secondSleepDays} more days pass: every hold has ended`);
-      await world.advance(secondSleepDays, { outOfReach: tooLong, isHealed: true });
+      await rehearsed.advance(secondSleepDays, []);
       await untilQuiet(ends, { ...traded, asleep: new Set() }, signal, patienceMs);
-      world.tell({ kind: "reach", vins: tooLong });
+      rehearsed.reach(tooLong);
     }
-    await waitUntilSettled(world, patienceMs, signal);
+    await waitUntilSettled(rehearsed, patienceMs, signal);
     signal.throwIfAborted();
 
     frame.say("Auditing");
-    const evidence = await gatherEvidence(world, rest, traded.asked);
+    const evidence = await gatherEvidence(rehearsed, traded.asked);
     const { verdict, offenders } = audit(evidence);
-    const { link, crashes } = world.counts();
-    const kills = world.kills.counts();
+    const { spoilt, crashes } = rehearsed.situation;
+    const kills = rehearsed.kills.counts();
     const report: OtaReport = {
       activations: plan.activations,
       ...verdict,
       worstViolationMs: invariants.worstMs(),
-      faults: { ...countFaults(link), crashes, kills },
+      faults: { ...countFaults(spoilt), crashes: { ...crashes }, kills },
       schedule: plan.schedule,
     };
     return {
       report,
       failures: [
         ...offenders,
-        ...world.failures,
-        ...missingFaults(plan, world),
+        ...rehearsed.failures,
+        ...missingFaults(plan, rehearsed),
         ...(invariants.samples() === 0 ? ["the invariants were never looked at"] : []),
         ...(verdict.active + verdict.gaveUp + verdict.denied === plan.activations
           ? []
@@ -144,8 +137,8 @@ function countFaults(link: Readonly<Record<string, number>>): Record<FaultKind, 
 }
 
 /** A planned fault that never happened proves nothing. */
-function missingFaults(plan: OtaPlan, world: World): string[] {
-  const { link, crashes } = world.counts();
+function missingFaults(plan: OtaPlan, rehearsed: RehearsedPlatform): string[] {
+  const { spoilt, crashes } = rehearsed.situation;
   const places = new Set(
     plan.cars.flatMap(({ fate }) =>
       fate.kind === "crashes"
@@ -156,16 +149,19 @@ function missingFaults(plan: OtaPlan, world: World): string[] {
     ),
   );
   return [
-    ...faultKinds.filter((kind) => (link[kind] ?? 0) === 0).map((kind) => `no packet was ${kind}`),
+    ...faultKinds.filter((kind) => (spoilt[kind] ?? 0) === 0).map((kind) => `no packet was ${kind}`),
     ...[...places]
       .filter((place) => (crashes[place] ?? 0) === 0)
       .map((place) => `no car crashed at ${place}`),
-    ...world.kills.missing().map((name) => `the planned kill ${name} never fired`),
+    ...rehearsed.kills.missing().map((name) => `the planned kill ${name} never fired`),
   ];
 }
 
-function vinsOf(world: World, isMeant: (car: World["cars"][number]) => boolean): string[] {
-  return world.cars.filter(isMeant).map(({ vin }) => vin);
+function vinsOf(
+  rehearsed: RehearsedPlatform,
+  isMeant: (car: RehearsedPlatform["cars"][number]) => boolean,
+): string[] {
+  return rehearsed.cars.filter(isMeant).map(({ vin }) => vin);
 }
 
 function asleepIn({ asked, asleep }: Trade, vins: readonly string[]): ReadonlySet<string> {
@@ -194,12 +190,12 @@ async function untilQuiet(
 }
 
 /** Kills by the clock, from now on; the answer waits for those still to come. */
-function scheduleWallKills(world: World, plan: OtaPlan): () => Promise<void> {
+function scheduleWallKills(rehearsed: RehearsedPlatform, plan: OtaPlan): () => Promise<void> {
   const kills = plan.wallKills.map(
     ({ part, afterMs }) =>
       new Promise<void>((resolve) => {
         setTimeout(() => {
-          world.kill(part);
+          rehearsed.kill(part);
           resolve();
         }, afterMs);
       }),
@@ -207,24 +203,23 @@ function scheduleWallKills(world: World, plan: OtaPlan): () => Promise<void> {
   return async () => void (await Promise.all(kills));
 }
 
-async function signInAsAdmin(world: World): Promise<string> {
-  const { rest, staff } = world.platform();
-  const answer = z.object({ token: z.string() });
-  return (await createRestClient(rest).post("/api/sign-in", staff.admin, answer)).token;
-}
-
-function sayProgress(world: World, plan: OtaPlan, ends: ActivationEnds, frame: Frame): () => void {
+function sayProgress(
+  rehearsed: RehearsedPlatform,
+  plan: OtaPlan,
+  ends: ActivationEnds,
+  frame: Frame,
+): () => void {
   const beganAt = performance.now();
   const timer = setInterval(() => {
     const ended = ends.ended();
     const spentS = (performance.now() - beganAt) / 1000;
     const leftS = ended === 0 ? "?" : Math.ceil((spentS / ended) * (plan.activations - ended));
-    const { link, crashes, connected } = world.counts();
+    const { spoilt, crashes, connected } = rehearsed.situation;
     const sum = (counts: Readonly<Record<string, number>>) =>
       Object.values(counts).reduce((total, count) => total + count, 0);
     frame.say(
       `${ended} of ${plan.activations} activations ended, about ${leftS} s left; ${connected} cars connected; ` +
-        `${sum(link)} packets spoilt, ${sum(crashes)} crashes, ${sum(world.kills.counts())} kills`,
+        `${sum(spoilt)} packets spoilt, ${sum(crashes)} crashes, ${sum(rehearsed.kills.counts())} kills`,
     );
   }, sayEveryMs);
   return () => clearInterval(timer);

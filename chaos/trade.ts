@@ -1,12 +1,13 @@
-import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { deriveSeed, seededRandom } from "@caas/simulator/link/seeded-random.ts";
-import * as z from "zod";
-import type { ActivationEnds } from "./activation-ends.ts";
-import type { Rest } from "./customers.ts";
+import { RestRefused } from "@caas/contract/client/client.ts";
+import { buyAService, cancelAnActivation } from "@caas/contract/client/generated.ts";
+import { deriveSeed, seededRandom } from "@caas/simulator/chance/seeded-random.ts";
+import { goodCard, refusedCard } from "@caas/simulator/customers/buyers.ts";
+import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
+import type { ActivationEnds } from "../lab/activation-ends.ts";
 import type { Asked } from "./evidence.ts";
 import type { OtaPlan, PlannedPurchase } from "./ota-plan.ts";
-import type { CarInWorld, World } from "./world.ts";
+import type { RehearsedCar, RehearsedPlatform } from "./rehearsed-platform.ts";
 
 export type Trade = {
   /** In the order of the plan. */
@@ -22,18 +23,15 @@ const patienceMs = 15_000;
 /** A customer changes their mind within so long. */
 const mindChangedMs = 1_500;
 
-const activationSchema = z.object({ id: z.uuid() });
-
 /** Buys everything the plan says, as fast as it is taken, while parts die. */
 export async function trade(
   plan: OtaPlan,
-  world: World,
-  parts: { rest: Rest; ends: ActivationEnds; signal: AbortSignal },
+  rehearsed: RehearsedPlatform,
+  { ends, signal }: { ends: ActivationEnds; signal: AbortSignal },
 ): Promise<Trade> {
-  const { rest, ends, signal } = parts;
   const asleep = new Set<string>();
   const asked: Asked[] = plan.purchases.map((purchase) => {
-    const service = world.services[purchase.service];
+    const service = rehearsed.services[purchase.service];
     if (service === undefined) throw new Error(`there is no service ${purchase.service}`);
     return {
       vin: carOf(purchase).vin,
@@ -44,31 +42,24 @@ export async function trade(
     };
   });
 
-  function carOf(purchase: PlannedPurchase): CarInWorld {
-    const car = world.cars[purchase.car];
+  function carOf(purchase: PlannedPurchase): RehearsedCar {
+    const car = rehearsed.cars[purchase.car];
     if (car === undefined) throw new Error(`there is no car ${purchase.car}`);
     return car;
   }
 
   async function buy(index: number, purchase: PlannedPurchase): Promise<void> {
     const car = carOf(purchase);
-    const body = {
-      serviceId: world.services[purchase.service]?.id,
-      paymentMethod: purchase.cardRefuses ? "pm_card_chargeDeclined" : "pm_card_visa",
-    };
-    const path = `/api/vehicles/${car.vehicleId}/activations`;
-    const answer = await rest.post(path, car.token, randomUUID(), body);
+    const serviceId = rehearsed.services[purchase.service]?.id ?? "";
+    const paymentMethod = purchase.cardRefuses ? refusedCard : goodCard;
+    const { id } = await buyAService(car.vehicleId, { serviceId, paymentMethod }, car.owner);
     const request = asked[index];
-    if (answer.kind === "refused" || request === undefined)
-      throw new Error(`${car.vin} may not buy: ${answer.kind === "refused" ? answer.detail : "unknown"}`);
-    const { id } = activationSchema.parse(answer.body);
-    request.activationId = id;
-    ends.add(id);
+    if (request !== undefined) request.activationId = id;
+    const ended = ends.add(id);
     const { fate } = car;
     if (fate.kind === "sleepsForDays" || fate.kind === "sleepsTooLong") {
       asleep.add(id);
-      if (fate.kind === "sleepsForDays" && !fate.beforeBuying)
-        world.tell({ kind: "cutOff", vins: [car.vin] });
+      if (fate.kind === "sleepsForDays" && !fate.beforeBuying) rehearsed.cutOff([car.vin]);
       return;
     }
     if (purchase.cancels) {
@@ -76,18 +67,15 @@ export async function trade(
         signal,
       });
       // Too late is a good answer too.
-      await rest.post(`/api/activations/${id}/cancellation`, car.token, randomUUID(), {});
+      await cancelAnActivation(id, {}, car.owner).catch((error: unknown) => {
+        if (!(error instanceof RestRefused)) throw error;
+      });
     }
-    await ends.until(id, patienceMs);
+    await Promise.race([ended, delay(patienceMs, undefined, { signal })]);
   }
 
-  const left = plan.purchases.entries();
-  async function work(): Promise<void> {
-    for (const [index, purchase] of left) {
-      if (signal.aborted) return;
-      await buy(index, purchase);
-    }
-  }
-  await Promise.all(Array.from({ length: underWay }, work));
+  await forEachAtOnce(plan.purchases.entries(), underWay, async ([index, purchase]) => {
+    if (!signal.aborted) await buy(index, purchase);
+  });
   return { asked, asleep };
 }

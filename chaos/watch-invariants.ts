@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { type Client, send } from "@caas/contract/client/client.ts";
 import * as z from "zod";
 
 export type InvariantWatch = {
@@ -17,17 +18,15 @@ const answerSchema = z.looseObject({
 });
 
 /** Asks the platform itself (`GET /api/invariants`), as its operators would; while it is down nobody answers. */
-export function watchInvariants(baseUrl: () => string, token: string): InvariantWatch {
+export function watchInvariants(client: Client): InvariantWatch {
   let worstMs = 0;
   let samples = 0;
   const stopping = new AbortController();
 
   async function sample(): Promise<void> {
-    const response = await fetch(`${baseUrl()}/api/invariants`, {
-      headers: { authorization: `Bearer ${token}` },
-      signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(5_000)]),
-    });
-    const { graceMs, offenders } = answerSchema.parse(await response.json());
+    const call = { ...client, fetch, timeoutMs: 5_000, signal: stopping.signal };
+    const answer = await send("/api/invariants", { ...call, method: "GET" });
+    const { graceMs, offenders } = answerSchema.parse(answer);
     samples += 1;
     // A service without money counts from the end of its grace, money without service from the first moment.
     for (const { invariant, ageMs } of offenders)

@@ -15,8 +15,8 @@ import { problemSchema } from "./http/problem.ts";
 import { type OpenDatabase, openDatabase } from "./store/database.ts";
 import { newId } from "./store/ids.ts";
 
-// fault 30: every route × every role × every relation, generated from the access table, against the wiring that
-// runs. Partners and broker are absent: nothing here may get far enough to need them.
+// Every route × every role × every relation, generated from the access table, against the wiring that runs. Partners
+// and broker are absent: no request here may get far enough to need them.
 
 const nowhere = "127.0.0.1:9";
 const secret = "a secret of the access test, 32 characters";
@@ -265,7 +265,7 @@ const closed: [string, Access & { kind: "roles" }][] = [];
 for (const [route, access] of Object.entries(accessTable))
   if (access.kind === "roles") closed.push([route, access]);
 
-describe("fault 30: who may call what", () => {
+describe("the right to call a route [fault 30]", () => {
   test.each(closed)("%s", async (route, access) => {
     for (const who of people) {
       const { status, body } = await call(route, who);
@@ -282,21 +282,21 @@ describe("fault 30: who may call what", () => {
     }
   });
 
-  test("a thing that does not exist looks like one that is not yours", async () => {
+  test("a thing that does not exist looks like a thing of another customer", async () => {
     for (const [route] of closed.filter(([name]) => name.startsWith("GET") && name.includes(":"))) {
       const absent = await call(route, "admin", {});
       expect([route, absent.status === 404 || absent.status === 403]).toEqual([route, true]);
     }
   });
 
-  test("fault 31: a client that sends a price, a state or a role is told which field is not its to set", async () => {
+  test("a client that sends a price, a state or a role is told which field it may not set [fault 31]", async () => {
     const { status, body } = await call("POST /api/sales", "sales");
     expect(status).toBe(400);
     const fields = problemSchema.parse(body).errors?.map(({ field }) => field);
     expect(fields).toEqual(expect.arrayContaining(["body.price", "body.state", "body.role"]));
   });
 
-  test("every route that is open says why", () => {
+  test("every public route says why", () => {
     for (const [route, access] of Object.entries(accessTable))
       if (access.kind === "public") expect([route, access.why.length > 10]).toEqual([route, true]);
   });

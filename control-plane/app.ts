@@ -26,10 +26,10 @@ import { createPaymentGateway } from "./partners/payment-gateway.ts";
 import { createCarrier } from "./partners/transport.ts";
 import { createVss } from "./partners/vss.ts";
 import { openDatabase } from "./store/database.ts";
-import { type RunningJobs, startJobs } from "./store/jobs.ts";
 import { migrateToLatest } from "./store/migrate.ts";
-import { createStepFeed } from "./store/step-feed.ts";
+import { createNotifyListener } from "./store/notify-listener.ts";
 import { createTimers } from "./store/timers.ts";
+import { startJobs } from "./store/work-jobs.ts";
 import { type Partners, type Wiring, wire } from "./wiring.ts";
 
 export type App = {
@@ -71,7 +71,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
 
   const keyRing = await openKeyRing(config.KEYS_DIR, clock);
   const certificateAuthority = await openCertificateAuthority(config.KEYS_DIR, clock);
-  const steps = createStepFeed({ url: config.DATABASE_URL, channel: stepsChannel, logger });
+  const steps = createNotifyListener({ url: config.DATABASE_URL, channel: stepsChannel, logger });
   const partners = connectPartners(config);
   let publicUrl = config.PUBLIC_URL ?? "";
   const wiring: Wiring = wire(context, config, {
@@ -122,8 +122,9 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
       if (publicUrl === "") publicUrl = address;
       await link.start();
       closers.unshift(link.stop);
-      const jobs: RunningJobs = await startJobs({
+      const jobs = await startJobs({
         pool,
+        databaseUrl: config.DATABASE_URL,
         handlers: capabilities.flatMap((capability) => capability.jobs ?? []),
         concurrency: config.JOB_CONCURRENCY,
         logger,

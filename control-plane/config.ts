@@ -5,7 +5,7 @@ import { defaultFinalPaymentTerms } from "./rules/final-payment-policy.ts";
 import { defaultPresumptionLimits } from "./rules/presumption-policy.ts";
 import { parseFailpoints } from "./store/failpoints.ts";
 
-// Read once, here; a bad value stops the start and names the variable.
+// Read once, here. A bad value stops the start and names the variable.
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(32, "must have at least 32 characters");
@@ -32,7 +32,7 @@ const schema = z.object({
   MQTT_URL: brokerAddressesSchema,
   MQTT_USERNAME: z.string().default("control-plane"),
   MQTT_PASSWORD: z.string().optional(),
-  /** Where cars are told to connect; by default where we do. */
+  /** Where cars are told to connect; by default the control plane's own broker address. */
   CAR_MQTT_URL: brokerAddressesSchema.optional(),
   BROKER_CAR_SECRET: secret.optional(),
   FACTORY_URL: httpUrl,
@@ -95,6 +95,6 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     ? { kind: "valid", config: parsed.data }
     : {
         kind: "invalid",
-        message: `the environment is not complete or not right:\n${z.prettifyError(parsed.error)}`,
+        message: `the environment is incomplete or wrong:\n${z.prettifyError(parsed.error)}`,
       };
 }

@@ -19,20 +19,20 @@ describe("the description of the REST interface", async () => {
     })),
   );
 
-  test("it is OpenAPI 3.1 and holds every route that somebody may use, and no other", () => {
+  test("it is OpenAPI 3.1 and holds every route of the access table, and no other", () => {
     expect(openapi).toMatch(/^3\.1\./);
     const described = operations.map(({ route }) => route);
     const undescribed = ["GET /openapi.json"];
     expect([...described, ...undescribed].toSorted()).toEqual(Object.keys(accessTable).toSorted());
   });
 
-  test("every operation has a name of its own that a person can read", () => {
+  test("every operation has a unique, readable name", () => {
     const names = operations.map(({ operationId }) => operationId);
     expect(names.filter((name) => !/^[a-z]+([A-Z][a-z]*)*$/.test(name ?? ""))).toEqual([]);
     expect(new Set(names).size).toBe(names.length);
   });
 
-  test("every schema it refers to is there, and every schema that is there is referred to", () => {
+  test("every schema it refers to exists, and every schema is referred to", () => {
     const referred = [...text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(([, name = ""]) => name);
     expect([...new Set(referred)].toSorted()).toEqual(Object.keys(components.schemas).toSorted());
   });

@@ -25,8 +25,8 @@ import { createEnrolment } from "./fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLinkOptions } from "./fleet-link/fleet-link.ts";
 import type { KeyRing } from "./fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
+import type { Capability } from "./http/capability.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "./http/webhook-signatures.ts";
-import type { Capability } from "./lifecycle/capability.ts";
 import type { Context } from "./lifecycle/context.ts";
 import { type EventHandlers, each } from "./lifecycle/events.ts";
 import type { ControlPlaneMetrics } from "./metrics/metrics.ts";
@@ -36,7 +36,7 @@ import type { Mail } from "./partners/mail.ts";
 import type { PaymentGateway } from "./partners/payment-gateway.ts";
 import type { Carrier } from "./partners/transport.ts";
 import type { Vss } from "./partners/vss.ts";
-import type { StepFeed } from "./store/step-feed.ts";
+import type { NotifyListener } from "./store/notify-listener.ts";
 
 /** The outside systems, each behind its interface: the edge at which a test replaces them. */
 export type Partners = {
@@ -52,7 +52,7 @@ export type Surroundings = {
   partners: Partners;
   keyRing: KeyRing;
   certificateAuthority: CertificateAuthority;
-  steps: StepFeed;
+  steps: NotifyListener;
   metrics: ControlPlaneMetrics;
   broker: FleetLinkOptions["broker"];
   /** Where cars and partners reach the REST interface. */

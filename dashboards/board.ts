@@ -14,7 +14,7 @@ import { expressionsFor, shippedWindows } from "./expressions.ts";
 // The board of activations and fleet: whether customers get what they buy, how fast, why not, and which cars are there.
 
 /** `{{label}}` is Grafana's template. */
-type Line = { expr: string; legend: string };
+type Line = readonly [expr: string, legend: string];
 
 const datasource = { type: "prometheus", uid: "caas-prometheus" };
 const third = 8; // of the 24 columns of a board
@@ -25,93 +25,59 @@ const plotHeight = 9;
 const ask = expressionsFor(shippedWindows);
 const { ME7, ME8 } = metricTable;
 
+/** Built anew for each board: a board gives its panels their places. */
+// biome-ignore format: one row a line
+const listRows = (): readonly [title: string, panels: readonly (StatPanel | TimePanel)[]][] => [
+  ["Do customers get what they buy?", [
+    share("First attempt", "of first attempts that ended", ask.firstAttemptSuccess, ME7.target.above),
+    share("After retries", "of activations that ended, in a day", ask.successAfterRetries, ME8.target.above),
+    zeroIsGood("Broken promises", "money without service, service without money", [ask.violations, "{{invariant}}"]),
+    plot("How activations end", "ops", half, [ask.outcomeRate, "{{outcome}}"]),
+    plot("Failed attempts by reason", "ops", half, [ask.failureRate, "{{reason}}"]),
+    plot("From the hold to the car's proof", "s", half,
+      [ask.activationQuantile(0.5), "p50"], [ask.activationQuantile(0.95), "p95"], [ask.activationQuantile(0.99), "p99"]),
+    plot("Activations by state", "short", half, [ask.activationsByState, "{{state}}"]),
+  ]],
+  ["The fleet", [
+    plot("Cars", "short", third,
+      [ask.carsOnline, "known to be online"], [ask.connectedClients, "connected, {{transport}}"], [ask.manifestsDue, "a manifest is due"]),
+    plot("Connections", "ops", third, [ask.connectRate, "accepted"], [ask.connectRefusals, "refused: {{reason}}"]),
+    plot("Messages", "ops", third, [ask.manifestRate, "manifests sent"], [ask.messageRate, "messages taken in"]),
+  ]],
+  ["What waits, and for whom", [
+    plot("Oldest broken promise", "s", third, [ask.oldestViolation, "{{invariant}}"]),
+    plot("Borne on purpose for a while", "short", third, [ask.tolerated, "{{invariant}}, {{reason}}"]),
+    plot("Maintenance check", "s", third, [ask.checkQuantile(0.95), "p95"]),
+    plot("Jobs that wait", "short", third, [ask.waitingJobs, "{{task}}"]),
+    plot("Jobs out of attempts", "short", third, [ask.exhaustedJobs, "{{task}}"]),
+    plot("Tasks for people", "short", third, [ask.openTasks, "{{team}}"]),
+  ]],
+];
+
 export function buildBoard() {
-  return new DashboardBuilder("Car-as-a-Service: activations and fleet")
+  const board = new DashboardBuilder("Car-as-a-Service: activations and fleet")
     .uid("caas-activations")
     .tags(["car-as-a-service"])
     .refresh("10s")
     .time({ from: "now-1h", to: "now" })
     .timezone("browser")
-    .readonly()
-    .withRow(new RowBuilder("Do customers get what they buy?"))
-    .withPanel(
-      share("First attempt", "of first attempts that ended", ask.firstAttemptSuccess, ME7.target.above),
-    )
-    .withPanel(
-      share(
-        "After retries",
-        "of activations that ended, in a day",
-        ask.successAfterRetries,
-        ME8.target.above,
-      ),
-    )
-    .withPanel(
-      zeroIsGood("Broken promises", "money without service, service without money", [
-        { expr: ask.violations, legend: "{{invariant}}" },
-      ]),
-    )
-    .withPanel(plot("How activations end", "ops", half, [{ expr: ask.outcomeRate, legend: "{{outcome}}" }]))
-    .withPanel(
-      plot("Failed attempts by reason", "ops", half, [{ expr: ask.failureRate, legend: "{{reason}}" }]),
-    )
-    .withPanel(
-      plot(
-        "From the hold to the car's proof",
-        "s",
-        half,
-        [0.5, 0.95, 0.99].map((part) => ({ expr: ask.activationQuantile(part), legend: `p${part * 100}` })),
-      ),
-    )
-    .withPanel(
-      plot("Activations by state", "short", half, [{ expr: ask.activationsByState, legend: "{{state}}" }]),
-    )
-    .withRow(new RowBuilder("The fleet"))
-    .withPanel(
-      plot("Cars", "short", third, [
-        { expr: ask.carsOnline, legend: "known to be online" },
-        { expr: ask.connectedClients, legend: "connected, {{transport}}" },
-        { expr: ask.manifestsDue, legend: "a manifest is due" },
-      ]),
-    )
-    .withPanel(
-      plot("Connections", "ops", third, [
-        { expr: ask.connectRate, legend: "accepted" },
-        { expr: ask.connectRefusals, legend: "refused: {{reason}}" },
-      ]),
-    )
-    .withPanel(
-      plot("Messages", "ops", third, [
-        { expr: ask.manifestRate, legend: "manifests sent" },
-        { expr: ask.messageRate, legend: "messages taken in" },
-      ]),
-    )
-    .withRow(new RowBuilder("What waits, and for whom"))
-    .withPanel(
-      plot("Oldest broken promise", "s", third, [{ expr: ask.oldestViolation, legend: "{{invariant}}" }]),
-    )
-    .withPanel(
-      plot("Borne on purpose for a while", "short", third, [
-        { expr: ask.tolerated, legend: "{{invariant}}, {{reason}}" },
-      ]),
-    )
-    .withPanel(plot("Maintenance check", "s", third, [{ expr: ask.checkQuantile(0.95), legend: "p95" }]))
-    .withPanel(plot("Jobs that wait", "short", third, [{ expr: ask.waitingJobs, legend: "{{task}}" }]))
-    .withPanel(
-      plot("Jobs out of attempts", "short", third, [{ expr: ask.exhaustedJobs, legend: "{{task}}" }]),
-    )
-    .withPanel(plot("Tasks for people", "short", third, [{ expr: ask.openTasks, legend: "{{team}}" }]))
-    .build();
+    .readonly();
+  for (const [title, panels] of listRows()) {
+    board.withRow(new RowBuilder(title));
+    for (const panel of panels) board.withPanel(panel);
+  }
+  return board.build();
 }
 
 export function renderBoard(): string {
   return `${JSON.stringify(buildBoard(), null, 2)}\n`;
 }
 
-function query({ expr, legend }: Line): DataqueryBuilder {
+function query([expr, legend]: Line): DataqueryBuilder {
   return new DataqueryBuilder().expr(expr).legendFormat(legend).datasource(datasource);
 }
 
-function plot(title: string, unit: string, width: number, lines: readonly Line[]): TimePanel {
+function plot(title: string, unit: string, width: number, ...lines: readonly Line[]): TimePanel {
   const panel = new TimePanel()
     .title(title)
     .unit(unit)
@@ -143,11 +109,11 @@ function share(title: string, of: string, expr: string, above: number): StatPane
         { value: above, color: "green" },
       ]),
     )
-    .withTarget(query({ expr, legend: title }));
+    .withTarget(query([expr, title]));
 }
 
-function zeroIsGood(title: string, description: string, lines: readonly Line[]): StatPanel {
-  const panel = new StatPanel()
+function zeroIsGood(title: string, description: string, line: Line): StatPanel {
+  return new StatPanel()
     .title(title)
     .description(description)
     .unit("short")
@@ -160,9 +126,8 @@ function zeroIsGood(title: string, description: string, lines: readonly Line[]):
         { value: null, color: "green" },
         { value: 1, color: "red" },
       ]),
-    );
-  for (const line of lines) panel.withTarget(query(line));
-  return panel;
+    )
+    .withTarget(query(line));
 }
 
 function newest(): ReduceDataOptionsBuilder {

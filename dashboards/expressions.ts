@@ -1,7 +1,7 @@
 import { metricTable } from "@caas/control-plane/rules/metric-table.ts";
 
-// What boards and alerts ask Prometheus. Counters are summed over replicas, as each counts what it did itself; gauges
-// that every replica reads from the one database are the same in each, and their maximum is taken.
+// What boards and alerts ask Prometheus. Counters are summed over replicas, as each counts its own work; gauges that
+// every replica reads from the one database are the same in each, so their maximum is taken.
 
 /** Over how long a question looks back, in PromQL's notation. */
 export type Windows = {
@@ -10,7 +10,7 @@ export type Windows = {
   /** For targets that are judged at once, and daily. */
   realTime: string;
   daily: string;
-  /** What a fall is compared with. */
+  /** What a drop is compared with. */
   before: string;
 };
 

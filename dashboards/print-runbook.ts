@@ -3,9 +3,9 @@ import { shippedRules } from "./rules-file.ts";
 
 const opening = `# Alerts
 
-Printed by \`npm run docs\` from \`alerts.ts\`; do not edit by hand, a test fails when it is stale. What each asks of whoever is told. _critical_: somebody is woken; _warning_: somebody looks today.
+Printed by \`npm run docs\` from \`alerts.ts\`; do not edit by hand, a test fails when it is stale. What each means and what to do. _critical_: someone is woken; _warning_: someone looks today.
 
-What is judged over a share wants a number of cases: one failure in a quiet night wakes nobody. Counters are summed over replicas; what each replica reads from the same database is taken once.`;
+A share is judged only over a number of cases: one failure in a quiet night wakes no one. Counters are summed over replicas; what each replica reads from the same database is taken once.`;
 
 /** alerts.md, a heading an alert: the rules link to it. */
 export function renderRunbook(): string {

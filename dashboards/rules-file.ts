@@ -6,13 +6,13 @@ import { expressionsFor, shippedWindows, type Windows } from "./expressions.ts";
 
 export type RuleFileOptions = { windows: Windows; steady: Steady };
 
-/** As it is shipped: five minutes outlast a short storm. */
+/** As shipped: five minutes outlast a short storm. */
 export const shippedRules: RuleFileOptions = {
   windows: shippedWindows,
   steady: { urgent: "1m", short: "5m", long: "10m" },
 };
 
-/** What is recorded under a name of its own, so that boards and reports draw it over months at little cost. */
+/** Recorded under names of their own, so that boards and reports draw them over months at little cost. */
 export function recordingsFor(windows: Windows): readonly { record: string; expr: string }[] {
   const ask = expressionsFor(windows);
   return [
@@ -31,7 +31,7 @@ export function renderRuleFile({ windows, steady }: RuleFileOptions): string {
     ],
   });
   document.commentBefore =
-    " Printed by `npm run docs` from dashboards/alerts.ts; do not edit by hand, a test fails when it is stale.\n What each alert asks of whoever is told: dashboards/alerts.md.";
+    " Printed by `npm run docs` from dashboards/alerts.ts; do not edit by hand, a test fails when it is stale.\n What to do about each alert: dashboards/alerts.md.";
   return document.toString({ lineWidth: 0 });
 }
 

@@ -1,5 +1,6 @@
-import { Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { profiles } from "./behaviour/profile.ts";
+import { addSeed, createProgram, positive, wholeNumber } from "./command/program.ts";
 import { type Objective, parseObjective } from "./knee/objective.ts";
 import { type KneeCommandOptions, runKnee } from "./run-knee.ts";
 import { type CommandLineFrame, type ExitCode, type RunOnceOptions, runOnce } from "./run-once.ts";
@@ -20,11 +21,10 @@ Exit code: 0 when everything asserted held, and on a normal profile every target
 /** Reads the command line, does what it says and returns the exit code. */
 export async function runCommandLine(argv: readonly string[], frame: CommandLineFrame): Promise<ExitCode> {
   let code: ExitCode = 0;
-  const program = new Command(frame.name)
-    .description("Tens of thousands of real agents on one machine, with weather.")
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .showHelpAfterError()
-    .enablePositionalOptions();
+  const program = createProgram(
+    frame.name,
+    "Tens of thousands of real agents on one machine, with weather.",
+  ).enablePositionalOptions();
   addCommonOptions(program)
     .option("--scenario <file>", "what happens: a file, or one of the scenarios below", "ordinary-day")
     .option("--ramp <duration>", "over how long cars come up, such as 30s", durationOption)
@@ -57,14 +57,14 @@ export async function runCommandLine(argv: readonly string[], frame: CommandLine
 }
 
 function addCommonOptions(command: Command): Command {
-  return command
+  command
     .option(
       "--vehicles <n>",
       "cars (default: the scenario's; knee: 5,000, or 1,000 for purchases)",
       wholeNumber(1, 1_000_000),
     )
-    .option("--profile <name>", "what kinds of cars (default: the scenario's; knee: steady)")
-    .option("--seed <n>", "decides all that is chance", wholeNumber(0, 2 ** 31 - 1), 1)
+    .option("--profile <name>", "what kinds of cars (default: the scenario's; knee: steady)");
+  return addSeed(command, "decides all that is chance")
     .option("--processes <n>", "processes of cars, or auto", processesOption, "auto")
     .option("--tls", "cars connect by their certificates", false)
     .option(
@@ -84,15 +84,6 @@ function addCommonOptions(command: Command): Command {
     .option("--inbox <url>", "the mailboxes' stand-in, for sales");
 }
 
-function wholeNumber(least: number, most: number) {
-  return (text: string): number => {
-    const number = Number(text);
-    if (!/^\d+$/.test(text) || number < least || number > most)
-      throw new InvalidArgumentError(`A whole number from ${least} to ${most}.`);
-    return number;
-  };
-}
-
 function durationOption(text: string): number {
   const parsed = durationSchema.safeParse(text);
   if (!parsed.success) throw new InvalidArgumentError("A duration such as 90s or 5m.");
@@ -101,12 +92,6 @@ function durationOption(text: string): number {
 
 function processesOption(text: string): number | "auto" {
   return text === "auto" ? text : wholeNumber(1, 1_000)(text);
-}
-
-function positive(text: string): number {
-  const number = Number(text);
-  if (!Number.isFinite(number) || number <= 0) throw new InvalidArgumentError("A number above 0.");
-  return number;
 }
 
 function objectiveOption(text: string): Objective {

@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { print } from "./command/run.ts";
 import type { LevelResult, Objective } from "./knee/objective.ts";
 import { describeObjective } from "./knee/objective.ts";
 import { duration } from "./report/print-report.ts";
@@ -8,7 +9,6 @@ import {
   type CommonOptions,
   type ExitCode,
   inFolder,
-  print,
   requireOwn,
 } from "./run-once.ts";
 import { findProfile, seekKnee } from "./simulate.ts";

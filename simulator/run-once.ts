@@ -1,8 +1,8 @@
-import { accessSync, chmodSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { accessSync, constants, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Profile } from "./behaviour/profile.ts";
 import { CannotSimulate } from "./cannot-simulate.ts";
+import { complain, print, stopOnSignals, withTemporaryFolder, wordsOf } from "./command/run.ts";
 import { type Comparison, compare, printComparison, readEarlier } from "./report/compare.ts";
 import { renderPage } from "./report/html-report.ts";
 import { printReport } from "./report/print-report.ts";
@@ -113,18 +113,13 @@ export async function inFolder(
   { json }: Pick<CommonOptions, "json">,
   work: (folder: string, signal: AbortSignal) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  const folder = mkdtempSync(join(tmpdir(), "caas-simulate-"));
-  chmodSync(folder, 0o711); // the database's user passes through it
   try {
     requireWritable("--json", json === "-" ? undefined : json);
-    return await work(folder, stopOnSignals());
+    return await withTemporaryFolder("simulate", (folder) => work(folder, stopOnSignals()));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`${why}\n`);
-    if (json === "-") print(JSON.stringify({ error: why }));
+    complain(wordsOf(error));
+    if (json === "-") print(JSON.stringify({ error: wordsOf(error) }));
     return error instanceof BadScenario || error instanceof CannotSimulate ? 2 : 1;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -136,14 +131,8 @@ function requireWritable(option: string, path: string | undefined): void {
   try {
     accessSync(found === undefined ? dirname(path) : path, constants.W_OK);
   } catch (error) {
-    throw new CannotSimulate(
-      `${option}: ${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new CannotSimulate(`${option}: ${path} cannot be written: ${wordsOf(error)}`);
   }
-}
-
-export function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }
 
 function withOptions(scenario: Scenario, { vehicles, ramp, duration }: RunOnceOptions): Scenario {
@@ -170,17 +159,4 @@ export function requireOwn({ provideWorld }: CommandLineFrame): ProvideWorld {
 function keep(report: RunReport, comparison: Comparison | null, { json, html }: RunOnceOptions): void {
   if (json !== undefined && json !== "-") writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
   if (html !== undefined) writeFileSync(html, renderPage(report, comparison));
-}
-
-/** The first ^C ends the run early with a report, the third at once. */
-export function stopOnSignals(): AbortSignal {
-  const stopping = new AbortController();
-  let asked = 0;
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      asked += 1;
-      stopping.abort();
-      if (asked === 3) process.exit(1);
-    });
-  return stopping.signal;
 }

@@ -1,7 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { resolve } from "node:path";
+import { createProgram } from "@caas/simulator/command/program.ts";
+import { complain, print, stopOnSignals, withTemporaryFolder, wordsOf } from "@caas/simulator/command/run.ts";
+import { InvalidArgumentError, Option } from "commander";
 import { readComplaints } from "./complaints.ts";
 import { demonstrate, PartEnded } from "./demonstration.ts";
 import { portTable, StartRefused } from "./ports.ts";
@@ -38,10 +38,10 @@ type Options = {
   ports?: "default" | "free";
 };
 
-const program = new Command("npm start --")
-  .description(
-    "Starts the whole platform and plays the story of one customer, from the sale to a paid service.",
-  )
+const program = createProgram(
+  "npm start --",
+  "Starts the whole platform and plays the story of one customer, from the sale to a paid service.",
+)
   .option("--once", "play the story on free ports in a temporary folder, then end", false)
   .option("--json", "print what came of the story as one JSON object in the last line", false)
   .option(
@@ -60,10 +60,7 @@ const program = new Command("npm start --")
       "free",
     ]),
   )
-  .addHelpText("after", moreHelp)
-  .exitOverride((error) => {
-    process.exit(error.exitCode === 0 ? 0 : 2);
-  });
+  .addHelpText("after", moreHelp);
 
 function readCars(text: string): number {
   const cars = Number(text);
@@ -72,20 +69,15 @@ function readCars(text: string): number {
 }
 
 /** Reads the command line, does what it says and returns the exit code. */
-export async function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
+export function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
   const options = program.parse([...argv]).opts<Options>();
-  const say = (line: string) => void process.stdout.write(`${line}\n`);
-  const temporary = options.once && options.data === undefined ? makeTemporaryFolder() : undefined;
-  const dataDir = temporary ?? resolve(options.data ?? "data");
-  const stopping = new AbortController();
-  let asked = 0;
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      asked += 1;
-      stopping.abort();
-      // Closing takes up to 5 s; who cannot wait leaves the children to end by themselves.
-      if (asked === 3) process.exit(1);
-    });
+  return options.once && options.data === undefined
+    ? withTemporaryFolder("once", (folder) => run(options, folder))
+    : run(options, resolve(options.data ?? "data"));
+}
+
+async function run(options: Options, dataDir: string): Promise<0 | 1> {
+  const signal = stopOnSignals();
   try {
     const played = await demonstrate({
       dataDir,
@@ -94,39 +86,24 @@ export async function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
       story: options.story,
       once: options.once,
       environment: process.env,
-      signal: stopping.signal,
-      say,
-      narrator: createNarrator(say, process.stdout.isTTY === true && process.env.NO_COLOR === undefined),
+      signal,
+      say: print,
+      narrator: createNarrator(print, process.stdout.isTTY === true && process.env.NO_COLOR === undefined),
     });
     if (played === null && options.once && options.story)
       throw new Error("it was stopped before the story's end");
-    if (played !== null && options.json) say(JSON.stringify({ ok: true, ...played }));
+    if (played !== null && options.json) print(JSON.stringify({ ok: true, ...played }));
     return 0;
   } catch (error) {
     // ^C while starting: the parts under way were ended by ourselves.
-    if (stopping.signal.aborted && !options.once) return 0;
+    if (signal.aborted && !options.once) return 0;
     const step =
       error instanceof StoryFailed ? error.step : error instanceof PartEnded ? "platform" : "start";
-    const why = explain(error);
+    const why = error instanceof StoryFailed ? error.why : wordsOf(error);
     // A refused start has said what to do; anything else is explained best by the parts themselves.
-    if (!(error instanceof StartRefused))
-      for (const line of readComplaints(dataDir)) process.stderr.write(`${line}\n`);
-    process.stderr.write(`${error instanceof StoryFailed ? `The story failed at "${step}": ${why}` : why}\n`);
-    if (options.json) say(JSON.stringify({ ok: false, step, why }));
+    if (!(error instanceof StartRefused)) for (const line of readComplaints(dataDir)) complain(line);
+    complain(error instanceof StoryFailed ? `The story failed at "${step}": ${why}` : why);
+    if (options.json) print(JSON.stringify({ ok: false, step, why }));
     return 1;
-  } finally {
-    if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
   }
-}
-
-function makeTemporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "caas-once-"));
-  chmodSync(folder, 0o711); // the database's user passes through it
-  return folder;
-}
-
-function explain(error: unknown): string {
-  if (error instanceof StoryFailed) return error.why;
-  if (error instanceof StartRefused || error instanceof PartEnded) return error.message;
-  return error instanceof Error ? error.message : String(error);
 }

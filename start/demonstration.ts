@@ -2,16 +2,16 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { listCars } from "./car-folders.ts";
-import { measureTree } from "./memory.ts";
 import { type Environment, explainNoStory } from "./part-environments.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { StartRefused } from "./ports.ts";
 import { printAddresses, printMemory } from "./print-summary.ts";
+import { measureTree } from "./processes.ts";
 import { sellDemoCars } from "./sell-demo-cars.ts";
+import { openCast, wakeAmongDemoCars, wakeInOwnProcess } from "./story/cast.ts";
 import { playHappyStory, type StoryEnd } from "./story/happy-story.ts";
 import type { Narrator } from "./story/narrate.ts";
 import { createStepRunner, type StepTiming } from "./story/step.ts";
-import { openWorld, wakeAmongDemoCars, wakeInOwnProcess } from "./story/world.ts";
 
 export type DemonstrationOptions = {
   dataDir: string;
@@ -110,11 +110,11 @@ async function show(
 async function playStory(platform: Platform, options: DemonstrationOptions): Promise<Played> {
   const { narrator, say, environment } = options;
   const wakeCar = wakeInOwnProcess(platform, { name: "car", port: platform.ports.carMetrics });
-  const world = await openWorld(platform, wakeCar);
+  const cast = await openCast(platform, wakeCar);
   const runner = createStepRunner();
   const startedAt = performance.now();
   const now = businessClockFrom(environment.CAAS_BUSINESS_TIME).now();
-  const end = await playHappyStory({ world, step: runner.run, narrator }, makeMark(), now);
+  const end = await playHappyStory({ cast, step: runner.run, narrator }, makeMark(), now);
   const totalMs = Math.round(performance.now() - startedAt);
   say(`The story took ${seconds(totalMs)}.`);
   return { ...end, steps: runner.timings, totalMs };
@@ -126,8 +126,8 @@ async function sellCars(platform: Platform, options: DemonstrationOptions, count
   say(`Selling ${count} more cars over the same REST interface, once for this data folder …`);
   const startedAt = performance.now();
   const clock = businessClockFrom(environment.CAAS_BUSINESS_TIME);
-  const world = await openWorld(platform, wakeAmongDemoCars(platform));
-  await sellDemoCars(world, count, {
+  const cast = await openCast(platform, wakeAmongDemoCars(platform));
+  await sellDemoCars(cast, count, {
     mark: makeMark(),
     now: () => clock.now(),
     signal,

@@ -85,7 +85,7 @@ export type Platform = {
 const stopTimeoutMs = 2_000;
 
 const entries = {
-  standIns: new URL("../simulator/partners/main.ts", import.meta.url),
+  standIns: new URL("../simulator/stand-ins/main.ts", import.meta.url),
   broker: new URL("../broker/main.ts", import.meta.url),
   controlPlane: new URL("../control-plane/main.ts", import.meta.url),
   demoCars: new URL("./demo-cars.ts", import.meta.url),

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { TreeMemory } from "./memory.ts";
 import type { Platform } from "./platform.ts";
+import type { TreeMemory } from "./processes.ts";
 
 /** Where to look, and as whom. */
 export function printAddresses(platform: Platform, say: (line: string) => void): void {

@@ -6,10 +6,10 @@ import {
   registerSale,
   type Telling,
 } from "./story/buy-the-car.ts";
+import type { Cast } from "./story/cast.ts";
 import { silentNarrator } from "./story/narrate.ts";
 import { choosePlan, inventPerson } from "./story/people.ts";
 import { runPlainly } from "./story/step.ts";
-import type { World } from "./story/world.ts";
 
 /** Sales under way together: two cores are busy with fewer, and the story beside them still moves. */
 const soldAtOnce = 8;
@@ -21,11 +21,11 @@ const soldAtOnce = 8;
  * @throws the first failure, after the sales under way have ended
  */
 export async function sellDemoCars(
-  world: World,
+  cast: Cast,
   count: number,
   options: { mark: string; now: () => Date; onSold?: (done: number) => void; signal?: AbortSignal },
 ): Promise<BuiltCar[]> {
-  const telling: Telling = { world, step: runPlainly, narrator: silentNarrator };
+  const telling: Telling = { cast, step: runPlainly, narrator: silentNarrator };
   const sold: BuiltCar[] = [];
   let next = 0;
   const sellInTurn = async () => {

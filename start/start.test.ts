@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { measureTree } from "./memory.ts";
+import { measureTree } from "./processes.ts";
 
 // What a person does with `npm start`: type it, look, press ^C.
 

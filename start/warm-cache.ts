@@ -5,7 +5,7 @@ import { flushCompileCache } from "node:module";
 
 await Promise.all([
   import("@caas/broker/main.ts"),
-  import("@caas/simulator/partners/main.ts"),
+  import("@caas/simulator/stand-ins/main.ts"),
   import("@caas/control-plane/main.ts"),
   import("@caas/vehicle-agent/main.ts"),
   import("@caas/vehicle-agent/program.ts"),

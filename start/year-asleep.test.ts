@@ -11,10 +11,10 @@ import { rotateKeys } from "@caas/control-plane/fleet-link/rotate-keys.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import { stepsChannel } from "@caas/control-plane/lifecycle/record-step.ts";
 import { openDatabase } from "@caas/control-plane/store/database.ts";
-import { createStepFeed } from "@caas/control-plane/store/step-feed.ts";
+import { createNotifyListener } from "@caas/control-plane/store/notify-listener.ts";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { seedFleet } from "../bench/seed-fleet.ts";
+import { seedFleet } from "../lab/seed-fleet.ts";
 import { installPackage } from "./car-folders.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { type Ports, portTable } from "./ports.ts";
@@ -87,7 +87,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
   });
   const entitlements = createEntitlements(context, async () => undefined);
   const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
-  const feed = createStepFeed({ url: databaseUrl, channel: stepsChannel, logger });
+  const feed = createNotifyListener({ url: databaseUrl, channel: stepsChannel, logger });
   await feed.start();
   return {
     db: opened.db,

@@ -12,8 +12,8 @@ import { simulate } from "@caas/simulator/simulate.ts";
 import { createRunMetrics } from "@caas/simulator/view/run-metrics.ts";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import * as z from "zod";
-import { findOrInstall } from "../bench/debian-packages.ts";
-import { startSimulatedPlatform } from "../bench/simulated-platform.ts";
+import { findOrInstall } from "../lab/debian-packages.ts";
+import { startSimulatedPlatform } from "../simulate/simulated-platform.ts";
 import { type RunningPrometheus, type Series, startPrometheus } from "./servers/prometheus.ts";
 
 // Prometheus beside the whole platform, a fleet and its customers, where one car in five takes nothing new. The rules
@@ -145,7 +145,7 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
     );
   }
 
-  test("ME7: when a fifth of the activations fail, the alert is raised; what is well is not complained of", () => {
+  test("when a fifth of the activations fail, the alert is raised; what is well is not complained of [ME7]", () => {
     const wave = report.waves.find(({ wave: name }) => name === "customers");
     const failedShare = (wave?.failed ?? 0) / Math.max(1, wave?.sent ?? 0);
     expect(failedShare).toBeGreaterThan(0.1);

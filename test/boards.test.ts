@@ -10,7 +10,7 @@ import { targets } from "@caas/simulator/report/targets.ts";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import * as z from "zod";
-import { findOrInstall } from "../bench/debian-packages.ts";
+import { findOrInstall } from "../lab/debian-packages.ts";
 import { servedMetrics } from "./house/served-metrics.ts";
 import { root } from "./house/source-files.ts";
 

@@ -12,7 +12,6 @@ import { combineAdapters } from "./combined-adapter.ts";
 import { type LocalApp, localAppsSchema } from "./local-apps.ts";
 import { type LocalPort, startLocalPort } from "./local-port.ts";
 import { openAdapters } from "./open-adapters.ts";
-import { createPacketSizeCheck } from "./packet-size-limit.ts";
 import { createProgramAdapter } from "./program-adapter.ts";
 import { createFaultyAdapter } from "./testing/faulty-adapter.ts";
 import { entry } from "./testing/test-signer.ts";
@@ -300,20 +299,6 @@ describe("the local port for apps in the car", () => {
     await once(socket.resume(), "close");
     expect(refusals).toEqual([": packet size"]);
     await join_("seats");
-  });
-
-  test.each([1, 2, 3, 7, 1000])("packets pass whole when they come %d bytes at a time", (size) => {
-    const packets = Buffer.concat([
-      Buffer.from([0xc0, 0]),
-      Buffer.from([0x30, 0xac, 0x02]),
-      Buffer.alloc(300, 1),
-      Buffer.from([0xc0, 0, 0xc0, 0]),
-    ]);
-    const pieces = Array.from({ length: Math.ceil(packets.length / size) }, (_, at) =>
-      packets.subarray(at * size, (at + 1) * size),
-    );
-    expect(pieces.every(createPacketSizeCheck(300))).toBe(true);
-    expect(pieces.every(createPacketSizeCheck(299))).toBe(false);
   });
 });
 

@@ -1,12 +1,13 @@
 import { createServer, type Socket } from "node:net";
 import type { Display } from "@caas/contract/display.ts";
 import type { ManifestEntry } from "@caas/contract/manifest.ts";
+import { createFrameCheck, type FrameFault } from "@caas/contract/mqtt/frame-check.ts";
 import type { Telemetry } from "@caas/contract/telemetry.ts";
 import { Aedes, type AedesOptions } from "aedes";
 import type { CarAdapter } from "./adapter.ts";
+import { checkConnection } from "./checked-connection.ts";
 import { conditionsFrom } from "./conditions.ts";
 import { isAppsPassword, type LocalApp, localTopics, maySubscribe, readAppRequest } from "./local-apps.ts";
-import { createPacketSizeCheck, limitConnection } from "./packet-size-limit.ts";
 
 // MQTT for the apps inside the car, on loopback. It only ever gives what the adapter was given, and takes
 // readings and locks; nothing of it reaches the fleet link but telemetry.
@@ -131,8 +132,13 @@ export async function startLocalPort(options: {
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
-    const isAllowed = createPacketSizeCheck(largestPacketBytes);
-    broker.handle(limitConnection(socket, isAllowed, () => onRefused("", "packet size")));
+    const check = createFrameCheck({
+      maxFirstFrameBytes: largestPacketBytes,
+      maxFrameBytes: largestPacketBytes,
+    });
+    const onFault = (fault: FrameFault): void =>
+      onRefused("", fault === "not-connect" ? "connect" : "packet size");
+    broker.handle(checkConnection(socket, check, onFault));
   });
   server.maxConnections = mostConnections;
   await new Promise<void>((resolve, reject) => {

@@ -6,7 +6,7 @@ import { fleetFilter, topicOf } from "@caas/contract/topics.ts";
 import type { MqttClient } from "mqtt";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import * as z from "zod";
-import { findRedis, type RedisServer, startRedis } from "../../bench/redis-server.ts";
+import { findRedis, type RedisServer, startRedis } from "../../lab/redis-server.ts";
 import {
   closeOf,
   connectCar,

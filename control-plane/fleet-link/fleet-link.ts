@@ -2,7 +2,7 @@ import type { Presence } from "@caas/contract/presence.ts";
 import type { Report } from "@caas/contract/report.ts";
 import { fleetFilter, qosOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import type { Capability } from "../lifecycle/capability.ts";
+import type { Capability } from "../http/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import type { Transaction } from "../store/database.ts";
 import { createNotifyListener } from "../store/notify-listener.ts";

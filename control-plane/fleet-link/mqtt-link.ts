@@ -1,18 +1,16 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
-import type { Logger } from "pino";
+import { createPacketReader, type PacketFromBroker } from "@caas/contract/mqtt/read-packets.ts";
 import {
-  createFrameReader,
   disconnect,
   encodeConnect,
   encodePuback,
   encodePublish,
   encodeSubscribe,
-  type FrameFromBroker,
-  pingreq,
-} from "./mqtt-frames.ts";
-
+  pingRequest,
+} from "@caas/contract/mqtt/write-packets.ts";
+import type { Logger } from "pino";
 // The control plane's end of the link: MQTT 3.1.1 over `net`, because a message must be acknowledged after the
 // transaction that took it in has committed, and whole batches at once. A client library acknowledges for us.
 
@@ -51,6 +49,9 @@ const connectTimeoutMs = 10_000;
 const firstRetryMs = 100;
 const lastRetryMs = 10_000;
 const packetIds = 65_535;
+/** Far above what our broker passes on (64 KiB). */
+const maxPacketBytes = 1_048_576;
+const refusedSubscription = 0x80;
 /** What is sent in one turn of the event loop goes out in one system call, or in a few of about this size. */
 const gatheredBytes = 65_536;
 
@@ -103,14 +104,15 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     current.setTimeout(connectTimeoutMs, () =>
       current.destroy(new Error("the broker did not answer in time")),
     );
-    const read = createFrameReader((frame) => {
+    const read = createPacketReader(maxPacketBytes, (packet) => {
       heard = true;
-      if (frame.kind === "publish") deliver(current, frame);
-      else void receive(current, frame);
+      if (packet.kind === "publish") deliver(current, packet);
+      else void receive(current, packet);
     });
     current.once(url.protocol === "mqtts:" ? "secureConnect" : "connect", () => {
       const { clientId, username, password } = options;
-      send(encodeConnect({ clientId, keepAliveSeconds, username, password }));
+      const credentials = username === null ? null : { username, password };
+      send(encodeConnect({ clientId, keepAliveSeconds, credentials, will: null }));
     });
     current.on("data", (bytes: Buffer) => {
       try {
@@ -125,12 +127,12 @@ export function createMqttLink(options: LinkOptions): MqttLink {
 
   async function receive(
     current: Socket,
-    frame: Exclude<FrameFromBroker, { kind: "publish" }>,
+    packet: Exclude<PacketFromBroker, { kind: "publish" }>,
   ): Promise<void> {
-    switch (frame.kind) {
+    switch (packet.kind) {
       case "connack":
-        if (frame.returnCode !== 0)
-          return void current.destroy(new Error(`the broker refused us with code ${frame.returnCode}`));
+        if (packet.returnCode !== 0)
+          return void current.destroy(new Error(`the broker refused us with code ${packet.returnCode}`));
         try {
           await options.onConnecting();
         } catch (error) {
@@ -140,7 +142,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
         send(encodeSubscribe(nextId(), options.subscriptions));
         return;
       case "suback":
-        if (frame.granted.some((granted) => granted === 128))
+        if (packet.returnCodes.includes(refusedSubscription))
           return void current.destroy(new Error("the broker refused a subscription"));
         current.setTimeout(0);
         state = "up";
@@ -151,13 +153,14 @@ export function createMqttLink(options: LinkOptions): MqttLink {
         logger.info({ broker: round.current() }, "linked to the broker");
         options.onConnected?.();
         return;
-      case "other":
+      case "puback":
+      case "pingresp":
         return;
     }
   }
 
-  function deliver(current: Socket, frame: Extract<FrameFromBroker, { kind: "publish" }>): void {
-    const { topic, payload, qos, packetId: id } = frame;
+  function deliver(current: Socket, packet: Extract<PacketFromBroker, { kind: "publish" }>): void {
+    const { topic, payload, qos, id } = packet;
     options.onMessage({
       topic,
       payload,
@@ -175,7 +178,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
       () => {
         if (!heard) return void current.destroy(new Error("the broker fell silent"));
         heard = false;
-        send(pingreq);
+        send(pingRequest);
       },
       (keepAliveSeconds * 1_000) / 2,
     );
@@ -219,7 +222,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
       state === "up" ? Promise.resolve() : new Promise((resolve) => connectedWaiters.push(resolve)),
     publish(topic, payload, qos) {
       if (state !== "up") return false;
-      send(encodePublish(topic, payload, qos === 0 ? null : nextId()));
+      send(encodePublish({ topic, payload, qos, retain: false }, qos === 0 ? 0 : nextId()));
       return true;
     },
   };

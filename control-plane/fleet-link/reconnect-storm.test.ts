@@ -1,7 +1,7 @@
 import { realClock } from "@caas/contract/business-clock.ts";
 import { createFleet, type Fleet } from "@caas/simulator/fleet/fleet.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type SeededCar, seedFleet } from "../../bench/seed-fleet.ts";
+import { type SeededCar, seedFleet } from "../../lab/seed-fleet.ts";
 import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
 import { seedStaff } from "../testing/fixtures/people.ts";
 import { carSecret } from "../testing/test-platform.ts";

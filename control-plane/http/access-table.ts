@@ -14,7 +14,7 @@ export type Access =
 const staffOfSale = { admin: "any", sales: "dealership" } as const;
 const everyoneRelated = { admin: "any", support: "any", sales: "dealership", customer: "own" } as const;
 
-/** Default-deny: a route that has no row here stops the start. */
+/** Default-deny: a route without a row here stops the start. */
 export const accessTable: Readonly<Record<string, Access>> = {
   "GET /health": { kind: "public", why: "load balancers ask it" },
   "GET /ready": { kind: "public", why: "load balancers ask it" },
@@ -102,3 +102,10 @@ export const accessTable: Readonly<Record<string, Access>> = {
     roles: { admin: "any", support: "any", sales: "dealership" },
   },
 };
+
+/** @throws Error for a route that the table does not name */
+export function requireAccess(route: string): Access {
+  const access = accessTable[route];
+  if (access === undefined) throw new Error(`no row for "${route}" in http/access-table.ts`);
+  return access;
+}

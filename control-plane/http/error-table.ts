@@ -1,6 +1,6 @@
 /**
- * Every error a caller can meet. `refused`: the business says no; `invalid`: the request is wrong; `transient`:
- * the same request may succeed later; `bug`: ours to mend. Only `transient` is worth repeating unchanged.
+ * Every error a caller can get. `refused`: the business says no; `invalid`: the request is wrong; `transient`:
+ * the same request may succeed later; `bug`: ours to fix. Only `transient` is worth repeating unchanged.
  */
 export const errorTable = {
   badRequest: { status: 400, kind: "invalid", title: "The request is malformed" },

@@ -55,13 +55,13 @@ export function metricsRoute(
   );
 }
 
-/** Tells the metrics how long each request took, by route and status. */
+/** Records how long each request took, by route and status. */
 export function timeRequests(
   server: Http,
   observe: (seconds: number, labels: { method: string; route: string; status: string }) => void,
 ): void {
   server.addHook("onResponse", async (request, reply) => {
-    // The route's pattern, not the address: addresses hold ids, and every label value is kept for ever.
+    // The route's pattern, not the address: addresses hold ids, and every label value is kept forever.
     const route = request.routeOptions.url ?? "none";
     observe(reply.elapsedTime / 1_000, { method: request.method, route, status: String(reply.statusCode) });
   });

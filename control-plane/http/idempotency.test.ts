@@ -28,14 +28,14 @@ const done = { status: 202, body: { id: "made" } };
 const claim = (claims: readonly (KeyClaim | null)[]) =>
   opened.db.transaction().execute((tx) => claimKeys(tx, claims));
 
-/** A round in which every first claim is answered as `answer` says. */
+/** A batch that answers its first claims with `with_`. */
 const answer = (key: KeyClaim, with_: typeof done | null) =>
   opened.db.transaction().execute(async (tx) => {
     await claimKeys(tx, [key]);
     await storeAnswers(tx, [{ claim: key, answer: with_ }]);
   });
 
-test("of a request sent twice in one round one does the work, and the other gets its answer", async () => {
+test("of a request sent twice in one batch, one does the work and the other gets its answer", async () => {
   expect(await claim([claimOf("a"), claimOf("b"), claimOf("a"), null])).toEqual([
     { kind: "first" },
     { kind: "first" },
@@ -44,7 +44,7 @@ test("of a request sent twice in one round one does the work, and the other gets
   ]);
 });
 
-test("the same key with another request is refused, in one round and in a later one", async () => {
+test("the same key with another request is refused, in the same batch and in a later one", async () => {
   expect(await claim([claimOf("c"), claimOf("c", "other")])).toEqual([
     { kind: "first" },
     { kind: "otherRequest" },
@@ -53,7 +53,7 @@ test("the same key with another request is refused, in one round and in a later 
   expect(await claim([claimOf("d", "other")])).toEqual([{ kind: "otherRequest" }]);
 });
 
-test("a repeat in a later round gets the stored answer; a refused request's key is free again", async () => {
+test("a repeat in a later batch gets the stored answer; a refused request's key is free again", async () => {
   await answer(claimOf("e"), done);
   await answer(claimOf("f"), null);
   expect(await claim([claimOf("e"), claimOf("f")])).toEqual([

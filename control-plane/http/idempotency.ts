@@ -1,12 +1,19 @@
 import { createHash } from "node:crypto";
 import { sql } from "kysely";
 import type { Transaction } from "../store/database.ts";
+import { type Refusal, refuse } from "./refusal.ts";
+import type { RunMany } from "./run-work.ts";
 
 export type StoredAnswer = { status: number; body: object | null };
 
-export type Claim = { kind: "first" } | { kind: "repeat"; answer: StoredAnswer } | { kind: "otherRequest" };
-
 export type KeyClaim = { principal: string; key: string; route: string; bodyHash: string };
+
+/** `twin`: the same key is already in this very list, at `of`. A request without a key is always the first. */
+export type Claim =
+  | { kind: "first" }
+  | { kind: "repeat"; answer: StoredAnswer }
+  | { kind: "otherRequest" }
+  | { kind: "twin"; of: number };
 
 export function hashBody(body: unknown): string {
   return createHash("sha256")
@@ -14,69 +21,23 @@ export function hashBody(body: unknown): string {
     .digest("base64url");
 }
 
+const nameOf = ({ principal, key }: { principal: string; key: string }) => JSON.stringify([principal, key]);
+
 /**
- * Claims (principal, key) inside the transaction that does the work. PostgreSQL makes a second claim of the
- * same key wait on the unique index until the first has committed or rolled back, so of any number of parallel
- * calls one does the work and the others get its answer.
+ * Claims each (principal, key) inside the transaction that does the work. PostgreSQL makes a second claim of the same
+ * key wait on the unique index until the first has committed or rolled back, so of any number of parallel calls one
+ * does the work and the others get its answer.
  */
-export async function claimKey(tx: Transaction, claim: KeyClaim): Promise<Claim> {
-  const inserted = await tx
-    .insertInto("idempotency_keys")
-    .values({ principal: claim.principal, key: claim.key, route: claim.route, body_hash: claim.bodyHash })
-    .onConflict((conflict) => conflict.columns(["principal", "key"]).doNothing())
-    .executeTakeFirst();
-  if (inserted.numInsertedOrUpdatedRows === 1n) return { kind: "first" };
-  return readStored(tx, claim);
-}
-
-async function readStored(tx: Transaction, claim: KeyClaim): Promise<Claim> {
-  const stored = await tx
-    .selectFrom("idempotency_keys")
-    .select(["route", "body_hash", "status", "body"])
-    .where("principal", "=", claim.principal)
-    .where("key", "=", claim.key)
-    .executeTakeFirstOrThrow();
-  if (stored.route !== claim.route || stored.body_hash !== claim.bodyHash) return { kind: "otherRequest" };
-  return { kind: "repeat", answer: { status: stored.status, body: stored.body } };
-}
-
-export async function storeAnswer(
-  tx: Transaction,
-  claim: { principal: string; key: string },
-  answer: StoredAnswer,
-): Promise<void> {
-  await tx
-    .updateTable("idempotency_keys")
-    .set({ status: answer.status, body: answer.body === null ? null : JSON.stringify(answer.body) })
-    .where("principal", "=", claim.principal)
-    .where("key", "=", claim.key)
-    .execute();
-}
-
-/** `twin`: the same key stands before it in this very list, at `of`. A request without a key is always the first. */
-export type ClaimOfMany = Claim | { kind: "twin"; of: number };
-
-/** The same for many requests; what each of them came to stands in the same order. */
-export async function claimKeys(
-  tx: Transaction,
-  claims: readonly (KeyClaim | null)[],
-): Promise<ClaimOfMany[]> {
-  const nameOf = ({ principal, key }: { principal: string; key: string }) => JSON.stringify([principal, key]);
+export async function claimKeys(tx: Transaction, claims: readonly (KeyClaim | null)[]): Promise<Claim[]> {
   const firstAt = new Map<string, number>();
   for (const [index, claim] of claims.entries())
     if (claim !== null && !firstAt.has(nameOf(claim))) firstAt.set(nameOf(claim), index);
   const given = claims.filter((claim, index) => claim !== null && firstAt.get(nameOf(claim)) === index);
   const asked = given.filter((claim) => claim !== null);
-  // In one order, so that two rounds with the same keys wait for one another and not in a circle.
+  // Sorted, so that two transactions with the same keys wait for one another and never in a circle.
   asked.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-  const { rows } = await sql<{ principal: string; key: string }>`
-    insert into idempotency_keys (principal, key, route, body_hash)
-    select * from unnest(${asked.map(({ principal }) => principal)}::text[], ${asked.map(({ key }) => key)}::text[],
-                         ${asked.map(({ route }) => route)}::text[], ${asked.map(({ bodyHash }) => bodyHash)}::text[])
-    on conflict (principal, key) do nothing
-    returning principal, key`.execute(tx);
-  const claimed = new Set(rows.map(nameOf));
-  const answers: ClaimOfMany[] = [];
+  const claimed = asked.length === 0 ? new Set() : await insertKeys(tx, asked);
+  const answers: Claim[] = [];
   for (const [index, claim] of claims.entries()) {
     if (claim === null) {
       answers.push({ kind: "first" });
@@ -93,7 +54,29 @@ export async function claimKeys(
   return answers;
 }
 
-/** `answer` `null`: it was refused, and the key is free again. */
+/** @returns the names of those that nobody had claimed */
+async function insertKeys(tx: Transaction, claims: readonly KeyClaim[]): Promise<Set<string>> {
+  const { rows } = await sql<{ principal: string; key: string }>`
+    insert into idempotency_keys (principal, key, route, body_hash)
+    select * from unnest(${claims.map(({ principal }) => principal)}::text[], ${claims.map(({ key }) => key)}::text[],
+                         ${claims.map(({ route }) => route)}::text[], ${claims.map(({ bodyHash }) => bodyHash)}::text[])
+    on conflict (principal, key) do nothing
+    returning principal, key`.execute(tx);
+  return new Set(rows.map(nameOf));
+}
+
+async function readStored(tx: Transaction, claim: KeyClaim): Promise<Claim> {
+  const stored = await tx
+    .selectFrom("idempotency_keys")
+    .select(["route", "body_hash", "status", "body"])
+    .where("principal", "=", claim.principal)
+    .where("key", "=", claim.key)
+    .executeTakeFirstOrThrow();
+  if (stored.route !== claim.route || stored.body_hash !== claim.bodyHash) return { kind: "otherRequest" };
+  return { kind: "repeat", answer: { status: stored.status, body: stored.body } };
+}
+
+/** `answer` `null`: the request was refused, and its key is free again. */
 export async function storeAnswers(
   tx: Transaction,
   all: readonly { claim: KeyClaim; answer: StoredAnswer | null }[],
@@ -114,4 +97,41 @@ export async function storeAnswers(
       using unnest(${refused.map(({ claim }) => claim.principal)}::text[],
                    ${refused.map(({ claim }) => claim.key)}::text[]) as given (principal, key)
       where claimed.principal = given.principal and claimed.key = given.key`.execute(tx);
+}
+
+export type Done = { kind: "done"; answer: StoredAnswer };
+
+/** Does each request once per key: a repeat gets the stored answer of the first. */
+export function oncePerKey<Item>(
+  runMany: RunMany<Item, Done>,
+): RunMany<{ claim: KeyClaim | null; item: Item }, Done> {
+  return async (tx, requests) => {
+    const claims = await claimKeys(
+      tx,
+      requests.map(({ claim }) => claim),
+    );
+    const first = requests.filter((_, index) => claims[index]?.kind === "first");
+    const items = first.map(({ item }) => item);
+    const outcomes = items.length === 0 ? [] : await runMany(tx, items);
+    const outcomeOf = new Map(first.map((request, index) => [request, outcomes[index]]));
+    await storeAnswers(
+      tx,
+      first.flatMap(({ claim }, index) => {
+        const outcome = outcomes[index];
+        if (claim === null || outcome === undefined) return [];
+        return [{ claim, answer: outcome.kind === "done" ? outcome.answer : null }];
+      }),
+    );
+    return requests.map((request, index): Done | Refusal => {
+      const claim = claims[index];
+      if (claim === undefined || claim.kind === "otherRequest")
+        return refuse("idempotencyKeyReused", "take a new Idempotency-Key for a new request");
+      if (claim.kind === "repeat") return { kind: "done", answer: claim.answer };
+      // Sent twice in this very list: one does the work and both get its answer.
+      const source = claim.kind === "twin" ? requests[claim.of] : request;
+      const outcome = source === undefined ? undefined : outcomeOf.get(source);
+      if (outcome === undefined) throw new Error("a request of a batch was not run");
+      return outcome;
+    });
+  };
 }

@@ -5,7 +5,7 @@ const describeAll = createJsonSchemaTransformObject({});
 
 /**
  * Puts every schema with an id (`.meta({ id })`) into the description's components. The library adds a second form of
- * each, for what is sent to us; those that no route takes are left out.
+ * each, for input; those that no route takes are left out.
  */
 export const describeNamedSchemas: SwaggerTransformObject = (document) => {
   const described = describeAll(document);

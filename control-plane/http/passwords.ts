@@ -1,7 +1,7 @@
 import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 
 // People choose weak passwords, so those are hashed with scrypt. The one-time password of a sale is 192 random
-// bits: nothing can be gained by guessing it, and a plain SHA-256 spares the sales desk 70 ms a customer.
+// bits: guessing it is hopeless, and a plain SHA-256 spares the sales desk 70 ms per customer.
 
 const generated = /^caas-[A-Za-z0-9_-]{32}$/;
 
@@ -27,7 +27,7 @@ export async function hashPassword(password: string): Promise<string> {
 
 /**
  * Takes as long as `hashPassword` of the same candidate would, whatever is stored: better-auth hashes the
- * candidate when there is no such user, so the time tells nobody who exists.
+ * candidate when there is no such user, so the time does not reveal which users exist.
  */
 export async function verifyPassword(hash: string, password: string): Promise<boolean> {
   const [scheme, first, second] = hash.split("$");
@@ -35,7 +35,7 @@ export async function verifyPassword(hash: string, password: string): Promise<bo
     const given = createHash("sha256").update(password).digest();
     return scheme === "sha256" && first !== undefined && isSame(Buffer.from(first, "base64url"), given);
   }
-  // A password a person chose never has the form of a generated one, so it can only match a scrypt hash.
+  // A password that a person chose never has the form of a generated one, so it can only match a scrypt hash.
   const isChosen = scheme === "scrypt" && first !== undefined && second !== undefined;
   const given = await deriveScrypt(password, isChosen ? Buffer.from(first, "base64url") : randomBytes(16));
   return isChosen && isSame(Buffer.from(second, "base64url"), given);

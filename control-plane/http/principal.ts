@@ -1,6 +1,6 @@
 import type { Actor } from "../lifecycle/actor.ts";
 
-/** Who is asking, as their session says; never as the request claims. */
+/** The caller as their session says, never as the request claims. */
 export type Principal =
   | { kind: "staff"; userId: string; name: string; role: "admin" | "support"; dealershipId: null }
   | { kind: "staff"; userId: string; name: string; role: "sales"; dealershipId: string }

@@ -19,7 +19,7 @@ export const problemSchema = z
 
 export type Problem = z.infer<typeof problemSchema>;
 
-/** What every route answers when it does not do what it was asked, for the interface's description. */
+/** The answer of every route that does not do what it was asked, for the interface's description. */
 export const problemResponse = {
   description: "The problem: docs/errors.md lists the codes",
   content: { "application/problem+json": { schema: problemSchema } },
@@ -32,6 +32,12 @@ export function problemOf(
 ): Problem {
   const { status, title } = errorTable[code];
   return { type: `urn:caas:error:${code}`, title, status, detail, code, ...more };
+}
+
+/** A request whose fields are wrong. */
+export function problemOfFields(errors: readonly { field: string; message: string }[]): Problem {
+  const detail = errors.map(({ field, message }) => `${field}: ${message}`).join("; ");
+  return problemOf("badRequest", detail, { errors: [...errors] });
 }
 
 export function problemOfRefusal(refusal: Refusal): Problem {

@@ -1,12 +1,12 @@
 import type { Refused } from "../rules/types.ts";
 import type { ErrorCode } from "./error-table.ts";
 
-/** A "no" as a value: what a capability returns instead of its result. Returning one undoes the transaction. */
+/** A "no" as a value, returned instead of a result. A handler of one request that returns it undoes its transaction. */
 export type Refusal = {
   kind: "refused";
   code: ErrorCode;
   detail: string;
-  /** Row of the rules that refused, and where the specification says so. */
+  /** The row of the rules that refused, and its place in the specification. */
   rule?: string;
   section?: string;
   /** JSON path of the offending field. */
@@ -17,7 +17,7 @@ export function refuse(code: ErrorCode, detail: string, more: Pick<Refusal, "fie
   return { kind: "refused", code, detail, ...more };
 }
 
-/** The rules' own refusal, for a caller of the REST interface. */
+/** A refusal of the rules, for a caller of the REST interface. */
 export function refuseByRule(refused: Refused): Refusal {
   return {
     kind: "refused",

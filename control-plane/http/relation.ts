@@ -4,7 +4,7 @@ import { groupCommit } from "../store/group-commit.ts";
 import type { Relation } from "./access-table.ts";
 import type { Principal } from "./principal.ts";
 
-/** To whom the thing in a path belongs. */
+/** The owners of the thing in a path. */
 type Belonging = { customerId: string | null; dealershipId: string | null };
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -17,7 +17,7 @@ async function ofExpediente(db: Db, id: string): Promise<Belonging | undefined> 
     .executeTakeFirst();
 }
 
-/** Before delivery a car belongs to whoever bought it; afterwards to its current owner. In the order asked for. */
+/** Before delivery a car belongs to its buyer, afterwards to its current owner. In the order asked for. */
 async function ofVehicles(db: Db, ids: readonly string[]): Promise<(Belonging | undefined)[]> {
   const { rows } = await sql<{ id: string; customer_id: string | null; dealership_id: string | null }>`
     select vehicle.id, coalesce(vehicle.owner_customer_id, sale.customer_id) as customer_id, sale.dealership_id
@@ -34,7 +34,7 @@ async function ofVehicles(db: Db, ids: readonly string[]): Promise<(Belonging | 
   });
 }
 
-/** Requests that come together ask together. */
+/** Requests that arrive together share a statement. */
 const vehicleQuestions = new WeakMap<Db, (id: string) => Promise<Belonging | undefined>>();
 
 function ofVehicle(db: Db, id: string): Promise<Belonging | undefined> {
@@ -44,7 +44,7 @@ function ofVehicle(db: Db, id: string): Promise<Belonging | undefined> {
   return ask(id);
 }
 
-/** A person keeps seeing what they bought themselves, also after the car has changed hands. */
+/** Customers keep seeing what they bought, even after the car has changed hands. */
 async function ofActivation(db: Db, id: string): Promise<Belonging | undefined> {
   const row = await db
     .selectFrom("activations")
@@ -95,10 +95,10 @@ const belongingOf: Readonly<Record<string, (db: Db, id: string) => Promise<Belon
   taskId: ofTask,
 };
 
-/** The names a path parameter may have: each with a way to find out whose it is. */
+/** The names a path parameter may have, each with a way to find its owners. */
 export const relatedParameters: ReadonlySet<string> = new Set(Object.keys(belongingOf));
 
-/** Whether every thing the path names exists and stands in `relation` to the principal. */
+/** Whether everything the path names exists and has `relation` to the principal. */
 export async function isRelated(
   db: Db,
   principal: Principal,

@@ -17,10 +17,10 @@ import {
 } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 import { isDatabaseUnavailable } from "../store/database-errors.ts";
-import { accessTable } from "./access-table.ts";
+import { requireAccess } from "./access-table.ts";
 import type { ErrorCode } from "./error-table.ts";
 import { describeNamedSchemas } from "./named-schemas.ts";
-import { problemOf, sendProblem } from "./problem.ts";
+import { problemOf, problemOfFields, sendProblem } from "./problem.ts";
 
 export type Http = FastifyInstance;
 
@@ -37,7 +37,7 @@ export async function createServer(options: { logger: Logger; version: string })
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyLimitBytes,
-    // Only what the host in front of us says about itself; a client cannot choose its own address.
+    // Only a proxy on this host is believed: a client cannot choose its own address.
     trustProxy: "loopback",
   });
   server.setValidatorCompiler(validatorCompiler);
@@ -55,8 +55,7 @@ export async function createServer(options: { logger: Logger; version: string })
     if (route.url.startsWith("/docs")) return;
     for (const method of [route.method].flat()) {
       if (method === "HEAD" || method === "OPTIONS") continue;
-      const name = `${method} ${route.url}`;
-      if (accessTable[name] === undefined) throw new Error(`no row for "${name}" in http/access-table.ts`);
+      requireAccess(`${method} ${route.url}`);
     }
   });
 
@@ -64,7 +63,7 @@ export async function createServer(options: { logger: Logger; version: string })
     contentSecurityPolicy: {
       directives: {
         defaultSrc: ["'self'"],
-        // The documentation page carries its script and style inside itself.
+        // The documentation page has its script and style inline.
         scriptSrc: ["'self'", "'unsafe-inline'"],
         styleSrc: ["'self'", "'unsafe-inline'"],
         fontSrc: ["'self'", "data:"],
@@ -104,7 +103,7 @@ export async function createServer(options: { logger: Logger; version: string })
     transform: createJsonSchemaTransform({
       skipList: ["/docs", "/docs/*", "/openapi.json", "/docs/openapi.json", "/docs/openapi.yaml"],
     }),
-    // Schemas with an id (`.meta({ id })`) stand once, under their name.
+    // Schemas with an id (`.meta({ id })`) appear once, under their name.
     transformObject: describeNamedSchemas,
   });
   await server.register(scalar, {
@@ -112,7 +111,7 @@ export async function createServer(options: { logger: Logger; version: string })
     configuration: {
       title: "Car-as-a-Service",
       telemetry: false,
-      // Nothing on the page leads to somebody else's service.
+      // The page must not lead to services of third parties.
       showDeveloperTools: "never",
       hideClientButton: true,
       agent: { disabled: true, hideAddApi: true },
@@ -137,14 +136,12 @@ function describeError(error: FastifyError, request: FastifyRequest) {
         error.validationContext ?? "body",
         ...instancePath.split("/").filter((name) => name !== ""),
       ];
-      // An unknown field is reported by the object that holds it; the caller looks for the field.
+      // An unknown field is reported on its object; callers look for the field itself.
       const unknown: unknown = "keys" in params ? params.keys : undefined;
       const names = Array.isArray(unknown) ? unknown.map((name) => [...path, String(name)]) : [path];
       return names.map((name) => ({ field: name.join("."), message }));
     });
-    return problemOf("badRequest", errors.map(({ field, message }) => `${field}: ${message}`).join("; "), {
-      errors,
-    });
+    return problemOfFields(errors);
   }
   const known = codeOfFastify[error.code];
   if (known !== undefined) return problemOf(known, error.message);

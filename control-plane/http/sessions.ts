@@ -25,7 +25,7 @@ export type Sessions = {
 };
 
 const sessionDays = 7;
-/** better-auth's own: a session that is older is given its full time again. */
+/** better-auth's own default: an older session gets its full time again. */
 const refreshAfterDays = 1;
 const dayMs = 86_400_000;
 
@@ -38,7 +38,7 @@ type SessionUser = {
   expiresAt: Date;
 };
 
-/** Of each token, in the order given; `null` where there is no such session. */
+/** The user of each token, in the order given; `null` where there is no such session. */
 async function findUsers(db: Db, tokens: readonly string[]): Promise<(SessionUser | null)[]> {
   const { rows } = await sql<SessionUser & { token: string }>`
     select session.token, session."expiresAt", owner.id, owner.name, owner.role, owner."dealershipId", owner."customerId"
@@ -49,8 +49,8 @@ async function findUsers(db: Db, tokens: readonly string[]): Promise<(SessionUse
 }
 
 /**
- * The session's token of `Authorization: Bearer …`, which may carry the signature that better-auth gave it; `null`
- * where there is none, or one that we cannot vouch for.
+ * The session's token in `Authorization: Bearer …`, which may carry better-auth's signature; `null` when there is none
+ * or its signature does not match.
  */
 function readBearerToken(headers: Headers, secret: string): string | null {
   const [, given] = /^bearer ([\w.~+/=%-]+)$/i.exec(headers.get("authorization") ?? "") ?? [];
@@ -125,8 +125,8 @@ export function createSessions(db: Db, secret: string, baseUrl: string): Session
   const findUser = groupCommit((tokens: readonly string[]) => findUsers(db, tokens), { rounds: 2 });
 
   async function principalOf(headers: Headers): Promise<Principal | null> {
-    // Every request of a program asks this: a session that needs nothing but to be found is found together with those
-    // of others. Whatever else there is to say about a token, better-auth says it.
+    // Every request of a program needs this: a session that only has to be found is found together with others.
+    // Everything else about a token is better-auth's to decide.
     const token = readBearerToken(headers, secret);
     const user = token === null ? null : await findUser(token);
     if (user !== null && user.expiresAt.getTime() - Date.now() > (sessionDays - refreshAfterDays) * dayMs)

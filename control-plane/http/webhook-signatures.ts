@@ -5,16 +5,16 @@ import Stripe from "stripe";
 
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** `id` is the sender's own id of the message: the same one again is the same message. */
+/** `id` is the sender's id of the message: the same id is the same message. */
 export type Verified = { kind: "genuine"; id: string } | { kind: "forged"; reason: string };
 
-/** Judges the exact bytes that were sent, before anything reads them. */
+/** Judges the exact bytes that were sent, before they are parsed. */
 export type VerifyWebhook = (headers: Headers, rawBody: string) => Verified;
 
 /** At most two: the one in use and the one it replaces, while a sender changes over. */
 export type WebhookSecrets = readonly [string] | readonly [string, string];
 
-/** What a captured message may be replayed within (Standard Webhooks 1.0, "Verifying timestamp"; Stripe's default). */
+/** How long a captured message may be replayed (Standard Webhooks 1.0, "Verifying timestamp"; Stripe's default). */
 const toleranceSeconds = 300;
 
 /**

@@ -31,22 +31,33 @@ beforeAll(async () => {
   opened = openDatabase(database.url, 20, () => undefined);
   const { db } = opened;
   server = await createServer({ logger: pino({ level: "silent" }), version: "0.0.0-test" });
-  addWebhook(
-    { server, db },
-    {
-      url: "/webhooks/factory",
-      source: "factory",
-      summary: "Test sender",
-      verify: verifyStandardWebhook([current, retiring], { now: realNow }),
-      schema: eventSchema,
-      async handle(_tx, event) {
-        if (answer === "refused") return refuse("ruleRefused", "not now");
-        if (answer === "broken") throw new Error("broken");
-        handled.push(event.text);
-        return { kind: "done" };
-      },
+  const routing = { server, db };
+  addWebhook(routing, {
+    url: "/webhooks/factory",
+    source: "factory",
+    summary: "Test sender",
+    verify: verifyStandardWebhook([current, retiring], { now: realNow }),
+    schema: eventSchema,
+    async run(_tx, event) {
+      if (answer === "refused") return refuse("ruleRefused", "not now");
+      if (answer === "broken") throw new Error("broken");
+      handled.push(event.text);
+      return { kind: "done" };
     },
-  );
+  });
+  addWebhook(routing, {
+    url: "/webhooks/transport",
+    source: "transport",
+    summary: "Test sender of many",
+    verify: verifyStandardWebhook([current], { now: realNow }),
+    schema: eventSchema,
+    // Long enough for all requests of a test to be one batch.
+    lingerMs: 50,
+    async runMany(_tx, events) {
+      handled.push(...events.map(({ text }) => text));
+      return events.map(({ text }) => (text === "bad" ? refuse("ruleRefused", "not now") : { kind: "done" }));
+    },
+  });
 });
 afterAll(async () => {
   await server?.close();
@@ -58,11 +69,14 @@ beforeEach(() => {
   answer = "done";
 });
 
-function send(body: string, options: { id: string; secret?: string; at?: Date; tampered?: string }) {
+function send(
+  body: string,
+  options: { id: string; url?: string; secret?: string; at?: Date; tampered?: string },
+) {
   const at = options.at ?? realNow();
   return server.inject({
     method: "POST",
-    url: "/webhooks/factory",
+    url: options.url ?? "/webhooks/factory",
     headers: {
       "content-type": "application/json",
       "webhook-id": options.id,
@@ -74,7 +88,7 @@ function send(body: string, options: { id: string; secret?: string; at?: Date; t
 }
 const noted = (text: string) => JSON.stringify({ type: "order.noted", text });
 
-describe("fault 25: a webhook", () => {
+describe("a webhook [fault 25]", () => {
   test("is taken once, however often it is delivered, also 20 times at once", async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => send(noted("a"), { id: "msg_a" })));
     expect(answers.map((each) => each.statusCode)).toEqual(Array(20).fill(200));
@@ -137,6 +151,25 @@ describe("fault 25: a webhook", () => {
     expect(again.json()).toEqual({ received: true, duplicate: false });
     expect(handled).toEqual(["e"]);
   });
+});
+
+test("webhooks taken in one batch: a refused one is refused at each delivery and taken when it comes again", async () => {
+  const deliver = async (all: readonly (readonly [id: string, text: string])[]) =>
+    Promise.all(all.map(([id, text]) => send(noted(text), { id, url: "/webhooks/transport" })));
+  const replies = await deliver([
+    ["msg_m1", "good"],
+    ["msg_m2", "bad"],
+    ["msg_m2", "bad"],
+    ["msg_m1", "good"],
+  ]);
+  expect(replies.map(({ statusCode }) => statusCode)).toEqual([200, 409, 409, 200]);
+  expect([replies[0]?.json().duplicate, replies[3]?.json().duplicate]).toEqual([false, true]);
+  expect(handled).toEqual(["good", "bad"]);
+  const again = await deliver([
+    ["msg_m2", "good"],
+    ["msg_m1", "good"],
+  ]);
+  expect(again.map((reply) => reply.json().duplicate)).toEqual([false, true]);
 });
 
 describe("the payment gateway's signature", () => {

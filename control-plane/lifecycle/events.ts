@@ -3,6 +3,7 @@ import type { ActivationEvent, ActivationState } from "../rules/activation-machi
 import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
 import type { NotificationRowId } from "../rules/notification-rows.ts";
 import type { FailureClass } from "../rules/retry-policy.ts";
+import type { NewTask } from "../rules/task-table.ts";
 import type { VehicleEvent, VehicleState } from "../rules/vehicle-machine.ts";
 import type { Transaction } from "../store/database.ts";
 import type { Actor } from "./actor.ts";
@@ -52,13 +53,7 @@ export type DomainEvents = {
   /** One channel's provider has taken the message (SMTP 250, HTTP 2xx). */
   notificationAccepted: { row: NotificationRowId; notificationId: string; subject: NotificationSubject };
   /** A person must act: a ticket for support, or work for the dealership. */
-  taskNeeded: {
-    kind: string;
-    team: "dealership" | "support";
-    title: string;
-    detail?: Record<string, string | number>;
-    subject: NotificationSubject;
-  };
+  taskNeeded: NewTask & { detail?: Record<string, string | number>; subject: NotificationSubject };
   reservationPaid: { expedienteId: string; paymentId: string; actor: Actor };
   finalPaymentReceived: { expedienteId: string; paymentId: string; actor: Actor };
   finalPaymentDeclined: { expedienteId: string; paymentId: string; reason: string; actor: Actor };

@@ -4,7 +4,7 @@ import { type ActivationEvent, type ActivationState, activationMachine } from ".
 import { decide, isFinal } from "./interpreter.ts";
 import type { ActivationFacts, Decision } from "./types.ts";
 
-/** Written from the specification's diagram by hand, so that the table cannot vouch for itself. */
+/** Written from the specification's diagram by hand: a table cannot vouch for itself. */
 type Place = ActivationState | "start" | "end";
 const drawn: [id: string, from: Place, event: ActivationEvent, to: ActivationState][] = [
   ["SA1", "start", "serviceSelected", "ServiceSelected"],
@@ -69,7 +69,7 @@ function favour(event: ActivationEvent): ActivationFacts {
   };
 }
 
-describe("SS1–SS12: the activation's states", () => {
+describe("the activation's states [SS1–SS12]", () => {
   it("are the diagram's twelve and no others", () => {
     expect([...activationMachine.states].sort()).toEqual(
       places.filter((place) => place !== "start" && place !== "end").sort(),
@@ -92,7 +92,7 @@ describe("SS1–SS12: the activation's states", () => {
     expect([...reached].sort()).toEqual(places.filter((place) => place !== "end").sort());
   });
 
-  it("SA5, SA8, SA16, SA17: denied, unpaid, not charged and active end the process; nothing else does", () => {
+  it("denied, unpaid, not charged and active end the process; nothing else does [SA5, SA8, SA16, SA17]", () => {
     const final = places.filter((place) => isFinal(activationMachine, place));
     expect(final.sort()).toEqual(
       ["NoCharge", "PaymentFailed", "ServiceActive", "ServiceDenied", "end"].sort(),
@@ -106,7 +106,7 @@ describe("SS1–SS12: the activation's states", () => {
   });
 });
 
-describe("SA1–SA15: every event in every state", () => {
+describe("every event in every state [SA1–SA15]", () => {
   const pairs = places.flatMap((from) =>
     events.map((event) => {
       const row = drawn.find((line) => line[1] === from && line[2] === event);
@@ -114,7 +114,7 @@ describe("SA1–SA15: every event in every state", () => {
     }),
   );
 
-  it.each(pairs.filter((pair) => pair.id !== null))("$id: $event takes $from to $to", (pair) => {
+  it.each(pairs.filter((pair) => pair.id !== null))("$event takes $from to $to [$id]", (pair) => {
     expect(decide(activationMachine, pair.from, pair.event, favour(pair.event))).toMatchObject({
       kind: "moved",
       arrowId: pair.id,
@@ -137,6 +137,7 @@ describe("SA1–SA15: every event in every state", () => {
 
 describe("what an arrow waits for", () => {
   const overdue = { maintenanceValidated: false };
+  // biome-ignore format: one row a line
   const guarded: [
     title: string,
     from: Place,
@@ -144,100 +145,22 @@ describe("what an arrow waits for", () => {
     missing: Partial<ActivationFacts>,
     rule: string,
   ][] = [
-    [
-      "DE12: no service for a car that is not operational",
-      "start",
-      "serviceSelected",
-      { vehicleOperational: false },
-      "DE12",
-    ],
-    [
-      "DE12: no service for a car without a linked app",
-      "start",
-      "serviceSelected",
-      { appLinked: false },
-      "DE12",
-    ],
-    [
-      "SA1: a former owner selects nothing",
-      "start",
-      "serviceSelected",
-      { requesterIsCurrentOwner: false },
-      "AG5",
-    ],
-    [
-      "DE11: a selection by someone who has sold the car is not validated",
-      "ServiceSelected",
-      "validationStarted",
-      { requesterIsCurrentOwner: false },
-      "CE7",
-    ],
-    [
-      "DE11: a selection for a car that left operation is not validated",
-      "ServiceSelected",
-      "validationStarted",
-      { vehicleOperational: false },
-      "CE7",
-    ],
-    [
-      "DE5: no payment before maintenance is validated",
-      "MaintenanceCheck",
-      "maintenanceCurrent",
-      overdue,
-      "DE5",
-    ],
-    [
-      "DE7: a dependent service cannot go round the check",
-      "MaintenanceCheck",
-      "maintenanceNotRequired",
-      { serviceDependsOnMaintenance: true },
-      "AG6",
-    ],
-    ["DE11: no money before the check is passed", "PaymentInitiated", "paymentAuthorised", overdue, "CE8"],
-    [
-      "DE11: no money for a car that left operation",
-      "PaymentInitiated",
-      "paymentAuthorised",
-      { vehicleOperational: false },
-      "DE11",
-    ],
-    [
-      "DE11: no presumption before the check is passed either",
-      "PaymentInitiated",
-      "paymentPresumed",
-      overdue,
-      "CE8",
-    ],
-    [
-      "DE11: no presumption for a car that left operation",
-      "PaymentInitiated",
-      "paymentPresumed",
-      { vehicleOperational: false },
-      "DE11",
-    ],
-    [
-      "DE6: nothing is sent before the payment is confirmed",
-      "OTAQueue",
-      "attemptStarted",
-      { paymentConfirmed: false },
-      "DE6",
-    ],
-    [
-      "DE7: nothing is sent to a car whose maintenance was not validated",
-      "OTAQueue",
-      "attemptStarted",
-      overdue,
-      "DE7",
-    ],
-    ["DE6: a retry needs the payment too", "RetryQueue", "retryStarted", { paymentConfirmed: false }, "DE6"],
-    ["SA12: no retry beyond the fourth", "RetryQueue", "retryStarted", { attemptsUsed: 5 }, "AG7"],
-    [
-      "SA13: support is not alarmed while retries remain",
-      "RetryQueue",
-      "attemptsExhausted",
-      { attemptsUsed: 4 },
-      "AG8",
-    ],
+    ["no service for a car that is not operational [DE12]",     "start",            "serviceSelected",        { vehicleOperational: false },         "DE12"],
+    ["no service for a car without a linked app [DE12]",        "start",            "serviceSelected",        { appLinked: false },                  "DE12"],
+    ["a former owner selects nothing [SA1]",                    "start",            "serviceSelected",        { requesterIsCurrentOwner: false },    "AG5"],
+    ["a former owner's selection is not validated [DE11]",      "ServiceSelected",  "validationStarted",      { requesterIsCurrentOwner: false },    "CE7"],
+    ["no validation for a car that left operation [DE11]",      "ServiceSelected",  "validationStarted",      { vehicleOperational: false },         "CE7"],
+    ["no payment before maintenance is validated [DE5]",        "MaintenanceCheck", "maintenanceCurrent",     overdue,                               "DE5"],
+    ["a dependent service cannot skip the check [DE7]",         "MaintenanceCheck", "maintenanceNotRequired", { serviceDependsOnMaintenance: true }, "AG6"],
+    ["no money before the check is passed [DE11]",              "PaymentInitiated", "paymentAuthorised",      overdue,                               "CE8"],
+    ["no money for a car that left operation [DE11]",           "PaymentInitiated", "paymentAuthorised",      { vehicleOperational: false },         "DE11"],
+    ["no presumption before the check is passed either [DE11]", "PaymentInitiated", "paymentPresumed",        overdue,                               "CE8"],
+    ["no presumption for a car that left operation [DE11]",     "PaymentInitiated", "paymentPresumed",        { vehicleOperational: false },         "DE11"],
+    ["nothing is sent before the payment is confirmed [DE6]",   "OTAQueue",         "attemptStarted",         { paymentConfirmed: false },           "DE6"],
+    ["nothing is sent before maintenance is validated [DE7]",   "OTAQueue",         "attemptStarted",         overdue,                               "DE7"],
+    ["a retry needs the payment too [DE6]",                     "RetryQueue",       "retryStarted",           { paymentConfirmed: false },           "DE6"],
+    ["no retry beyond the fourth [SA12]",                       "RetryQueue",       "retryStarted",           { attemptsUsed: 5 },                   "AG7"],
+    ["support is not alarmed while retries remain [SA13]",      "RetryQueue",       "attemptsExhausted",      { attemptsUsed: 4 },                   "AG8"],
   ];
 
   it.each(guarded)("%s", (_title, from, event, missing, rule) => {
@@ -249,7 +172,7 @@ describe("what an arrow waits for", () => {
     });
   });
 
-  it("DE7: overdue maintenance blocks only the services that depend on it", () => {
+  it("overdue maintenance blocks only the services that depend on it [DE7]", () => {
     const exempt = { ...favour("attemptStarted"), ...overdue, serviceDependsOnMaintenance: false };
     expect(decide(activationMachine, "MaintenanceCheck", "maintenanceNotRequired", exempt).kind).toBe(
       "moved",
@@ -258,7 +181,7 @@ describe("what an arrow waits for", () => {
     expect(decide(activationMachine, "OTAQueue", "attemptStarted", exempt).kind).toBe("moved");
   });
 
-  it("SA12, SA13: at every count exactly one of retry and support is open", () => {
+  it("at every count exactly one of retry and support is open [SA12, SA13]", () => {
     for (let attemptsUsed = 1; attemptsUsed <= 6; attemptsUsed += 1) {
       const facts = { ...favour("retryStarted"), attemptsUsed };
       const retry = decide(activationMachine, "RetryQueue", "retryStarted", facts).kind;
@@ -280,7 +203,7 @@ describe("what an arrow says and who does it", () => {
     SA14: ["NT11"],
   };
 
-  it("NT10, NT11, NT12, NT15: each message leaves with its arrow, and no other arrow sends one", () => {
+  it("each message leaves with its arrow, and no other arrow sends one [NT10, NT11, NT12, NT15]", () => {
     for (const [id, from, event] of drawn) {
       expect([id, decide(activationMachine, from, event, favour(event))]).toMatchObject([
         id,
@@ -289,7 +212,7 @@ describe("what an arrow says and who does it", () => {
     }
   });
 
-  it("AU12–AU17: only the selection is a person's step, the rest of the activation runs unaided", () => {
+  it("only the selection is a person's step, the rest of the activation runs unaided [AU12–AU17]", () => {
     const steps = Object.fromEntries(
       drawn.map(([id, from, event]) => {
         const decision = decide(activationMachine, from, event, favour(event));
@@ -342,7 +265,7 @@ describe("any sequence of events", () => {
     attemptsAllowed: fc.constant(5),
   });
 
-  it("SS1–SS12: never leaves the diagram, and what is over stays over", () => {
+  it("never leaves the diagram, and what is over stays over [SS1–SS12]", () => {
     const steps = fc.array(fc.tuple(fc.constantFrom(...events), fc.oneof(anyFacts, fc.constant(null))), {
       maxLength: 60,
     });
@@ -367,7 +290,7 @@ describe("any sequence of events", () => {
     );
   });
 
-  it("DE6: no sequence reaches an attempt without a confirmed payment", () => {
+  it("no sequence reaches an attempt without a confirmed payment [DE6]", () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...events), { maxLength: 60 }), (sequence) => {
         let place: Place = "start";

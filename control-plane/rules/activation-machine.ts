@@ -1,157 +1,30 @@
 import { type ActivationGuardId, activationAddedGuards, activationAdditions } from "./additions.ts";
+import { type Arrow, arrowsGuardedBy, type Ending } from "./arrow.ts";
 import { activationDependencies, activationEdges } from "./dependency-rules.ts";
 import { listEvents, listStates } from "./interpreter.ts";
-import type { ActivationFacts, Arrow, Ending, Machine } from "./types.ts";
+import type { ActivationFacts, Machine } from "./types.ts";
 
-const section = "Operational State Tracking → Service Activation States";
+const arrow = arrowsGuardedBy<ActivationGuardId>();
 
 /** The diagram's thirteen arrows between states, as drawn. */
+// biome-ignore format: one row a line
 export const activationArrows = [
-  {
-    id: "SA1",
-    label: "Customer selects service",
-    from: "start",
-    event: "serviceSelected",
-    to: "ServiceSelected",
-    guards: ["DE12", "AG5"],
-    automation: "AU12",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA2",
-    label: "System validates",
-    from: "ServiceSelected",
-    event: "validationStarted",
-    to: "MaintenanceCheck",
-    guards: ["CE7"],
-    automation: "AU13",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA3",
-    label: "Maintenance OK",
-    from: "MaintenanceCheck",
-    event: "maintenanceCurrent",
-    to: "PaymentInitiated",
-    guards: ["DE5"],
-    automation: "AU13",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA4",
-    label: "Maintenance overdue",
-    from: "MaintenanceCheck",
-    event: "maintenanceOverdue",
-    to: "ServiceDenied",
-    guards: [],
-    automation: "AU13",
-    notifies: ["NT15"],
-    section,
-  },
-  {
-    id: "SA6",
-    label: "Payment successful",
-    from: "PaymentInitiated",
-    event: "paymentAuthorised",
-    to: "OTAQueue",
-    guards: ["CE8", "DE11"],
-    automation: "AU14",
-    // "Payment successful" (NT5) is told when the money is taken, on the car's proof; here it is only held.
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA7",
-    label: "Payment rejected",
-    from: "PaymentInitiated",
-    event: "paymentRejected",
-    to: "PaymentFailed",
-    guards: [],
-    automation: "AU14",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA9",
-    label: "Activation started",
-    from: "OTAQueue",
-    event: "attemptStarted",
-    to: "OTAAttempt",
-    guards: ["DE6", "CE9", "DE7"],
-    automation: "AU15",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA10",
-    label: "Activation successful",
-    from: "OTAAttempt",
-    event: "activationConfirmed",
-    to: "ServiceActive",
-    guards: [],
-    automation: "AU15",
-    notifies: ["NT10"],
-    section,
-  },
-  {
-    id: "SA11",
-    label: "Activation failed",
-    from: "OTAAttempt",
-    event: "attemptFailed",
-    to: "RetryQueue",
-    guards: [],
-    automation: "AU15",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA12",
-    label: "Retry N times",
-    from: "RetryQueue",
-    event: "retryStarted",
-    to: "OTAAttempt",
-    guards: ["DE6", "AG7"],
-    automation: "AU16",
-    notifies: [],
-    section,
-  },
-  {
-    id: "SA13",
-    label: "All retries exhausted",
-    from: "RetryQueue",
-    event: "attemptsExhausted",
-    to: "TechnicalSupport",
-    guards: ["AG8"],
-    automation: "AU17",
-    notifies: ["NT12"],
-    section,
-  },
-  {
-    id: "SA14",
-    label: "Support ticket created",
-    from: "TechnicalSupport",
-    event: "ticketCreated",
-    to: "CustomerNotified",
-    guards: [],
-    automation: "AU17",
-    notifies: ["NT11"],
-    section,
-  },
-  {
-    id: "SA15",
-    label: "Refund processed",
-    from: "CustomerNotified",
-    event: "chargeReleased",
-    to: "NoCharge",
-    guards: [],
-    automation: "AU14",
-    notifies: [],
-    section,
-  },
-] as const satisfies readonly Arrow<string, string, ActivationGuardId>[];
+//      id      from                event                  to                  label                       step    tells     waits for
+  arrow("SA1",  "start",            "serviceSelected",     "ServiceSelected",  "Customer selects service", "AU12", [],       ["DE12", "AG5"]),
+  arrow("SA2",  "ServiceSelected",  "validationStarted",   "MaintenanceCheck", "System validates",         "AU13", [],       ["CE7"]),
+  arrow("SA3",  "MaintenanceCheck", "maintenanceCurrent",  "PaymentInitiated", "Maintenance OK",           "AU13", [],       ["DE5"]),
+  arrow("SA4",  "MaintenanceCheck", "maintenanceOverdue",  "ServiceDenied",    "Maintenance overdue",      "AU13", ["NT15"]),
+  // "Payment successful" (NT5) is told when the money is taken, on the car's proof; here it is only held.
+  arrow("SA6",  "PaymentInitiated", "paymentAuthorised",   "OTAQueue",         "Payment successful",       "AU14", [],       ["CE8", "DE11"]),
+  arrow("SA7",  "PaymentInitiated", "paymentRejected",     "PaymentFailed",    "Payment rejected",         "AU14"),
+  arrow("SA9",  "OTAQueue",         "attemptStarted",      "OTAAttempt",       "Activation started",       "AU15", [],       ["DE6", "CE9", "DE7"]),
+  arrow("SA10", "OTAAttempt",       "activationConfirmed", "ServiceActive",    "Activation successful",    "AU15", ["NT10"]),
+  arrow("SA11", "OTAAttempt",       "attemptFailed",       "RetryQueue",       "Activation failed",        "AU15"),
+  arrow("SA12", "RetryQueue",       "retryStarted",        "OTAAttempt",       "Retry N times",            "AU16", [],       ["DE6", "AG7"]),
+  arrow("SA13", "RetryQueue",       "attemptsExhausted",   "TechnicalSupport", "All retries exhausted",    "AU17", ["NT12"], ["AG8"]),
+  arrow("SA14", "TechnicalSupport", "ticketCreated",       "CustomerNotified", "Support ticket created",   "AU17", ["NT11"]),
+  arrow("SA15", "CustomerNotified", "chargeReleased",      "NoCharge",         "Refund processed",         "AU14"),
+];
 
 type ActivationRow = (typeof activationArrows)[number] | (typeof activationAdditions)[number];
 
@@ -159,12 +32,18 @@ type ActivationRow = (typeof activationArrows)[number] | (typeof activationAddit
 export type ActivationState = Exclude<(typeof activationArrows)[number]["from" | "to"], "start" | "end">;
 export type ActivationEvent = ActivationRow["event"];
 
+/** Paid for, and the next move is the car's to allow: it is told as soon as it is online and has no other change. */
+export const waitsForTheCar: readonly ActivationState[] = ["OTAQueue", "RetryQueue"];
+/** Paid for, and not decided yet. */
+export const underWay: readonly ActivationState[] = ["OTAQueue", "OTAAttempt", "RetryQueue"];
+
 /** The diagram's arrows to [*]: they wait for nothing, so the state they leave is where the process ends. */
+// biome-ignore format: one row a line
 export const activationEndings: readonly Ending<ActivationState>[] = [
-  { id: "SA5", label: "Service unavailable", from: "ServiceDenied", section },
-  { id: "SA8", label: "Process terminated", from: "PaymentFailed", section },
-  { id: "SA16", label: "Service not delivered", from: "NoCharge", section },
-  { id: "SA17", label: "Service delivered", from: "ServiceActive", section },
+  { id: "SA5",  from: "ServiceDenied", label: "Service unavailable" },
+  { id: "SA8",  from: "PaymentFailed", label: "Process terminated" },
+  { id: "SA16", from: "NoCharge",      label: "Service not delivered" },
+  { id: "SA17", from: "ServiceActive", label: "Service delivered" },
 ];
 
 const arrows: readonly Arrow<ActivationState, ActivationEvent, ActivationGuardId>[] = [
@@ -179,7 +58,7 @@ export const activationMachine: Machine<
   ActivationGuardId
 > = {
   name: "activation",
-  section,
+  section: "Operational State Tracking → Service Activation States",
   states: listStates(arrows),
   events: listEvents(arrows),
   arrows,

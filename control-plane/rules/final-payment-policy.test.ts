@@ -10,7 +10,7 @@ import {
 const dayMs = 86_400_000;
 const at = Date.UTC(2026, 2, 2, 9);
 
-describe("LF5, LF6: when the final payment loses the car", () => {
+describe("when the final payment loses the car [LF5, LF6]", () => {
   it("at the first refusal and at no date, unless the terms say otherwise", () => {
     expect(decideAfterRefusal(1, defaultFinalPaymentTerms.tries, null, at)).toEqual({ kind: "lost" });
     expect(planFinalPaymentDue(at, defaultFinalPaymentTerms)).toBeNull();

@@ -1,5 +1,3 @@
-import { additionSection } from "./additions.ts";
-
 // "Payment failed: sin asignar" says the specification, at the first refusal and with no date. A dealership may be
 // kinder than that, and it may set an end: both are configured, and both default to the specification.
 
@@ -15,28 +13,17 @@ export const defaultFinalPaymentTerms: FinalPaymentTerms = { tries: 1, deadlineD
 /** Days before the end at which the customer is reminded; those that lie before the request are left out. */
 export const reminderDaysBefore: readonly number[] = [7, 3, 1];
 
-/** What is lost with the car: the rows of what the forfeiture rule says, for documents and people. */
+/** When the car and the reservation are lost, for documents and people. */
+// biome-ignore format: one row a line, its reason below
 export const forfeitureRules = {
-  FP1: {
-    section: additionSection,
-    text: "The bank refuses as often as the terms allow: the car goes to stock and the reservation is forfeited",
-    reason: 'The specification\'s "customer loses reservation", with the number of refusals written down.',
-  },
-  FP2: {
-    section: additionSection,
-    text: "The bank refuses before that and in time: the customer is told and may pay again",
-    reason: "A card over its limit is not a customer who withdraws; the car stays reserved meanwhile.",
-  },
-  FP3: {
-    section: additionSection,
-    text: "The deadline passes without the money: the same as the last refusal",
-    reason: "A finished car that nobody pays for stands in the yard and costs the dealership every day.",
-  },
-  FP4: {
-    section: additionSection,
-    text: "A payment that the bank is still being asked for at the deadline is waited for",
-    reason: "The customer did pay in time if the answer is yes; nobody loses a car by a slow gateway.",
-  },
+  FP1: { text: "The bank refuses as often as the terms allow: the car goes to stock and the reservation is forfeited",
+    reason: 'The specification\'s "customer loses reservation", with the number of refusals written down.' },
+  FP2: { text: "The bank refuses before that and in time: the customer is told and may pay again",
+    reason: "A card over its limit is not a withdrawal; the car stays reserved meanwhile." },
+  FP3: { text: "The deadline passes without the money: the same as the last refusal",
+    reason: "A finished car that is not paid for costs the dealership every day." },
+  FP4: { text: "A payment that the bank is still being asked for at the deadline is waited for",
+    reason: "If the answer is yes, the customer paid in time; a slow gateway must not cost them the car." },
 } as const;
 
 const dayMs = 86_400_000;

@@ -1,5 +1,6 @@
+import type { Arrow } from "./arrow.ts";
 import { isAutomatic } from "./automation-table.ts";
-import type { Arrow, Decision, Machine, Refused } from "./types.ts";
+import type { Decision, Machine, Refused } from "./types.ts";
 
 /**
  * Decides what an event does to a process in `state`. Pure: it changes nothing and asks no one.

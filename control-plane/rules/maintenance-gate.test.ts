@@ -6,10 +6,10 @@ const independent = { dependsOnMaintenance: false };
 
 describe("the maintenance gate", () => {
   const verdicts: [string, MaintenanceStatus, string, boolean, boolean][] = [
-    ["DE5: current maintenance opens the payment", "current", "maintenanceCurrent", true, false],
-    ["DE5: overdue maintenance denies the service", "overdue", "maintenanceOverdue", false, false],
-    ["FA11: unreachable workshops deny, to be safe", "unavailable", "maintenanceUnavailable", false, true],
-    ["FA11: a senseless answer denies, to be safe", "unknown", "maintenanceUnavailable", false, true],
+    ["current maintenance opens the payment [DE5]", "current", "maintenanceCurrent", true, false],
+    ["overdue maintenance denies the service [DE5]", "overdue", "maintenanceOverdue", false, false],
+    ["unreachable workshops deny, to be safe [FA11]", "unavailable", "maintenanceUnavailable", false, true],
+    ["a senseless answer denies, to be safe [FA11]", "unknown", "maintenanceUnavailable", false, true],
   ];
 
   it.each(verdicts)("%s", (_title, status, event, maintenanceValidated, mayRetryLater) => {
@@ -19,7 +19,7 @@ describe("the maintenance gate", () => {
   });
 
   it.each(["current", "overdue", "unavailable", "unknown"] as const)(
-    "DE7: a service that does not depend on maintenance is never blocked, even by %s",
+    "a service that does not depend on maintenance is never blocked, even by %s [DE7]",
     (status) => {
       expect(decideMaintenanceGate(independent, status)).toMatchObject({
         event: "maintenanceNotRequired",

@@ -38,127 +38,36 @@ export type NotificationRow = {
   priority: Priority;
 };
 
+/** A row of the specification's table, in its order of columns. */
+export function message(
+  event: string,
+  trigger: TriggerId | null,
+  recipient: Recipient,
+  channels: readonly Channel[],
+  timing: Timing,
+  priority: Priority,
+): NotificationRow {
+  return { event, trigger, recipient, channels, timing, priority };
+}
+
+// biome-ignore format: one row a line
 export const notificationTable = {
-  NT1: {
-    event: "Credentials generated",
-    trigger: "ND1",
-    recipient: "customer",
-    channels: ["email"],
-    timing: "immediate",
-    priority: "high",
-  },
-  NT2: {
-    event: "Order placed with factory",
-    trigger: null,
-    recipient: "customer",
-    channels: ["email", "push"],
-    timing: "immediate",
-    priority: "medium",
-  },
-  NT3: {
-    event: "Manufacturing status update",
-    trigger: "ND2",
-    recipient: "customer",
-    channels: ["email", "push"],
-    timing: "asReceivedFromFactory",
-    priority: "low",
-  },
-  NT4: {
-    event: "Vehicle ready at factory",
-    trigger: "ND3",
-    recipient: "customer",
-    channels: ["email", "sms", "push"],
-    timing: "immediate",
-    priority: "high",
-  },
-  NT5: {
-    event: "Payment successful",
-    trigger: "ND4",
-    recipient: "customer",
-    channels: ["email"],
-    timing: "immediate",
-    priority: "medium",
-  },
-  NT6: {
-    event: "Vehicle registered",
-    trigger: null,
-    recipient: "customer",
-    channels: ["email"],
-    timing: "immediate",
-    priority: "medium",
-  },
-  NT7: {
-    event: "Vehicle in transit",
-    trigger: "ND5",
-    recipient: "customer",
-    channels: ["email", "sms", "push"],
-    timing: "whenTransportStarts",
-    priority: "high",
-  },
-  NT8: {
-    event: "Delivery attempted, failed",
-    trigger: "ND6",
-    recipient: "customer",
-    channels: ["sms", "push"],
-    timing: "immediate",
-    priority: "high",
-  },
-  NT9: {
-    event: "Mobile app linked",
-    trigger: null,
-    recipient: "customer",
-    channels: ["push", "inApp"],
-    timing: "immediate",
-    priority: "medium",
-  },
-  NT10: {
-    event: "Service activated",
-    trigger: "ND7",
-    recipient: "customer",
-    channels: ["push", "inApp", "email"],
-    timing: "immediate",
-    priority: "medium",
-  },
-  NT11: {
-    event: "OTA activation failed",
-    trigger: "ND8",
-    recipient: "customer",
-    channels: ["email"],
-    timing: "afterAllRetries",
-    priority: "high",
-  },
-  NT12: {
-    event: "OTA activation failed",
-    trigger: "ND8",
-    recipient: "support",
-    channels: ["email"],
-    timing: "afterAllRetries",
-    priority: "critical",
-  },
-  NT13: {
-    event: "Maintenance due soon",
-    trigger: "ND9",
-    recipient: "customer",
-    channels: ["email", "push"],
-    timing: "bySchedule",
-    priority: "low",
-  },
-  NT14: {
-    event: "Maintenance overdue",
-    trigger: "ND9",
-    recipient: "customer",
-    channels: ["email", "sms", "push"],
-    timing: "whenOverdue",
-    priority: "high",
-  },
-  NT15: {
-    event: "Service denied by maintenance",
-    trigger: null,
-    recipient: "customer",
-    channels: ["push", "inApp"],
-    timing: "immediate",
-    priority: "high",
-  },
-} as const satisfies Record<string, NotificationRow>;
+  //             event                            trigger recipient channels                  timing                   priority
+  NT1:  message("Credentials generated",         "ND1", "customer", ["email"],                  "immediate",             "high"),
+  NT2:  message("Order placed with factory",     null,  "customer", ["email", "push"],          "immediate",             "medium"),
+  NT3:  message("Manufacturing status update",   "ND2", "customer", ["email", "push"],          "asReceivedFromFactory", "low"),
+  NT4:  message("Vehicle ready at factory",      "ND3", "customer", ["email", "sms", "push"],   "immediate",             "high"),
+  NT5:  message("Payment successful",            "ND4", "customer", ["email"],                  "immediate",             "medium"),
+  NT6:  message("Vehicle registered",            null,  "customer", ["email"],                  "immediate",             "medium"),
+  NT7:  message("Vehicle in transit",            "ND5", "customer", ["email", "sms", "push"],   "whenTransportStarts",   "high"),
+  NT8:  message("Delivery attempted, failed",    "ND6", "customer", ["sms", "push"],            "immediate",             "high"),
+  NT9:  message("Mobile app linked",             null,  "customer", ["push", "inApp"],          "immediate",             "medium"),
+  NT10: message("Service activated",             "ND7", "customer", ["push", "inApp", "email"], "immediate",             "medium"),
+  NT11: message("OTA activation failed",         "ND8", "customer", ["email"],                  "afterAllRetries",       "high"),
+  NT12: message("OTA activation failed",         "ND8", "support",  ["email"],                  "afterAllRetries",       "critical"),
+  NT13: message("Maintenance due soon",          "ND9", "customer", ["email", "push"],          "bySchedule",            "low"),
+  NT14: message("Maintenance overdue",           "ND9", "customer", ["email", "sms", "push"],   "whenOverdue",           "high"),
+  NT15: message("Service denied by maintenance", null,  "customer", ["push", "inApp"],          "immediate",             "high"),
+};
 
 export type NotificationId = keyof typeof notificationTable;

@@ -26,7 +26,7 @@ const good: PresumptionFacts = {
   totalOpenCents: 0,
 };
 
-describe("FA4: which unanswered payment is presumed", () => {
+describe("which unanswered payment is presumed [FA4]", () => {
   const cases: [title: string, facts: Partial<PresumptionFacts>, rule: PresumptionRuleId | null][] = [
     ["a small service of a known customer", {}, null],
     ["the reservation waits for certainty", { kind: "reservation" }, "PP1"],
@@ -88,7 +88,7 @@ describe("FA4: which unanswered payment is presumed", () => {
   });
 });
 
-describe("FA5: when a presumed payment is looked up", () => {
+describe("when a presumed payment is looked up [FA5]", () => {
   const at = Date.UTC(2026, 2, 2, 9);
   const presumed = planReconciliation(at);
 

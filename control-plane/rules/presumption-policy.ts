@@ -1,4 +1,4 @@
-import { additionSection } from "./additions.ts";
+import type { PaymentKind } from "./payment-machine.ts";
 
 // "Payment gateway timeout: assume success, reconcile async; deliver service; rare chargeback risk" says the
 // specification, and "OTA waits for payment confirmation". Both hold when the risk is small, bounded and looked up.
@@ -22,7 +22,7 @@ export const defaultPresumptionLimits: PresumptionLimits = {
 
 /** What is known about a payment whose authorisation the gateway did not answer. */
 export type PresumptionFacts = {
-  kind: "reservation" | "final" | "service";
+  kind: PaymentKind;
   /** Nobody gave the purchase up while the gateway was being asked. */
   wanted: boolean;
   amountCents: number;
@@ -33,59 +33,31 @@ export type PresumptionFacts = {
   totalOpenCents: number;
 };
 
-type PresumptionRule = {
-  section: string;
-  /** Why the payment waits, for the customer's and support's eyes. */
-  refusal: string;
-  reason: string;
-  holds: (facts: PresumptionFacts, limits: PresumptionLimits) => boolean;
-};
+type Holds = (facts: PresumptionFacts, limits: PresumptionLimits) => boolean;
+
+/** @param refusal why the payment waits, for the customer and for support */
+function rule(refusal: string, reason: string, holds: Holds) {
+  return { refusal, reason, holds };
+}
 
 /** All must hold; the first that does not is why the payment waits. The two caps come last: they are taken, not read. */
+// biome-ignore format: one row a line, its condition below
 export const presumptionRules = {
-  PP1: {
-    section: additionSection,
-    refusal: "only the payment of a service may be presumed",
-    reason: "A car is not ordered, registered or handed over for money that may not exist.",
-    holds: (facts) => facts.kind === "service",
-  },
-  PP2: {
-    section: additionSection,
-    refusal: "the purchase was given up meanwhile",
-    reason: "Nothing is delivered for a purchase that nobody wants any more.",
-    holds: (facts) => facts.wanted,
-  },
-  PP3: {
-    section: additionSection,
-    refusal: "the customer has not paid anything by card before",
-    reason: "A card that has paid once is likely to pay again; of an unknown one nothing is known.",
-    holds: (facts) => facts.earlierCaptures > 0,
-  },
-  PP4: {
-    section: additionSection,
-    refusal: "an earlier payment of the customer was charged back",
-    reason: "The risk that the specification calls rare is not rare for who has used it.",
-    holds: (facts) => facts.chargeBacks === 0,
-  },
-  PP5: {
-    section: additionSection,
-    refusal: "the price is above what may be presumed",
-    reason: "One wrong presumption must cost little.",
-    holds: (facts, limits) => facts.amountCents <= limits.maxAmountCents,
-  },
-  PP6: {
-    section: additionSection,
-    refusal: "the customer has as much open as one customer may",
-    reason: "Many small purchases during one outage would add up to a large one.",
-    holds: (facts, limits) => facts.customerOpenCents + facts.amountCents <= limits.customerCapCents,
-  },
-  PP7: {
-    section: additionSection,
-    refusal: "all customers together have as much open as may be",
-    reason: "A long outage must not become a loss that nobody decided to take.",
-    holds: (facts, limits) => facts.totalOpenCents + facts.amountCents <= limits.totalCapCents,
-  },
-} as const satisfies Record<string, PresumptionRule>;
+  PP1: rule("only the payment of a service may be presumed", "A car is not ordered, registered or handed over for money that may not exist.",
+         (facts) => facts.kind === "service"),
+  PP2: rule("the purchase was given up meanwhile", "Nothing is delivered for a purchase that was cancelled.",
+         (facts) => facts.wanted),
+  PP3: rule("the customer has not paid anything by card before", "A card that has paid once is likely to pay again; of an unknown one nothing is known.",
+         (facts) => facts.earlierCaptures > 0),
+  PP4: rule("an earlier payment of the customer was charged back", "The risk that the specification calls rare is not rare after a first charge-back.",
+         (facts) => facts.chargeBacks === 0),
+  PP5: rule("the price is above what may be presumed", "One wrong presumption must cost little.",
+         (facts, limits) => facts.amountCents <= limits.maxAmountCents),
+  PP6: rule("the customer has as much open as one customer may", "Many small purchases during one outage would add up to a large one.",
+         (facts, limits) => facts.customerOpenCents + facts.amountCents <= limits.customerCapCents),
+  PP7: rule("all customers together have as much open as may be", "A long outage must not become a loss that nobody decided to take.",
+         (facts, limits) => facts.totalOpenCents + facts.amountCents <= limits.totalCapCents),
+};
 
 export type PresumptionRuleId = keyof typeof presumptionRules;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { computeFinalPayment, pricePlan } from "./pricing.ts";
 
-describe("DO2, DA2: the plan comercial", () => {
+describe("the plan comercial [DO2, DA2]", () => {
   it("costs its base and its options", () => {
     expect(pricePlan({ basePriceCents: 2_500_000, optionPricesCents: [120_050, 30_000] })).toEqual({
       kind: "priced",
@@ -29,7 +29,7 @@ describe("DO2, DA2: the plan comercial", () => {
   });
 });
 
-describe("DA8: the final payment", () => {
+describe("the final payment [DA8]", () => {
   it("is the price without the reservation", () => {
     expect(computeFinalPayment(2_650_050, 100_000)).toEqual({ kind: "due", finalPaymentCents: 2_550_050 });
     expect(computeFinalPayment(2, 1)).toEqual({ kind: "due", finalPaymentCents: 1 });

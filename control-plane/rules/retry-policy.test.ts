@@ -4,7 +4,7 @@ import { activationRetryPolicy, computeDelayCeiling, decideRetry } from "./retry
 
 const almostOne = 1 - 2 ** -53;
 
-describe("FA7, SA12: retries of an activation", () => {
+describe("retries of an activation [FA7, SA12]", () => {
   it("wait up to 2 s before the first and up to 5 min before the fourth, ever longer", () => {
     const ceilings = [1, 2, 3, 4].map((retry) => computeDelayCeiling(activationRetryPolicy, retry));
     expect(ceilings[0]).toBe(2_000);
@@ -29,7 +29,7 @@ describe("FA7, SA12: retries of an activation", () => {
     });
   });
 
-  it.each([5, 6])("SA13: after %i attempts nothing is left", (attemptsUsed) => {
+  it.each([5, 6])("after %i attempts nothing is left [SA13]", (attemptsUsed) => {
     expect(decideRetry("transient", attemptsUsed, 0)).toEqual({
       kind: "exhausted",
       event: "attemptsExhausted",
@@ -38,7 +38,7 @@ describe("FA7, SA12: retries of an activation", () => {
   });
 
   it.each([1, 3])(
-    "SA13: a car that refuses for good is not asked again, after %i attempts",
+    "a car that refuses for good is not asked again, after %i attempts [SA13]",
     (attemptsUsed) => {
       expect(decideRetry("permanent", attemptsUsed, 0)).toEqual({
         kind: "exhausted",

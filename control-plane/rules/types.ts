@@ -1,31 +1,6 @@
+import type { Arrow, Ending } from "./arrow.ts";
 import type { AutomationId } from "./automation-table.ts";
 import type { NotificationId } from "./notification-table.ts";
-
-/**
- * One line of a state diagram: in `from`, on `event`, go to `to`.
- * "start" and "end" are the diagram's [*]; an arrow from a state to itself records something and moves nothing.
- */
-export type Arrow<S extends string, E extends string, G extends string> = {
-  /** Row id: VA1…VA16, SA1…SA17, or an addition's own id. */
-  id: string;
-  label: string;
-  from: S | "start";
-  event: E;
-  to: S | "end";
-  guards: readonly G[];
-  /** Row of the automation table that says who does this step; null where that table is silent. */
-  automation: AutomationId | null;
-  notifies: readonly NotificationId[];
-  section: string;
-};
-
-/** An arrow the specification does not draw, with the reason the business needs it. */
-export type AddedArrow<S extends string, E extends string, G extends string> = Arrow<S, E, G> & {
-  reason: string;
-};
-
-/** An arrow to [*] that waits for nothing: reaching `from` is the end of the process. */
-export type Ending<S extends string> = { id: string; label: string; from: S; section: string };
 
 /** A condition an arrow waits for. `refusal` says to a person what is missing and why it is asked for. */
 export type Guard<F> = { section: string; refusal: string; holds: (facts: F) => boolean };

@@ -4,7 +4,7 @@ import { decide, isFinal } from "./interpreter.ts";
 import type { Decision, VehicleFacts } from "./types.ts";
 import { type VehicleEvent, type VehicleState, vehicleMachine } from "./vehicle-machine.ts";
 
-/** Written from the specification's diagram by hand, so that the table cannot vouch for itself. */
+/** Written from the specification's diagram by hand: a table cannot vouch for itself. */
 type Place = VehicleState | "start" | "end";
 const drawn: [id: string, from: Place, event: VehicleEvent, to: Place][] = [
   ["VA1", "start", "factoryOrderPlaced", "Ordered"],
@@ -70,7 +70,7 @@ function favour(event: VehicleEvent): VehicleFacts {
   };
 }
 
-describe("VS1–VS12: the vehicle's states", () => {
+describe("the vehicle's states [VS1–VS12]", () => {
   it("are the diagram's twelve and no others", () => {
     expect([...vehicleMachine.states].sort()).toEqual(
       places.filter((place) => place !== "start" && place !== "end").sort(),
@@ -98,7 +98,7 @@ describe("VS1–VS12: the vehicle's states", () => {
   });
 });
 
-describe("VA1–VA16: every event in every state", () => {
+describe("every event in every state [VA1–VA16]", () => {
   const pairs = places.flatMap((from) =>
     events.map((event) => {
       const row = drawn.find((line) => line[1] === from && line[2] === event);
@@ -106,7 +106,7 @@ describe("VA1–VA16: every event in every state", () => {
     }),
   );
 
-  it.each(pairs.filter((pair) => pair.id !== null))("$id: $event takes $from to $to", (pair) => {
+  it.each(pairs.filter((pair) => pair.id !== null))("$event takes $from to $to [$id]", (pair) => {
     expect(decide(vehicleMachine, pair.from, pair.event, favour(pair.event))).toMatchObject({
       kind: "moved",
       arrowId: pair.id,
@@ -128,6 +128,7 @@ describe("VA1–VA16: every event in every state", () => {
 });
 
 describe("what an arrow waits for", () => {
+  // biome-ignore format: one row a line
   const guarded: [
     title: string,
     from: Place,
@@ -135,132 +136,24 @@ describe("what an arrow waits for", () => {
     missing: Partial<VehicleFacts>,
     rule: string,
   ][] = [
-    [
-      "DE1: no factory order before the reservation is paid",
-      "start",
-      "factoryOrderPlaced",
-      { reservationPaid: false },
-      "DE1",
-    ],
-    [
-      "DE1: no stock car without a reservation either",
-      "start",
-      "stockCarReserved",
-      { reservationPaid: false },
-      "DE1",
-    ],
-    [
-      "DE9: an unfinished car is not in stock",
-      "start",
-      "stockCarReserved",
-      { manufacturingComplete: false },
-      "DE9",
-    ],
-    [
-      "DE8: nothing is built without a factory order",
-      "Ordered",
-      "manufacturingStarted",
-      { factoryOrderPlaced: false },
-      "DE8",
-    ],
-    [
-      "DE9: nobody is asked to pay for an unfinished car",
-      "ReadyAtFactory",
-      "customerNotified",
-      { manufacturingComplete: false },
-      "DE9",
-    ],
-    [
-      "nobody is asked to pay for a cancelled order",
-      "ReadyAtFactory",
-      "customerNotified",
-      { orderCancelled: true },
-      "AG4",
-    ],
-    [
-      "DE9: no final payment for an unfinished car",
-      "PaymentPending",
-      "finalPaymentReceived",
-      { manufacturingComplete: false },
-      "DE9",
-    ],
-    [
-      "DE2: the authority is not asked before the final payment",
-      "PaymentPending",
-      "registrationRequested",
-      { finalPaymentReceived: false },
-      "DE2",
-    ],
-    [
-      "DE2: no registration before the final payment",
-      "PaymentPending",
-      "vehicleRegistered",
-      { finalPaymentReceived: false },
-      "DE2",
-    ],
-    [
-      "VA5: paid is not registered while the document is missing",
-      "PaymentPending",
-      "vehicleRegistered",
-      { registrationDocumentRecorded: false },
-      "AG1",
-    ],
-    [
-      "VA6: a customer who has paid does not lose the car by a late refusal",
-      "PaymentPending",
-      "finalPaymentFailed",
-      { finalPaymentReceived: true },
-      "AG2",
-    ],
-    [
-      "DE3: no transport for an unregistered car",
-      "Registered",
-      "transportArranged",
-      { registrationDocumentRecorded: false },
-      "DE3",
-    ],
-    [
-      "VA10: no arrival without transport",
-      "InTransit",
-      "arrivedAtCustomerAddress",
-      { transportArranged: false },
-      "CE6",
-    ],
-    [
-      "DE10: no hand-over of an unpaid car",
-      "DeliveryAttempt",
-      "customerPresent",
-      { finalPaymentReceived: false },
-      "DE10",
-    ],
-    [
-      "DE10: no hand-over of an unregistered car",
-      "DeliveryAttempt",
-      "customerPresent",
-      { registrationDocumentRecorded: false },
-      "DE10",
-    ],
-    [
-      "DE10: no pick-up of a car that was never on its way",
-      "AtDealership",
-      "customerPickedUp",
-      { transportArranged: false },
-      "DE10",
-    ],
-    [
-      "DE4: no app link before the car is handed over",
-      "Delivered",
-      "appLinked",
-      { physicallyDelivered: false },
-      "DE4",
-    ],
-    [
-      "VA14: no app link without the code on the car's display",
-      "Delivered",
-      "appLinked",
-      { linkCodeProved: false },
-      "AG3",
-    ],
+    ["no factory order before the reservation is paid [DE1]",  "start",           "factoryOrderPlaced",       { reservationPaid: false },              "DE1"],
+    ["no stock car without a reservation either [DE1]",        "start",           "stockCarReserved",         { reservationPaid: false },              "DE1"],
+    ["an unfinished car is not in stock [DE9]",                "start",           "stockCarReserved",         { manufacturingComplete: false },        "DE9"],
+    ["nothing is built without a factory order [DE8]",         "Ordered",         "manufacturingStarted",     { factoryOrderPlaced: false },           "DE8"],
+    ["no one is asked to pay for an unfinished car [DE9]",     "ReadyAtFactory",  "customerNotified",         { manufacturingComplete: false },        "DE9"],
+    ["no one is asked to pay for a cancelled order",           "ReadyAtFactory",  "customerNotified",         { orderCancelled: true },                "AG4"],
+    ["no final payment for an unfinished car [DE9]",           "PaymentPending",  "finalPaymentReceived",     { manufacturingComplete: false },        "DE9"],
+    ["the authority is not asked before the payment [DE2]",    "PaymentPending",  "registrationRequested",    { finalPaymentReceived: false },         "DE2"],
+    ["no registration before the final payment [DE2]",         "PaymentPending",  "vehicleRegistered",        { finalPaymentReceived: false },         "DE2"],
+    ["no registration without its document [VA5]",             "PaymentPending",  "vehicleRegistered",        { registrationDocumentRecorded: false }, "AG1"],
+    ["a late refusal does not lose a paid car [VA6]",          "PaymentPending",  "finalPaymentFailed",       { finalPaymentReceived: true },          "AG2"],
+    ["no transport for an unregistered car [DE3]",             "Registered",      "transportArranged",        { registrationDocumentRecorded: false }, "DE3"],
+    ["no arrival without transport [VA10]",                    "InTransit",       "arrivedAtCustomerAddress", { transportArranged: false },            "CE6"],
+    ["no hand-over of an unpaid car [DE10]",                   "DeliveryAttempt", "customerPresent",          { finalPaymentReceived: false },         "DE10"],
+    ["no hand-over of an unregistered car [DE10]",             "DeliveryAttempt", "customerPresent",          { registrationDocumentRecorded: false }, "DE10"],
+    ["no pick-up of a car that was never on its way [DE10]",   "AtDealership",    "customerPickedUp",         { transportArranged: false },            "DE10"],
+    ["no app link before the car is handed over [DE4]",        "Delivered",       "appLinked",                { physicallyDelivered: false },          "DE4"],
+    ["no app link without the code on the car's display [VA14]","Delivered",       "appLinked",                { linkCodeProved: false },               "AG3"],
   ];
 
   it.each(guarded)("%s", (_title, from, event, missing, rule) => {
@@ -272,7 +165,7 @@ describe("what an arrow waits for", () => {
     });
   });
 
-  it("DE3: the refusal names the rule, the reason and the section", () => {
+  it("the refusal names the rule, the reason and the section [DE3]", () => {
     const decision = decide(vehicleMachine, "Registered", "transportArranged", {
       ...favour("transportArranged"),
       registrationDocumentRecorded: false,
@@ -309,7 +202,7 @@ describe("what an arrow says and who does it", () => {
     VA14: "AU11",
   };
 
-  it("NT2–NT9: each message leaves with its arrow, and no other arrow sends one", () => {
+  it("each message leaves with its arrow, and no other arrow sends one [NT2–NT9]", () => {
     for (const [id, from, event] of drawn) {
       expect([id, decide(vehicleMachine, from, event, favour(event))]).toMatchObject([
         id,
@@ -318,7 +211,7 @@ describe("what an arrow says and who does it", () => {
     }
   });
 
-  it("AU4, AU5, AU6, AU8, AU15: these steps run unaided, every other one waits for a person", () => {
+  it("these steps run unaided, every other step waits for a person [AU4, AU5, AU6, AU8, AU15]", () => {
     const automatic = drawn.filter(([, from, event]) => {
       const decision = decide(vehicleMachine, from, event, favour(event));
       return decision.kind === "moved" && decision.automatic;
@@ -326,7 +219,7 @@ describe("what an arrow says and who does it", () => {
     expect(automatic.map(([id]) => id).sort()).toEqual([...unaided].sort());
   });
 
-  it("AU7, AU9, AU10, AU11: a person's step names the row that says whose it is", () => {
+  it("a person's step names the row that says whose it is [AU7, AU9, AU10, AU11]", () => {
     const named = vehicleMachine.arrows.filter((row) => row.automation !== null && !unaided.includes(row.id));
     expect(Object.fromEntries(named.map((row) => [row.id, row.automation]))).toEqual(byPeople);
     expect(vehicleMachine.arrows.find((row) => row.id === "VA1")?.automation).toBe("AU4");
@@ -348,7 +241,7 @@ describe("any sequence of events", () => {
     orderCancelled: fc.boolean(),
   });
 
-  it("VS1–VS12: never leaves the diagram, and what is over stays over", () => {
+  it("never leaves the diagram, and what is over stays over [VS1–VS12]", () => {
     const steps = fc.array(fc.tuple(fc.constantFrom(...events), fc.oneof(anyFacts, fc.constant(null))), {
       maxLength: 60,
     });

@@ -13,7 +13,7 @@ const unavailable: ReadonlySet<string> = new Set([
   "57P03", // starting up
 ]);
 
-/** Messages of `pg` that carry no code. Its own words; there is nothing else to go by. */
+/** Messages of `pg` that carry no code: its own words are all there is to go by. */
 const unavailableMessages: ReadonlySet<string> = new Set([
   "Connection terminated unexpectedly",
   "Connection terminated due to connection timeout",
@@ -27,7 +27,7 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return "code" in error && typeof error.code === "string" && unavailable.has(error.code);
 }
 
-/** PostgreSQL undid the transaction so that others could finish; the same one may simply be run again. */
+/** PostgreSQL rolled the transaction back so that others could finish; it may simply run again. */
 export function isConflict(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "40P01" || error.code === "40001");
 }

@@ -1,12 +1,12 @@
 import { Kysely, type Transaction as KyselyTransaction, PostgresDialect } from "kysely";
 import pg from "pg";
 import type { Database } from "./schema.ts";
-import { createStatementNames, prepareFrequentStatements } from "./statement-names.ts";
+import { createStatementNames, preparingPool } from "./statement-names.ts";
 
 export type Db = Kysely<Database>;
-/** Everything that must happen together happens in one of these. */
+/** Changes that must happen together happen in one of these. */
 export type Transaction = KyselyTransaction<Database>;
-/** Reading works with either. */
+/** Reads work with either. */
 export type Reader = Kysely<Database>;
 
 const int8 = 20;
@@ -38,13 +38,10 @@ export function openDatabase(
     connectionTimeoutMillis: 5_000,
     types,
   });
-  // A server that goes away ends idle connections; without a listener that would end the process.
+  // A server that goes away ends idle connections; without a listener the error would end the process.
   pool.on("error", onIdleError);
-  const names = createStatementNames();
-  pool.on("connect", (client) => {
-    client.on("error", onIdleError);
-    prepareFrequentStatements(client, names);
-  });
-  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  pool.on("connect", (client) => client.on("error", onIdleError));
+  const dialect = new PostgresDialect({ pool: preparingPool(pool, createStatementNames()) });
+  const db = new Kysely<Database>({ dialect });
   return { db, pool, close: () => db.destroy() };
 }

@@ -6,15 +6,15 @@ import {
   parseFailpointPlan,
 } from "@caas/contract/failpoints.ts";
 
-// Where a kill -9 is rehearsed (CAAS_FAILPOINTS). Not armed, as always outside a rehearsal, a place does nothing.
+// Places where a kill -9 is rehearsed (CAAS_FAILPOINTS). Outside a rehearsal a place is not armed and does nothing.
 
-/** Every place, and what is true between what was done and what has not been done yet. */
+/** Every place, and what is true there: some of the work is done and the rest is not. */
 export const failpoints = {
-  "request-committed-before-answer": "what was asked for is done, and whoever asked does not know it",
-  "job-taken-before-run": "a job is marked as ours and nothing of it is done",
+  "request-committed-before-answer": "the request is done and the caller does not know it",
+  "job-taken-before-run": "a job is taken and none of its work is done",
   "job-done-before-marked": "a job's work is done and the queue does not know it",
   "deadline-handled-before-commit": "a deadline's work is done in a transaction that will not commit",
-  "maintenance-answered-before-recorded": "the workshops have answered and nobody has written it down",
+  "maintenance-answered-before-recorded": "the workshops have answered and the answer is not recorded",
   "hold-not-yet-asked": "a payment is to be held and the bank has not been asked",
   "hold-made-before-recorded": "the bank holds money that our books do not know of",
   "capture-decided-before-asked": "the car has proved, the capture is decided, the bank does not know it",
@@ -32,12 +32,12 @@ const names = Object.keys(failpoints).filter((name): name is FailpointName =>
   Object.hasOwn(failpoints, name),
 );
 
-/** `undefined` where it is malformed or names another part's place. */
+/** `undefined` when the text is malformed or names another part's place. */
 export function parseFailpoints(text: string): FailpointPlan<FailpointName> | undefined {
   return parseFailpointPlan(text, names);
 }
 
-/** Of the whole process, because that is what dies. */
+/** One for the whole process, because the process is what dies. */
 let pass: ((name: FailpointName) => void) | null = null;
 
 export function armFailpoints(plan: FailpointPlan<FailpointName>): void {
@@ -47,7 +47,7 @@ export function armFailpoints(plan: FailpointPlan<FailpointName>): void {
   });
 }
 
-/** Called between two steps that a power loss may part. */
+/** Called between two steps that a power loss may separate. */
 export function passFailpoint(name: FailpointName): void {
   pass?.(name);
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { groupCommit } from "./group-commit.ts";
 
-test("who comes while a round is on its way is taken along with all others that wait", async () => {
+test("calls that arrive while a batch is running join the next one", async () => {
   const rounds: number[][] = [];
   const underWay: (() => void)[] = [];
   const double = groupCommit((items: readonly number[]) => {
@@ -19,7 +19,7 @@ test("who comes while a round is on its way is taken along with all others that 
   expect(rounds).toEqual([[1], [2, 3]]);
 });
 
-test("one that cannot be done costs nobody else anything", async () => {
+test("a call that fails does not affect the others of its batch", async () => {
   const double = groupCommit(async (items: readonly number[]) => {
     if (items.includes(13)) throw new Error("not this one");
     return items.map((item) => item * 2);
@@ -28,7 +28,7 @@ test("one that cannot be done costs nobody else anything", async () => {
   expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
 });
 
-test("a deadlock's victim is done again, together", async () => {
+test("a batch that loses a deadlock runs again as a whole", async () => {
   let tries = 0;
   const double = groupCommit(async (items: readonly number[]) => {
     tries += 1;

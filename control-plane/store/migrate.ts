@@ -11,6 +11,7 @@ import * as uncertainPayments from "./migrations/0007-uncertain-payments.ts";
 import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
+import * as oneQueue from "./migrations/0011-one-queue.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -23,16 +24,17 @@ const migrations: Record<string, Migration> = {
   "0008-quick-jobs": quickJobs,
   "0009-roll-out-rows": rollOutRows,
   "0010-final-payment-terms": finalPaymentTerms,
+  "0011-one-queue": oneQueue,
 };
 
 /**
- * Brings the database at `url` to the newest schema, the job queue's own tables included. Replicas that start
- * together wait for each other: the migrator holds a lock.
- * @throws the database's error, with the migration's name, when one fails; what ran before it stays.
+ * Brings the database at `url` to the newest schema. Replicas that start together wait for each other: the migrator
+ * holds a lock.
+ * @throws the database's error, with the migration's name, when one fails; those before it stay.
  */
 export async function migrateToLatest(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
-  // The migrator hears of a broken connection from its own query.
+  // A broken connection fails the migrator's own query.
   pool.on("error", () => undefined);
   pool.on("connect", (client) => client.on("error", () => undefined));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
@@ -44,8 +46,6 @@ export async function migrateToLatest(url: string): Promise<void> {
         results?.find((result) => result.status === "Error")?.migrationName ?? "before the first";
       throw new Error(`migration ${failed} failed`, { cause: error });
     }
-    const { runMigrations } = await import("graphile-worker");
-    await runMigrations({ pgPool: pool });
   } finally {
     await db.destroy();
   }

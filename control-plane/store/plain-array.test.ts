@@ -5,7 +5,7 @@ import { createTestDatabase } from "../../test/servers/database.ts";
 import { openDatabase } from "./database.ts";
 import { byteArray, plainArray } from "./plain-array.ts";
 
-test("what is written by hand, PostgreSQL reads as the array it is", async () => {
+test("PostgreSQL reads the written text as the same array", async () => {
   const database = await createTestDatabase("arrays");
   const opened = openDatabase(database.url, 1, () => undefined);
   try {
@@ -23,7 +23,7 @@ test("what is written by hand, PostgreSQL reads as the array it is", async () =>
   }
 });
 
-test("an element that would need quotes, or would be taken for NULL, is a defect of the caller", () => {
+test("an element that needs quotes, or reads as NULL, is refused", () => {
   for (const element of ["a b", "a}", '"', "a\\b", "", "null", "NULL", "1,2"])
     expect(() => plainArray([element]), element).toThrow(/quotes/);
 });

@@ -1,9 +1,9 @@
 const plain = /^[\w.-]+$/;
 
 /**
- * The text of a PostgreSQL array of numbers, uuids, base64url and the like, which need no quotes: `pg` would look
- * for them character by character. `null` is NULL.
- * @throws Error for an element that would need them.
+ * The text of a PostgreSQL array of numbers, uuids, base64url and the like, which need no quotes: `pg` would check
+ * every character for that. `null` is NULL.
+ * @throws Error for an element that would need quotes.
  */
 export function plainArray(values: readonly (string | number | null)[]): string {
   for (const value of values)
@@ -12,7 +12,7 @@ export function plainArray(values: readonly (string | number | null)[]): string 
   return `{${values.map((value) => value ?? "null").join(",")}}`;
 }
 
-/** The same of byte strings, for `bytea[]`; written into the statement as hexadecimal. */
+/** The same for byte strings, as `bytea[]` in hexadecimal. */
 export function byteArray(values: readonly (Uint8Array | null)[]): string {
   return `{${values.map((bytes) => (bytes === null ? "null" : `"\\\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}"`)).join(",")}}`;
 }

@@ -1,36 +1,24 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
 import type { ActivationState } from "../rules/activation-machine.ts";
 import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
+import type { PaymentKind, PaymentSettlement, PaymentStatus } from "../rules/payment-machine.ts";
+import type { EntitlementState, SaleStatus } from "../rules/statuses.ts";
 import type { VehicleState } from "../rules/vehicle-machine.ts";
 
-// The tables as Kysely sees them; store/migrations/ is what makes them. Timestamps are business time unless
+// The tables as Kysely sees them; store/migrations/ creates them. Timestamps are business time unless
 // the column's comment says otherwise; money is integer minor units (cents).
 
 type Nullable<T> = T | null;
-/** jsonb whose inserted form is JSON text, so that arrays are not taken for PostgreSQL arrays. */
+/** jsonb that is inserted as JSON text, so that arrays are not mistaken for PostgreSQL arrays. */
 type JsonOf<T extends object | null> = JSONColumnType<T, string, string>;
 type OptionalJson<T extends object> = ColumnType<T | null, string | null | undefined, string | null>;
 type DateOnly = ColumnType<string, string, string>;
 
 export type Address = { street: string; city: string; postalCode: string; country: string };
 export type PlanLine = { code: string; name: string; priceCents: number };
-/** Base + chosen options with the prices of the day of the sale. */
+/** Base and chosen options with the prices of the day of the sale. */
 export type PlanComercial = { base: PlanLine; options: readonly PlanLine[] };
 export type Configuration = { readonly [key: string]: unknown };
-
-export const paymentStatuses = [
-  "pending",
-  /** Not answered, and treated as successful for now. */
-  "presumed",
-  "authorised",
-  "captured",
-  "declined",
-  "voided",
-  "refunded",
-  "recorded",
-  "chargedBack",
-] as const;
-export type PaymentStatus = (typeof paymentStatuses)[number];
 
 export type Database = {
   dealerships: { id: string; name: string };
@@ -94,7 +82,7 @@ export type Database = {
     dealership_id: string;
     vehicle_id: string;
     sold_by: string;
-    status: Generated<"open" | "completed" | "reservationLost" | "cancelled">;
+    status: Generated<SaleStatus>;
     plan_comercial: JsonOf<PlanComercial>;
     price_cents: number;
     reservation_cents: number;
@@ -174,7 +162,7 @@ export type Database = {
   };
   payments: {
     id: string;
-    kind: "reservation" | "final" | "service";
+    kind: PaymentKind;
     expediente_id: Nullable<string>;
     activation_id: Nullable<string>;
     customer_id: string;
@@ -186,7 +174,7 @@ export type Database = {
     gateway_payment_id: Nullable<string>;
     decline_reason: Nullable<string>;
     capture_before: Nullable<Date>;
-    settlement: Nullable<"capture" | "void">;
+    settlement: PaymentSettlement;
     recorded_by: Nullable<string>;
     created_at: Date;
     settled_at: Nullable<Date>;
@@ -278,7 +266,7 @@ export type Database = {
     code: string;
     configuration: JsonOf<Configuration>;
     duration_seconds: Nullable<number>;
-    state: "wanted" | "proved" | "ending" | "ended";
+    state: EntitlementState;
     end_reason: Nullable<string>;
     valid_until: Nullable<Date>;
     created_at: Date;
@@ -309,7 +297,7 @@ export type Database = {
     ended_at: Nullable<Date>;
     presumed_until: Nullable<Date>;
   };
-  /** What each car shall hold now, and former versions that carried a purchase. */
+  /** What each car must hold now, and former versions that carried a purchase. */
   manifests: {
     vehicle_id: string;
     version: number;
@@ -402,7 +390,7 @@ export type Database = {
     resolution: Nullable<string>;
   };
   timers: { kind: string; subject_id: string; due_at: Date };
-  quick_jobs: {
+  jobs: {
     id: Generated<number>;
     kind: string;
     payload: JsonOf<object>;

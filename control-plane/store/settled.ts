@@ -2,12 +2,13 @@ import { sql } from "kysely";
 import type { Reader } from "./database.ts";
 
 /**
- * Before when everything that was recorded is settled: no transaction that began earlier is still writing. Rows get
- * their ids when they are written and are seen when they are committed, so a reader that goes on after the highest id
- * it has seen would miss a lower one that is committed later. One that takes only rows recorded (clock_timestamp)
- * before this moment misses none: whoever holds a lower id began before the higher one was recorded, and has ended.
+ * The moment before which everything recorded is settled: no transaction that began earlier is still writing. Rows get
+ * their ids when they are written and become visible when they are committed, so a reader that continues after the
+ * highest id it has seen would miss a lower one that is committed later. A reader that takes only rows recorded
+ * (clock_timestamp) before this moment misses none: the transaction with the lower id began before the higher one was
+ * recorded, and has ended.
  *
- * To be asked before the rows are read. Assumes what is true of steps, that a transaction writes something else first
+ * Call it before reading the rows. It assumes, as is true of steps, that a transaction writes something else first
  * (only then it counts as writing), and that the database's clock does not go back.
  *
  * @returns PostgreSQL's text of the instant, to the microsecond

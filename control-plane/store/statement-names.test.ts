@@ -9,7 +9,7 @@ let opened: OpenDatabase;
 
 beforeAll(async () => {
   database = await createTestDatabase("statement_names");
-  // One connection: what it has prepared can be asked for.
+  // A single connection, so that its prepared statements can be listed.
   opened = openDatabase(database.url, 1, () => undefined);
   await sql`create table things (id int primary key, name text)`.execute(opened.db);
   await sql`insert into things values (1, 'one'), (2, 'two')`.execute(opened.db);
@@ -29,7 +29,7 @@ async function listPrepared(): Promise<string[]> {
   return rows.map(({ statement }) => statement);
 }
 
-test("what comes again and again is prepared once, and answers as before", async () => {
+test("a frequent statement is prepared once and answers as before", async () => {
   const text = "select * from things where id = $1";
   for (let use = 1; use < firstNamedUse; use += 1) await findThing(1);
   expect(await listPrepared()).not.toContain(text);
@@ -42,7 +42,7 @@ test("what comes again and again is prepared once, and answers as before", async
   expect((await listPrepared()).filter((statement) => statement === text)).toHaveLength(1);
 });
 
-test("a table that another process has changed costs a connection one refusal, and no more", async () => {
+test("a table changed by another process costs a connection one failed statement", async () => {
   for (let use = 0; use <= firstNamedUse; use += 1) await findThing(1);
   await sql`alter table things add column colour text default 'red'`.execute(opened.db);
   await expect(findThing(1)).rejects.toThrow("cached plan must not change result type");
@@ -50,7 +50,7 @@ test("a table that another process has changed costs a connection one refusal, a
     expect(await findThing(2)).toEqual([{ id: 2, name: "two", colour: "red" }]);
 });
 
-test("a prepared statement that fails in a transaction leaves the next transaction as it was", async () => {
+test("a prepared statement that fails in a transaction does not affect the next transaction", async () => {
   const add = (id: number) =>
     opened.db.transaction().execute(async (tx) => {
       await sql`insert into things (id, name) values (${id}, ${String(id)})`.execute(tx);
@@ -61,7 +61,7 @@ test("a prepared statement that fails in a transaction leaves the next transacti
   expect(await findThing(99)).toMatchObject([{ name: "99" }]);
 });
 
-test("names are few, and none is given twice", () => {
+test("the number of names is limited, and no name is given twice", () => {
   const names = createStatementNames();
   const nameAfterUses = (text: string) =>
     Array.from({ length: firstNamedUse }, () => names.nameOf(text)).at(-1) ?? null;
@@ -72,7 +72,7 @@ test("names are few, and none is given twice", () => {
   const anew = nameAfterUses("select 0 + $1");
   expect(anew).not.toBeNull();
   expect(given).not.toContain(anew);
-  // Texts that never come again do not keep those that do from being known.
+  // Texts that are used once do not keep frequent ones from getting a name.
   for (let index = 0; index < 5_000; index += 1) names.nameOf(`select once, ${index}`);
   expect(nameAfterUses("select again")).not.toBeNull();
 });

@@ -1,22 +1,23 @@
+import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import type pg from "pg";
 
-// PostgreSQL parses and plans a statement anew each time it comes without a name: dear for short ones, and a purchase is
-// some hundred short ones where few come together (ADR 36 has what was measured).
+// PostgreSQL parses and plans a statement again each time it arrives without a name. That is expensive for short
+// statements, and a purchase alone is some hundred of them (ADR 36 has the measurements).
 
 /**
- * From this use on a text is known to come again and again: what is asked now and then is not worth its place in the
- * memory of every connection, and texts that grow with their parameters are not the same twice.
+ * A text gets a name at this use. A statement that is rarely used is not worth its memory in every connection, and a
+ * text that grows with its parameters is never the same twice.
  */
 export const firstNamedUse = 50;
-/** Each is memory in each connection. */
+/** Each name takes memory in each connection. */
 const mostNames = 300;
-/** Texts that are only counted; beyond, counting begins anew. */
+/** Texts that are only counted; beyond that, counting starts again. */
 const mostCounted = 2_000;
 
 export type StatementNames = {
-  /** Its name from its fiftieth use on; `null` while it has none, or where there are too many. */
+  /** The text's name from its fiftieth use on; `null` before that, and when there are too many names. */
   nameOf(text: string): string | null;
-  /** Nobody uses the names given so far any more: each text gets a new one. */
+  /** Gives up all names: each text gets a new one. */
   forget(): void;
 };
 
@@ -47,40 +48,52 @@ export function createStatementNames(): StatementNames {
   };
 }
 
-/**
- * From now on what this connection is asked often is prepared once and then only executed. `pg` prepares a name on
- * each connection when it first comes there.
- */
-export function prepareFrequentStatements(client: pg.ClientBase, names: StatementNames): void {
-  const ask = client.query.bind(client);
-  Object.defineProperty(client, "query", {
-    value(...given: unknown[]): unknown {
-      const named = nameIn(given, names);
-      if (named === null) return Reflect.apply(ask, client, given);
-      const answer: unknown = Reflect.apply(ask, client, [named]);
-      if (answer instanceof Promise)
-        answer.catch((error: unknown) => {
-          if (isOutdated(error)) names.forget();
-        });
-      return answer;
+/** The pool as Kysely sees it. `pg` prepares a named statement when it first runs on a connection. */
+export function preparingPool(pool: pg.Pool, names: StatementNames): PostgresPool {
+  // Kysely keeps its own state per client, so a connection must stay the same object.
+  const clients = new WeakMap<pg.PoolClient, PreparingClient>();
+  return {
+    options: pool.options,
+    end: () => pool.end(),
+    async connect() {
+      const connection = await pool.connect();
+      const client = clients.get(connection) ?? new PreparingClient(connection, names);
+      clients.set(connection, client);
+      return client;
     },
-  });
+  };
 }
 
-function nameIn(
-  given: readonly unknown[],
-  names: StatementNames,
-): { name: string; text: string; values: unknown[] } | null {
-  const [text, values, ...more] = given;
-  if (typeof text !== "string" || !Array.isArray(values) || values.length === 0 || more.length > 0)
-    return null;
-  const name = names.nameOf(text);
-  return name === null ? null : { name, text, values };
+class PreparingClient implements PostgresPoolClient {
+  readonly #connection: pg.PoolClient;
+  readonly #names: StatementNames;
+
+  constructor(connection: pg.PoolClient, names: StatementNames) {
+    this.#connection = connection;
+    this.#names = names;
+  }
+
+  query<R>(text: string, values: readonly unknown[]): Promise<PostgresQueryResult<R>>;
+  query<R>(cursor: PostgresCursor<R>): PostgresCursor<R>;
+  query(text: unknown, values: readonly unknown[] = []): unknown {
+    if (typeof text !== "string") throw new Error("cursors are not used here");
+    // `begin`, `commit` and the like have no plan.
+    const name = values.length === 0 ? null : this.#names.nameOf(text);
+    if (name === null) return this.#connection.query(text, [...values]);
+    return this.#connection.query({ name, text, values: [...values] }).catch((error: unknown) => {
+      if (isOutdated(error)) this.#names.forget();
+      throw error;
+    });
+  }
+
+  release(destroy?: boolean): void {
+    this.#connection.release(destroy);
+  }
 }
 
 const featureNotSupported = "0A000";
 
-/** Another replica has migrated: a table has other columns than when `select *` was prepared. Once a connection. */
+/** Another replica has migrated: a table's columns differ from those of a prepared `select *`. Once per connection. */
 function isOutdated(error: unknown): boolean {
   return (
     error instanceof Error &&

@@ -4,8 +4,8 @@ import type { Logger } from "pino";
 import type { Db, Transaction } from "./database.ts";
 import { passFailpoint } from "./failpoints.ts";
 
-// Deadlines in business time, one row each, in our own table: a test that moves the clock a year ahead sees
-// them all come due, and a restart forgets none.
+// Deadlines in business time, one row each, in a table: a test that moves the clock a year ahead sees them all come
+// due, and a restart forgets none.
 
 export type TimerHandler = { kind: string; due(tx: Transaction, subjectId: string): Promise<void> };
 
@@ -38,11 +38,11 @@ export async function clearTimers(
 export type Timers = {
   start(): void;
   stop(): Promise<void>;
-  /** Handles all that is due now; how many. */
+  /** Handles all deadlines that are due now; how many there were. */
   runDue(): Promise<number>;
 };
 
-/** How often the table is looked at, real time: the smallest deadline of the business is the 2 s of a retry. */
+/** How often the table is read, real time: the shortest deadline of the business is the 2 s of a retry. */
 const lookEveryMs = 100;
 
 export function createTimers(options: {
@@ -57,7 +57,7 @@ export function createTimers(options: {
   let running: Promise<unknown> = Promise.resolve();
   let stopped = true;
 
-  /** One deadline a transaction: a handler that fails leaves its own row, and only that, for the next look. */
+  /** One deadline per transaction: a handler that fails leaves only its own row for the next look. */
   async function runOne(skipped: readonly string[]): Promise<string | null> {
     return db.transaction().execute(async (tx) => {
       let query = tx

@@ -1,10 +1,10 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { startAuthority } from "@caas/simulator/partners/authority/server.ts";
-import { type FactoryOptions, startFactory } from "@caas/simulator/partners/factory/server.ts";
-import { startGateway } from "@caas/simulator/partners/gateway/server.ts";
-import { startInbox } from "@caas/simulator/partners/inbox/server.ts";
-import { startTransport } from "@caas/simulator/partners/transport/server.ts";
-import { startVss } from "@caas/simulator/partners/vss/server.ts";
+import { startAuthority } from "@caas/simulator/stand-ins/authority/server.ts";
+import { type FactoryOptions, startFactory } from "@caas/simulator/stand-ins/factory/server.ts";
+import { startGateway } from "@caas/simulator/stand-ins/gateway/server.ts";
+import { startInbox } from "@caas/simulator/stand-ins/inbox/server.ts";
+import { startTransport } from "@caas/simulator/stand-ins/transport/server.ts";
+import { startVss } from "@caas/simulator/stand-ins/vss/server.ts";
 import { createAuthority } from "../partners/authority.ts";
 import { createFactory } from "../partners/factory.ts";
 import { createMail } from "../partners/mail.ts";

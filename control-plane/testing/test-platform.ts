@@ -20,11 +20,11 @@ import {
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { type Db, openDatabase } from "../store/database.ts";
-import { createStepFeed, type StepFeed } from "../store/step-feed.ts";
+import { createNotifyListener, type NotifyListener } from "../store/notify-listener.ts";
 import { createTimers } from "../store/timers.ts";
 import { type Partners, type Wiring, wire } from "../wiring.ts";
 import { createFakeClock, createFakePartners, type FakeClock, type FakePartners } from "./fakes.ts";
-import { makeAllDue, runDueJobs } from "./run-jobs.ts";
+import { runDueJobs } from "./run-due-jobs.ts";
 
 /** Everything that was published, in order. */
 export type Published = {
@@ -37,7 +37,7 @@ export type TestPlatform = Omit<Wiring, "capabilities" | "handlers"> & {
   db: Db;
   clock: FakeClock;
   server: Http;
-  steps: StepFeed;
+  steps: NotifyListener;
   keyRing: KeyRing;
   keysFolder: string;
   /** The platform's own way to its partners. */
@@ -94,7 +94,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
   ]);
   const broker = (await options.broker?.(keyRing, logger)) ?? noBroker;
   const config = { ...testConfig(database.url, keysFolder), MQTT_URL: broker.url, ...options.settings };
-  const steps = createStepFeed({ url: database.url, channel: stepsChannel, logger });
+  const steps = createNotifyListener({ url: database.url, channel: stepsChannel, logger });
   await steps.start();
   const server = await createServer({ logger, version: "0.0.0-test" });
   const sessions = createSessions(db, config.SESSION_SECRET, "http://127.0.0.1");
@@ -133,14 +133,14 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
   const unheard = Object.fromEntries((options.unheard ?? []).map((name) => [name, []]));
   const handlers: EventHandlers = { ...wired, ...unheard };
   for (const capability of capabilities) capability.addRoutes?.({ server, db, sessions });
-  const jobs = { pool, logger, handlers: capabilities.flatMap((capability) => capability.jobs ?? []) };
+  const jobs = capabilities.flatMap((capability) => capability.jobs ?? []);
   const timers = createTimers({
     db,
     clock,
     handlers: capabilities.flatMap((capability) => capability.timers ?? []),
     logger,
   });
-  const runJobs = () => runDueJobs(jobs);
+  const runJobs = () => runDueJobs(pool, jobs, logger);
 
   async function waitUntil<T>(
     what: string,
@@ -178,7 +178,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
     },
     runJobs,
     async retryJobs() {
-      await makeAllDue(pool);
+      await pool.query("update jobs set due_at = now()");
       return runJobs();
     },
     runTimers: () => timers.runDue(),

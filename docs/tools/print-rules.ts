@@ -12,6 +12,7 @@ import {
   vehicleAddedGuards,
   vehicleAdditions,
 } from "@caas/control-plane/rules/additions.ts";
+import type { Arrow, Ending } from "@caas/control-plane/rules/arrow.ts";
 import { automationTable, isAutomaticLevel } from "@caas/control-plane/rules/automation-table.ts";
 import {
   activationDependencies,
@@ -28,6 +29,7 @@ import { applyMarginMs, giveUpMarginMs } from "@caas/control-plane/rules/hold-wi
 import { type MetricRow, metricSection, metricTable } from "@caas/control-plane/rules/metric-table.ts";
 import { addedNotifications } from "@caas/control-plane/rules/notification-rows.ts";
 import { notificationTable, notificationTriggers } from "@caas/control-plane/rules/notification-table.ts";
+import { type PaymentRow, paymentRows, paymentStatuses } from "@caas/control-plane/rules/payment-machine.ts";
 import {
   defaultPresumptionLimits,
   firstLookUpMs,
@@ -39,7 +41,7 @@ import {
   searchSettlesAfterMs,
 } from "@caas/control-plane/rules/presumption-policy.ts";
 import { activationRetryPolicy, computeDelayCeiling } from "@caas/control-plane/rules/retry-policy.ts";
-import type { Arrow, Ending } from "@caas/control-plane/rules/types.ts";
+import { taskTable } from "@caas/control-plane/rules/task-table.ts";
 import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
 import { renderDiagram, renderTable } from "./markdown.ts";
 
@@ -53,9 +55,11 @@ export function renderRules(): string {
     renderMachines(),
     renderDependencies(),
     renderAdditions(),
+    renderPayments(),
     renderPresumption(),
     renderForfeiture(),
     renderNotifications(),
+    renderTasks(),
     renderAutomation(),
     renderMetrics(),
     renderNumbers(),
@@ -116,7 +120,7 @@ function renderDependencies(): string {
         row.dependent,
         row.waitsFor,
         row.reason,
-        row.exception.kind === "none" ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
+        row.exception === null ? "no exception" : `${row.exception.text} (${row.exception.arrow})`,
         listUsers(id),
       ]),
     ),
@@ -157,6 +161,39 @@ function renderAdditions(): string {
       guards.map(([id, row]) => [id, row.refusal, listUsers(id), row.reason]),
     ),
   ].join("\n\n");
+}
+
+function renderPayments(): string {
+  return [
+    "## Payments",
+    "What becomes of a payment when something is heard of it. The settlement says whether a hold is to be taken or let go; it is decided once. Next: = the status stays, refused: the request is, never: it cannot happen, so nothing of it is kept.",
+    renderTable(
+      ["payment", "status", "settlement", "hears", "next", "effects", "why"],
+      paymentRows.map(renderPaymentRow),
+    ),
+  ].join("\n\n");
+}
+
+function renderPaymentRow([kind, status, settlement, heard, next, effects, why = ""]: PaymentRow): string[] {
+  return [
+    kind,
+    nameStatuses(status),
+    settlement,
+    listOf(heard),
+    next === "same" ? "=" : next,
+    list(effects),
+    why,
+  ];
+}
+
+/** Long lists are said by what they leave out. */
+function nameStatuses(statuses: string | readonly string[]): string {
+  const left = paymentStatuses.filter((status) => !statuses.includes(status));
+  return left.length <= 1 ? ["any", ...left].join(" but ") : listOf(statuses);
+}
+
+function listOf(items: string | readonly string[]): string {
+  return typeof items === "string" ? items : list(items);
 }
 
 function renderPresumption(): string {
@@ -239,6 +276,17 @@ function renderNotifications(): string {
       ]),
     ),
     "A message no arrow sends is sent by its feature: credentials by the sale, maintenance reminders by the schedule.",
+  ].join("\n\n");
+}
+
+function renderTasks(): string {
+  return [
+    "## Tasks for people",
+    "What only a person can settle. bySubject: support where it is about a service, the dealership where it is about a sale.",
+    renderTable(
+      ["kind", "team", "title", "what resolves it"],
+      Object.entries(taskTable).map(([kind, row]) => [kind, row.team, row.title, row.toDo]),
+    ),
   ].join("\n\n");
 }
 

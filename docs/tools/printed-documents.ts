@@ -4,6 +4,7 @@ import { renderRunbook } from "@caas/dashboards/print-runbook.ts";
 import { renderRuleFile, shippedRules } from "@caas/dashboards/rules-file.ts";
 import { renderClient } from "./print-client.ts";
 import { renderErrors } from "./print-errors.ts";
+import { renderArchitecture } from "./print-import-table.ts";
 import { renderRules } from "./print-rules.ts";
 
 /** A committed document that is printed from code. `path` is relative to the repository's root. */
@@ -11,6 +12,7 @@ export type PrintedDocument = { path: string; render: () => string | Promise<str
 
 /** Every printed document; `npm run docs` writes them and printed-documents.test.ts fails when one is stale. */
 export const printedDocuments: readonly PrintedDocument[] = [
+  { path: "ARCHITECTURE.md", render: renderArchitecture },
   { path: "docs/rules.md", render: renderRules },
   { path: "docs/errors.md", render: renderErrors },
   { path: "docs/openapi.json", render: renderOpenApi },

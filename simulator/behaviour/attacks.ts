@@ -4,8 +4,8 @@ import { signReport } from "@caas/contract/report.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import type { WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type { Random } from "../chance/seeded-random.ts";
 import { forgedOffset } from "../link/forger.ts";
-import type { Random } from "../link/seeded-random.ts";
 import type { AttackKind } from "./car-kind.ts";
 
 export type Attack = { kind: AttackKind; message: WireMessage };

@@ -6,10 +6,11 @@ import type { AgentClock } from "@caas/vehicle-agent/agent-clock.ts";
 import type { CarConditions } from "@caas/vehicle-agent/conditions.ts";
 import type { FailpointName } from "@caas/vehicle-agent/failpoints.ts";
 import type { ConfigurationSlots } from "@caas/vehicle-agent/slots.ts";
+import { drawLogNormal } from "../chance/draw.ts";
+import type { Random } from "../chance/seeded-random.ts";
 import type { CarModel } from "../fleet/profiles.ts";
-import type { Random } from "../link/seeded-random.ts";
+import { Alternation } from "./alternation.ts";
 import type { CarKind, FailureStage } from "./car-kind.ts";
-import { Alternation, drawLogNormal } from "./chance.ts";
 
 /** What happens to one change in one car, drawn when the change begins. */
 type Fate = {

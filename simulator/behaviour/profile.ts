@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { type CarKind, carKindSchema } from "./car-kind.ts";
 import { type CarKindName, carKinds } from "./car-kinds.ts";
 

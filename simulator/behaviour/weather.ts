@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
-import type { Random } from "../link/seeded-random.ts";
+import { drawExponential } from "../chance/draw.ts";
+import type { Random } from "../chance/seeded-random.ts";
 import { type Attack, nextAttack } from "./attacks.ts";
 import type { CarKind } from "./car-kind.ts";
-import { drawExponential } from "./chance.ts";
 
 // The weather over one car: its link goes when its kind, or the scenario, says so, and stays away for a time.
 
@@ -19,7 +19,7 @@ export type WeatherOptions = {
 };
 
 /** Why a link ended because the simulation wanted it: these are no faults of the platform. */
-export const weatherReasons = ["no network", "regional outage", "storm"] as const;
+export const weatherReasons = ["no network", "regional outage", "storm", "out of reach"] as const;
 export type WeatherReason = (typeof weatherReasons)[number];
 
 /** A class without closures: every car has one. */
@@ -43,6 +43,11 @@ export class Weather {
     this.#awayUntilMs = Math.max(this.#awayUntilMs, performance.now() + forMs);
     this.#reason = reason;
     this.#link?.drop();
+  }
+
+  /** The car may connect again. */
+  clear(): void {
+    this.#awayUntilMs = 0;
   }
 
   async #connect(transport: CarTransport, wanted: ConnectOptions): Promise<CarLink> {

@@ -3,7 +3,7 @@ import { signIn } from "@caas/contract/client/generated.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
 import type { Owner } from "../run/world.ts";
 
-/** Who is signed in. An account outlives a shop: a customer signs in once, however often they come back. */
+/** Owners who are signed in. They sign in once, however often they come back to buy. */
 export type Accounts = {
   /** The owner's client; signs in where that has not been done. @throws RestRefused, or when nobody answers */
   clientOf(owner: Owner): Promise<Client>;
@@ -32,7 +32,7 @@ export function openAccounts(restUrl: string, makeKnown: ((vin: string) => Promi
       if (known !== undefined) return known;
       const opened = open(owner);
       clients.set(owner.vin, opened);
-      // One failure is no reason to keep a customer out for ever.
+      // One failure is no reason to keep a customer out forever.
       opened.catch(() => clients.delete(owner.vin));
       return opened;
     },

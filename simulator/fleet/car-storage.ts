@@ -1,6 +1,6 @@
-import { keySetFileName } from "@caas/vehicle-agent/identity.ts";
+import { keySetFileName, loadIdentity } from "@caas/vehicle-agent/identity.ts";
 import type { SlotFiles, SlotName } from "@caas/vehicle-agent/slots.ts";
-import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
+import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
 import * as z from "zod";
 
 /** Everything one car keeps, as it is written into the fleet's file. */
@@ -69,6 +69,13 @@ export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
       };
     },
   };
+}
+
+/** Puts a car that has no configuration yet into a folder of its own, unless it is there already. */
+export async function writeDisk(folder: string, { texts }: CarImage): Promise<void> {
+  const storage = await openDirectoryStorage(folder);
+  if ((await loadIdentity(storage)) !== null) return;
+  for (const [name, text] of Object.entries(texts)) await storage.write(name, text);
 }
 
 function textOf(kept: string | object): string {

@@ -2,6 +2,7 @@ import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import { enrol } from "@caas/vehicle-agent/enrol.ts";
 import { keySetFileName, type StoredIdentity, saveIdentity } from "@caas/vehicle-agent/identity.ts";
 import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
+import { forEachAtOnce } from "../run/pace.ts";
 
 /** A car that is enrolled already: its rows stand in the database, its keys were made elsewhere. */
 export type CarCredentials = StoredIdentity & {
@@ -32,16 +33,12 @@ export async function enrolAll(
   cars: readonly { storage: AgentStorage; package: EnrolmentPackage }[],
   random: () => number,
 ): Promise<void> {
-  const waiting = cars.values();
   const failures: string[] = [];
-  async function work(): Promise<void> {
-    for (const { storage, package: given } of waiting) {
-      if (failures.length > 0) return;
-      const result = await enrol({ package: given, storage, random });
-      if (result.kind !== "enrolled") failures.push(`${given.vin} was not enrolled: ${result.detail}`);
-    }
-  }
-  await Promise.all(Array.from({ length: enrolledAtOnce }, work));
+  await forEachAtOnce(cars, enrolledAtOnce, async ({ storage, package: given }) => {
+    if (failures.length > 0) return;
+    const result = await enrol({ package: given, storage, random });
+    if (result.kind !== "enrolled") failures.push(`${given.vin} was not enrolled: ${result.detail}`);
+  });
   const [failure] = failures;
   if (failure !== undefined) throw new Error(failure);
 }

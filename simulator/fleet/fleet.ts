@@ -1,9 +1,10 @@
 import { EventEmitter } from "node:events";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { listBrokerAddresses } from "@caas/contract/broker-addresses.ts";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { Outcome } from "@caas/contract/report.ts";
-import type { Vin } from "@caas/contract/vin.ts";
+import { explainVin, parseVin, type Vin } from "@caas/contract/vin.ts";
 import { type AgentClock, agentClock } from "@caas/vehicle-agent/agent-clock.ts";
 import type { AgentLogger } from "@caas/vehicle-agent/agent-parts.ts";
 import type { Failpoint } from "@caas/vehicle-agent/failpoints.ts";
@@ -12,10 +13,11 @@ import type { AgentMetrics } from "@caas/vehicle-agent/metrics.ts";
 import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
 import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
 import { pino } from "pino";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { createKeepAliveWheel } from "../link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "../link/light-transport.ts";
 import type { LossyLink } from "../link/lossy-link.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { forEachAtOnce } from "../run/pace.ts";
 import { type CarStorage, createCarStorage, createIntern } from "./car-storage.ts";
 import { type CarCredentials, enrolAll, installCredentials } from "./credentials.ts";
 import { type CarWitness, FleetCar } from "./fleet-car.ts";
@@ -161,9 +163,9 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
   return Object.assign(events, {
     cars,
     counts,
-    start: () => forEachCar(cars.values(), comingUpAtOnce, (car) => car.wake()),
+    start: () => forEachAtOnce(cars.values(), comingUpAtOnce, (car) => car.wake()),
     async stop() {
-      await forEachCar(cars.values(), comingUpAtOnce, (car) => car.sleep());
+      await forEachAtOnce(cars.values(), comingUpAtOnce, (car) => car.sleep());
       await writeStorages(file, inMemory);
     },
     until(isReached: () => boolean) {
@@ -182,12 +184,14 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
 
 async function openDisks(options: FleetOptions, folder: string): Promise<ReadonlyMap<Vin, AgentStorage>> {
   if (options.packages !== undefined) throw new Error("cars on disks of their own are enrolled already");
-  const storages = new Map<Vin, AgentStorage>();
   for (const credentials of options.credentials ?? []) {
     const storage = await openDirectoryStorage(join(folder, credentials.vin));
     if ((await loadIdentity(storage)) === null) await installCredentials(storage, credentials);
-    storages.set(credentials.vin, storage);
   }
+  const storages = new Map<Vin, AgentStorage>();
+  for (const name of readdirSync(folder).sort())
+    if (explainVin(name) === null)
+      storages.set(parseVin(name), await openDirectoryStorage(join(folder, name)));
   return storages;
 }
 
@@ -254,15 +258,4 @@ function createTransports(options: FleetOptions) {
 
 function isLoopback(url: string): boolean {
   return listBrokerAddresses(url).every((address) => new URL(address).hostname.startsWith("127."));
-}
-
-async function forEachCar(
-  cars: Iterator<FleetCar, unknown> & Iterable<FleetCar>,
-  atOnce: number,
-  work: (car: FleetCar) => Promise<void>,
-): Promise<void> {
-  async function workOff(): Promise<void> {
-    for (let next = cars.next(); next.done !== true; next = cars.next()) await work(next.value);
-  }
-  await Promise.all(Array.from({ length: atOnce }, workOff));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { assignVin } from "../partners/factory/assign-vin.ts";
+import { assignVin } from "../stand-ins/factory/assign-vin.ts";
 import { dealProfiles } from "./profiles.ts";
 
 const vins = Array.from({ length: 2_000 }, (_, index) => assignVin(index + 1));

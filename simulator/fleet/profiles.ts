@@ -4,23 +4,30 @@ import {
   type Failpoint,
   type FailpointName,
   failAt,
+  failpointNames,
   noFailpoint,
   PowerLoss,
 } from "@caas/vehicle-agent/failpoints.ts";
 import type { ConfigurationSlots } from "@caas/vehicle-agent/slots.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import * as z from "zod";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
-/** What kind of car it is; its fate is pinned by it, whatever the link does. */
-export type CarProfile =
-  | { kind: "healthy" }
+const crashSchema = z.object({ at: z.enum(failpointNames), passage: z.int().min(1) });
+
+/** What a car makes of every change, whatever the link does. */
+export const fateSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("healthy") }),
   /** Says no to every configuration before anything is touched: a permanent failure. */
-  | { kind: "rejects"; detail: string }
+  z.object({ kind: z.literal("rejects"), detail: z.string() }),
   /** Takes every configuration that holds an entry and does not work with it; may lose power over it once. */
-  | { kind: "unhealthy"; reason: string; crash?: { at: FailpointName; passage: number } }
+  z.object({ kind: z.literal("unhealthy"), reason: z.string(), crash: crashSchema.optional() }),
   /** Loses power once, at the n-th passage of a failpoint, and comes back. */
-  | { kind: "crashes"; at: FailpointName; passage: number }
-  /** Behaves as whoever made it says. */
-  | ({ kind: "modelled" } & CarModel);
+  z.object({ kind: z.literal("crashes"), ...crashSchema.shape }),
+]);
+export type Fate = z.infer<typeof fateSchema>;
+
+/** `modelled`: the car's systems are somebody else's. */
+export type CarProfile = Fate | ({ kind: "modelled" } & CarModel);
 
 /** A car's own systems, made by somebody else; what is left out is as in a healthy car. */
 export type CarModel = {

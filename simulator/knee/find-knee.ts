@@ -1,10 +1,10 @@
 import { cpus } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { type Accounts, openAccounts } from "../customers/accounts.ts";
-import { openShop } from "../customers/shop.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
-import { createLedger, type Ledger } from "../measure/ledger.ts";
+import { openBuyers } from "../customers/buyers.ts";
+import { type ChangeLog, createChangeLog } from "../measure/change-log.ts";
 import { changeInBulk } from "../run/bulk-change.ts";
 import { type CarHosts, startCarHosts } from "../run/car-hosts.ts";
 import { createOutcomes, type Outcomes } from "../run/outcomes.ts";
@@ -169,7 +169,7 @@ async function measureLevel(
 ): Promise<LevelResult> {
   const { world, levelMs, signal } = options;
   const ended: number[] = [];
-  const ledger = createLedger((vin) => hosts.cars.get(vin) ?? "new", {
+  const changeLog = createChangeLog((vin) => hosts.cars.get(vin) ?? "new", {
     sent: () => undefined,
     ended({ end }) {
       if (end !== null) ended.push(end.atMs);
@@ -184,7 +184,7 @@ async function measureLevel(
   const startedMs = nowMs();
   let foundBusy = 0;
   await load(perSecond, number, options, {
-    ...{ hosts, outcomes, accounts, ledger, within },
+    ...{ hosts, outcomes, accounts, changeLog, within },
     onBusy() {
       foundBusy += 1;
     },
@@ -195,11 +195,11 @@ async function measureLevel(
   const machineBusy = Math.round((readBusyMs() - busyBefore) / seconds / 10) / 100;
   const generatorLagMs = keeper.takeLag();
   const inTime = ended.filter((atMs) => atMs <= startedMs + seconds * 1000).length;
-  await ledger.untilSettled(AbortSignal.any([signal, AbortSignal.timeout(settleMs)]));
+  await changeLog.untilSettled(AbortSignal.any([signal, AbortSignal.timeout(settleMs)]));
   over.abort();
   await delay(restMs, undefined, { signal }).catch(() => undefined);
-  const { sent, applied, failed } = ledger.totals;
-  const { p50Ms, p95Ms, p99Ms } = ledger.latencies.quantiles();
+  const { sent, applied, failed } = changeLog.totals;
+  const { p50Ms, p95Ms, p99Ms } = changeLog.latencies.quantiles();
   return {
     perSecond,
     sent,
@@ -222,16 +222,16 @@ async function load(
   perSecond: number,
   number: number,
   { world, levelMs, seed }: KneeOptions,
-  around: Omit<Around, "keeper"> & { ledger: Ledger; within: AbortSignal; onBusy: () => void },
+  around: Omit<Around, "keeper"> & { changeLog: ChangeLog; within: AbortSignal; onBusy: () => void },
 ): Promise<void> {
-  const { hosts, outcomes, accounts, ledger, within, onBusy } = around;
+  const { hosts, outcomes, accounts, changeLog, within, onBusy } = around;
   const random = seededRandom(deriveSeed(seed, "knee", number));
   // A platform that takes the load too slowly is not waited for: what it has not taken by then is its answer.
   const noMore = AbortSignal.any([within, AbortSignal.timeout(levelMs * 1.25)]);
   const shared = { name: `${perSecond} a second`, random, noMore };
   if (accounts !== null) {
-    const shop = openShop({ accounts, owners: world.owners, ledger, outcomes, signal: within });
-    return shop.receive({ ...shared, perSecond, forMs: levelMs, thinkMs: 0, badCards: 0 });
+    const buyers = openBuyers({ accounts, owners: world.owners, changeLog, outcomes, signal: within });
+    return buyers.receive({ ...shared, perSecond, forMs: levelMs, thinkMs: 0, badCards: 0 });
   }
   if (world.changeCars === null) throw new Error("this platform has no entrance for a change of many cars");
   const fleet = [...hosts.cars.keys()];
@@ -245,7 +245,7 @@ async function load(
     waveSize: Math.max(1, Math.ceil(perSecond / wavesPerSecond)),
     retries: 0,
     changeCars: world.changeCars,
-    ledger,
+    changeLog,
     outcomes,
     signal: within,
     onBusy,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { deriveSeed, seededRandom } from "./seeded-random.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 // What happens to which packet, decided by the seed alone: by car, direction and the packet's number in it.
 

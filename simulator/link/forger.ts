@@ -1,6 +1,6 @@
 import { createPrivateKey, sign } from "node:crypto";
 import { exportPublicKey, type SigningKey, thumbprintOf } from "@caas/contract/jws.ts";
-import { deriveSeed, seededRandom } from "./seeded-random.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 /**
  * Added to every `version` and `seq` in a document that is signed anew with the wrong key: whoever believes it

@@ -1,20 +1,18 @@
 import { connect as connectTcp, type Socket, type TcpNetConnectOpts } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
-import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
-import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
+import { createPacketReader, type PacketFromBroker } from "@caas/contract/mqtt/read-packets.ts";
 import {
-  createPacketReader,
   disconnect,
   encodeConnect,
   encodePuback,
   encodePublish,
   encodeSubscribe,
-  type PacketFromBroker,
   pingRequest,
-} from "./packets.ts";
-
+} from "@caas/contract/mqtt/write-packets.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
+import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
 export type LightTransportOptions = {
   /**
    * `mqtts://` proves the car by its certificate; `mqtt://`, on loopback only, by VIN and password. Several with commas
@@ -39,6 +37,8 @@ const connectTimeoutMs = 10_000;
 const closeTimeoutMs = 2_000;
 const packetIds = 65_535;
 const refusedSubscription = 0x80;
+/** A broker passes up to 64 KiB; what claims more is no broker of ours. */
+const maxPacketBytes = 128 * 1024;
 
 /** Below the 28,232 ports Linux gives out by default: one address has no more towards one broker. */
 const carsPerAddress = 20_000;
@@ -108,7 +108,7 @@ class LightLink implements CarLink {
     this.opened = new Promise((resolve, reject) => {
       this.#opening = { resolve, reject };
     });
-    const read = createPacketReader((packet) => this.#take(packet, wanted));
+    const read = createPacketReader(maxPacketBytes, (packet) => this.#take(packet, wanted));
     const socket = openSocket(options, (chunk) => {
       try {
         read(chunk);
@@ -181,8 +181,10 @@ class LightLink implements CarLink {
     this.#wasHeard = true;
     switch (packet.kind) {
       case "connack":
-        if (packet.returnCode === 0) this.#write(encodeSubscribe(this.#nextId(), wanted.subscriptions));
-        else this.#end(`the broker refused with code ${packet.returnCode}`);
+        if (packet.returnCode === 0) {
+          const subscriptions = wanted.subscriptions.map((topic) => ({ topic, qos: 1 as const }));
+          this.#write(encodeSubscribe(this.#nextId(), subscriptions));
+        } else this.#end(`the broker refused with code ${packet.returnCode}`);
         return;
       case "suback":
         if (packet.returnCodes.includes(refusedSubscription)) this.#end("the broker refused a subscription");
@@ -196,7 +198,8 @@ class LightLink implements CarLink {
       }
       case "publish":
         if (this.#isOver) return;
-        this.#onMessage(packet.topic, packet.payload);
+        // A copy, because the next chunk is read into the same buffer.
+        this.#onMessage(packet.topic, Buffer.from(packet.payload));
         if (packet.qos === 1 && !this.#socket.destroyed) this.#write(encodePuback(packet.id));
         return;
       case "pingresp":

@@ -17,10 +17,10 @@ export type ReportFrame = {
 
 /** What a finished run means: its numbers, what was promised of them, and a verdict. */
 export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
-  const { ledger, situation, shop, sales } = finished;
-  const { sent, applied, failed, firstAttempts, firstAttemptsApplied } = ledger.totals;
+  const { changeLog, situation, buyers, sellers } = finished;
+  const { sent, applied, failed, firstAttempts, firstAttemptsApplied } = changeLog.totals;
   const dropped = sumOf(situation.drops);
-  const { p50Ms, p95Ms, p99Ms } = ledger.latencies.quantiles();
+  const { p50Ms, p95Ms, p99Ms } = changeLog.latencies.quantiles();
   const firstAttemptSuccess = shareOf(firstAttemptsApplied, firstAttempts);
   const successAfterRetries = shareOf(applied, applied + failed);
   const numbers: RunReport["numbers"] = {
@@ -36,8 +36,8 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
     connectsPerSecond: finished.connectsPerSecond,
   };
   const none = createLatencies();
-  const credentials = sales?.credentialsLatencies ?? none;
-  const maintenance = shop?.maintenanceLatencies ?? none;
+  const credentials = sellers?.credentialsLatencies ?? none;
+  const maintenance = buyers?.maintenanceLatencies ?? none;
   const targets = [
     judgeTarget("otaFirstAttempt", { value: firstAttemptSuccess, samples: firstAttempts }),
     judgeTarget("otaAfterRetries", { value: successAfterRetries, samples: applied + failed }),
@@ -67,8 +67,8 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
     kbPerCar: numbers.kbPerCar,
     doubleApplies: situation.doubleApplies,
     forgedAccepted: situation.forgedAccepted,
-    soldShare: sales === null ? null : shareOf(sales.counts.operational, sales.counts.begun),
-    customersRefused: shop === null ? null : sumOf(shop.counts.refused),
+    soldShare: sellers === null ? null : shareOf(sellers.counts.operational, sellers.counts.begun),
+    customersRefused: buyers === null ? null : sumOf(buyers.counts.refused),
   };
   const assertions = frame.scenario.content.assertions.map((assertion) =>
     judgeAssertion(assertion, measuredOf[assertion.measure]),
@@ -98,11 +98,14 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
     successAfterRetries,
     targets,
     assertions,
-    waves: [...ledger.waves.values()].map(({ count, latencies }) => ({ ...count, ...latencies.quantiles() })),
+    waves: [...changeLog.waves.values()].map(({ count, latencies }) => ({
+      ...count,
+      ...latencies.quantiles(),
+    })),
     carKinds: listKinds(finished),
-    failures: { ...ledger.failures },
+    failures: { ...changeLog.failures },
     pendingBecause: { ...finished.pendingBecause },
-    latency: { quantiles: ledger.latencies.quantiles(), bars: ledger.latencies.bars() },
+    latency: { quantiles: changeLog.latencies.quantiles(), bars: changeLog.latencies.bars() },
     connecting: {
       quantiles: finished.connectLatencies.quantiles(),
       count: finished.connectLatencies.count,
@@ -122,11 +125,15 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
     crashes: situation.crashes,
     doubleApplies: situation.doubleApplies,
     forgedAccepted: situation.forgedAccepted,
-    customers: shop === null ? null : { ...shop.counts, rest: shop.restLatencies.quantiles() },
+    customers: buyers === null ? null : { ...buyers.counts, rest: buyers.restLatencies.quantiles() },
     sales:
-      sales === null
+      sellers === null
         ? null
-        : { ...sales.counts, sale: sales.saleLatencies.quantiles(), credentials: credentials.quantiles() },
+        : {
+            ...sellers.counts,
+            sale: sellers.saleLatencies.quantiles(),
+            credentials: credentials.quantiles(),
+          },
     generatorLagMs: round(finished.generatorLagMs),
     troubles: [...finished.troubles],
     verdict: misses.length === 0 ? "held" : "missed",
@@ -158,13 +165,13 @@ function judgeAssertion({ measure, atLeast, atMost }: Assertion, measured: numbe
   return { measure, says: measures[measure], wanted, measured, held };
 }
 
-function listKinds({ carKinds, ledger }: Finished): RunReport["carKinds"] {
-  const names = new Set([...carKinds.keys(), ...ledger.byCarKind.keys()]);
+function listKinds({ carKinds, changeLog }: Finished): RunReport["carKinds"] {
+  const names = new Set([...carKinds.keys(), ...changeLog.byCarKind.keys()]);
   return [...names]
     .map((kind) => ({
       kind,
       cars: carKinds.get(kind) ?? 0,
-      ...(ledger.byCarKind.get(kind) ?? { applied: 0, failed: 0, pending: 0 }),
+      ...(changeLog.byCarKind.get(kind) ?? { applied: 0, failed: 0, pending: 0 }),
     }))
     .toSorted((left, right) => right.cars - left.cars);
 }

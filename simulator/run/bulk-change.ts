@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
-import type { Random } from "../link/seeded-random.ts";
-import type { Change, Ledger } from "../measure/ledger.ts";
+import type { Random } from "../chance/seeded-random.ts";
+import type { Change, ChangeLog } from "../measure/change-log.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { nowMs, until } from "./pace.ts";
 import type { World } from "./world.ts";
@@ -14,7 +14,7 @@ export type BulkChangeOptions = {
   /** Tries after the first. */
   retries: number;
   changeCars: NonNullable<World["changeCars"]>;
-  ledger: Ledger;
+  changeLog: ChangeLog;
   outcomes: Outcomes;
   random: Random;
   /** Ends tries after the first, too. */
@@ -37,7 +37,7 @@ const sendingAtOnce = 8;
  * wave was sent; what cars make of it comes in time. Cars that are busy, and those that fail, get it again.
  */
 export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
-  const { vins, waveSize, overMs, signal, ledger, name, retries, outcomes } = options;
+  const { vins, waveSize, overMs, signal, changeLog, name, retries, outcomes } = options;
   const startedMs = nowMs();
   const waiting: { change: Change; tries: number }[] = [];
   let isGathering = false;
@@ -76,12 +76,12 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
   function follow(change: Change, version: number): void {
     outcomes.expect(change.vin, version, ({ result, atMs }) => {
       if (result === "applied") {
-        ledger.attemptEnded(change, { result: "applied" });
-        ledger.end(change, { result: "applied", atMs });
+        changeLog.attemptEnded(change, { result: "applied" });
+        changeLog.end(change, { result: "applied", atMs });
         return;
       }
-      ledger.attemptEnded(change, { result: "failed", reason: result });
-      if (change.attempts > retries) ledger.end(change, { result: "failed", atMs, reason: result });
+      changeLog.attemptEnded(change, { result: "failed", reason: result });
+      if (change.attempts > retries) changeLog.end(change, { result: "failed", atMs, reason: result });
       else sendAgain(change, change.attempts);
     });
   }
@@ -106,7 +106,7 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
     const dueMs = startedMs + (overMs * wave) / waves;
     if (!(await until(dueMs, options.noMore))) return;
     const changes = vins.slice(wave * waveSize, (wave + 1) * waveSize).map((vin) => ({
-      change: ledger.begin({ wave: name, kind: "bulk", vin, intendedMs: dueMs }),
+      change: changeLog.begin({ wave: name, kind: "bulk", vin, intendedMs: dueMs }),
       tries: 0,
     }));
     // The next wave does not wait for this one's transaction: that would be the platform's pace and not ours.

@@ -1,35 +1,46 @@
+import { writeSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
+import {
+  createFailpoints,
+  type FailpointPlan,
+  formatDeath,
+  parseFailpointPlan,
+} from "@caas/contract/failpoints.ts";
+import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
-import { drawExponential } from "../behaviour/chance.ts";
+import { type FailpointName, failpointNames } from "@caas/vehicle-agent/failpoints.ts";
 import { modelCar } from "../behaviour/model-car.ts";
 import { type DealtKind, dealKinds } from "../behaviour/profile.ts";
 import { Weather, weatherReasons } from "../behaviour/weather.ts";
+import { drawExponential } from "../chance/draw.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { createFleet, type Fleet, type FleetOptions } from "../fleet/fleet.ts";
 import type { FleetCar } from "../fleet/fleet-car.ts";
 import { countOne } from "../fleet/fleet-counts.ts";
+import { type CarProfile, healthy } from "../fleet/profiles.ts";
 import { createFaultCounts, createFaultSchedule } from "../link/fault-schedule.ts";
 import { createLossyLink, type LossyLink } from "../link/lossy-link.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { keepCommits } from "./commits-file.ts";
 import { emptyNews, explainWaiting, merge, plainReason } from "./gather-news.ts";
-import type { Command, Reply } from "./host-messages.ts";
-
-type Prepare = Extract<Command, { kind: "prepare" }>;
+import type { Command, HeldByCar, Prepare, Told } from "./host-messages.ts";
+import { forEachAtOnce, nowMs, until } from "./pace.ts";
 
 /** More at once only fight for the processor. */
 const comingUpAtOnce = 128;
 const newsEveryMs = 200;
 
 export type CarHost = {
+  readonly cars: readonly { vin: string; carKind: string }[];
   /** Resolves when all cars it is about have done it, or failed to for the first time. */
-  perform(command: Exclude<Command, Prepare>): Promise<void>;
+  perform(command: Exclude<Command, Prepare>): Promise<unknown>;
 };
 
 /** Cars of one process: wakes them, lets the weather at them, and tells what became of them. */
-export async function startCarHost(options: Prepare, say: (reply: Reply) => void): Promise<CarHost> {
+export async function startCarHost(options: Prepare, say: (told: Told) => void): Promise<CarHost> {
   const emptyRssBytes = process.memoryUsage.rss();
   const { seed } = options;
   const clock = agentClock(options.businessTime ?? undefined);
@@ -37,6 +48,9 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
   const dealt = new Map<string, DealtKind>();
   const weather = new Map<string, Weather>();
   const lossy = new Map<string, LossyLink>();
+  const spoilt = createFaultCounts();
+  const outOfReach = new Set(options.outOfReach);
+  let isHealed = options.isHealed;
   /** When a car was meant to be connected; absent while it is. */
   const wantedSince = new Map<string, number>();
   /** Cars that shall be connected, as far as the scenario goes. */
@@ -66,14 +80,12 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
       toCar: kind.link,
       fromCar: kind.link,
     });
-    const made = createLossyLink({ schedule, counts: createFaultCounts() });
+    const made = createLossyLink({ schedule, counts: spoilt });
     lossy.set(name, made);
     return made;
   }
 
-  const modelled = (
-    vin: Vin,
-  ): Pick<FleetOptions, "clock"> & ReturnType<NonNullable<FleetOptions["profileOf"]>> => ({
+  const modelled = (vin: Vin): CarProfile => ({
     kind: "modelled",
     ...modelCar({
       kind: kindOfCar(vin).kind,
@@ -97,21 +109,33 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
       onAttack: (attack) => countOne(gathered.attacks, attack),
     });
     weather.set(vin, over);
+    if (outOfReach.has(vin)) over.cut("out of reach", Number.POSITIVE_INFINITY);
     const within = over.over(transport);
-    return lossyLinkOf({ name, kind })?.(vin, within) ?? within;
+    const spoiling = lossyLinkOf({ name, kind })?.(vin, within);
+    if (spoiling === undefined) return within;
+    return { connect: (wanted) => (isHealed ? within : spoiling).connect(wanted) };
   };
+
+  const { fates } = options;
+  const profileOf = fates === null ? modelled : (vin: Vin): CarProfile => fates[vin] ?? healthy;
+  const failpoint = createFailpoints(readFailpoints(options.failpoints), (name, passage) => {
+    writeSync(process.stderr.fd, `${formatDeath(name, passage)}\n`);
+    process.kill(process.pid, "SIGKILL");
+  });
 
   async function addFleet(own: Pick<FleetOptions, "storage" | "packages" | "firstIndex">): Promise<Fleet> {
     const fleet = await createFleet({
       ...own,
       seed,
       clock,
-      profileOf: modelled,
+      profileOf,
+      failpoint,
       lossyLink: underWeather,
       ...(options.brokerUrl === null ? {} : { brokerUrl: options.brokerUrl }),
     });
     fleets.push(fleet);
     for (const [vin, car] of fleet.cars) cars.set(vin, car);
+    if (options.commitsFile !== null) keepCommits(fleet, options.commitsFile);
     fleet.on("connected", (vin) => {
       const since = wantedSince.get(vin);
       wantedSince.delete(vin);
@@ -131,6 +155,7 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
         wantedSince.set(vin, performance.now());
       }
     });
+    if (!options.tellsOutcomes) return fleet;
     fleet.on("outcome", (vin, outcome) => {
       const atMs = performance.timeOrigin + performance.now();
       const result = outcome.result === "applied" ? "applied" : outcome.reason;
@@ -149,8 +174,10 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
       doubleApplies: sum((one) => one.doubleApplies),
       forgedAccepted: sum((one) => one.forgedAccepted),
       reports: sum((one) => one.reports),
+      failed: merge(counts.map((one) => one.failed)),
       refused: merge(counts.map((one) => one.refused)),
       crashes: merge(counts.map((one) => one.crashes)),
+      spoilt: { ...spoilt },
       rssBytes: process.memoryUsage.rss(),
       emptyRssBytes,
       cpuMs: (user + system) / 1000,
@@ -178,29 +205,21 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
     }
   }
 
-  /** Open loop: each car's turn comes when it comes; only so many are in the making at once. */
+  /** Each car's turn comes when it comes; only so many are in the making at once. */
   async function inTurn(
     vins: readonly string[],
     overMs: number,
     work: (car: FleetCar) => Promise<void>,
   ): Promise<void> {
-    const startedMs = performance.now();
-    const waiting = vins.entries();
-    async function workOff(): Promise<void> {
-      for (const [index, vin] of waiting) {
-        const car = cars.get(vin);
-        if (car === undefined) continue;
-        const dueMs = startedMs + (overMs * index) / vins.length;
-        const leftMs = dueMs - performance.now();
-        if (leftMs > 1) await delay(leftMs, undefined, { signal: stopping.signal, ref: false });
-        if (stopping.signal.aborted) return;
-        await work(car);
-      }
-    }
-    await Promise.all(Array.from({ length: comingUpAtOnce }, workOff));
+    const startedMs = nowMs();
+    await forEachAtOnce(vins.entries(), comingUpAtOnce, async ([index, vin]) => {
+      const car = cars.get(vin);
+      const dueMs = startedMs + (overMs * index) / vins.length;
+      if (car !== undefined && (await until(dueMs, stopping.signal))) await work(car);
+    });
   }
 
-  async function perform(command: Exclude<Command, Prepare>): Promise<void> {
+  async function perform(command: Exclude<Command, Prepare>): Promise<unknown> {
     switch (command.kind) {
       case "wake":
         await inTurn(command.vins, command.overMs, async (car) => {
@@ -226,16 +245,31 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
           weather.get(vin)?.cut(command.reason, command.forMs);
         }
         return;
-      case "adopt": {
-        await adopt(command.package);
+      case "cutOff":
+        for (const vin of command.vins) {
+          outOfReach.add(vin);
+          weather.get(vin)?.cut("out of reach", Number.POSITIVE_INFINITY);
+        }
         return;
-      }
+      case "reach":
+        for (const vin of command.vins) {
+          outOfReach.delete(vin);
+          weather.get(vin)?.clear();
+        }
+        return;
+      case "heal":
+        isHealed = true;
+        for (const vin of command.vins) weather.get(vin)?.cut("storm", 0);
+        return;
+      case "adopt":
+        return adopt(command.package);
       case "explain": {
         const reasons: Record<string, number> = {};
         for (const vin of command.vins) countOne(reasons, explainWaiting(cars.get(vin)));
-        say({ kind: "explained", reasons });
-        return;
+        return reasons;
       }
+      case "show":
+        return Promise.all(command.vins.flatMap((vin) => cars.get(vin) ?? []).map(show));
       case "stop":
         stopping.abort();
         clearInterval(telling);
@@ -259,15 +293,31 @@ export async function startCarHost(options: Prepare, say: (reply: Reply) => void
     }
   }
 
-  await addFleet({
-    packages: options.packages,
-    storage: { folder: options.folder },
-    firstIndex: options.firstIndex,
-  });
-  say({
-    kind: "prepared",
-    cars: [...cars.keys()].map((vin) => ({ vin, carKind: kindOfCar(vin).name })),
-  });
+  await addFleet(
+    options.storage === "disks"
+      ? { storage: { disks: options.folder }, firstIndex: options.firstIndex }
+      : {
+          packages: options.packages,
+          storage: { folder: options.folder },
+          firstIndex: options.firstIndex,
+        },
+  );
   const telling = setInterval(tell, newsEveryMs);
-  return { perform };
+  return { cars: [...cars.keys()].map((vin) => ({ vin, carKind: kindOfCar(vin).name })), perform };
+}
+
+async function show(car: FleetCar): Promise<HeldByCar> {
+  const held = await car.configuration();
+  return {
+    vin: car.vin,
+    hash: held === null ? emptyManifestHash : manifestHash(held.entries),
+    codes: (held?.entries ?? []).map(({ code }) => code),
+  };
+}
+
+function readFailpoints(text: string): FailpointPlan<FailpointName> {
+  if (text === "") return new Map();
+  const plan = parseFailpointPlan(text, failpointNames);
+  if (plan === undefined) throw new Error(`"${text}" is no plan of agents' failpoints`);
+  return plan;
 }

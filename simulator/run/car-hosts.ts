@@ -1,30 +1,52 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { EventEmitter, once } from "node:events";
+import { EventEmitter } from "node:events";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
-import type { Profile } from "../behaviour/profile.ts";
+import * as z from "zod";
+import { writeDisk } from "../fleet/car-storage.ts";
 import { fleetFileName, readFleetFile, type StoredCar, writeFleetFile } from "../fleet/fleet-file.ts";
-import { type Call, type Command, type News, type Reply, replySchema } from "./host-messages.ts";
+import { type CalledProcess, type ProcessEnd, startCalledProcess } from "../processes/called-process.ts";
+import { merge } from "./gather-news.ts";
+import {
+  type Command,
+  countsSchema,
+  type HeldByCar,
+  heldSchema,
+  type News,
+  type Prepare,
+  preparedSchema,
+  type Told,
+  toldSchema,
+} from "./host-messages.ts";
 
-export type CarHostsOptions = {
+export type CarHostsOptions = Pick<Prepare, "seed" | "profile" | "brokerUrl" | "businessTime"> & {
   /** Below it each process keeps its part of the fleet. */
   folder: string;
   processes: number;
+  /** None: the cars that are in the folder already. */
   cars: readonly StoredCar[];
   packages: readonly EnrolmentPackage[];
-  seed: number;
-  profile: Profile;
-  brokerUrl: string | null;
-  businessTime: string | null;
+} & Partial<typeof ordinary>;
+
+/** What a benchmark or a rehearsal of failure wants otherwise. */
+const ordinary: Pick<
+  Prepare,
+  "storage" | "fates" | "outOfReach" | "isHealed" | "tellsOutcomes" | "failpoints" | "commitsFile"
+> = {
+  storage: "file",
+  fates: null,
+  outOfReach: [],
+  isHealed: false,
+  tellsOutcomes: true,
+  failpoints: "",
+  commitsFile: null,
 };
 
 export type CarHostsEvents = {
   news: [news: News, host: number];
   adopted: [vin: string];
-  /** A process went by itself; its cars are gone. */
-  lost: [host: number, why: string];
+  /** A process went by itself, or did not end as it should; its cars are gone. */
+  lost: [host: number, end: ProcessEnd];
 };
 
 /** The processes that host a run's cars, spoken to as one. */
@@ -35,18 +57,26 @@ export type CarHosts = EventEmitter<CarHostsEvents> & {
   wake(vins: readonly string[], overMs: number): Promise<void>;
   sleep(vins: readonly string[], overMs: number): Promise<void>;
   cut(vins: readonly string[], forMs: number, reason: "regional outage" | "storm"): Promise<void>;
+  /** Out of reach until `reach`. */
+  cutOff(vins: readonly string[]): Promise<void>;
+  reach(vins: readonly string[]): Promise<void>;
+  /** Every connection ends, and the next ones spoil no packet. */
+  heal(): Promise<void>;
   adopt(given: EnrolmentPackage): Promise<void>;
+  /** What the active slots of all cars really hold. */
+  show(): Promise<HeldByCar[]>;
   /** What these cars wait for, and how many of them for each. */
   explain(vins: readonly string[]): Promise<Record<string, number>>;
+  /** kill -9, from outside. */
+  kill(): void;
   stop(): Promise<void>;
 };
 
-const program = fileURLToPath(new URL("./host-program.ts", import.meta.url));
+const program = new URL("./host-program.ts", import.meta.url);
 /** Saying goodbye takes at most about two seconds for each 128 cars whose broker is gone. */
 const stopTimeoutMs = 20_000;
 
-type Answering = { resolve: () => void; reject: (error: Error) => void };
-type Host = { child: ChildProcess; vins: Set<string>; lastId: number; answering: Map<number, Answering> };
+type Host = { process: CalledProcess; vins: Set<string> };
 
 /** The cars of all parts as their processes have written them last: after enrolment, and when they end. */
 export async function readParts(folder: string, processes: number): Promise<StoredCar[]> {
@@ -75,8 +105,6 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
   const events = new EventEmitter<CarHostsEvents>();
   const cars = new Map<string, string>();
   const hosts: Host[] = [];
-  let isStopping = false;
-  let explained: Record<string, number> = {};
   const { processes } = options;
   const partOf = <T>(all: readonly T[], part: number): T[] =>
     all.slice(Math.floor((all.length * part) / processes), Math.floor((all.length * (part + 1)) / processes));
@@ -84,68 +112,48 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
   async function startHost(index: number, firstIndex: number): Promise<void> {
     const folder = partFolder(options.folder, index);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    await writeFleetFile(join(folder, fleetFileName), partOf(options.cars, index));
-    const child = fork(program, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-    const host: Host = { child, vins: new Set(), lastId: 0, answering: new Map() };
+    const own = partOf(options.cars, index);
+    if (options.storage === "disks") for (const { vin, car } of own) await writeDisk(join(folder, vin), car);
+    else if (own.length > 0) await writeFleetFile(join(folder, fleetFileName), own);
+    const process = startCalledProcess(program, {
+      name: "a process of cars",
+      onTold: (message) => hear(host, index, toldSchema.parse(message)),
+      onEnd: (end) => void events.emit("lost", index, end),
+    });
+    const host: Host = { process, vins: new Set() };
     hosts.push(host);
-    child.on("exit", (code, signal) => {
-      const why = `a process of cars ended with ${signal ?? `code ${code}`}`;
-      for (const { reject } of host.answering.values()) reject(new Error(why));
-      host.answering.clear();
-      if (!isStopping) events.emit("lost", index, why);
-    });
-    child.on("message", (message) => hear(host, index, replySchema.parse(message)));
-    await call(host, {
+    const { processes: _processes, cars: _cars, packages, folder: _folder, ...settings } = options;
+    const prepared = await process.call({
       kind: "prepare",
+      ...ordinary,
+      ...settings,
       folder,
-      packages: partOf(options.packages, index),
+      packages: partOf(packages, index),
       firstIndex,
-      seed: options.seed,
-      profile: options.profile,
-      brokerUrl: options.brokerUrl,
-      businessTime: options.businessTime,
-    });
+    } satisfies Prepare);
+    for (const { vin, carKind } of preparedSchema.parse(prepared)) take(host, vin, carKind);
   }
 
-  function hear(host: Host, index: number, reply: Reply): void {
-    switch (reply.kind) {
-      case "news":
-        return void events.emit("news", reply, index);
-      case "adopted":
-        host.vins.add(reply.vin);
-        cars.set(reply.vin, reply.carKind);
-        return void events.emit("adopted", reply.vin);
-      case "prepared":
-        for (const { vin, carKind } of reply.cars) {
-          host.vins.add(vin);
-          cars.set(vin, carKind);
-        }
-        return;
-      case "explained":
-        for (const [reason, count] of Object.entries(reply.reasons))
-          explained[reason] = (explained[reason] ?? 0) + count;
-        return;
-      case "done":
-        host.answering.get(reply.id)?.resolve();
-        host.answering.delete(reply.id);
-        return;
-      case "failed":
-        host.answering.get(reply.id)?.reject(new Error(reply.why));
-        host.answering.delete(reply.id);
-        return;
-    }
+  function take(host: Host, vin: string, carKind: string): void {
+    host.vins.add(vin);
+    cars.set(vin, carKind);
   }
 
-  /** Only the cars of each process are told to it. */
-  async function tellOwners(
+  function hear(host: Host, index: number, told: Told): void {
+    if (told.kind === "news") return void events.emit("news", told, index);
+    take(host, told.vin, told.carKind);
+    events.emit("adopted", told.vin);
+  }
+
+  /** Only the cars of each process are told to it. @returns the answers */
+  function tellOwners(
     vins: readonly string[],
     commandFor: (own: string[]) => Exclude<Command, { kind: "prepare" }>,
-  ): Promise<void> {
-    await Promise.all(
-      hosts.map(async (host) => {
+  ): Promise<unknown[]> {
+    return Promise.all(
+      hosts.flatMap((host) => {
         const own = vins.filter((vin) => host.vins.has(vin));
-        if (own.length === 0 || !host.child.connected) return;
-        await call(host, commandFor(own));
+        return own.length === 0 || !host.process.isRunning ? [] : host.process.call(commandFor(own));
       }),
     );
   }
@@ -157,55 +165,50 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
       ),
     );
   } catch (error) {
-    isStopping = true;
-    for (const { child } of hosts) child.kill("SIGKILL");
+    for (const host of hosts) host.process.kill();
     throw error;
   }
 
   return Object.assign(events, {
-    pids: hosts.flatMap(({ child }) => child.pid ?? []),
+    pids: hosts.flatMap(({ process }) => process.pid ?? []),
     cars,
-    wake: (vins: readonly string[], overMs: number) =>
-      tellOwners(vins, (own) => ({ kind: "wake", vins: own, overMs })),
-    sleep: (vins: readonly string[], overMs: number) =>
-      tellOwners(vins, (own) => ({ kind: "sleep", vins: own, overMs })),
-    cut: (vins: readonly string[], forMs: number, reason: "regional outage" | "storm") =>
-      tellOwners(vins, (own) => ({ kind: "cut", vins: own, forMs, reason })),
+    async wake(vins: readonly string[], overMs: number) {
+      await tellOwners(vins, (own) => ({ kind: "wake", vins: own, overMs }));
+    },
+    async sleep(vins: readonly string[], overMs: number) {
+      await tellOwners(vins, (own) => ({ kind: "sleep", vins: own, overMs }));
+    },
+    async cut(vins: readonly string[], forMs: number, reason: "regional outage" | "storm") {
+      await tellOwners(vins, (own) => ({ kind: "cut", vins: own, forMs, reason }));
+    },
+    async cutOff(vins: readonly string[]) {
+      await tellOwners(vins, (own) => ({ kind: "cutOff", vins: own }));
+    },
+    async reach(vins: readonly string[]) {
+      await tellOwners(vins, (own) => ({ kind: "reach", vins: own }));
+    },
+    async heal() {
+      await tellOwners([...cars.keys()], (own) => ({ kind: "heal", vins: own }));
+    },
     async adopt(given: EnrolmentPackage) {
       // To the process with the fewest cars.
       const [host] = hosts.toSorted((left, right) => left.vins.size - right.vins.size);
       if (host === undefined) throw new Error("there is no process for a new car");
-      await call(host, { kind: "adopt", package: given });
+      await host.process.call({ kind: "adopt", package: given } satisfies Command);
+    },
+    async show() {
+      const shown = await tellOwners([...cars.keys()], (own) => ({ kind: "show", vins: own }));
+      return shown.flatMap((held) => z.array(heldSchema).parse(held));
     },
     async explain(vins: readonly string[]) {
-      explained = {};
-      await tellOwners(vins, (own) => ({ kind: "explain", vins: own }));
-      return explained;
+      const explained = await tellOwners(vins, (own) => ({ kind: "explain", vins: own }));
+      return merge(explained.map((reasons) => countsSchema.parse(reasons)));
+    },
+    kill() {
+      for (const host of hosts) host.process.kill();
     },
     async stop() {
-      isStopping = true;
-      await Promise.all(hosts.map(stopHost));
+      await Promise.all(hosts.map(({ process }) => process.stop(stopTimeoutMs)));
     },
   });
-}
-
-function call(host: Host, command: Command): Promise<void> {
-  if (!host.child.connected) return Promise.reject(new Error("a process of cars has ended"));
-  host.lastId += 1;
-  const id = host.lastId;
-  return new Promise((resolve, reject) => {
-    host.answering.set(id, { resolve, reject });
-    host.child.send({ id, command } satisfies Call);
-  });
-}
-
-async function stopHost(host: Host): Promise<void> {
-  const { child } = host;
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  // Its end is the answer.
-  call(host, { kind: "stop" }).catch(() => undefined);
-  const timer = setTimeout(() => child.kill("SIGKILL"), stopTimeoutMs);
-  await gone;
-  clearTimeout(timer);
 }

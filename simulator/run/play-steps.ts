@@ -1,7 +1,8 @@
-import type { Sales } from "../customers/sales.ts";
-import type { Shop } from "../customers/shop.ts";
-import { deriveSeed, type Random, seededRandom } from "../link/seeded-random.ts";
-import type { Ledger } from "../measure/ledger.ts";
+import { shuffle } from "../chance/draw.ts";
+import { deriveSeed, type Random, seededRandom } from "../chance/seeded-random.ts";
+import type { Buyers } from "../customers/buyers.ts";
+import type { Sellers } from "../customers/sellers.ts";
+import type { ChangeLog } from "../measure/change-log.ts";
 import { actionNames, type Scenario, type Step } from "../scenarios/scenario.ts";
 import { changeInBulk } from "./bulk-change.ts";
 import type { CarHosts } from "./car-hosts.ts";
@@ -14,10 +15,10 @@ export type PlayOptions = {
   scenario: Scenario;
   seed: number;
   hosts: CarHosts;
-  ledger: Ledger;
+  changeLog: ChangeLog;
   outcomes: Outcomes;
-  shop: Shop | null;
-  sales: Sales | null;
+  buyers: Buyers | null;
+  sellers: Sellers | null;
   /** Cars that shall be connected; kept up to date. */
   wanted: Set<string>;
   trouble: (sentence: string) => void;
@@ -48,7 +49,7 @@ export function explainImpossible(scenario: Scenario, world: World): string[] {
       scenario.steps.every(({ sales }) => sales === undefined)
     )
       return lacks("nobody has a login: name them with --owners");
-    if (step.sales !== undefined && (world.restUrl === null || world.desk === null))
+    if (step.sales !== undefined && (world.restUrl === null || world.dealership === null))
       return lacks("a sale needs --rest, --factory, --inbox, --staff and SIMULATE_STAFF_PASSWORD");
     if (step.brokerRestart !== undefined && world.restartBroker === null)
       return lacks("the broker is not ours to end");
@@ -88,8 +89,10 @@ export async function playSteps(options: PlayOptions): Promise<void> {
 const graceMs = 30_000;
 
 async function play(step: Step, name: string, random: Random, options: Playing): Promise<void> {
-  const { hosts, world, ledger, outcomes, shop, sales, wanted, signal, noMore } = options;
-  const some = (share: number) => pick([...hosts.cars.keys()], share, random);
+  const { hosts, world, changeLog, outcomes, buyers, sellers, wanted, signal, noMore } = options;
+  // In random order: neighbours are no wave.
+  const some = (share: number) =>
+    shuffle([...hosts.cars.keys()], random).slice(0, Math.ceil(hosts.cars.size * share));
   const { bulkChange, purchases, sleep, wake } = step;
   if (bulkChange !== undefined && world.changeCars !== null)
     return changeInBulk({
@@ -99,14 +102,14 @@ async function play(step: Step, name: string, random: Random, options: Playing):
       waveSize: bulkChange.waveSize,
       retries: bulkChange.retries,
       changeCars: world.changeCars,
-      ledger,
+      changeLog,
       outcomes,
       random,
       signal,
       noMore,
     });
-  if (purchases !== undefined && shop !== null)
-    return shop.receive({
+  if (purchases !== undefined && buyers !== null)
+    return buyers.receive({
       name,
       perSecond: purchases.perSecond,
       forMs: purchases.for,
@@ -115,7 +118,7 @@ async function play(step: Step, name: string, random: Random, options: Playing):
       random,
       noMore,
     });
-  if (step.sales !== undefined && sales !== null) return sales.receive({ ...step.sales, noMore });
+  if (step.sales !== undefined && sellers !== null) return sellers.receive({ ...step.sales, noMore });
   if (step.reconnectStorm !== undefined) return hosts.cut(some(step.reconnectStorm.share), 0, "storm");
   if (step.outage !== undefined)
     return hosts.cut(some(step.outage.share), step.outage.for, "regional outage");
@@ -133,14 +136,4 @@ async function play(step: Step, name: string, random: Random, options: Playing):
     for (const vin of vins) wanted.add(vin);
     return hosts.wake(vins, wake.over);
   }
-}
-
-/** So many of them, chosen by the seed, in an order of chance: neighbours are no wave. */
-function pick(vins: string[], share: number, random: Random): string[] {
-  for (let last = vins.length - 1; last > 0; last -= 1) {
-    const other = Math.floor(random() * (last + 1));
-    const [a, b] = [vins[last], vins[other]];
-    if (a !== undefined && b !== undefined) [vins[last], vins[other]] = [b, a];
-  }
-  return vins.slice(0, Math.ceil(vins.length * share));
 }

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
+import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { openAccounts } from "../customers/accounts.ts";
-import { openSales, type Sales } from "../customers/sales.ts";
-import { openShop, type Shop } from "../customers/shop.ts";
-import { deriveSeed, seededRandom } from "../link/seeded-random.ts";
+import { type Buyers, openBuyers } from "../customers/buyers.ts";
+import { openSellers, type Sellers } from "../customers/sellers.ts";
+import { type ChangeListener, type ChangeLog, createChangeLog } from "../measure/change-log.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
-import { createLedger, type Ledger, type LedgerListener } from "../measure/ledger.ts";
 import { createSeries, type Series } from "../measure/series.ts";
 import type { Scenario } from "../scenarios/scenario.ts";
 import { type CarHosts, readParts, startCarHosts } from "./car-hosts.ts";
@@ -31,7 +31,7 @@ export type RunOptions = {
 
 export type Phase = "connecting" | "playing" | "settling" | "ended";
 
-export type RunListener = LedgerListener & {
+export type RunListener = ChangeListener & {
   phase(phase: Phase, run: Running): void;
   /** Something a person should know: a state, not a counter. */
   said(sentence: string): void;
@@ -44,12 +44,12 @@ export type Running = {
   /** When the present phase is expected to end. */
   readonly dueMs: number;
   readonly situation: Readonly<Situation>;
-  readonly ledger: Ledger;
+  readonly changeLog: ChangeLog;
   readonly series: Series;
   readonly connectLatencies: Latencies;
   readonly reconnectLatencies: Latencies;
-  readonly shop: Shop | null;
-  readonly sales: Sales | null;
+  readonly buyers: Buyers | null;
+  readonly sellers: Sellers | null;
 };
 
 export type Finished = Running & {
@@ -101,7 +101,7 @@ export async function run(options: RunOptions): Promise<Finished> {
     // At once: whatever becomes of the run, a token enrols a car only once.
     if (world.packages.length > 0) await keepCars();
     const kindOfCar = (vin: string) => hosts.cars.get(vin) ?? "new";
-    const ledger = createLedger(kindOfCar, {
+    const changeLog = createChangeLog(kindOfCar, {
       sent(change) {
         series.sent();
         listener.sent(change);
@@ -113,7 +113,7 @@ export async function run(options: RunOptions): Promise<Finished> {
       },
       attempted: (result) => listener.attempted(result),
     });
-    const stage = createStage(options, { hosts, outcomes, ledger, signal: stopped });
+    const stage = createStage(options, { hosts, outcomes, changeLog, signal: stopped });
     const startedMs = nowMs();
     const connectLatencies = createLatencies();
     const reconnectLatencies = createLatencies();
@@ -124,9 +124,9 @@ export async function run(options: RunOptions): Promise<Finished> {
         outcomes.heard(vin, version, { atMs, result });
       for (const ms of news.connectMs) (isComingUp ? connectLatencies : reconnectLatencies).record(ms);
       series.dropped(Object.values(news.drops).reduce((total, count) => total + count, 0));
-      for (const { vin, code } of news.codes) stage.sales?.codeShown(vin, code);
+      for (const { vin, code } of news.codes) stage.sellers?.codeShown(vin, code);
     });
-    hosts.on("lost", (host, why) => {
+    hosts.on("lost", (host, { why }) => {
       keeper.lost(host);
       trouble(why);
     });
@@ -143,12 +143,12 @@ export async function run(options: RunOptions): Promise<Finished> {
       startedMs,
       dueMs: startedMs + scenario.ramp,
       situation: keeper.now,
-      ledger,
+      changeLog,
       series,
       connectLatencies,
       reconnectLatencies,
-      shop: stage.shop,
-      sales: stage.sales,
+      buyers: stage.buyers,
+      sellers: stage.sellers,
     };
     const enter = (phase: Phase, forMs: number): void => {
       running.dueMs = nowMs() + forMs;
@@ -167,7 +167,7 @@ export async function run(options: RunOptions): Promise<Finished> {
         ...options,
         ...stage,
         hosts,
-        ledger,
+        changeLog,
         outcomes,
         wanted,
         trouble,
@@ -177,12 +177,12 @@ export async function run(options: RunOptions): Promise<Finished> {
       const generatorLagMs = keeper.takeLag();
       enter("settling", scenario.settle);
       const patience = AbortSignal.any([signal, AbortSignal.timeout(scenario.settle)]);
-      await Promise.all([stage.shop?.untilServed(patience), ledger.untilSettled(patience)]);
+      await Promise.all([stage.buyers?.untilServed(patience), changeLog.untilSettled(patience)]);
       await backAgain(keeper.now, wanted.size, options, patience);
-      await stage.sales?.untilSettled(patience);
+      await stage.sellers?.untilSettled(patience);
       series.tick((nowMs() - startedMs) / 1000, keeper.now.connected);
       // A process of cars that has ended explains nothing any more.
-      const pendingBecause = await hosts.explain(ledger.listOpen()).catch(() => ({}));
+      const pendingBecause = await hosts.explain(changeLog.listOpen()).catch(() => ({}));
       const finished = {
         ...running,
         vehicles: hosts.cars.size,
@@ -207,17 +207,17 @@ export async function run(options: RunOptions): Promise<Finished> {
   }
 }
 
-type Stage = { shop: Shop | null; sales: Sales | null; owners: Owner[] };
+type Stage = { buyers: Buyers | null; sellers: Sellers | null; owners: Owner[] };
 
 /** Who buys and who sells, where the world has a REST interface. */
 function createStage(
   { world, seed }: RunOptions,
-  around: { hosts: CarHosts; outcomes: Outcomes; ledger: Ledger; signal: AbortSignal },
+  around: { hosts: CarHosts; outcomes: Outcomes; changeLog: ChangeLog; signal: AbortSignal },
 ): Stage {
   const owners = [...world.owners];
   const { restUrl, makeKnown } = world;
-  if (restUrl === null) return { shop: null, sales: null, owners };
-  const { hosts, outcomes, ledger, signal } = around;
+  if (restUrl === null) return { buyers: null, sellers: null, owners };
+  const { hosts, outcomes, changeLog, signal } = around;
   // Cars sold during the run are known to the workshops by their delivery.
   const sold = new Set<string>();
   const accounts = openAccounts(
@@ -226,13 +226,13 @@ function createStage(
   );
   return {
     owners,
-    shop: openShop({ accounts, owners, ledger, outcomes, signal }),
-    sales:
-      world.desk === null
+    buyers: openBuyers({ accounts, owners, changeLog, outcomes, signal }),
+    sellers:
+      world.dealership === null
         ? null
-        : openSales({
+        : openSellers({
             restUrl,
-            desk: world.desk,
+            dealership: world.dealership,
             random: seededRandom(deriveSeed(seed, "sales")),
             adopt: (given) => hosts.adopt(given),
             onSold(owner) {

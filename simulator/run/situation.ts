@@ -11,8 +11,11 @@ export type Situation = {
   weather: Record<string, number>;
   notConnected: Record<string, number>;
   attacks: Record<string, number>;
+  failed: Record<string, number>;
   refused: Record<string, number>;
   crashes: Record<string, number>;
+  /** What bad links did to packets. */
+  spoilt: Record<string, number>;
   doubleApplies: number;
   forgedAccepted: number;
   reports: number;
@@ -40,8 +43,10 @@ export function keepSituation(): SituationKeeper {
     weather: {},
     notConnected: {},
     attacks: {},
+    failed: {},
     refused: {},
     crashes: {},
+    spoilt: {},
     doubleApplies: 0,
     forgedAccepted: 0,
     reports: 0,
@@ -62,8 +67,10 @@ export function keepSituation(): SituationKeeper {
     now.forgedAccepted = sum(({ forgedAccepted }) => forgedAccepted);
     now.reports = sum(({ reports }) => reports);
     now.cpuMs = sum(({ cpuMs }) => cpuMs);
+    now.failed = merged(({ failed }) => failed);
     now.refused = merged(({ refused }) => refused);
     now.crashes = merged(({ crashes }) => crashes);
+    now.spoilt = merged(({ spoilt }) => spoilt);
     now.carsBytes = Math.max(
       now.carsBytes,
       sum(({ rssBytes, emptyRssBytes }) => rssBytes - emptyRssBytes),

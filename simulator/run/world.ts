@@ -5,7 +5,7 @@ import type { StoredCar } from "../fleet/fleet-file.ts";
 export type Owner = { vin: string; vehicleId: string; username: string; password: string };
 
 /** Who works at the sales desk, and where the stand-ins for the factory and the mailboxes are. */
-export type SalesDesk = { username: string; password: string; factoryUrl: string; inboxUrl: string };
+export type Dealership = { username: string; password: string; factoryUrl: string; inboxUrl: string };
 
 /** A part of the platform on this machine and the µs of processor time it has used. */
 export type PartTimes = Readonly<Record<string, number>>;
@@ -37,7 +37,7 @@ export type World = {
    * @returns the new set's version
    */
   changeKeys: ((how: "rotate" | "revoke") => Promise<number>) | null;
-  desk: SalesDesk | null;
+  dealership: Dealership | null;
   /** Where Prometheus finds the platform's own measures: its job, and host with port. */
   scrape: readonly { job: string; address: string }[];
   partTimes: (() => PartTimes | null) | null;

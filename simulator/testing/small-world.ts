@@ -61,7 +61,7 @@ export async function openSmallWorld(cars: number): Promise<SmallWorld> {
       running = await startBroker({ tcp: { host: "127.0.0.1", port } });
     },
     changeKeys: null,
-    desk: null,
+    dealership: null,
     scrape: [],
     partTimes: null,
     keepCars: null,

@@ -5,8 +5,8 @@ import type { Phase, Running } from "../run/run.ts";
 
 /** A run as it goes, in words; the same for a terminal and for a log. */
 export function describeRun(run: Running, phase: Phase): string[] {
-  const { situation, ledger, vehicles } = run;
-  const { sent, applied, failed } = ledger.totals;
+  const { situation, changeLog, vehicles } = run;
+  const { sent, applied, failed } = changeLog.totals;
   const elapsedS = (nowMs() - run.startedMs) / 1000;
   const leftS = Math.max(0, (run.dueMs - nowMs()) / 1000);
   const points = run.series.points().slice(-5);
@@ -15,26 +15,26 @@ export function describeRun(run: Running, phase: Phase): string[] {
   const lines = [
     `${phase.padEnd(10)} ${elapsedS.toFixed(0).padStart(4)} s${phase === "ended" ? "" : `, ${leftS.toFixed(0)} s left at most`}`,
     `cars       ${situation.connected} of ${vehicles} connected, ${drops} links lost${worst(situation.notConnected)}`,
-    `changes    ${sent} sent, ${sent - applied - failed} waiting, ${applied} applied (${perSecond.toFixed(1)}/s), ${failed} failed${reasons(ledger.failures)}`,
+    `changes    ${sent} sent, ${sent - applied - failed} waiting, ${applied} applied (${perSecond.toFixed(1)}/s), ${failed} failed${reasons(changeLog.failures)}`,
     `latency    ${quantilesOf(run)}`,
     `budget     ${budgetOf(run)}`,
   ];
-  const { shop, sales } = run;
-  if (shop !== null && shop.counts.arrived > 0)
-    lines.push(`customers  ${shop.counts.arrived} came, ${shop.counts.bought} bought`);
-  if (sales !== null && sales.counts.begun > 0)
-    lines.push(`sales      ${sales.counts.operational} of ${sales.counts.begun} cars ready for use`);
+  const { buyers, sellers } = run;
+  if (buyers !== null && buyers.counts.arrived > 0)
+    lines.push(`customers  ${buyers.counts.arrived} came, ${buyers.counts.bought} bought`);
+  if (sellers !== null && sellers.counts.begun > 0)
+    lines.push(`sales      ${sellers.counts.operational} of ${sellers.counts.begun} cars ready for use`);
   return lines;
 }
 
-function quantilesOf({ ledger }: Running): string {
-  const { p50Ms, p95Ms, p99Ms } = ledger.latencies.quantiles();
+function quantilesOf({ changeLog }: Running): string {
+  const { p50Ms, p95Ms, p99Ms } = changeLog.latencies.quantiles();
   return `p50 ${duration(p50Ms)}, p95 ${duration(p95Ms)}, p99 ${duration(p99Ms)}`;
 }
 
 /** How much of what the first-attempt target allows to fail has failed. */
-function budgetOf({ ledger }: Running): string {
-  const { firstAttempts, firstAttemptsApplied } = ledger.totals;
+function budgetOf({ changeLog }: Running): string {
+  const { firstAttempts, firstAttemptsApplied } = changeLog.totals;
   if (firstAttempts === 0) return "nothing has been tried yet";
   const failed = firstAttempts - firstAttemptsApplied;
   const allowed = (1 - targets.otaFirstAttempt.bound.above) * firstAttempts;

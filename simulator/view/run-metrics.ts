@@ -1,10 +1,10 @@
 import { createServer, type Server } from "node:http";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { LedgerListener } from "../measure/ledger.ts";
+import type { ChangeListener } from "../measure/change-log.ts";
 import type { Running } from "../run/run.ts";
 
 /** A run's measures for Prometheus; no car is a label. */
-export type RunMetrics = LedgerListener & {
+export type RunMetrics = ChangeListener & {
   registry: Registry;
   /** Whose situation is read when somebody asks. */
   follow(run: Running): void;

@@ -4,7 +4,7 @@ import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
 import { CannotSimulate } from "../cannot-simulate.ts";
 import { readFleetFile, writeFleetFile } from "../fleet/fleet-file.ts";
-import type { Owner, ProvideWorld, SalesDesk } from "../run/world.ts";
+import type { Dealership, Owner, ProvideWorld } from "../run/world.ts";
 
 // A platform that others run: reached by address, with cars that are written down in files.
 
@@ -61,7 +61,7 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
     for (const { vin } of enrolling) known.add(vin);
     const cars = enrolled.length + enrolling.length;
     // Where cars are sold, the first one may be bought during the run.
-    if (cars === 0 && readDesk(options) === null)
+    if (cars === 0 && readDealership(options) === null)
       throw new CannotSimulate(
         packages === undefined
           ? `there is no car in ${fleet}; --packages FILE enrols some and keeps them there`
@@ -81,7 +81,7 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
       makeKnown: null,
       restartBroker: null,
       changeKeys: null,
-      desk: readDesk(options),
+      dealership: readDealership(options),
       scrape: [],
       partTimes: null,
       // A car that has reported since must not come back with an older journal: its reports would count as old.
@@ -92,7 +92,7 @@ export function provideOutsideWorld(options: OutsideOptions): ProvideWorld | nul
   };
 }
 
-function readDesk({ staff, factory, inbox }: OutsideOptions): SalesDesk | null {
+function readDealership({ staff, factory, inbox }: OutsideOptions): Dealership | null {
   const password = process.env.SIMULATE_STAFF_PASSWORD;
   if (staff === undefined || factory === undefined || inbox === undefined || !password) return null;
   return { username: staff, password, factoryUrl: factory, inboxUrl: inbox };

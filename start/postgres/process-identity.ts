@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { readStat } from "../processes.ts";
 
 /**
  * Who a process is beyond its number: numbers are given out again, so a lock names the start time too.
@@ -12,9 +13,7 @@ export type ProcessIdentity = { pid: number; startMark: string; host: string; bo
 export function readStartMark(pid: number): string | undefined {
   if (process.platform === "linux") {
     try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      // proc(5): the second field is the name in brackets and may itself hold spaces and brackets.
-      const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const [state, ...rest] = readStat(pid);
       return state === "Z" || state === "X" ? undefined : rest[18];
     } catch {
       return undefined;

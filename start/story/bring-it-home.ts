@@ -1,4 +1,4 @@
-import * as z from "zod";
+import * as rest from "@caas/contract/client/generated.ts";
 import { readScreen } from "../car-folders.ts";
 import { type BuiltCar, goodCard, type Telling } from "./buy-the-car.ts";
 
@@ -26,13 +26,12 @@ export async function startFinalPayment(
   { customer, expedienteId }: BuiltCar,
   paymentMethod: string,
 ): Promise<void> {
-  const path = `/api/expedientes/${expedienteId}/final-payment`;
-  await customer.post(path, { paymentMethod }, z.object({ paymentId: z.string() }));
+  await rest.payTheRest(expedienteId, { paymentMethod }, customer);
 }
 
 /** Staff arrange the transport; the carrier tells the rest, to the door or back to the dealership (LF7). */
 export async function arrangeTransport(
-  { world, step }: Telling,
+  { cast, step }: Telling,
   { expedienteId, feed }: BuiltCar,
   now: Date,
 ): Promise<"Delivered" | "AtDealership"> {
@@ -41,11 +40,7 @@ export async function arrangeTransport(
     actor: "staff",
     async run() {
       const date = new Date(now.getTime() + 86_400_000).toISOString().slice(0, 10);
-      await world.sales.post(
-        `/api/expedientes/${expedienteId}/transport`,
-        { date },
-        z.object({ transportId: z.string() }),
-      );
+      await rest.arrangeTransport(expedienteId, { date }, cast.sales);
       await feed.until("the arranged transport", ({ to }) => to === "InTransit");
     },
   });
@@ -68,7 +63,7 @@ export async function linkApp({ step, narrator }: Telling, bought: BuiltCar): Pr
     name: "link-code",
     actor: "car",
     async run() {
-      await customer.post(`/api/vehicles/${vehicleId}/link-codes`, {}, z.object({ expiresAt: z.string() }));
+      await rest.showALinkingCodeInTheCar(vehicleId, {}, customer);
       const shown = await readScreen(
         car.folder,
         ([newest]) => (newest?.content.kind === "linkingCode" ? newest.content.code : undefined),
@@ -82,11 +77,7 @@ export async function linkApp({ step, narrator }: Telling, bought: BuiltCar): Pr
     name: "link",
     actor: "customer",
     async run() {
-      const { outcome } = await customer.post(
-        `/api/vehicles/${vehicleId}/link`,
-        { code },
-        z.object({ outcome: z.string() }),
-      );
+      const { outcome } = await rest.linkTheAppToTheCar(vehicleId, { code }, customer);
       if (outcome !== "linked") throw new Error(`the code was answered with ${outcome}`);
       await feed.until("the operational car", ({ to }) => to === "Operational");
     },

@@ -1,12 +1,13 @@
+import type { Client } from "@caas/contract/client/client.ts";
+import { payTheReservation, registerASale } from "@caas/contract/client/generated.ts";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { awaitMail, readCredentials } from "@caas/simulator/stand-ins/inbox/read-mails.ts";
 import * as z from "zod";
-import type { RestClient } from "../rest/rest-client.ts";
+import { type Car, type Cast, signIn } from "./cast.ts";
 import { type Feed, followSteps } from "./feed.ts";
-import { awaitMail, readCredentials } from "./inbox.ts";
 import type { Narrator } from "./narrate.ts";
 import type { Person, PlanChoice } from "./people.ts";
 import type { RunStep } from "./step.ts";
-import { type Car, signIn, type World } from "./world.ts";
 
 // Chapter one: from the sales desk to a car that is built and waits for its final payment.
 
@@ -14,36 +15,24 @@ import { type Car, signIn, type World } from "./world.ts";
 export type Sale = { expedienteId: string; vehicleId: string; reference: string; feed: Feed };
 
 /** A sale whose customer has signed in. */
-export type Purchase = Sale & { person: Person; customer: RestClient };
+export type Purchase = Sale & { person: Person; customer: Client };
 
 export type BuiltCar = Purchase & { car: Car };
 
-export type Telling = { world: World; step: RunStep; narrator: Narrator };
+export type Telling = { cast: Cast; step: RunStep; narrator: Narrator };
 
 export const goodCard = "pm_card_visa";
 export const refusedCard = "pm_card_chargeDeclined";
 
-const saleSchema = z.object({
-  expediente: z.object({
-    expedienteId: z.string(),
-    reference: z.string(),
-    vehicle: z.object({ vehicleId: z.string() }),
-  }),
-});
-
 /** Staff register the sale; the credentials come by mail, and the customer signs in with them (LF1). */
 export async function registerSale(telling: Telling, person: Person, plan: PlanChoice): Promise<Purchase> {
-  const { world, step, narrator } = telling;
+  const { cast, step, narrator } = telling;
   const sale = await step({
     name: "sale",
     actor: "staff",
     async run(): Promise<Sale> {
-      const { expediente } = await world.sales.post(
-        "/api/sales",
-        { customer: person, planComercial: plan },
-        saleSchema,
-      );
-      const feed = followSteps(world.sales, expediente.expedienteId, narrator.step);
+      const { expediente } = await registerASale({ customer: person, planComercial: plan }, cast.sales);
+      const feed = followSteps(cast.sales, expediente.expedienteId, narrator.step);
       await feed.until("the registered sale", ({ event }) => event === "saleRegistered");
       const { expedienteId, reference, vehicle } = expediente;
       return { expedienteId, reference, vehicleId: vehicle.vehicleId, feed };
@@ -53,7 +42,7 @@ export async function registerSale(telling: Telling, person: Person, plan: PlanC
     name: "credentials",
     actor: "platform",
     async run() {
-      const mail = await awaitMail(world.partners.inbox, { to: person.email, subject: sale.reference });
+      const mail = await awaitMail(cast.partners.inbox, { to: person.email, subject: sale.reference });
       await sale.feed.until("the credentials' mail", ({ event }) => event === "credentialsMailed");
       narrator.act("customer", `${person.name} reads "${mail.subject}" in the inbox`);
       return readCredentials(mail);
@@ -63,7 +52,7 @@ export async function registerSale(telling: Telling, person: Person, plan: PlanC
     name: "sign-in",
     actor: "customer",
     async run() {
-      const client = await signIn(world.rest, login);
+      const client = await signIn(cast.rest, login);
       narrator.act("customer", `${person.name} signs in with the mailed password`);
       return client;
     },
@@ -78,8 +67,7 @@ export async function payReservation({ step }: Telling, purchase: Purchase): Pro
     name: "reservation",
     actor: "customer",
     async run() {
-      const path = `/api/expedientes/${expedienteId}/reservation-payment`;
-      await customer.post(path, { paymentMethod: goodCard }, z.object({ paymentId: z.string() }));
+      await payTheReservation(expedienteId, { paymentMethod: goodCard }, customer);
       await feed.until("the reservation", ({ event }) => event === "reservationPaid");
     },
   });
@@ -92,7 +80,7 @@ export async function payReservation({ step }: Telling, purchase: Purchase): Pro
 
 /** The factory builds; its hand installs the enrolment package, and the car wakes up and reports (LF3, LF4). */
 export async function awaitBuilding(
-  { world, step, narrator }: Telling,
+  { cast, step, narrator }: Telling,
   purchase: Purchase,
 ): Promise<BuiltCar> {
   const { feed } = purchase;
@@ -102,14 +90,14 @@ export async function awaitBuilding(
     async run() {
       const { detail } = await feed.until("the VIN", ({ event }) => event === "vinAssigned");
       const { vin } = z.looseObject({ vin: z.string() }).parse(detail);
-      return world.partners.factory.get(`/_control/enrolments?vin=${vin}`, enrolmentPackageSchema);
+      return cast.partners.factory.get(`/_control/enrolments?vin=${vin}`, enrolmentPackageSchema);
     },
   });
   const car = await step({
     name: "enrolment",
     actor: "car",
     async run() {
-      const woken = await world.wakeCar(given);
+      const woken = await cast.wakeCar(given);
       narrator.act("factory", `The factory installs the enrolment package in ${given.vin}; the car enrols`);
       return woken;
     },

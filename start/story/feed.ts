@@ -1,30 +1,15 @@
-import * as z from "zod";
-import type { RestClient } from "../rest/rest-client.ts";
-
-/** A step as `GET /api/expedientes/:id/steps` shows it. */
-export const feedStepSchema = z.object({
-  id: z.int(),
-  at: z.string(),
-  actor: z.enum(["system", "staff", "customer", "partner", "vehicle"]),
-  automatic: z.boolean(),
-  event: z.string(),
-  from: z.string().nullable(),
-  to: z.string().nullable(),
-  automation: z.object({ row: z.string(), step: z.string() }).nullable(),
-  activationId: z.string().nullable(),
-  detail: z.record(z.string(), z.unknown()),
-});
-export type FeedStep = z.infer<typeof feedStepSchema>;
+import type { Client } from "@caas/contract/client/client.ts";
+import { readTheStepsOfAnExpediente, type Step } from "@caas/contract/client/generated.ts";
 
 export type Feed = {
   /** What has come so far, in the order it came. */
-  steps(): readonly FeedStep[];
+  steps(): readonly Step[];
   /**
    * The first step, past or to come, that `fits`.
    * @param what completes "waited in vain for …"
    * @throws after `timeoutMs` (default 20 s), or when the feed cannot be read
    */
-  until(what: string, fits: (step: FeedStep) => boolean, timeoutMs?: number): Promise<FeedStep>;
+  until(what: string, fits: (step: Step) => boolean, timeoutMs?: number): Promise<Step>;
   stop(): Promise<void>;
 };
 
@@ -34,19 +19,19 @@ const patienceMs = 20_000;
 
 /** Follows an expediente by long polls; `onStep` hears each step once. */
 export function followSteps(
-  client: RestClient,
+  client: Client,
   expedienteId: string,
-  onStep: (step: FeedStep) => void = () => undefined,
+  onStep: (step: Step) => void = () => undefined,
 ): Feed {
-  const taken = new Map<number, FeedStep>();
+  const taken = new Map<number, Step>();
   const waiters = new Set<() => void>();
   const stopping = new AbortController();
   let failure: unknown = null;
 
   async function ask(after: number, wait: number): Promise<void> {
-    const path = `/api/expedientes/${expedienteId}/steps?after=${after}&waitMs=${wait}`;
-    const answer = z.object({ steps: z.array(feedStepSchema) });
-    const { steps } = await client.get(path, answer, { signal: stopping.signal });
+    const params = { after, waitMs: wait };
+    const call = { ...client, signal: stopping.signal };
+    const { steps } = await readTheStepsOfAnExpediente(expedienteId, params, call);
     const fresh = steps.filter(({ id }) => !taken.has(id));
     for (const step of fresh) {
       taken.set(step.id, step);

@@ -1,4 +1,4 @@
-import * as z from "zod";
+import { readAVehicle } from "@caas/contract/client/generated.ts";
 import { arrangeTransport, linkApp, payAndRegister } from "./bring-it-home.ts";
 import { awaitBuilding, payReservation, registerSale, type Telling } from "./buy-the-car.ts";
 import { choosePlan, inventPerson } from "./people.ts";
@@ -23,10 +23,7 @@ export async function playHappyStory(telling: Telling, mark: string, now: Date):
     const { activationId, state } = await buyService(telling, bought, offered);
     if (state !== "ServiceActive") throw new Error(`the activation ended in ${state}`);
     const activation = await awaitReceipt(telling, bought, activationId, after);
-    const vehicle = await bought.customer.get(
-      `/api/vehicles/${bought.vehicleId}`,
-      z.object({ state: z.string() }),
-    );
+    const vehicle = await readAVehicle(bought.vehicleId, bought.customer);
     return {
       vehicleState: vehicle.state,
       activationState: activation.state,

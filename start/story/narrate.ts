@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import type { FeedStep } from "./feed.ts";
+import type { Step } from "@caas/contract/client/generated.ts";
 import { describeStep } from "./words.ts";
 
 /** Tells what happens, a line each. */
@@ -7,7 +7,7 @@ export type Narrator = {
   /** What a person does that the expediente does not record: reading a mail, signing in, looking at a screen. */
   act(who: string, words: string): void;
   /** A step of the expediente. */
-  step(step: FeedStep): void;
+  step(step: Step): void;
 };
 
 export const silentNarrator: Narrator = { act: () => undefined, step: () => undefined };

@@ -7,7 +7,7 @@ export type Person = {
   address: { street: string; city: string; postalCode: string; country: string };
 };
 
-export type PlanChoice = { base: string; options: readonly string[] };
+export type PlanChoice = { base: string; options: string[] };
 
 const givenNames = [
   "Lucía",

@@ -1,7 +1,12 @@
-import * as z from "zod";
+import {
+  type Activation,
+  browseTheServicesForACar,
+  buyAService,
+  readAnActivation,
+  type Step,
+} from "@caas/contract/client/generated.ts";
+import { awaitMail, beforeFirstMessage, readMails } from "@caas/simulator/stand-ins/inbox/read-mails.ts";
 import { type BuiltCar, goodCard, type Telling } from "./buy-the-car.ts";
-import type { FeedStep } from "./feed.ts";
-import { awaitMail, beforeFirstMessage, readMails } from "./inbox.ts";
 
 // Chapter three: a service is chosen, checked, held, sent to the car, proved by it and paid.
 
@@ -9,19 +14,6 @@ export const finalStates = ["ServiceActive", "ServiceDenied", "PaymentFailed", "
 export type FinalState = (typeof finalStates)[number];
 
 export type Offered = { serviceId: string; name: string };
-
-const catalogSchema = z.object({
-  services: z.array(
-    z.object({
-      id: z.string(),
-      code: z.string(),
-      name: z.string(),
-      priceCents: z.int(),
-      standing: z.enum(["available", "pending", "active"]),
-      advice: z.object({ eligible: z.boolean(), reason: z.string() }),
-    }),
-  ),
-});
 
 export async function browseCatalog(
   { step, narrator }: Telling,
@@ -32,7 +24,7 @@ export async function browseCatalog(
     name: "catalogue",
     actor: "customer",
     async run() {
-      const { services } = await customer.get(`/api/vehicles/${vehicleId}/catalog`, catalogSchema);
+      const { services } = await browseTheServicesForACar(vehicleId, customer);
       const wanted = services.find(({ code, standing }) => code === wantedCode && standing === "available");
       if (wanted === undefined) throw new Error(`${wantedCode} is not offered for this car`);
       narrator.act(
@@ -44,16 +36,7 @@ export async function browseCatalog(
   });
 }
 
-const activationSchema = z.object({
-  id: z.string(),
-  state: z.string(),
-  payment: z.object({ id: z.string(), status: z.string() }).nullable(),
-  attempts: z.array(z.object({ attempt: z.int(), result: z.string().nullable() })),
-  endReason: z.string().nullable(),
-});
-export type ActivationRecord = z.infer<typeof activationSchema>;
-
-export type Activation = { activationId: string; end: FeedStep; state: FinalState };
+export type EndedActivation = { activationId: string; end: Step; state: FinalState };
 
 /** Buys, and follows the activation to its end, whichever it is. */
 export async function buyService(
@@ -62,15 +45,13 @@ export async function buyService(
   offered: Offered,
   paymentMethod: string = goodCard,
   timeoutMs?: number,
-): Promise<Activation> {
+): Promise<EndedActivation> {
   const { customer, vehicleId, feed } = bought;
   const activationId = await step({
     name: "purchase",
     actor: "customer",
     async run() {
-      const body = { serviceId: offered.serviceId, paymentMethod };
-      const path = `/api/vehicles/${vehicleId}/activations`;
-      return (await customer.post(path, body, z.object({ id: z.string() }))).id;
+      return (await buyAService(vehicleId, { serviceId: offered.serviceId, paymentMethod }, customer)).id;
     },
   });
   return step({
@@ -94,34 +75,27 @@ function isFinal(state: string | null): state is FinalState {
 
 /** The receipt comes after the capture, so the mail is what says that the money was taken. */
 export async function awaitReceipt(
-  { world, step, narrator }: Telling,
+  { cast, step, narrator }: Telling,
   { customer, person }: BuiltCar,
   activationId: string,
   after: string,
-): Promise<ActivationRecord> {
+): Promise<Activation> {
   return step({
     name: "capture",
     actor: "platform",
     async run() {
-      const mail = await awaitMail(world.partners.inbox, {
+      const mail = await awaitMail(cast.partners.inbox, {
         to: person.email,
         subject: "Payment received",
         after,
       });
       narrator.act("customer", `${person.name} finds "${mail.subject}" in the inbox: the hold was captured`);
-      return readActivation(customer, activationId);
+      return readAnActivation(activationId, customer);
     },
   });
 }
 
-export async function readActivation(
-  client: BuiltCar["customer"],
-  activationId: string,
-): Promise<ActivationRecord> {
-  return client.get(`/api/activations/${activationId}`, activationSchema);
-}
-
 /** The newest mail to this customer: what comes later is news. */
-export async function lastMailId({ world }: Telling, { person }: BuiltCar): Promise<string> {
-  return (await readMails(world.partners.inbox, person.email)).at(-1)?.id ?? beforeFirstMessage;
+export async function lastMailId({ cast }: Telling, { person }: BuiltCar): Promise<string> {
+  return (await readMails(cast.partners.inbox, person.email)).at(-1)?.id ?? beforeFirstMessage;
 }

@@ -1,6 +1,6 @@
-import type { FeedStep } from "./feed.ts";
+import type { Step } from "@caas/contract/client/generated.ts";
 
-type Detail = FeedStep["detail"];
+type Detail = Step["detail"];
 
 function read(detail: Detail, name: string): string {
   const value = detail[name];
@@ -62,7 +62,7 @@ const sentences: Readonly<Record<string, (detail: Detail) => string>> = {
 };
 
 /** What happened, in words; an event nobody has written a sentence for reads as its name. */
-export function describeStep(step: Pick<FeedStep, "event" | "detail">): string {
+export function describeStep(step: Pick<Step, "event" | "detail">): string {
   const sentence = sentences[step.event]?.(step.detail);
   if (sentence !== undefined) return sentence.trim();
   const words = step.event.replaceAll(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);

@@ -1,13 +1,8 @@
+import { buyAService, cancelAnActivation, readAnActivation } from "@caas/contract/client/generated.ts";
 import { openDatabase } from "@caas/control-plane/store/database.ts";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import * as z from "zod";
 import { type BuiltCar, goodCard, type Telling } from "../../start/story/buy-the-car.ts";
-import {
-  browseCatalog,
-  finalStates,
-  type Offered,
-  readActivation,
-} from "../../start/story/switch-a-service-on.ts";
+import { browseCatalog, finalStates, type Offered } from "../../start/story/switch-a-service-on.ts";
 import type { RunningChild } from "../../start/supervise.ts";
 import { openStage, ownCar, readConfiguration, readGatewayBooks, type Stage } from "./stage.ts";
 
@@ -65,8 +60,7 @@ afterAll(async () => {
 
 async function select({ serviceId }: Offered): Promise<string> {
   const body = { serviceId, paymentMethod: goodCard };
-  const path = `/api/vehicles/${bought.vehicleId}/activations`;
-  return (await bought.customer.post(path, body, z.object({ id: z.string() }))).id;
+  return (await buyAService(bought.vehicleId, body, bought.customer)).id;
 }
 
 /** The price is held and the car is not there to be reached: earlier there would be nothing to void. */
@@ -98,10 +92,10 @@ async function endOf(activationId: string) {
     },
     { timeout: 20_000, interval: 50 },
   );
-  const { payment } = await readActivation(bought.customer, activationId);
+  const { payment } = await readAnActivation(activationId, bought.customer);
   const book = await vi.waitFor(
     async () => {
-      const books = await readGatewayBooks(telling.world);
+      const books = await readGatewayBooks(telling.cast);
       const found = books.filter(({ reference }) => reference === payment?.id);
       expect(found.every(({ heldCents }) => heldCents === 0)).toBe(true);
       expect(found).toHaveLength(1);
@@ -160,7 +154,7 @@ test("fault 1: the broker is killed while purchases are on their way: each ends 
     cancelled = await select(third);
     await untilHeld(cancelled);
     // While nobody can reach the car the customer changes their mind.
-    await bought.customer.post(`/api/activations/${cancelled}/cancellation`, {}, z.unknown());
+    await cancelAnActivation(cancelled, {}, bought.customer);
   });
   await kill("broker");
   for (const id of ids) expect(await endOf(id)).toEqual(active);

@@ -12,10 +12,10 @@ import {
   registerSale,
   type Telling,
 } from "../../start/story/buy-the-car.ts";
+import { type Cast, openCast, wakeInOwnProcess } from "../../start/story/cast.ts";
 import { silentNarrator } from "../../start/story/narrate.ts";
 import { choosePlan, inventPerson } from "../../start/story/people.ts";
 import { runPlainly } from "../../start/story/step.ts";
-import { openWorld, type World, wakeInOwnProcess } from "../../start/story/world.ts";
 
 // The whole platform as `npm start` runs it, for the story's variants: its own PostgreSQL, broker, control plane
 // and stand-ins, and each car a process of its own.
@@ -56,8 +56,8 @@ export async function openStage(rehearsal?: PlatformOptions["rehearsal"]): Promi
     async tell(car = {}) {
       cars += 1;
       const wakeCar = wakeInOwnProcess(platform, { name: `car-${cars}`, port: 0, ...car });
-      const world: World = await openWorld(platform, wakeCar);
-      return { world, step: runPlainly, narrator: silentNarrator };
+      const cast: Cast = await openCast(platform, wakeCar);
+      return { cast, step: runPlainly, narrator: silentNarrator };
     },
     async stop() {
       await platform.stop();
@@ -119,6 +119,6 @@ const totalsSchema = z.object({
 });
 
 /** What the payment gateway itself has in its books, by our reference. */
-export async function readGatewayBooks({ partners }: World) {
+export async function readGatewayBooks({ partners }: Cast) {
   return (await partners.gateway.get("/_control/charges", totalsSchema)).totals;
 }

@@ -1,5 +1,6 @@
+import * as rest from "@caas/contract/client/generated.ts";
+import { awaitMail, readMails } from "@caas/simulator/stand-ins/inbox/read-mails.ts";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import * as z from "zod";
 import {
   arrangeTransport,
   linkApp,
@@ -7,11 +8,9 @@ import {
   startFinalPayment,
 } from "../../start/story/bring-it-home.ts";
 import { type BuiltCar, refusedCard } from "../../start/story/buy-the-car.ts";
-import type { FeedStep } from "../../start/story/feed.ts";
 import { playHappyStory } from "../../start/story/happy-story.ts";
-import { awaitMail, readMails } from "../../start/story/inbox.ts";
 import { createStepRunner } from "../../start/story/step.ts";
-import { browseCatalog, buyService, readActivation } from "../../start/story/switch-a-service-on.ts";
+import { browseCatalog, buyService } from "../../start/story/switch-a-service-on.ts";
 import { buyCar, openStage, ownCar, readConfiguration, readGatewayBooks, type Stage } from "./stage.ts";
 
 let stage: Stage;
@@ -25,45 +24,32 @@ afterAll(() => stage.stop());
 const supportMailbox = "support@caas.example";
 
 /** The states a car or an activation went through, in the order they were recorded. */
-function statesOf(steps: readonly FeedStep[]): string[] {
+function statesOf(steps: readonly rest.Step[]): string[] {
   return steps
     .toSorted((left, right) => left.id - right.id)
     .filter(({ from, to }) => to !== null && to !== from)
     .map(({ to }) => to ?? "");
 }
 
-const manifestSchema = z.object({
-  version: z.int(),
-  hash: z.string(),
-  entries: z.array(z.looseObject({ code: z.string() })),
-});
-
 function readManifest({ customer, vehicleId }: BuiltCar) {
-  return customer.get(`/api/vehicles/${vehicleId}/manifest`, manifestSchema);
+  return rest.readTheManifestOfAVehicle(vehicleId, customer);
 }
 
 async function readVehicleState({ customer, vehicleId }: BuiltCar): Promise<string> {
-  return (await customer.get(`/api/vehicles/${vehicleId}`, z.object({ state: z.string() }))).state;
+  return (await rest.readAVehicle(vehicleId, customer)).state;
 }
 
-async function readExpediente({ customer, expedienteId }: BuiltCar) {
-  const schema = z.looseObject({
-    status: z.string(),
-    reservationCents: z.int(),
-    payments: z.array(z.object({ paymentId: z.string(), kind: z.string(), status: z.string() })),
-    activations: z.array(z.looseObject({ state: z.string() })),
-    delivery: z.looseObject({ status: z.string(), receivedBy: z.string().nullable() }).nullable(),
-  });
-  return customer.get(`/api/expedientes/${expedienteId}`, schema);
+function readExpediente({ customer, expedienteId }: BuiltCar) {
+  return rest.readAnExpediente(expedienteId, customer);
 }
 
 test("the story: from a sale to a paid service switched on in the car (DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14 VA15, SA1 SA2 SA3 SA6 SA9 SA10 SA17)", {
   timeout: 90_000,
 }, async () => {
   const telling = await stage.tell();
-  const steps: FeedStep[] = [];
+  const steps: rest.Step[] = [];
   const runner = createStepRunner();
-  const narrator = { act: () => undefined, step: (step: FeedStep) => void steps.push(step) };
+  const narrator = { act: () => undefined, step: (step: rest.Step) => void steps.push(step) };
   const end = await playHappyStory(
     { ...telling, step: runner.run, narrator },
     "teststory",
@@ -127,10 +113,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
     ]),
   );
   const reservation = expediente.payments.find(({ kind }) => kind === "reservation");
-  const ledger = await telling.world.sales.get(
-    `/api/payments/${reservation?.paymentId}/ledger`,
-    z.object({ transactions: z.array(z.object({ kind: z.string() })) }),
-  );
+  const ledger = await rest.readTheLedgerOfAPayment(reservation?.paymentId ?? "", telling.cast.sales);
   expect(ledger.transactions.map(({ kind }) => kind)).toEqual(["depositReceived", "depositForfeited"]);
   // Nobody may pay, move or register this car for this customer any more.
   await expect(startFinalPayment(bought, "pm_card_visa")).rejects.toThrow(/refused with 409/);
@@ -142,10 +125,10 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
-  const { world } = telling;
+  const { cast } = telling;
   const bought = await buyCar(telling);
   await payAndRegister(telling, bought);
-  await world.partners.transport.put("/_control/pace", {
+  await cast.partners.transport.put("/_control/pace", {
     mode: "auto",
     stepDelayMs: 0,
     outcome: "customerAbsent",
@@ -153,7 +136,7 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   try {
     expect(await arrangeTransport(telling, bought, stage.clock.now())).toBe("AtDealership");
   } finally {
-    await world.partners.transport.put("/_control/pace", {
+    await cast.partners.transport.put("/_control/pace", {
       mode: "auto",
       stepDelayMs: 0,
       outcome: "customerPresent",
@@ -163,11 +146,12 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   await expect(linkApp(telling, bought)).rejects.toThrow(/refused with 409/);
 
   const { name } = bought.person;
-  await world.sales.post(
-    `/api/expedientes/${bought.expedienteId}/pick-up`,
+  const pickedUp = await rest.handTheVehicleOverAtTheDealership(
+    bought.expedienteId,
     { receivedBy: name },
-    z.object({ vehicleState: z.literal("Delivered") }),
+    cast.sales,
   );
+  expect(pickedUp.vehicleState).toBe("Delivered");
   await linkApp(telling, bought);
   expect(statesOf(bought.feed.steps()).slice(-4)).toEqual([
     "DeliveryAttempt",
@@ -176,11 +160,9 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
     "Operational",
   ]);
   expect(await readExpediente(bought)).toMatchObject({ status: "completed", delivery: { receivedBy: name } });
-  const { notifications } = await bought.customer.get(
-    `/api/expedientes/${bought.expedienteId}/notifications`,
-    z.object({
-      notifications: z.array(z.object({ row: z.string(), channel: z.string(), status: z.string() })),
-    }),
+  const { notifications } = await rest.readTheNotificationsOfAnExpediente(
+    bought.expedienteId,
+    bought.customer,
   );
   // Its channels come later: recorded as not configured, never dropped.
   expect(
@@ -206,9 +188,9 @@ test("the service payment is refused: PaymentFailed, and nothing of it is in the
   expect(await readManifest(bought)).toEqual(before);
   expect(before.entries.map(({ code }) => code)).not.toContain("heatedSeats");
   expect(readConfiguration(bought)).toEqual(held);
-  const { payment } = await readActivation(bought.customer, activationId);
+  const { payment } = await rest.readAnActivation(activationId, bought.customer);
   expect(payment?.status).toBe("declined");
-  const books = await readGatewayBooks(telling.world);
+  const books = await readGatewayBooks(telling.cast);
   expect(books.find(({ reference }) => reference === payment?.id)).toMatchObject({
     declines: 1,
     heldCents: 0,
@@ -222,20 +204,20 @@ test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the 
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
-  const { world } = telling;
+  const { cast } = telling;
   const bought = await ownCar(telling, stage.clock);
   // The plan reaches the workshops by a job after the delivery.
   await vi.waitFor(
-    () => world.partners.vss.put(`/_control/vehicles/${bought.car.vin}`, { status: "overdue" }),
+    () => cast.partners.vss.put(`/_control/vehicles/${bought.car.vin}`, { status: "overdue" }),
     10_000,
   );
-  const before = await readGatewayBooks(world);
+  const before = await readGatewayBooks(cast);
   const offered = await browseCatalog(telling, bought, "heatedSeats");
   const { state, activationId } = await buyService(telling, bought, offered);
   expect(state).toBe("ServiceDenied");
 
-  expect(await readGatewayBooks(world)).toEqual(before);
-  expect((await readActivation(bought.customer, activationId)).payment).toBeNull();
+  expect(await readGatewayBooks(cast)).toEqual(before);
+  expect((await rest.readAnActivation(activationId, bought.customer)).payment).toBeNull();
   expect(await readVehicleState(bought)).toBe("Operational");
   // DE7: only what depends on maintenance is blocked.
   const free = await browseCatalog(telling, bought, "liveTraffic");
@@ -250,7 +232,7 @@ test("activation fails until its attempts end: ticket, customer and support told
   const telling = await stage.tell({
     probeCommand: `! ls "$CAAS_CONFIGURATION_DIR" | grep -q "^heatedSeats[.]"`,
   });
-  const { world } = telling;
+  const { cast } = telling;
   const bought = await ownCar(telling, stage.clock);
   const held = readConfiguration(bought);
   const entries = (await readManifest(bought)).entries;
@@ -258,7 +240,7 @@ test("activation fails until its attempts end: ticket, customer and support told
   const { state, activationId } = await buyService(telling, bought, offered, undefined, 60_000);
   expect(state).toBe("NoCharge");
 
-  const activation = await readActivation(bought.customer, activationId);
+  const activation = await rest.readAnActivation(activationId, bought.customer);
   expect(activation.attempts.map(({ attempt, result }) => `${attempt} ${result}`)).toEqual(
     [1, 2, 3, 4, 5].map((attempt) => `${attempt} failed`),
   );
@@ -266,36 +248,24 @@ test("activation fails until its attempts end: ticket, customer and support told
     statesOf(bought.feed.steps().filter((step) => step.activationId === activationId)).slice(-4),
   ).toEqual(["RetryQueue", "TechnicalSupport", "CustomerNotified", "NoCharge"]);
 
-  const { tasks } = await world.support.get(
-    "/api/tasks",
-    z.object({
-      tasks: z.array(
-        z.looseObject({
-          kind: z.string(),
-          team: z.string(),
-          status: z.string(),
-          activationId: z.string().nullable(),
-        }),
-      ),
-    }),
-  );
+  const { tasks } = await rest.listTasks(cast.support);
   expect(tasks.filter((task) => task.activationId === activationId)).toMatchObject([
     { kind: "activationFailed", team: "support", status: "open" },
   ]);
-  const told = await awaitMail(world.partners.inbox, {
+  const told = await awaitMail(cast.partners.inbox, {
     to: bought.person.email,
     subject: "you are not charged",
   });
   expect(told.text).toContain("5 times");
-  const alarmed = await awaitMail(world.partners.inbox, {
+  const alarmed = await awaitMail(cast.partners.inbox, {
     to: supportMailbox,
     subject: "Activation given up",
   });
   expect(alarmed.text).toContain(bought.car.vin);
-  const mails = await readMails(world.partners.inbox, bought.person.email);
+  const mails = await readMails(cast.partners.inbox, bought.person.email);
   expect(mails.filter(({ subject }) => subject.includes("is active in your car"))).toEqual([]);
 
-  const books = await readGatewayBooks(world);
+  const books = await readGatewayBooks(cast);
   expect(books.find(({ reference }) => reference === activation.payment?.id)).toMatchObject({
     heldCents: 0,
     capturedCents: 0,

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import { enqueue, handleJob, jobType } from "../../store/jobs.ts";

@@ -1,7 +1,8 @@
 import * as z from "zod";
+import { headersOf } from "../../http/admission.ts";
 import { problemOfRefusal, problemResponse, sendProblem } from "../../http/problem.ts";
 import { refuse } from "../../http/refusal.ts";
-import { addCommand, addQuery, headersOf, type Routing } from "../../http/routes.ts";
+import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 
 const tag = "accounts";
 const roleSchema = z.enum(["admin", "support", "sales", "customer"]);

@@ -1,6 +1,6 @@
+import type { Capability } from "../../http/capability.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import {
@@ -82,8 +82,7 @@ export function createActivations(
     await context.publish(tx, "taskNeeded", [
       {
         kind: "activationFailed",
-        team: "support",
-        title: `${loaded.service.name} could not be activated`,
+        facts: { service: loaded.service.name },
         detail: { service: loaded.service.code, reason: String(set.end_reason ?? event) },
         subject: { activationId: loaded.id, vehicleId: loaded.vehicleId },
       },

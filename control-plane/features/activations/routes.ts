@@ -138,11 +138,6 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
     }),
     answer: activationSchema,
     status: 202,
-    run: async (tx, asked) => {
-      const [done] = await buyServices(context, tx, [asked]);
-      if (done === undefined) throw new Error("a purchase was not answered");
-      return done;
-    },
     runMany: (tx, asked) => buyServices(context, tx, asked),
   });
 

@@ -1,4 +1,4 @@
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { newId } from "../../store/ids.ts";

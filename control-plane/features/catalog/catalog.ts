@@ -1,4 +1,4 @@
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Vss } from "../../partners/vss.ts";
 import { createAdvice } from "./maintenance-advice.ts";

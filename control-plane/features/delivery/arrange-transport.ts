@@ -121,8 +121,7 @@ async function recordArranged(
   await context.publish(tx, "taskNeeded", [
     {
       kind: "transportNotNeeded",
-      team: "dealership",
-      title: `Tell the carrier that transport ${asked.request.reference} is not needed`,
+      facts: { reference: asked.request.reference },
       detail: { reference: asked.request.reference, carrierTransportId: arranged.transportId },
       subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
     },
@@ -145,8 +144,7 @@ async function recordRefused(context: Context, tx: Transaction, asked: Asked, re
   await context.publish(tx, "taskNeeded", [
     {
       kind: "transportRefused",
-      team: "dealership",
-      title: `The carrier refused transport ${asked.request.reference}`,
+      facts: { reference: asked.request.reference },
       detail: { reference: asked.request.reference, reason },
       subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
     },

@@ -1,5 +1,5 @@
+import type { Capability } from "../../http/capability.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Carrier } from "../../partners/transport.ts";
 import { handleJob } from "../../store/jobs.ts";

@@ -51,6 +51,6 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
     summary: "Hear from the carrier",
     verify,
     schema: transportWebhookSchema,
-    handle: (tx, event) => followJourney(context, tx, event),
+    run: (tx, event) => followJourney(context, tx, event),
   });
 }

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import { heldByTheCar } from "../../rules/statuses.ts";
 import type { Reader } from "../../store/database.ts";
 
 // The two promises to a paying customer, watched all the time. An offender is not an error report: it is a
@@ -69,7 +70,7 @@ export async function findOffenders(reader: Reader, now: Date): Promise<Offender
       join payments p on p.activation_id = a.id
       join vehicle_links l on l.vehicle_id = e.vehicle_id
       left join presumptions r on r.payment_id = p.id
-    where e.source = 'service' and e.state in ('proved', 'ending') and p.status <> 'captured'
+    where e.source = 'service' and e.state in (${sql.join(heldByTheCar)}) and p.status <> 'captured'
       and (e.proved_at <= ${deadline} or p.status in ('presumed', 'chargedBack')) and l.presence = 'online'
     order by since`.execute(reader);
   return rows.map((row) => ({

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
-import { portOf } from "@caas/simulator/partners/shared/partner.ts";
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
+import { portOf } from "@caas/simulator/stand-ins/shared/partner.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createVss } from "../../partners/vss.ts";
 import { newId } from "../../store/ids.ts";

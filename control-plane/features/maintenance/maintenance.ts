@@ -1,20 +1,21 @@
 import { sql } from "kysely";
 import * as z from "zod";
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Vss } from "../../partners/vss.ts";
 import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import { groupCommit } from "../../store/group-commit.ts";
-import { enqueue, handleJob, jobType, quickJobType } from "../../store/jobs.ts";
+import { enqueue, handleJob, jobType, perPurchase } from "../../store/jobs.ts";
 import { askTimed, type Observe } from "./ask-timed.ts";
 import { registerPlan } from "./register-plan.ts";
 import { maintenanceRoutes } from "./routes.ts";
 
-const checkMaintenanceJob = quickJobType(
+const checkMaintenanceJob = jobType(
   "checkMaintenance",
   z.object({ activationId: z.uuid(), vehicleId: z.uuid() }),
+  perPurchase,
 );
 const registerMaintenancePlanJob = jobType("registerMaintenancePlan", z.object({ vehicleId: z.uuid() }));
 

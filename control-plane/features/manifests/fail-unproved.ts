@@ -54,8 +54,6 @@ export async function failUnproved(
     await context.publish(tx, "taskNeeded", [
       {
         kind: "planNotApplied",
-        team: "support",
-        title: "A car could not apply the configuration of its plan comercial",
         detail: { version, reason: failure.reason, said: failure.detail },
         subject: { vehicleId },
       },

@@ -1,7 +1,7 @@
 import * as z from "zod";
-import { quickJobType } from "../../store/jobs.ts";
+import { jobType, perPurchase } from "../../store/jobs.ts";
 
-export const sendMailJob = quickJobType("sendMail", z.object({ notificationId: z.uuid() }));
+export const sendMailJob = jobType("sendMail", z.object({ notificationId: z.uuid() }), perPurchase);
 
 /**
  * The queue waits e, e², … up to e¹⁰ s between tries, so twelve reach over about half a day: longer than a mail

@@ -1,4 +1,4 @@
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import type { NotificationSubject } from "../../lifecycle/events.ts";
@@ -148,22 +148,19 @@ describe("the router", () => {
       .where("id", "=", platform.staff.sales.userId)
       .select("email")
       .executeTakeFirstOrThrow();
-    for (const team of ["dealership", "support"] as const)
-      await platform.inTransaction((tx) =>
-        platform.context.publish(tx, "taskNeeded", [
-          {
-            kind: "test",
-            team,
-            title: `Call ${car.reference} for ${team}`,
-            detail: { reason: "nobody answers" },
-            subject: { expedienteId: car.expedienteId },
-          },
-        ]),
-      );
+    const about = { detail: { reason: "nobody answers" }, subject: { expedienteId: car.expedienteId } };
+    await platform.inTransaction((tx) =>
+      platform.context.publish(tx, "taskNeeded", [
+        { kind: "transportRefused", facts: { reference: car.reference }, ...about },
+        { kind: "activationFailed", facts: { service: car.reference }, ...about },
+      ]),
+    );
     expect(await platform.runJobs()).toBe(0);
-    const subjects = (await mailsTo(email)).map((mail) => mail.subject);
-    expect(subjects).toContain(`To do: Call ${car.reference} for dealership`);
-    expect(subjects).not.toContain(`To do: Call ${car.reference} for support`);
+    const mails = (await mailsTo(email)).filter(({ subject }) => subject.includes(car.reference));
+    expect(mails.map(({ subject }) => subject)).toEqual([
+      `To do: The carrier refused transport ${car.reference}`,
+    ]);
+    expect(mails[0]?.text).toContain("- reason: nobody answers");
     expect(await mailsTo(car.customerEmail)).toEqual([]);
     // Not shown among the customer's own messages.
     expect(await rowsOf()).toEqual([]);

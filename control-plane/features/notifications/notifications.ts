@@ -1,14 +1,13 @@
-import type { Capability } from "../../lifecycle/capability.ts";
+import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type EventHandler, each } from "../../lifecycle/events.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
 import type { Mail } from "../../partners/mail.ts";
 import { handleJob } from "../../store/jobs.ts";
-import { announceTask } from "./announce-task.ts";
+import { announceTasks } from "./announce-tasks.ts";
 import { type CredentialsMail, createCredentialsMail } from "./credentials-mail.ts";
 import { sendMailJob } from "./jobs.ts";
-import { createOutbox } from "./outbox.ts";
-import { routeNotifications } from "./route-notification.ts";
-import { sendMail } from "./send-mail.ts";
+import { routeNotifications } from "./route-notifications.ts";
+import { createMailSender } from "./send-mail.ts";
 import { loadTemplates } from "./templates.ts";
 
 export type Notifications = Capability & {
@@ -35,13 +34,9 @@ export function createNotifications(
   options: NotificationOptions,
 ): Notifications {
   const templates = loadTemplates();
-  const outbox = createOutbox(context);
+  const sendMail = createMailSender(context, partners.mail, templates);
   return {
-    jobs: [
-      handleJob(sendMailJob, ({ notificationId }, attempt) =>
-        sendMail(outbox, partners.mail, templates, notificationId, attempt),
-      ),
-    ],
+    jobs: [handleJob(sendMailJob, ({ notificationId }, attempt) => sendMail(notificationId, attempt))],
     onNotificationDue: (tx, due) => routeNotifications(context, tx, templates, options, due),
     onFinalPaymentDeclined: (tx, declined) =>
       context.publish(
@@ -49,7 +44,7 @@ export function createNotifications(
         "notificationDue",
         declined.map(({ expedienteId, paymentId }) => ({ row: "NX1", subject: { expedienteId, paymentId } })),
       ),
-    onTaskNeeded: each((tx, needed) => announceTask(context, tx, templates, needed)),
+    onTaskNeeded: (tx, needed) => announceTasks(context, tx, templates, needed),
     sendCredentials: createCredentialsMail(partners.mail, templates),
   };
 }

@@ -8,10 +8,10 @@ export type View = {
     factoryOrderId: string | null;
     milestone: string | null;
     progressPercent: number;
-    eta: Date | null;
+    eta: string | null;
   } | null;
   transport: { date: string; driver: string | null } | null;
-  payment: { kind: string; amountCents: number; currency: string; at: Date } | null;
+  payment: { kind: string; amountCents: number; currency: string; at: string } | null;
   service: { name: string; priceCents: number; currency: string; durationDays: number } | null;
   activation: { id: string; attemptsUsed: number; endReason: string | null } | null;
   detail: Readonly<Record<string, string | number>>;

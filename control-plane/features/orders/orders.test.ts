@@ -286,6 +286,6 @@ describe("a ready message that no provider takes", () => {
     expect(asked()).toEqual([]);
     platform.clock.advanceMs(1_000);
     await platform.runTimers();
-    expect(asked()).toMatchObject([{ event: { team: "dealership", subject: { vehicleId: car.vehicleId } } }]);
+    expect(asked()).toMatchObject([{ event: { subject: { vehicleId: car.vehicleId } } }]);
   });
 });

@@ -1,5 +1,5 @@
+import type { Capability } from "../../http/capability.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Factory } from "../../partners/factory.ts";

@@ -66,6 +66,6 @@ export function orderRoutes(context: Context, verifyWebhook: VerifyWebhook, rout
     summary: "Hear from the factory",
     verify: verifyWebhook,
     schema: factoryWebhookSchema,
-    handle: (tx, event) => handleFactoryWebhook(context, tx, event),
+    run: (tx, event) => handleFactoryWebhook(context, tx, event),
   });
 }

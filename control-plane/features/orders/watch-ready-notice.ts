@@ -34,12 +34,5 @@ async function callForAPerson(context: Context, tx: Transaction, vehicleId: stri
     .where("id", "=", vehicleId)
     .executeTakeFirstOrThrow();
   if (state !== "ReadyAtFactory") return;
-  await context.publish(tx, "taskNeeded", [
-    {
-      kind: "readyNoticeStalled",
-      team: "dealership",
-      title: "A car is ready and its customer could not be told: please call them",
-      subject: { vehicleId },
-    },
-  ]);
+  await context.publish(tx, "taskNeeded", [{ kind: "readyNoticeStalled", subject: { vehicleId } }]);
 }

@@ -1,10 +1,11 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import { isWorthLookingUp } from "../../rules/payment-machine.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
-import type { PaymentDesk } from "./payment-desk.ts";
-import type { Payment } from "./payment-row.ts";
-import { isUnanswered, presumePayment } from "./presume-payment.ts";
+import type { PaymentBatches } from "./batches.ts";
+import type { Payment } from "./payment.ts";
+import { presumePayment } from "./service/presume.ts";
 
 /**
  * Asks the gateway for the money of a pending payment, or for its hold, and records what it says. Runs at least
@@ -16,18 +17,18 @@ import { isUnanswered, presumePayment } from "./presume-payment.ts";
  */
 export async function chargePayment(
   context: Context,
-  desk: PaymentDesk,
+  batches: PaymentBatches,
   gateway: PaymentGateway,
   limits: PresumptionLimits,
   paymentId: string,
   attempt: number,
 ): Promise<void> {
-  const payment = await desk.read(paymentId);
+  const payment = await batches.read(paymentId);
   if (payment.status !== "pending") return;
   passFailpoint("hold-not-yet-asked");
-  let outcome: GatewayPayment;
+  let answer: GatewayPayment;
   try {
-    outcome = await askGateway(context, gateway, payment, attempt);
+    answer = await askGateway(context, gateway, payment, attempt);
   } catch (error) {
     if (!isUnanswered(error)) throw error;
     const verdict = await context.db
@@ -37,7 +38,12 @@ export async function chargePayment(
     return;
   }
   passFailpoint("hold-made-before-recorded");
-  await desk.record(paymentId, outcome);
+  await batches.record({ paymentId, answer });
+}
+
+/** The gateway gave no answer that can be trusted: what it did is unknown. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && "kind" in error && error.kind === "transient";
 }
 
 async function askGateway(
@@ -50,7 +56,7 @@ async function askGateway(
     const known = await gateway.findByReference(payment.id);
     if (known !== null) return known;
   } else if (payment.settlement === "void") {
-    // Nobody has asked the gateway yet, and nobody wants the hold any more.
+    // The gateway has not been asked yet, and the hold is not wanted any more.
     return { status: "invalid", reason: "cancelledBeforeUse" };
   }
   return payAtGateway(context, gateway, payment);
@@ -71,7 +77,7 @@ export async function payAtGateway(
     paymentMethod: payment.payment_method,
     mode: payment.kind === "service" ? "hold" : "charge",
     description,
-    metadata,
+    metadata: { kind: payment.kind, customer: payment.customer_id, ...metadata },
   });
 }
 
@@ -79,39 +85,23 @@ async function describePurpose(
   context: Context,
   payment: Payment,
 ): Promise<{ description: string; metadata: Record<string, string> }> {
-  const base = { kind: payment.kind, customer: payment.customer_id };
-  if (payment.activation_id !== null)
-    return {
-      description: `Service ${payment.activation_id}`,
-      metadata: { ...base, activation: payment.activation_id },
-    };
-  if (payment.expediente_id === null) throw new Error(`payment ${payment.id} is about nothing`);
+  const { kind, activation_id: activation } = payment;
+  if (activation !== null) return { description: `Service ${activation}`, metadata: { activation } };
   const { reference } = await context.db
     .selectFrom("expedientes")
     .where("id", "=", payment.expediente_id)
     .select("reference")
     .executeTakeFirstOrThrow();
-  const what = payment.kind === "final" ? "Final payment" : "Reservation";
-  return { description: `${what} ${reference}`, metadata: { ...base, expediente: reference } };
+  const what = kind === "final" ? "Final payment" : "Reservation";
+  return { description: `${what} ${reference}`, metadata: { expediente: reference } };
 }
-
-/** Where the gateway may know more than we do; a payment that ended may turn out to be held or taken all the same. */
-const statusesToAskAbout: readonly Payment["status"][] = [
-  "pending",
-  "presumed",
-  "authorised",
-  "declined",
-  "voided",
-];
 
 /** Asks the gateway how a payment stands, after its webhook said that something happened. */
 export async function reconcilePayment(
-  desk: PaymentDesk,
+  batches: PaymentBatches,
   gateway: PaymentGateway,
-  asked: { paymentId: string; gatewayPaymentId: string },
+  { paymentId, gatewayPaymentId }: { paymentId: string; gatewayPaymentId: string },
 ): Promise<void> {
-  const payment = await desk.read(asked.paymentId);
-  if (!statusesToAskAbout.includes(payment.status)) return;
-  const outcome = await gateway.retrieve(asked.gatewayPaymentId);
-  await desk.record(asked.paymentId, outcome);
+  if (!isWorthLookingUp(await batches.read(paymentId))) return;
+  await batches.record({ paymentId, answer: await gateway.retrieve(gatewayPaymentId) });
 }

@@ -2,14 +2,10 @@ import { sql } from "kysely";
 import * as z from "zod";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import { isNews } from "../../rules/payment-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
-import {
-  type Payment,
-  reconcileChargeBacksJob,
-  reconcilePaymentJob,
-  reconcileRefundsJob,
-} from "./payment-row.ts";
+import { reconcileChargeBacksJob, reconcilePaymentJob, reconcileRefundsJob } from "./jobs.ts";
 
 // The gateway's webhook is a doorbell: it says that something happened to a payment, and the gateway itself is asked
 // what. So an old, repeated or reordered message can do no harm.
@@ -45,116 +41,76 @@ export const gatewayEventSchema = z.union([
 ]);
 export type GatewayEvent = z.infer<typeof gatewayEventSchema>;
 type ChargeEvent = Extract<GatewayEvent, { type: `charge.${string}` }>;
-type IntentEvent = Exclude<GatewayEvent, ChargeEvent>;
+
+/** What the payment would hear if the gateway, when it is asked, said the same. */
+const meanings = {
+  "payment_intent.succeeded": "captured",
+  "payment_intent.payment_failed": "declined",
+  "payment_intent.amount_capturable_updated": "held",
+  "payment_intent.canceled": "released",
+} as const;
 
 /** Our own answer is usually on its way already; only a payment still open after this long is asked about. Real time. */
 const graceMs = 2_000;
 
-/** Takes in many messages; what each of them came to stands in the same order. A refused one has changed nothing. */
+/** Takes in many messages; the answers are in the same order. A refused one has changed nothing. */
 export async function handleGatewayEvents(
   context: Context,
   tx: Transaction,
   events: readonly GatewayEvent[],
 ): Promise<({ kind: "done" } | Refusal)[]> {
-  const references = events.map(referenceOf);
-  const payments = await findPayments(
+  const payments = await findPayments(tx, events.map(nameOf));
+  const heard = events.map((event) => ({ event, payment: payments.get(nameOf(event)) }));
+  const runAt = new Date(context.realClock.now().getTime() + graceMs);
+  await enqueue(
     tx,
-    references.filter((reference) => reference !== null),
+    reconcilePaymentJob,
+    heard.flatMap(({ event, payment }) => {
+      if (payment === undefined || isAboutCharge(event) || !isNews(payment, meanings[event.type])) return [];
+      const payload = { paymentId: payment.id, gatewayPaymentId: event.data.object.id };
+      return [{ payload, key: `reconcilePayment:${payment.id}`, runAt }];
+    }),
   );
-  const runAt = afterGrace(context);
-  const questions: { payload: { paymentId: string; gatewayPaymentId: string }; key: string; runAt: Date }[] =
-    [];
-  const answers: ({ kind: "done" } | Refusal)[] = [];
-  for (const [index, event] of events.entries()) {
-    if (isAboutCharge(event)) {
-      answers.push(await askAboutCharge(context, tx, event));
-      continue;
-    }
-    const payment = payments.get(references[index] ?? "");
-    if (payment !== undefined && isWorthAsking(payment.status, event.type))
-      questions.push({
-        payload: { paymentId: payment.id, gatewayPaymentId: event.data.object.id },
-        key: `reconcilePayment:${payment.id}`,
-        runAt,
-      });
-    answers.push(payment === undefined ? unknownPayment : { kind: "done" });
-  }
-  await enqueue(tx, reconcilePaymentJob, questions);
-  return answers;
+  // Money that went back, or may have.
+  await enqueue(
+    tx,
+    reconcileRefundsJob,
+    heard.flatMap(({ event, payment }) => {
+      if (payment === undefined || event.type !== "charge.refunded") return [];
+      const payload = { paymentId: payment.id, gatewayPaymentId: event.data.object.payment_intent };
+      return [{ payload, key: `reconcileRefunds:${payment.id}`, runAt }];
+    }),
+  );
+  await enqueue(
+    tx,
+    reconcileChargeBacksJob,
+    heard.flatMap(({ event, payment }) => {
+      if (payment === undefined || !isAboutCharge(event) || event.type === "charge.refunded") return [];
+      return [{ payload: { paymentId: payment.id }, key: `reconcileChargeBacks:${payment.id}` }];
+    }),
+  );
+  return heard.map(({ payment }) => (payment === undefined ? unknownPayment : { kind: "done" }));
 }
+
+const unknownPayment = refuse("notFound", "no payment of ours has this reference");
 
 function isAboutCharge(event: GatewayEvent): event is ChargeEvent {
   return event.type.startsWith("charge.");
 }
 
-function referenceOf(event: GatewayEvent): string | null {
-  if (isAboutCharge(event)) return null;
-  const reference = z.uuid().safeParse(event.data.object.metadata.reference);
-  return reference.success ? reference.data : null;
+/** Our own reference, or the gateway's id where a message has only that. */
+function nameOf(event: GatewayEvent): string {
+  return isAboutCharge(event)
+    ? event.data.object.payment_intent
+    : (event.data.object.metadata.reference ?? "");
 }
 
-/** Money that went back, or may have: rare enough to be asked about one by one. */
-async function askAboutCharge(
-  context: Context,
-  tx: Transaction,
-  event: ChargeEvent,
-): Promise<{ kind: "done" } | Refusal> {
-  const gatewayPaymentId = event.data.object.payment_intent;
-  const payment = await tx
-    .selectFrom("payments")
-    .where("gateway_payment_id", "=", gatewayPaymentId)
-    .select("id")
-    .executeTakeFirst();
-  if (payment === undefined) return unknownPayment;
-  const paymentId = payment.id;
-  if (event.type === "charge.refunded")
-    await enqueue(tx, reconcileRefundsJob, [
-      {
-        payload: { paymentId, gatewayPaymentId },
-        key: `reconcileRefunds:${paymentId}`,
-        runAt: afterGrace(context),
-      },
-    ]);
-  else
-    await enqueue(tx, reconcileChargeBacksJob, [
-      { payload: { paymentId }, key: `reconcileChargeBacks:${paymentId}` },
-    ]);
-  return { kind: "done" };
-}
-
-const unknownPayment = refuse("notFound", "no payment of ours has this reference");
-
-function afterGrace(context: Context): Date {
-  return new Date(context.realClock.now().getTime() + graceMs);
-}
-
-/** Whether the message can mean something that we do not know yet. */
-function isWorthAsking(status: Payment["status"], type: IntentEvent["type"]): boolean {
-  switch (status) {
-    case "pending":
-    case "presumed":
-      return true;
-    case "authorised":
-      return type !== "payment_intent.amount_capturable_updated";
-    case "declined":
-    case "voided":
-      // Over for us: a hold or a charge that shows up now is a late answer of the bank.
-      return type === "payment_intent.amount_capturable_updated" || type === "payment_intent.succeeded";
-    case "captured":
-    case "recorded":
-    case "refunded":
-    case "chargedBack":
-      return false;
-  }
-}
-
-type Found = Pick<Payment, "id" | "status">;
-
-async function findPayments(tx: Transaction, ids: readonly string[]): Promise<Map<string, Found>> {
+async function findPayments(tx: Transaction, names: readonly string[]) {
+  const ids = names.filter((name) => z.uuid().safeParse(name).success);
   const rows = await tx
     .selectFrom("payments")
-    .where(sql<boolean>`id = any(${[...ids]}::uuid[])`)
-    .select(["id", "status"])
+    .where(sql<boolean>`(id = any(${ids}::uuid[]) or gateway_payment_id = any(${[...names]}::text[]))`)
+    .select(["id", "gateway_payment_id", "kind", "status", "settlement"])
     .execute();
-  return new Map(rows.map((row) => [row.id, row]));
+  return new Map(rows.flatMap((row) => [[row.id, row] as const, [row.gateway_payment_id, row] as const]));
 }

@@ -1,16 +1,14 @@
+import type { Capability } from "../../http/capability.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type EventHandler, each } from "../../lifecycle/events.ts";
+import type { EventHandler } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { FinalPaymentTerms } from "../../rules/final-payment-policy.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { enqueue, handleJob } from "../../store/jobs.ts";
-import { reconcileChargeBacks } from "./charge-back.ts";
+import { createPaymentBatches } from "./batches.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
-import { finalPaymentTimer, giveFinalPaymentNotice, keepFinalPaymentTerms } from "./final-payment-terms.ts";
-import { lookUpPresumed, type Silence } from "./look-up-presumed.ts";
-import { createPaymentDesk } from "./payment-desk.ts";
+import { openPayments } from "./hear.ts";
 import {
   captureHoldJob,
   chargePaymentJob,
@@ -21,13 +19,15 @@ import {
   refundJob,
   releaseHoldJob,
   releaseStrayJob,
-} from "./payment-row.ts";
-import { lookUpTimer } from "./presume-payment.ts";
-import { openServicePayments } from "./record-many.ts";
-import { reconcileRefunds, refundAtGateway } from "./refund-payment.ts";
+} from "./jobs.ts";
+import { reconcileChargeBacks } from "./money-back/charge-backs.ts";
+import { reconcileRefunds, refundAtGateway } from "./money-back/refunds.ts";
 import { paymentRoutes } from "./routes.ts";
-import { recordDelivered } from "./sale-payments.ts";
-import { captureHold, releaseHold, releaseStray } from "./settle-hold.ts";
+import { earnDeposits } from "./sale/forfeiture.ts";
+import { finalPaymentTimer, giveFinalPaymentNotice, keepFinalPaymentTerms } from "./sale/terms.ts";
+import { captureHold, releaseHold, releaseStray } from "./service/holds.ts";
+import { lookUpPresumed, type Silence } from "./service/look-up.ts";
+import { lookUpTimer } from "./service/presumptions.ts";
 
 export type Payments = Capability & {
   onVehicleMoved: EventHandler<"vehicleMoved">;
@@ -52,25 +52,27 @@ export function createPayments(
 ): Payments {
   const { gateway, presumption } = partners;
   const silence: Silence = { untilMs: 0 };
-  const desk = createPaymentDesk(context);
+  const batches = createPaymentBatches(context);
   return {
     addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
-        chargePayment(context, desk, gateway, presumption, paymentId, attempt),
+        chargePayment(context, batches, gateway, presumption, paymentId, attempt),
       ),
-      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(desk, gateway, asked)),
-      handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(context, gateway, silence, paymentId)),
+      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(batches, gateway, asked)),
+      handleJob(lookUpPresumedJob, ({ paymentId }) =>
+        lookUpPresumed(context, batches, gateway, silence, paymentId),
+      ),
       handleJob(reconcileChargeBacksJob, ({ paymentId }) =>
-        reconcileChargeBacks(context, gateway, paymentId),
+        reconcileChargeBacks(context, batches, gateway, paymentId),
       ),
       handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(context, gateway, refundId, attempt)),
       handleJob(reconcileRefundsJob, ({ paymentId, gatewayPaymentId }) =>
         reconcileRefunds(context, gateway, paymentId, gatewayPaymentId),
       ),
-      handleJob(releaseStrayJob, (stray) => releaseStray(context, gateway, stray)),
-      handleJob(captureHoldJob, ({ activationId }) => captureHold(desk, gateway, activationId)),
-      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(context, gateway, activationId)),
+      handleJob(releaseStrayJob, (stray) => releaseStray(batches, gateway, context.logger, stray)),
+      handleJob(captureHoldJob, ({ activationId }) => captureHold(batches, gateway, activationId)),
+      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(batches, gateway, activationId)),
     ],
     timers: [
       {
@@ -83,11 +85,33 @@ export function createPayments(
         due: (tx, expedienteId) => giveFinalPaymentNotice(context, tx, expedienteId),
       },
     ],
-    onVehicleMoved: each(async (tx, moved) => {
-      await keepFinalPaymentTerms(context, tx, partners.finalPayment, moved);
-      if (moved.to === "Delivered") await recordDelivered(context, tx, moved.vehicleId);
-    }),
-    onServicePaymentRequested: (tx, asked) => openServicePayments(context, tx, asked),
+    async onVehicleMoved(tx, moves) {
+      for (const moved of moves) await keepFinalPaymentTerms(context, tx, partners.finalPayment, moved);
+      const delivered = moves.filter(({ to }) => to === "Delivered");
+      await earnDeposits(
+        context,
+        tx,
+        delivered.map(({ vehicleId }) => vehicleId),
+      );
+    },
+    async onServicePaymentRequested(tx, asked) {
+      await openPayments(
+        context,
+        tx,
+        "requested",
+        asked.map((payment) => ({
+          kind: "service",
+          expediente_id: null,
+          activation_id: payment.activationId,
+          customer_id: payment.customerId,
+          amount_cents: payment.amountCents,
+          currency: payment.currency,
+          method: "card",
+          payment_method: payment.paymentMethod,
+          recorded_by: null,
+        })),
+      );
+    },
     onServiceCaptureRequested: (tx, asked) =>
       enqueue(
         tx,

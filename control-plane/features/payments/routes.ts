@@ -4,13 +4,16 @@ import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
 import type { Reader } from "../../store/database.ts";
-import { paymentStatuses } from "../../store/schema.ts";
 import { gatewayEventSchema, handleGatewayEvents } from "./gateway-webhook.ts";
-import { readPayment } from "./payment-row.ts";
-import { ledgerKinds } from "./postings.ts";
-import { requestRefund } from "./refund-payment.ts";
-import { type Requested, requestFinalPayment, requestReservation } from "./request-payment.ts";
+import { readLedger } from "./ledger/ledger.ts";
+import { ledgerKinds } from "./ledger/postings.ts";
+import { requestRefund } from "./money-back/refunds.ts";
+import { readPayments } from "./payment.ts";
+import { requestFinalPayment } from "./sale/final-payment.ts";
+import { requestReservation } from "./sale/reservation.ts";
+import type { Requested } from "./sale/sale.ts";
 
 const tag = "payments";
 const instant = z.iso.datetime();
@@ -24,7 +27,7 @@ const paymentMethod = z
 const paymentSchema = z
   .object({
     paymentId: z.uuid(),
-    kind: z.enum(["reservation", "final", "service"]),
+    kind: z.enum(paymentKinds),
     expedienteId: z.uuid().nullable(),
     activationId: z.uuid().nullable(),
     amountCents: z.int(),
@@ -130,7 +133,9 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     summary: "Hear from the payment gateway",
     verify: verifyWebhook,
     schema: gatewayEventSchema,
-    handleMany: (tx, events) => handleGatewayEvents(context, tx, events),
+    runMany: (tx, events) => handleGatewayEvents(context, tx, events),
+    // A gateway's message is a doorbell that can wait, and most come in bursts.
+    lingerMs: 10,
   });
 }
 
@@ -145,7 +150,7 @@ async function answerRequested(
 }
 
 async function describePayment(db: Reader, paymentId: string): Promise<PaymentAnswer> {
-  const row = await readPayment(db, paymentId);
+  const [row] = await readPayments(db, [paymentId]);
   return {
     paymentId: row.id,
     kind: row.kind,
@@ -161,29 +166,4 @@ async function describePayment(db: Reader, paymentId: string): Promise<PaymentAn
     createdAt: row.created_at.toISOString(),
     settledAt: row.settled_at?.toISOString() ?? null,
   };
-}
-
-const ledgerKindSchema = z.enum(ledgerKinds);
-
-async function readLedger(db: Reader, paymentId: string) {
-  const rows = await db
-    .selectFrom("ledger_transactions")
-    .innerJoin("ledger_postings", "ledger_postings.transaction_id", "ledger_transactions.id")
-    .where("payment_id", "=", paymentId)
-    .orderBy("ledger_transactions.id")
-    .orderBy("amount_cents", "desc")
-    .orderBy("account")
-    .select(["ledger_transactions.id", "kind", "at", "account", "amount_cents", "currency"])
-    .execute();
-  return [...Map.groupBy(rows, (row) => row.id).values()].flatMap((postings) =>
-    postings.slice(0, 1).map(({ kind, at }) => ({
-      kind: ledgerKindSchema.parse(kind),
-      at: at.toISOString(),
-      postings: postings.map(({ account, amount_cents: amountCents, currency }) => ({
-        account,
-        amountCents,
-        currency,
-      })),
-    })),
-  );
 }

@@ -1,4 +1,4 @@
-import { partnerClient } from "@caas/simulator/partners/testing/partner-client.ts";
+import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   countAtPartner,

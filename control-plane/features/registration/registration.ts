@@ -1,6 +1,6 @@
 import * as z from "zod";
+import type { Capability } from "../../http/capability.ts";
 import { system } from "../../lifecycle/actor.ts";
-import type { Capability } from "../../lifecycle/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import { moveVehicles } from "../../lifecycle/move-vehicles.ts";

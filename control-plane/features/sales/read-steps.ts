@@ -3,8 +3,8 @@ import { sql } from "kysely";
 import type * as z from "zod";
 import { type AutomationId, automationTable } from "../../rules/automation-table.ts";
 import type { Db } from "../../store/database.ts";
+import type { NotifyListener } from "../../store/notify-listener.ts";
 import { settledBefore } from "../../store/settled.ts";
-import type { StepFeed } from "../../store/step-feed.ts";
 import type { stepSchema } from "./record-schema.ts";
 
 export type StepRecord = z.input<typeof stepSchema>;
@@ -23,7 +23,7 @@ const unsettledPatienceMs = 500;
  */
 export async function readSteps(
   db: Db,
-  feed: StepFeed,
+  feed: NotifyListener,
   asked: { expedienteId: string; after: number; waitMs: number; signal: AbortSignal },
 ): Promise<StepRecord[]> {
   const began = performance.now();

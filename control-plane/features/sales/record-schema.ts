@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { paymentStatuses } from "../../store/schema.ts";
+import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
+import { saleStatuses } from "../../rules/statuses.ts";
 
 // The expediente de compra as the REST interface shows it: the complete customer record of the specification's
 // "Data Flow Across Operational Processes". Never a password, never a card.
@@ -20,7 +21,7 @@ export const planComercialSchema = z.object({ base: planLineSchema, options: z.a
 
 export const paymentSummarySchema = z.object({
   paymentId: z.uuid(),
-  kind: z.enum(["reservation", "final", "service"]),
+  kind: z.enum(paymentKinds),
   amountCents: cents,
   currency: z.string(),
   method: z.enum(["card", "cash", "transfer"]),
@@ -34,7 +35,7 @@ export const expedienteSchema = z
   .object({
     expedienteId: z.uuid(),
     reference: z.string(),
-    status: z.enum(["open", "completed", "reservationLost", "cancelled"]),
+    status: z.enum(saleStatuses),
     soldAt: instant,
     soldBy: z.object({ dealershipId: z.uuid(), dealership: z.string(), employee: z.string() }),
     customer: z.object({

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { StepFeed } from "../../store/step-feed.ts";
+import type { NotifyListener } from "../../store/notify-listener.ts";
 import { listExpedientes } from "./list-expedientes.ts";
 import { readExpediente } from "./read-expediente.ts";
 import { readNotifications } from "./read-notifications.ts";
@@ -39,7 +39,7 @@ const newSaleSchema = z.strictObject({
   planComercial: z.strictObject({ base: code, options: z.array(code).max(50) }),
 });
 
-export function salesRoutes(context: Context, feed: StepFeed, routing: Routing): void {
+export function salesRoutes(context: Context, feed: NotifyListener, routing: Routing): void {
   addQuery(routing, {
     url: "/api/plans",
     tag,

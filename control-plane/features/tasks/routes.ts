@@ -1,13 +1,13 @@
 import * as z from "zod";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { resolveTask } from "./resolve-task.ts";
-import { teamOf } from "./team-of.ts";
+import { taskTeams } from "../../rules/task-table.ts";
+import { resolveTask, teamOf } from "./resolve-task.ts";
 
 const taskSchema = z.object({
   id: z.uuid(),
   kind: z.string(),
-  team: z.enum(["dealership", "support"]),
+  team: z.enum(taskTeams),
   title: z.string(),
   detail: z.record(z.string(), z.unknown()),
   status: z.enum(["open", "resolved"]),

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
+import type { NewTask } from "../../rules/task-table.ts";
 import type { Person } from "../../testing/fixtures/people.ts";
 import { paid, startTestSales, type TestSales, type WrittenSale } from "../../testing/fixtures/sales.ts";
 
@@ -19,21 +20,20 @@ const listSchema = z.object({
   tasks: z.array(z.looseObject({ id: z.string(), title: z.string(), status: z.string() })),
 });
 
-async function need(team: "dealership" | "support", title: string): Promise<string> {
+const taskOf = {
+  dealership: (reference: string): NewTask => ({ kind: "transportRefused", facts: { reference } }),
+  support: (service: string): NewTask => ({ kind: "activationFailed", facts: { service } }),
+};
+
+async function need(team: keyof typeof taskOf, about: string): Promise<string> {
   await platform.inTransaction((tx) =>
     platform.context.publish(tx, "taskNeeded", [
-      {
-        kind: "test",
-        team,
-        title,
-        detail: { reason: "for a test" },
-        subject: { vehicleId: car.vehicleId },
-      },
+      { ...taskOf[team](about), detail: { reason: "for a test" }, subject: { vehicleId: car.vehicleId } },
     ]),
   );
   const { id } = await platform.db
     .selectFrom("tasks")
-    .where("title", "=", title)
+    .where("title", "like", `%${about}%`)
     .select("id")
     .executeTakeFirstOrThrow();
   return id;
@@ -46,37 +46,44 @@ const resolve = (person: Person, taskId: string, body: object = { resolution: "d
   person.post(`/api/tasks/${taskId}/resolution`, body);
 
 describe("tasks", () => {
-  test("ES6: each team sees its own, a dealership only that of its own sales, an administrator all", async () => {
-    await need("dealership", "call the carrier");
-    await need("support", "look at the car");
-    expect(await titles(platform.staff.sales)).toEqual(["call the carrier open"]);
+  test("each team sees its own, a dealership only that of its own sales, an administrator all [ES6]", async () => {
+    await need("dealership", "TRA-1");
+    await need("support", "Heated seats");
+    const sales = "The carrier refused transport TRA-1 open";
+    const support = "Heated seats could not be activated open";
+    expect(await titles(platform.staff.sales)).toEqual([sales]);
     expect(await titles(platform.staff.otherSales)).toEqual([]);
-    expect(await titles(platform.staff.support)).toEqual(["look at the car open"]);
-    expect(await titles(platform.staff.admin)).toEqual(["call the carrier open", "look at the car open"]);
+    expect(await titles(platform.staff.support)).toEqual([support]);
+    expect(await titles(platform.staff.admin)).toEqual([sales, support]);
     const customer = await platform.customerOf(car);
     expect((await customer.get("/api/tasks")).status).toBe(403);
   });
 
   test("a task about a vehicle leads to its sale", async () => {
-    await need("dealership", "call the carrier");
+    await need("dealership", "TRA-1");
     const { body } = await platform.staff.sales.get("/api/tasks");
     expect(listSchema.parse(body).tasks).toEqual([
       expect.objectContaining({
         expedienteId: car.expedienteId,
         vehicleId: car.vehicleId,
+        kind: "transportRefused",
+        team: "dealership",
         detail: { reason: "for a test" },
       }),
     ]);
   });
 
-  test("ES7, HI7: staff resolve it with words; it moves behind the open ones and the step names them", async () => {
-    const first = await need("dealership", "first");
-    await need("dealership", "second");
+  test("staff resolve it with words; it moves behind the open ones and the step names them [ES7, HI7]", async () => {
+    const first = await need("dealership", "TRA-1");
+    await need("dealership", "TRA-2");
     expect(await resolve(platform.staff.sales, first)).toMatchObject({
       status: 200,
       body: { status: "resolved" },
     });
-    expect(await titles(platform.staff.sales)).toEqual(["second open", "first resolved"]);
+    expect(await titles(platform.staff.sales)).toEqual([
+      "The carrier refused transport TRA-2 open",
+      "The carrier refused transport TRA-1 resolved",
+    ]);
     const step = await platform.db
       .selectFrom("steps")
       .where("event", "=", "taskResolved")
@@ -87,7 +94,7 @@ describe("tasks", () => {
   });
 
   test("a resolved task is not resolved again", async () => {
-    const id = await need("dealership", "once");
+    const id = await need("dealership", "TRA-1");
     await resolve(platform.staff.sales, id);
     const again = await resolve(platform.staff.sales, id, { resolution: "otherwise" });
     expect(again.status).toBe(409);
@@ -106,15 +113,15 @@ describe("tasks", () => {
   ] as const)("%s cannot resolve it", async (_who, team, person) => {
     const id = await need(team, "not yours");
     expect((await resolve(platform.staff[person], id)).status).toBe(404);
-    expect(await titles(platform.staff.admin)).toEqual(["not yours open"]);
+    expect(await titles(platform.staff.admin)).toEqual([expect.stringMatching(/not yours.* open$/)]);
   });
 
   test.each([[{}], [{ resolution: " " }], [{ resolution: "done", status: "open" }]])(
     "%j resolves nothing",
     async (body) => {
-      const id = await need("support", "in words please");
+      const id = await need("support", "Heated seats");
       expect((await resolve(platform.staff.support, id, body)).status).toBe(400);
-      expect(await titles(platform.staff.support)).toEqual(["in words please open"]);
+      expect(await titles(platform.staff.support)).toEqual(["Heated seats could not be activated open"]);
     },
   );
 });

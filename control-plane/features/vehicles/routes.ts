@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { refuse } from "../../http/refusal.ts";
 import { addQuery, type Routing } from "../../http/routes.ts";
+import { bindingSaleStatuses } from "../../rules/statuses.ts";
 import type { Reader } from "../../store/database.ts";
 
 export const vehicleSchema = z
@@ -34,7 +35,7 @@ async function readVehicles(reader: Reader, which: Which, limit: number): Promis
     .leftJoin("expedientes as expediente", (join) =>
       join
         .onRef("expediente.vehicle_id", "=", "vehicle.id")
-        .on("expediente.status", "in", ["open", "completed"]),
+        .on("expediente.status", "in", bindingSaleStatuses),
     )
     .orderBy("vehicle.created_at", "desc")
     .limit(limit)

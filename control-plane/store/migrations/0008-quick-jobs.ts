@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
 
-// The queue of the path that every purchase takes (store/quick-jobs.ts).
+// The queue of the jobs that every purchase makes.
 
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
@@ -8,13 +8,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       id bigint generated always as identity primary key,
       kind text not null,
       payload jsonb not null,
-      -- at most one waits under a key
+      -- at most one job waits under a key
       key text unique,
-      -- real time; while a worker has it, when nobody waits for that worker any longer
+      -- real time; for a job in hand, the end of its lease
       due_at timestamptz not null,
       attempts integer not null default 0,
       max_attempts integer not null,
-      -- the worker that has it in hand; it shows by an advisory lock that it lives
+      -- the worker that has it in hand, which shows by an advisory lock that it lives
       taken_by integer,
       last_error text
     ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);

@@ -1,0 +1,212 @@
+import { buyAService } from "@caas/contract/client/generated.ts";
+import { seededRandom } from "@caas/simulator/chance/seeded-random.ts";
+import { createLatencies, type Latencies } from "@caas/simulator/measure/latencies.ts";
+import { aborted, arrivalTimes, beginWhenDue } from "@caas/simulator/run/pace.ts";
+import { type ActivationEnds, watchActivationEnds } from "../../lab/activation-ends.ts";
+import { withClient } from "../../lab/database.ts";
+import { addServices, type Service } from "../../lab/owners.ts";
+import { withPlatform } from "../../lab/seeded-platform.ts";
+import { sellDemoCars } from "../../start/sell-demo-cars.ts";
+import { type BuiltCar, goodCard } from "../../start/story/buy-the-car.ts";
+import { openCast, wakeAmongDemoCars } from "../../start/story/cast.ts";
+import type { Findings, Frame } from "../frame.ts";
+import { round, tenthsOf } from "../statistics.ts";
+
+export type ActivationOptions = {
+  cars: number;
+  rate: number;
+  samples: number;
+  burst: number;
+  maxP99: number;
+  seed: number;
+};
+
+/** One service a car before anything is measured: connections open, code compiled, plans cached. */
+const warmUpPerCar = 2;
+/** The burst is a closed loop: the next purchase follows this soon after an end. */
+const lookEveryMs = 5;
+
+/** Starts the whole platform with real agents, sells the cars, and buys services in them. */
+export async function measureActivations(options: ActivationOptions, frame: Frame): Promise<Findings> {
+  return withPlatform(frame, async ({ platform, failures }) => {
+    await platform.startDemoCars();
+    const cast = await openCast(platform, wakeAmongDemoCars(platform));
+    const selling = frame.startProgress("cars sold, delivered and linked", options.cars);
+    const cars = await sellDemoCars(cast, options.cars, {
+      mark: "bench",
+      now: () => new Date(),
+      onSold: () => selling.advance(),
+      signal: frame.signal,
+    });
+    selling.end();
+    const { databaseUrl } = platform;
+    const ends = watchActivationEnds({ databaseUrl, lookEveryMs, withPayment: false });
+    try {
+      return await measureOn({ cars, ends, databaseUrl, failures }, options, frame);
+    } finally {
+      await ends.close();
+    }
+  });
+}
+
+type Scene = {
+  cars: readonly BuiltCar[];
+  ends: ActivationEnds;
+  databaseUrl: string;
+  failures: readonly string[];
+};
+
+async function measureOn(
+  { cars, ends, databaseUrl, failures }: Scene,
+  options: ActivationOptions,
+  frame: Frame,
+): Promise<Findings> {
+  const perCar = warmUpPerCar + options.burst + Math.ceil(options.samples / options.cars);
+  const services = await withClient(databaseUrl, (client) => addServices(client, perCar));
+  const buy = createBuying(services, ends, frame.signal);
+
+  const warming = frame.startProgress("warming up", cars.length * warmUpPerCar);
+  await buyInTurns(cars, warmUpPerCar, buy, warming.advance);
+  warming.end();
+
+  const arriving = frame.startProgress(`activations at ${options.rate} a second`, options.samples);
+  const sampled = await buyAtRate(cars, options, frame.signal, buy, arriving.advance);
+  arriving.end();
+
+  const bursting = frame.startProgress("activations as fast as they are proved", cars.length * options.burst);
+  const burstAt = performance.now();
+  const burst = await buyInTurns(cars, options.burst, buy, bursting.advance);
+  const burstSeconds = (performance.now() - burstAt) / 1000;
+  bursting.end();
+  const ofSamples = await selectMeasured(databaseUrl, sampled);
+  const ofBurst = await selectMeasured(databaseUrl, burst);
+  const latencies = latenciesOf(ofSamples);
+  const { p50Ms, p99Ms, maxMs } = tenthsOf(latencies);
+  return {
+    numbers: {
+      activationsPerSecond: burst.length === 0 ? 0 : round(burst.length / burstSeconds, 1),
+      p50Ms,
+      p99Ms,
+    },
+    conditions: {
+      cars: cars.length,
+      latencySamples: latencies.count,
+      latencyAtRatePerSecond: options.rate,
+      maxMs,
+      burstActivations: burst.length,
+      burstP99Ms: tenthsOf(latenciesOf(ofBurst)).p99Ms,
+      measured:
+        "recorded_at of paymentAuthorised to recorded_at of activationConfirmed, every commit on disk",
+    },
+    failures: [
+      ...failures,
+      ...explainUnproved([...ofSamples, ...ofBurst]),
+      ...(p99Ms > options.maxP99 ? [`p99 is ${p99Ms} ms, above ${options.maxP99} ms`] : []),
+    ],
+  };
+}
+
+/** Buys a car's next service. @returns its id once it has ended; `null` when the run was stopped before */
+type Buy = (car: BuiltCar) => Promise<string | null>;
+
+/** Each car buys each service once: what is active already would be refused. */
+function createBuying(services: readonly Service[], ends: ActivationEnds, signal: AbortSignal): Buy {
+  const bought = new Map<string, number>();
+  const stopped = aborted(signal);
+  return async ({ customer, vehicleId }) => {
+    if (signal.aborted) return null;
+    const next = bought.get(vehicleId) ?? 0;
+    bought.set(vehicleId, next + 1);
+    const service = services[next];
+    if (service === undefined) throw new Error("the catalogue has no service left for this car");
+    const { id } = await buyAService(vehicleId, { serviceId: service.id, paymentMethod: goodCard }, customer);
+    await Promise.race([ends.add(id), stopped]);
+    return signal.aborted ? null : id;
+  };
+}
+
+/** Closed loop: every car buys its next service when the last one has ended. */
+async function buyInTurns(
+  cars: readonly BuiltCar[],
+  each: number,
+  buy: Buy,
+  onEnded: () => void,
+): Promise<string[]> {
+  const activations: string[] = [];
+  await Promise.all(
+    cars.map(async (car) => {
+      for (let bought = 0; bought < each; bought += 1) {
+        const id = await buy(car);
+        if (id === null) return;
+        activations.push(id);
+        onEnded();
+      }
+    }),
+  );
+  return activations;
+}
+
+/** Open loop: the arrivals do not wait for each other. */
+async function buyAtRate(
+  cars: readonly BuiltCar[],
+  { rate, samples, seed }: ActivationOptions,
+  signal: AbortSignal,
+  buy: Buy,
+  onEnded: () => void,
+): Promise<string[]> {
+  const activations: string[] = [];
+  const underWay: Promise<void>[] = [];
+  const arrive = async (car: BuiltCar) => {
+    const id = await buy(car);
+    if (id === null) return;
+    activations.push(id);
+    onEnded();
+  };
+  await beginWhenDue(arrivalTimes(seededRandom(seed), rate).take(samples), signal, () => {
+    // In turn, so that a car's own earlier change is rarely what an arrival waits for.
+    const car = cars[underWay.length % cars.length];
+    if (car !== undefined) underWay.push(arrive(car));
+  });
+  const settled = await Promise.allSettled(underWay);
+  for (const result of settled) if (result.status === "rejected" && !signal.aborted) throw result.reason;
+  return activations;
+}
+
+/** How an activation went, by the real times of its steps. */
+type Measured = {
+  state: string;
+  attempts: number;
+  /** The hold's authorisation recorded → the car's signed report recorded; `null` when it was never proved. */
+  latencyMs: number | null;
+};
+
+/** A step's own clock is read inside its transaction, right before the commit, at both ends. */
+async function selectMeasured(databaseUrl: string, ids: readonly string[]): Promise<Measured[]> {
+  const { rows } = await withClient(databaseUrl, (client) =>
+    client.query<Measured>(
+      `select activation.state, activation.attempts_used as attempts,
+              (extract(epoch from proved.recorded_at - held.recorded_at) * 1000)::float8 as "latencyMs"
+       from activations activation
+       left join steps held on held.activation_id = activation.id and held.event = 'paymentAuthorised'
+       left join steps proved on proved.activation_id = activation.id and proved.event = 'activationConfirmed'
+       where activation.id = any($1::uuid[])`,
+      [ids],
+    ),
+  );
+  return rows;
+}
+
+function latenciesOf(measured: readonly Measured[]): Latencies {
+  const latencies = createLatencies();
+  for (const { latencyMs } of measured) if (latencyMs !== null) latencies.record(latencyMs);
+  return latencies;
+}
+
+function explainUnproved(measured: readonly Measured[]): string[] {
+  const others = measured.filter(({ state, attempts }) => state !== "ServiceActive" || attempts !== 1);
+  const [first] = others;
+  if (first === undefined) return measured.length === 0 ? ["nothing was measured"] : [];
+  return [
+    `${others.length} of ${measured.length} activations did not become active at their first attempt (one is ${first.state} after ${first.attempts})`,
+  ];
+}

@@ -1,0 +1,101 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { readProcessMemory, readProcessorTime } from "../../start/processes.ts";
+import type { Frame } from "../frame.ts";
+import { addressOf, type CarCertificates, connectCars, dropCars, type WayIn } from "./clients.ts";
+import type { MeasuredBroker } from "./rival-brokers.ts";
+import { type BrokerRow, byContender, type Contender, medianOrNull } from "./rows.ts";
+
+const ways: Record<WayIn, string> = { plain: "plain", tls: "TLS", mutualTls: "mTLS" };
+/** After a crowd has come: what the broker put off is done then. A small one is done sooner. */
+const settleMs = (cars: number): number => Math.min(3_000, 10 * cars);
+
+type ConnectSample = { perSecond: number; cpuUs: number | null; generatorShare: number };
+
+/** How fast cars come in: connected, let in, and subscribed. All leave again before the next turn. */
+export async function measureConnects(
+  brokers: ReadonlyMap<Contender, MeasuredBroker>,
+  shape: { way: WayIn; count: number; turns: number; certificates: CarCertificates },
+  frame: Frame,
+): Promise<BrokerRow> {
+  const { way, count } = shape;
+  const load = `connect, ${ways[way]}`;
+  const progress = frame.startProgress(load, shape.turns);
+  const samples = new Map<Contender, ConnectSample[]>();
+  for (let turn = 0; turn < shape.turns && !frame.signal.aborted; turn += 1) {
+    for (const [contender, broker] of brokers) {
+      if (addressOf(broker, way) === null) continue;
+      const before = readProcessorTime(broker.pid)?.own ?? null;
+      const own = process.cpuUsage();
+      const startMs = performance.now();
+      const cars = await connectCars({
+        ...{ broker, way, from: 0, count, certificates: shape.certificates },
+        signal: frame.signal,
+      });
+      const seconds = (performance.now() - startMs) / 1000;
+      const { user, system } = process.cpuUsage(own);
+      const after = readProcessorTime(broker.pid)?.own ?? null;
+      samples.set(contender, [
+        ...(samples.get(contender) ?? []),
+        {
+          perSecond: count / seconds,
+          cpuUs: before === null || after === null ? null : (after - before) / count,
+          generatorShare: (user + system) / 1e6 / seconds,
+        },
+      ]);
+      await dropCars(cars);
+    }
+    progress.advance();
+  }
+  progress.end();
+  const each = (contender: Contender, of: (one: ConnectSample) => number | null, digits: number) =>
+    medianOrNull((samples.get(contender) ?? []).map(of), digits);
+  return {
+    load,
+    unit: "connects/s",
+    ...byContender((contender) => each(contender, (one) => one.perSecond, 0)),
+    cpuUs: byContender((contender) => each(contender, (one) => one.cpuUs, 0)),
+    generatorCpuShare: byContender((contender) => each(contender, (one) => one.generatorShare, 2)),
+  };
+}
+
+/** What a connection costs in memory: growth of the broker's PSS from `few` to `many` connected cars. */
+export async function measureMemory(
+  start: ReadonlyMap<Contender, () => Promise<MeasuredBroker>>,
+  shape: { way: WayIn; few: number; many: number; certificates: CarCertificates },
+  frame: Frame,
+): Promise<BrokerRow> {
+  const { way, few, many, certificates } = shape;
+  const load = `memory a connection, ${ways[way]}, ${few} to ${many}`;
+  const progress = frame.startProgress(load, start.size);
+  const bytes = new Map<Contender, number>();
+  for (const [contender, begin] of start) {
+    if (frame.signal.aborted) break;
+    // Each anew, so that nothing is left over from other loads.
+    const broker = await begin();
+    try {
+      const common = { broker, way, certificates, signal: frame.signal };
+      const first = await connectCars({ ...common, from: 0, count: few });
+      const before = await settledPss(broker.pid, few);
+      const rest = await connectCars({ ...common, from: few, count: many - few });
+      const after = await settledPss(broker.pid, many);
+      if (before !== null && after !== null) bytes.set(contender, (after - before) / (many - few));
+      await dropCars([...first, ...rest]);
+    } finally {
+      await broker.stop();
+    }
+    progress.advance();
+  }
+  progress.end();
+  return {
+    load,
+    unit: "KB",
+    ...byContender((contender) => medianOrNull([bytes.get(contender) ?? null].map(kilobytes), 1)),
+  };
+}
+
+const kilobytes = (value: number | null): number | null => (value === null ? null : value / 1000);
+
+async function settledPss(pid: number, cars: number): Promise<number | null> {
+  await delay(settleMs(cars));
+  return readProcessMemory(pid)?.pss ?? null;
+}

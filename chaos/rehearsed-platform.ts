@@ -1,0 +1,314 @@
+import { join } from "node:path";
+import {
+  type BusinessTimeAnchor,
+  businessClock,
+  type Clock,
+  formatBusinessTime,
+} from "@caas/contract/business-clock.ts";
+import { type Client, createClient } from "@caas/contract/client/client.ts";
+import { parseDeath } from "@caas/contract/failpoints.ts";
+import { carKinds } from "@caas/simulator/behaviour/car-kinds.ts";
+import { deriveSeed } from "@caas/simulator/chance/seeded-random.ts";
+import type { Fate } from "@caas/simulator/fleet/profiles.ts";
+import type { CarHosts } from "@caas/simulator/run/car-hosts.ts";
+import type { HeldByCar } from "@caas/simulator/run/host-messages.ts";
+import { keepSituation, type Situation } from "@caas/simulator/run/situation.ts";
+import { openStandIn } from "@caas/simulator/stand-ins/client.ts";
+import { withClient } from "../lab/database.ts";
+import { addServices, registerAtWorkshops, type Service, signOwnersIn } from "../lab/owners.ts";
+import { seedPlatform, steady, storeCars } from "../lab/seeded-platform.ts";
+import { type Platform, startPlatform } from "../start/platform.ts";
+import { choosePorts, portTable } from "../start/ports.ts";
+import { startEmbeddedPostgres } from "../start/postgres/embedded-postgres.ts";
+import type { RunningChild, UnexpectedExit } from "../start/supervise.ts";
+import { createKillBoard, type KillBoard } from "./kill-board.ts";
+import type { CarFate, OtaPlan, Part, PlannedCar } from "./ota-plan.ts";
+import { callTimeoutMs, createPatientFetch } from "./patient-fetch.ts";
+import { type RevivedCars, startRevivedCars } from "./revived-cars.ts";
+
+/** A car of the plan as it is in the platform, with its owner, who is signed in. */
+export type RehearsedCar = PlannedCar & { vin: string; vehicleId: string; owner: Client };
+
+/** The whole platform and its cars, in processes that die and are started again. */
+export type RehearsedPlatform = {
+  readonly cars: readonly RehearsedCar[];
+  /** In the order of the plan's services. */
+  readonly services: readonly Service[];
+  readonly databaseUrl: string;
+  readonly dataDir: string;
+  readonly commitsFile: string;
+  readonly kills: KillBoard;
+  /** What went wrong that was not planned. */
+  readonly failures: readonly string[];
+  /** Of all cars' processes in all their lives. */
+  readonly situation: Readonly<Situation>;
+  /** Nobody is signed in. */
+  readonly client: Client;
+  platform(): Platform;
+  show(): Promise<HeldByCar[]>;
+  /** Out of reach without a word, as in a garage: the broker publishes the car's will. */
+  cutOff(vins: readonly string[]): void;
+  reach(vins: readonly string[]): void;
+  /** Every connection ends, and the next ones spoil no packet. */
+  heal(): void;
+  /** kill -9 now, or as soon as the part runs again. */
+  kill(part: Part): void;
+  /** Everything is closed, days of business time pass, everything is started again; these cars are in reach then. */
+  advance(days: number, back: readonly string[]): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Fast enough for backoffs of minutes, slow enough that a car online has seconds to answer. */
+const businessTimeScale = 20;
+const dayMs = 86_400_000;
+
+const parts: Readonly<Record<string, Part>> = { "control-plane": "control-plane", broker: "broker" };
+
+export async function openRehearsedPlatform(
+  plan: OtaPlan,
+  dataDir: string,
+  signal: AbortSignal,
+): Promise<RehearsedPlatform> {
+  const failures: string[] = [];
+  const kills = createKillBoard(plan);
+  const postgres = await startEmbeddedPostgres({
+    dataDir: join(dataDir, "postgres"),
+    // The database is not among those that die here, so nothing it has committed is lost.
+    durability: "none",
+    onUnexpectedExit: (reason) => failures.push(`PostgreSQL ended by itself: ${reason}`),
+  });
+  const ports = await choosePorts("free", {});
+  const now = Date.now();
+  let anchor: BusinessTimeAnchor = { realMs: now, businessMs: now, scale: businessTimeScale };
+  let platform: Platform | undefined;
+  const keeper = keepSituation();
+  let lives = 0;
+  let hosts: Readonly<Record<PlannedCar["host"], RevivedCars>> | null = null;
+  const outOfReach = new Set<string>();
+  let isHealed = false;
+  const pids = new Map<Part, number>();
+  /** Asked for while the part was not there. */
+  const owed = new Set<Part>();
+  const killedByUs = new Set<number>();
+
+  function kill(part: Part): void {
+    if (part === "agents") {
+      if (hosts === null) return void owed.add(part);
+      kills.firedByTheClock(part);
+      hosts.disk.kill();
+      return;
+    }
+    const pid = pids.get(part);
+    if (pid === undefined) return void owed.add(part);
+    owed.delete(part);
+    pids.delete(part);
+    killedByUs.add(pid);
+    kills.firedByTheClock(part);
+    process.kill(pid, "SIGKILL");
+  }
+
+  function onReady({ name, pid }: RunningChild): void {
+    const part = parts[name];
+    if (part === undefined) return;
+    pids.set(part, pid);
+    if (owed.has(part)) kill(part);
+  }
+
+  function revive({ name, signal: killedBy, lastLines }: UnexpectedExit): boolean {
+    const part = parts[name];
+    if (part === undefined || killedBy !== "SIGKILL") return false;
+    const pid = pids.get(part);
+    pids.delete(part);
+    const death = lastLines.map(parseDeath).findLast((one) => one !== undefined);
+    if (death !== undefined) kills.fired(part, death.name);
+    else if (pid !== undefined && !killedByUs.has(pid)) {
+      failures.push(`${name} was killed by somebody else`);
+      return false;
+    }
+    return true;
+  }
+
+  function startPlatformNow(): Promise<Platform> {
+    return startPlatform({
+      dataDir,
+      ports: "default",
+      environment: {
+        ...process.env,
+        ...Object.fromEntries(
+          Object.entries(portTable).map(([name, { variable }]) => [
+            variable,
+            String(Object.entries(ports).find(([one]) => one === name)?.[1] ?? 0),
+          ]),
+        ),
+        DATABASE_URL: postgres.url,
+        CAAS_BUSINESS_TIME: formatBusinessTime(anchor),
+      },
+      onFailure: (reason) => failures.push(reason),
+      signal,
+      rehearsal: {
+        revive,
+        onReady,
+        envFor(name): Record<string, string> {
+          const part = parts[name];
+          return { LOG_LEVEL: "warn", ...(part === undefined ? {} : { CAAS_FAILPOINTS: kills.armed(part) }) };
+        },
+      },
+    });
+  }
+
+  const eachHost = (tell: (host: CarHosts) => Promise<void>): void => {
+    // A process that is killed meanwhile is told by its next life's set-up.
+    for (const { now } of Object.values(hosts ?? {})) {
+      const host = now();
+      if (host !== null) tell(host).catch(() => undefined);
+    }
+  };
+
+  async function stopHosts(): Promise<void> {
+    await Promise.all(Object.values(hosts ?? {}).map((host) => host.stop()));
+    hosts = null;
+  }
+
+  async function close(): Promise<void> {
+    await stopHosts();
+    await platform?.stop();
+    await postgres.stop();
+  }
+
+  try {
+    platform = await startPlatformNow();
+    const client = createClient({
+      baseUrl: platform.rest,
+      fetch: createPatientFetch(signal),
+      timeoutMs: callTimeoutMs,
+    });
+    const { cars, services, seeded } = await populate(plan, platform, client, businessClock(anchor));
+    const fates = Object.fromEntries(cars.flatMap(({ vin, fate }) => fateOf(vin, fate)));
+    const commitsFile = join(dataDir, "commits.jsonl");
+
+    async function startHosts(isFirst: boolean): Promise<void> {
+      const start = async (host: PlannedCar["host"]): Promise<RevivedCars> => {
+        const own = seeded.filter((_, index) => plan.cars[index]?.host === host);
+        const stored = isFirst ? await storeCars(own) : [];
+        return startRevivedCars({
+          keeper,
+          nextLife: () => (lives += 1),
+          onFailure: (reason) => void failures.push(reason),
+          signal,
+          setUp: () => ({
+            folder: join(dataDir, "cars", host),
+            processes: 1,
+            cars: stored.splice(0),
+            packages: [],
+            storage: host === "disk" ? "disks" : "file",
+            // Another life, other faults: the same packets would be hit again otherwise.
+            seed: deriveSeed(plan.seed, "link", host, lives),
+            profile: { ...steady, mix: [{ kind: { ...carKinds.steady, link: { ...plan.link } }, share: 1 }] },
+            fates,
+            outOfReach: [...outOfReach],
+            isHealed,
+            tellsOutcomes: false,
+            brokerUrl: `mqtt://127.0.0.1:${ports.mqtt}`,
+            businessTime: formatBusinessTime(anchor),
+            failpoints: host === "disk" ? kills.armed("agents") : "",
+            commitsFile,
+          }),
+          onKilled(place) {
+            if (host === "memory")
+              failures.push("the process of the cars in memory was killed by somebody else");
+            else if (place !== null) kills.fired("agents", place);
+          },
+        });
+      };
+      const [memory, disk] = await Promise.all([start("memory"), start("disk")]);
+      hosts = { memory, disk };
+      if (owed.delete("agents")) kill("agents");
+    }
+
+    await startHosts(true);
+    return {
+      cars,
+      services,
+      databaseUrl: postgres.url,
+      dataDir,
+      commitsFile,
+      kills,
+      failures,
+      situation: keeper.now,
+      client,
+      platform() {
+        if (platform === undefined) throw new Error("the platform is closed");
+        return platform;
+      },
+      show: async () => (await Promise.all(Object.values(hosts ?? {}).map((host) => host.show()))).flat(),
+      cutOff(vins) {
+        for (const vin of vins) outOfReach.add(vin);
+        eachHost((host) => host.cutOff(vins));
+      },
+      reach(vins) {
+        for (const vin of vins) outOfReach.delete(vin);
+        eachHost((host) => host.reach(vins));
+      },
+      heal() {
+        isHealed = true;
+        eachHost((host) => host.heal());
+      },
+      kill,
+      async advance(days, back) {
+        await stopHosts();
+        for (const vin of back) outOfReach.delete(vin);
+        await platform?.stop();
+        pids.clear();
+        const realMs = Date.now();
+        const businessMs = businessClock(anchor).now().getTime() + days * dayMs;
+        anchor = { ...anchor, realMs, businessMs };
+        platform = await startPlatformNow();
+        await startHosts(false);
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The car's own part in its fate; the link's and the workshops' is elsewhere. */
+function fateOf(vin: string, fate: CarFate): [string, Fate][] {
+  switch (fate.kind) {
+    case "crashes":
+      return [[vin, fate]];
+    case "rejects":
+      return [[vin, { kind: "rejects", detail: "this car takes nothing" }]];
+    case "unhealthy": {
+      const crash = fate.crash === null ? {} : { crash: fate.crash };
+      return [[vin, { kind: "unhealthy", reason: "this car falls ill", ...crash }]];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Cars and their owners by SQL, with proper keys, as if sold, delivered and linked. */
+async function populate(plan: OtaPlan, platform: Platform, client: Client, clock: Clock) {
+  const { standIns, databaseUrl, dataDir } = platform;
+  if (standIns === null) throw new Error("a rehearsal needs our own stand-ins");
+  const seeded = await seedPlatform(platform, { count: plan.vehicles, isTls: false, clock });
+  const { services, buyers } = await withClient(databaseUrl, async (database) => ({
+    services: await addServices(database, plan.services),
+    buyers: await signOwnersIn(database, seeded),
+  }));
+  await registerAtWorkshops(
+    { vssUrl: standIns.vss, dataDir, now: clock.now() },
+    seeded.map(({ vin }) => vin),
+  );
+  const cars = plan.cars.map((car, index): RehearsedCar => {
+    const [place, buyer] = [seeded[index], buyers[index]];
+    if (place === undefined || buyer === undefined) throw new Error(`there is no car ${index}`);
+    return { ...car, vin: place.vin, vehicleId: place.vehicleId, owner: { ...client, token: buyer.token } };
+  });
+  const workshops = openStandIn(standIns.vss);
+  for (const { vin, fate } of cars)
+    if (fate.kind === "overdue") await workshops.put(`/_control/vehicles/${vin}`, { status: "overdue" });
+  return { cars, services, seeded };
+}

@@ -1,0 +1,47 @@
+import type { Context } from "../../../lifecycle/context.ts";
+import type { GatewayDispute, PaymentGateway } from "../../../partners/payment-gateway.ts";
+import { hearDispute, undecidedStatuses } from "../../../rules/payment-machine.ts";
+import type { Transaction } from "../../../store/database.ts";
+import type { PaymentBatches } from "../batches.ts";
+import { hear } from "../hear.ts";
+import { lockPayments, paymentOf } from "../payment.ts";
+
+// A customer's bank takes back what was captured (FA5). The message about it is a doorbell as any other: the gateway
+// is asked for the disputes of the payment as they are now, so repeated and reordered messages say the same thing.
+
+/** @throws PartnerUnavailable: try again */
+export async function reconcileChargeBacks(
+  context: Context,
+  batches: PaymentBatches,
+  gateway: PaymentGateway,
+  paymentId: string,
+): Promise<void> {
+  const { status, gateway_payment_id: gatewayPaymentId } = await batches.read(paymentId);
+  if (gatewayPaymentId === null) return;
+  // Only what was captured is charged back: if we have not heard of the capture, this is when we do.
+  if (undecidedStatuses.some((undecided) => undecided === status))
+    await batches.record({ paymentId, answer: await gateway.retrieve(gatewayPaymentId) });
+  for (const dispute of await gateway.listDisputes(gatewayPaymentId))
+    await context.db.transaction().execute((tx) => recordDispute(context, tx, paymentId, dispute));
+}
+
+/** Records how a dispute stands; hearing it again changes nothing. */
+export async function recordDispute(
+  context: Context,
+  tx: Transaction,
+  paymentId: string,
+  { gatewayDisputeId, amountCents, reason, status }: GatewayDispute,
+): Promise<void> {
+  const payment = paymentOf(await lockPayments(tx, [paymentId]), paymentId);
+  const known = await tx
+    .selectFrom("charge_backs")
+    .where("gateway_dispute_id", "=", gatewayDisputeId)
+    .select("status")
+    .executeTakeFirst();
+  const part = { id: gatewayDisputeId, amountCents, reason };
+  await hear(
+    context,
+    tx,
+    hearDispute(known?.status, status).map((heard) => ({ payment, heard, part })),
+  );
+}

@@ -1,0 +1,115 @@
+import type { Context } from "../../../lifecycle/context.ts";
+import type { DomainEvents } from "../../../lifecycle/events.ts";
+import type { Transaction } from "../../../store/database.ts";
+import { ask, type Change, type Effect, heardIn, inTurn, partOf, serviceOf, tell } from "../effect.ts";
+import { refundJob } from "../jobs.ts";
+import type { Payment } from "../payment.ts";
+
+/** What is caused by money that goes back, or that came against what we had said. */
+export const moneyBackEffects = {
+  postRefund: { posts: { earned: "paymentRefunded", owed: "depositRefunded" } },
+  startRefund: ask(refundJob, (change) => ({ refundId: partOf(change).id })),
+  giveUpRefund: tell("taskNeeded", (change) => ({
+    kind: "refundRefused",
+    ...describePart(change),
+  })),
+  tellRefunded: tell("servicePaymentRefunded", (change) => {
+    const { amountCents, reason } = partOf(change);
+    return { ...serviceOf(change), amountCents, reason, isWhole: heardIn(change.news) === "refundedInFull" };
+  }),
+
+  openChargeBack: {
+    posts: { earned: "chargedBack", owed: "depositChargedBack" },
+    ...inTurn(
+      { carryOut: insertChargeBacks },
+      tell("taskNeeded", (change) => ({
+        kind: "chargeBack",
+        ...describePart(change),
+      })),
+    ),
+  },
+  winChargeBack: {
+    posts: { earned: "chargeBackWon", owed: "depositChargeBackWon" },
+    ...inTurn(
+      { carryOut: closeChargeBacks("won") },
+      // The customer has paid after all and the service is gone: switch it on again, or give the money back?
+      tell("taskNeeded", (change) => ({
+        kind: "chargeBackWon",
+        detail: { paymentId: change.payment.id, amountCents: partOf(change).amountCents },
+        subject: subjectOf(change.payment),
+      })),
+    ),
+  },
+  loseChargeBack: { carryOut: closeChargeBacks("lost") },
+  tellChargedBack: tell("servicePaymentChargedBack", (change) => {
+    const { amountCents, reason } = partOf(change);
+    return { ...serviceOf(change), amountCents, reason };
+  }),
+  tellChargeBackClosed: tell("serviceChargeBackClosed", (change) => ({
+    ...serviceOf(change),
+    amountCents: partOf(change).amountCents,
+    status: heardIn(change.news) === "chargeBackWon" ? "won" : "lost",
+  })),
+
+  reportContradiction: tell("taskNeeded", ({ before, news }) => ({
+    kind: "paymentContradiction",
+    detail: {
+      paymentId: before.id,
+      ours: before.status,
+      atGateway: heardIn(news),
+      amountCents: before.amount_cents,
+    },
+    subject: subjectOf(before),
+  })),
+} as const satisfies Record<string, Effect>;
+
+function describePart(change: Change): Pick<DomainEvents["taskNeeded"], "detail" | "subject"> {
+  const { payment } = change;
+  const { amountCents, reason } = partOf(change);
+  return { detail: { paymentId: payment.id, amountCents, reason }, subject: subjectOf(payment) };
+}
+
+function subjectOf({ id: paymentId, expediente_id: expedienteId, activation_id: activationId }: Payment) {
+  return {
+    paymentId,
+    ...(expedienteId === null ? {} : { expedienteId }),
+    ...(activationId === null ? {} : { activationId }),
+  };
+}
+
+async function insertChargeBacks(
+  _context: Context,
+  tx: Transaction,
+  changes: readonly Change[],
+): Promise<void> {
+  await tx
+    .insertInto("charge_backs")
+    .values(
+      changes.map((change) => {
+        const { id, amountCents, reason } = partOf(change);
+        return {
+          gateway_dispute_id: id,
+          payment_id: change.payment.id,
+          amount_cents: amountCents,
+          reason,
+          status: "open",
+          opened_at: change.at,
+        };
+      }),
+    )
+    .execute();
+}
+
+function closeChargeBacks(status: "won" | "lost") {
+  return async (context: Context, tx: Transaction, changes: readonly Change[]): Promise<void> => {
+    await tx
+      .updateTable("charge_backs")
+      .set({ status, closed_at: context.clock.now() })
+      .where(
+        "gateway_dispute_id",
+        "in",
+        changes.map((change) => partOf(change).id),
+      )
+      .execute();
+  };
+}

@@ -1,0 +1,63 @@
+import { type Selectable, sql } from "kysely";
+import type { Reader, Transaction } from "../../store/database.ts";
+import { type Each, mapEach } from "../../store/map-each.ts";
+import type { Database } from "../../store/schema.ts";
+
+export type Payment = Selectable<Database["payments"]>;
+
+/** Payments by their own ids and by their activations'. */
+export type Payments = ReadonlyMap<string, Payment>;
+
+/**
+ * Everything that decides about a payment locks its row first, and only then a vehicle's or an activation's: one order
+ * for all, so nothing waits in a circle. Rows are locked in the order of their ids. (No key lock: postings refer to the
+ * row while others hold it.)
+ *
+ * @param ids payments' or activations'; one that has no payment is not in the answer
+ */
+export async function lockPayments(tx: Transaction, ids: readonly string[]): Promise<Payments> {
+  return byId(await selectPayments(tx, ids).orderBy("id").forNoKeyUpdate().execute());
+}
+
+/** In the order asked for. @param ids payments' or activations' */
+export async function readPayments<const Ids extends readonly string[]>(
+  db: Reader,
+  ids: Ids,
+): Promise<Each<Ids, Payment>> {
+  const payments = byId(await selectPayments(db, ids).execute());
+  return mapEach(ids, (id) => paymentOf(payments, id));
+}
+
+/** @throws when there is none */
+export function paymentOf(payments: Payments, id: string): Payment {
+  const payment = payments.get(id);
+  if (payment === undefined) throw new Error(`no payment ${id}, nor one of an activation ${id}`);
+  return payment;
+}
+
+function selectPayments(db: Reader, ids: readonly string[]) {
+  const uuids = [...ids];
+  return db
+    .selectFrom("payments")
+    .where(sql<boolean>`(id = any(${uuids}::uuid[]) or activation_id = any(${uuids}::uuid[]))`)
+    .selectAll();
+}
+
+function byId(payments: readonly Payment[]): Payments {
+  return new Map(
+    payments.flatMap((payment) => [
+      [payment.id, payment],
+      ...(payment.activation_id === null ? [] : [[payment.activation_id, payment] as const]),
+    ]),
+  );
+}
+
+export function activationOf(payment: Payment): string {
+  if (payment.activation_id === null) throw new Error(`payment ${payment.id} belongs to no activation`);
+  return payment.activation_id;
+}
+
+export function expedienteOf(payment: Payment): string {
+  if (payment.expediente_id === null) throw new Error(`payment ${payment.id} belongs to no expediente`);
+  return payment.expediente_id;
+}

@@ -1,0 +1,95 @@
+import {
+  isPresumptionRule,
+  planReconciliation,
+  presumptionRules,
+} from "../../../rules/presumption-policy.ts";
+import {
+  ask,
+  type Change,
+  type Effect,
+  heardIn,
+  holdOf,
+  inTurn,
+  reasonOf,
+  serviceOf,
+  tell,
+} from "../effect.ts";
+import { captureHoldJob, chargePaymentJob, releaseHoldJob, releaseStrayJob } from "../jobs.ts";
+import { activationOf } from "../payment.ts";
+import { closePresumptions, openPresumptions } from "./presumptions.ts";
+
+const ofActivation = ({ payment }: Change) => ({ activationId: activationOf(payment) });
+
+/** What the rows of a service's payment cause; the ones that are empty are in the payment's row, or up to the caller. */
+export const serviceEffects = {
+  settleCapture: {},
+  settleVoid: {},
+  mayCapture: {},
+  mayRelease: {},
+  recordWaiting: {},
+
+  postHold: { posts: "holdPlaced" },
+  postRelease: { posts: "holdReleased" },
+  postCapture: { posts: "serviceCaptured" },
+
+  presume: { posts: "paymentPresumed", carryOut: openPresumptions },
+  confirmPresumption: { posts: "presumptionEnded", carryOut: closePresumptions("confirmed") },
+  compensatePresumption: { posts: "presumptionEnded", carryOut: closePresumptions("compensated") },
+  dropPresumption: { posts: "presumptionEnded", carryOut: closePresumptions("dropped") },
+
+  tellAuthorised: tell("servicePaymentAuthorised", holdOf),
+  tellConfirmed: tell("servicePaymentConfirmed", holdOf),
+  tellPresumed: tell("servicePaymentPresumed", (change) => ({
+    ...serviceOf(change),
+    reconcileBy: new Date(planReconciliation(change.at.getTime()).reconcileByMs),
+  })),
+  tellAwaited: tell("servicePaymentAwaited", (change) => {
+    const { id, waits_because: rule } = change.payment;
+    if (!isPresumptionRule(rule)) throw new Error(`payment ${id} waits for no rule`);
+    return { ...serviceOf(change), rule, reason: presumptionRules[rule].refusal };
+  }),
+  tellRefuted: tell("servicePaymentRefuted", (change) => ({
+    ...serviceOf(change),
+    reason: reasonOf(change),
+  })),
+  tellDeclined: tell("servicePaymentDeclined", (change) => ({
+    ...serviceOf(change),
+    reason: reasonOf(change),
+  })),
+  tellVoided: tell("servicePaymentVoided", serviceOf),
+  tellCaptured: inTurn(
+    tell("notificationDue", (change) => ({ row: "NT5", subject: serviceOf(change) })),
+    tell("servicePaymentCaptured", serviceOf),
+  ),
+
+  reportUnpaid: inTurn(
+    tell("taskNeeded", (change) => ({
+      kind: "captureFailed",
+      detail: {
+        paymentId: change.payment.id,
+        amountCents: change.payment.amount_cents,
+        reason: reasonOf(change),
+      },
+      subject: serviceOf(change),
+    })),
+    tell("servicePaymentLost", (change) => ({ ...serviceOf(change), reason: reasonOf(change) })),
+  ),
+  logTooLate: {
+    async carryOut(context, _tx, changes) {
+      for (const { payment, news } of changes)
+        context.logger.error(
+          { payment: payment.id, settlement: payment.settlement, heard: heardIn(news) },
+          "the opposite was decided for this hold",
+        );
+    },
+  },
+
+  askForMoney: ask(chargePaymentJob, ({ payment }) => ({ paymentId: payment.id })),
+  askCapture: ask(captureHoldJob, ofActivation),
+  askRelease: ask(releaseHoldJob, ofActivation),
+  askReleaseStray: ask(releaseStrayJob, ({ payment, news }) => {
+    if (!("answer" in news) || news.answer.status !== "held")
+      throw new Error(`payment ${payment.id} has no hold to let go`);
+    return { paymentId: payment.id, gatewayPaymentId: news.answer.gatewayPaymentId };
+  }),
+} as const satisfies Record<string, Effect>;

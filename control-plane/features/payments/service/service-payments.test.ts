@@ -1,0 +1,367 @@
+import { randomUUID } from "node:crypto";
+import * as fc from "fast-check";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
+import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
+import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
+import { hearAnswers } from "../hear.ts";
+
+const dayMs = 86_400_000;
+const priceCents = 1_499;
+
+let platform: TestSales;
+let customerId: string;
+beforeAll(async () => {
+  platform = await startTestSales({
+    name: "service_payments",
+    standIns: ["gateway", "factory"],
+    unheard: heardOfPayments,
+  });
+  customerId = (await platform.sell()).customerId;
+  // A message's own question would meet the fault that is meant for another call.
+  await platform.gateway("PUT", "/_control/webhooks", { baseUrl: "http://127.0.0.1:1" });
+});
+afterAll(() => platform.close());
+afterEach(() => platform.gateway("DELETE", "/_control/faults"));
+
+async function publish<Name extends DomainEventName>(name: Name, event: DomainEvents[Name]): Promise<void> {
+  await platform.db.transaction().execute((tx) => platform.context.publish(tx, name, [event]));
+}
+
+async function request(paymentMethod = "pm_card_visa", payer = customerId): Promise<string> {
+  const activationId = randomUUID();
+  await publish("servicePaymentRequested", {
+    activationId,
+    customerId: payer,
+    amountCents: priceCents,
+    currency: "EUR",
+    paymentMethod,
+  });
+  return activationId;
+}
+
+async function paymentOf(activationId: string) {
+  return platform.db
+    .selectFrom("payments")
+    .where("activation_id", "=", activationId)
+    .selectAll()
+    .executeTakeFirstOrThrow();
+}
+
+async function chargedAtGateway(paymentId: string): Promise<unknown> {
+  const answer = await platform.gateway("GET", "/_control/charges");
+  const totals = answer !== null && typeof answer === "object" && "totals" in answer ? answer.totals : [];
+  if (!Array.isArray(totals)) throw new Error("the gateway gave no totals");
+  return totals.find((total) => total.reference === paymentId) ?? null;
+}
+
+/** What the activation was told, and what was asked of people and of the notification engine. */
+function toldAbout(activationId: string): string[] {
+  const asked: readonly DomainEventName[] = [
+    "servicePaymentRequested",
+    "serviceCaptureRequested",
+    "serviceVoidRequested",
+  ];
+  return platform.published.flatMap((each) =>
+    !asked.includes(each.name) && JSON.stringify(each.event).includes(activationId)
+      ? [
+          each.name === "taskNeeded"
+            ? each.event.kind
+            : each.name === "notificationDue"
+              ? each.event.row
+              : each.name,
+        ]
+      : [],
+  );
+}
+
+async function balancesOf(paymentId: string): Promise<Record<string, number>> {
+  const rows = await platform.db
+    .selectFrom("ledger_postings")
+    .innerJoin("ledger_transactions", "ledger_transactions.id", "transaction_id")
+    .where("payment_id", "=", paymentId)
+    .groupBy("account")
+    .select((select) => ["account", select.fn.sum<string>("amount_cents").as("cents")])
+    .execute();
+  return Object.fromEntries(rows.map((row) => [row.account, Number(row.cents)]));
+}
+
+describe("AU14, DA14: a service is paid by a hold first", () => {
+  test("SA6: a good card is held for as long as the gateway says, and nothing is taken", async () => {
+    const activationId = await request();
+    expect(await platform.runJobs()).toBe(0);
+    const payment = await paymentOf(activationId);
+    expect(payment).toMatchObject({
+      status: "authorised",
+      capture_before: new Date(platform.clock.now().getTime() + 7 * dayMs),
+    });
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: priceCents, capturedCents: 0 });
+    expect(await balancesOf(payment.id)).toEqual({ cardHolds: priceCents, cardHoldsContra: -priceCents });
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised"]);
+  });
+
+  test("SA7: a declined card ends it; no hold, no money", async () => {
+    const activationId = await request("pm_card_chargeDeclined");
+    await platform.runJobs();
+    const payment = await paymentOf(activationId);
+    expect(payment).toMatchObject({ status: "declined", decline_reason: "generic_decline" });
+    expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
+    expect(await balancesOf(payment.id)).toEqual({});
+  });
+
+  test("an unknown card ends it in the same way", async () => {
+    const activationId = await request("pm_card_vsia");
+    expect(await platform.runJobs()).toBe(0);
+    expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
+  });
+
+  test("fault 24: a gateway that times out though it held is asked by our reference: one hold", async () => {
+    await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
+    const activationId = await request();
+    expect(await platform.runJobs()).toBe(1);
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
+    expect(await platform.retryJobs()).toBe(0);
+    const payment = await paymentOf(activationId);
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ intents: 1, heldCents: priceCents });
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited", "servicePaymentAuthorised"]);
+  });
+});
+
+describe("the car's proof takes the money", () => {
+  test("NT5, ND4: captured once, however often it is asked, and told as a successful payment", async () => {
+    const activationId = await request();
+    await platform.runJobs();
+    await publish("serviceCaptureRequested", { activationId });
+    await publish("serviceCaptureRequested", { activationId });
+    expect(await platform.runJobs()).toBe(0);
+    const payment = await paymentOf(activationId);
+    expect(payment).toMatchObject({ status: "captured", settled_at: platform.clock.now() });
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: priceCents });
+    expect(await balancesOf(payment.id)).toEqual({
+      cardHolds: 0,
+      cardHoldsContra: 0,
+      gatewayClearing: priceCents,
+      serviceRevenue: -priceCents,
+    });
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "NT5", "servicePaymentCaptured"]);
+  });
+
+  test("a capture whose answer is lost is done once", async () => {
+    const activationId = await request();
+    await platform.runJobs();
+    await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
+    await publish("serviceCaptureRequested", { activationId });
+    expect(await platform.runJobs()).toBe(1);
+    expect(await platform.retryJobs()).toBe(0);
+    const payment = await paymentOf(activationId);
+    expect(payment.status).toBe("captured");
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ capturedCents: priceCents });
+  });
+
+  test("a bank that refuses what it had held leaves no false receipt: support is called, and the service is to be withdrawn", async () => {
+    const card = `pm_${randomUUID().slice(0, 8)}`;
+    await platform.gateway("PUT", `/_control/cards/${card}`, { behaviour: "declineCapture" });
+    const activationId = await request(card);
+    await platform.runJobs();
+    await publish("serviceCaptureRequested", { activationId });
+    expect(await platform.runJobs()).toBe(0);
+    const payment = await paymentOf(activationId);
+    expect(payment.status).toBe("declined");
+    expect(await balancesOf(payment.id)).toEqual({ cardHolds: 0, cardHoldsContra: 0 });
+    expect(toldAbout(activationId)).toEqual([
+      "servicePaymentAuthorised",
+      "captureFailed",
+      "servicePaymentLost",
+    ]);
+  });
+
+  test("a hold that has lapsed before the proof cannot be taken: support is called, and the service is to be withdrawn", async () => {
+    const activationId = await request();
+    await platform.runJobs();
+    platform.clock.advanceMs(7 * dayMs + 1_000);
+    await publish("serviceCaptureRequested", { activationId });
+    expect(await platform.runJobs()).toBe(0);
+    expect((await paymentOf(activationId)).status).toBe("voided");
+    expect(toldAbout(activationId)).toEqual([
+      "servicePaymentAuthorised",
+      "captureFailed",
+      "servicePaymentLost",
+    ]);
+  });
+});
+
+describe("fault 27: support gives money back over REST", () => {
+  test("once for each intent, and never more than is left", async () => {
+    const activationId = await request();
+    await platform.runJobs();
+    await publish("serviceCaptureRequested", { activationId });
+    await platform.runJobs();
+    const { id } = await paymentOf(activationId);
+    const { support } = platform.staff;
+    const give = (amountCents: number, key?: string) =>
+      support.post(`/api/payments/${id}/refunds`, { amountCents, reason: "goodwill" }, key);
+    const [first, again] = await Promise.all([give(1_000, "refund-1"), give(1_000, "refund-1")]);
+    expect([first.status, again.status, again.text("refundId")]).toEqual([202, 202, first.text("refundId")]);
+    const tooMuch = await give(500);
+    expect([tooMuch.status, tooMuch.text("detail")]).toEqual([
+      409,
+      "only 499 cents of this payment are left to give back",
+    ]);
+    await platform.runJobs();
+    expect(await chargedAtGateway(id)).toMatchObject({ capturedCents: priceCents, refundedCents: 1_000 });
+    const read = await support.get(`/api/payments/${id}`);
+    expect(read.body).toMatchObject({ status: "captured", refundedCents: 1_000 });
+    const ledger = await support.get(`/api/payments/${id}/ledger`);
+    expect(JSON.stringify(ledger.body)).toContain('"kind":"paymentRefunded"');
+  });
+});
+
+describe("SA15, FA7: nothing delivered, nothing charged", () => {
+  test("a hold is let go, and the activation is told", async () => {
+    const activationId = await request();
+    await platform.runJobs();
+    await publish("serviceVoidRequested", { activationId });
+    await platform.runJobs();
+    const payment = await paymentOf(activationId);
+    expect(payment.status).toBe("voided");
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: 0 });
+    expect(await balancesOf(payment.id)).toEqual({ cardHolds: 0, cardHoldsContra: 0 });
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "servicePaymentVoided"]);
+  });
+
+  test("where no payment was ever asked for there is nothing to let go", async () => {
+    const activationId = randomUUID();
+    await publish("serviceVoidRequested", { activationId });
+    await platform.runJobs();
+    expect(platform.published.at(-1)).toEqual({
+      name: "servicePaymentVoided",
+      event: { activationId, paymentId: null },
+    });
+  });
+
+  test("given up while the bank is being asked: what it held meanwhile is let go, and never announced", async () => {
+    const { customerId: stranger } = await platform.sell();
+    await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
+    const activationId = await request("pm_card_visa", stranger);
+    expect(await platform.runJobs()).toBe(1);
+    await publish("serviceVoidRequested", { activationId });
+    await platform.runJobs();
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
+    expect(await platform.retryJobs()).toBe(0);
+    const payment = await paymentOf(activationId);
+    expect(payment.status).toBe("voided");
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ intents: 1, heldCents: 0, capturedCents: 0 });
+    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited", "servicePaymentVoided"]);
+  });
+
+  test("a payment declined before is confirmed as not charged", async () => {
+    const activationId = await request("pm_card_chargeDeclined");
+    await platform.runJobs();
+    await publish("serviceVoidRequested", { activationId });
+    await platform.runJobs();
+    expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined", "servicePaymentVoided"]);
+  });
+});
+
+describe("fault 26: proof and giving up at the same moment", () => {
+  test.each(["serviceCaptureRequested", "serviceVoidRequested"] as const)(
+    "whoever is first (%s) decides; the other leaves the money alone",
+    async (first) => {
+      const second = first === "serviceCaptureRequested" ? "serviceVoidRequested" : "serviceCaptureRequested";
+      const activationId = await request();
+      await platform.runJobs();
+      await publish(first, { activationId });
+      await platform.runJobs();
+      await publish(second, { activationId });
+      await platform.runJobs();
+      const isCaptured = first === "serviceCaptureRequested";
+      const payment = await paymentOf(activationId);
+      expect(payment.status).toBe(isCaptured ? "captured" : "voided");
+      expect(await chargedAtGateway(payment.id)).toMatchObject({
+        capturedCents: isCaptured ? priceCents : 0,
+      });
+    },
+  );
+
+  test("ten pairs at once: each ends taken or let go, never both, and the ledger agrees with the gateway", async () => {
+    const ids = await Promise.all(Array.from({ length: 10 }, () => request()));
+    await platform.runJobs();
+    await Promise.all(
+      ids.flatMap((activationId) => [
+        publish("serviceCaptureRequested", { activationId }),
+        publish("serviceVoidRequested", { activationId }),
+      ]),
+    );
+    await Promise.all([platform.runJobs(), platform.runJobs()]);
+    for (const activationId of ids) {
+      const payment = await paymentOf(activationId);
+      expect(["captured", "voided"]).toContain(payment.status);
+      const takenCents = payment.status === "captured" ? priceCents : 0;
+      expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: takenCents });
+      expect((await balancesOf(payment.id)).gatewayClearing ?? 0).toBe(takenCents);
+    }
+  });
+});
+
+describe("whatever the gateway says, in any order and however often", () => {
+  const gatewayPaymentId = "pi_of_the_property";
+  const outcome = fc.constantFrom<GatewayPayment>(
+    { status: "held", gatewayPaymentId, captureBefore: new Date("2026-04-01T00:00:00Z") },
+    { status: "captured", gatewayPaymentId },
+    { status: "released", gatewayPaymentId },
+    { status: "declined", gatewayPaymentId, reason: "generic_decline" },
+    { status: "invalid", reason: "unknownPaymentMethod" },
+  );
+
+  test("the ledger sums to zero, holds are seen exactly while they stand, money exactly when it is captured", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(outcome, { minLength: 1, maxLength: 6 }),
+        fc.constantFrom(null, "capture" as const, "void" as const),
+        async (outcomes, settlement) => {
+          const activationId = await request();
+          const payment = await paymentOf(activationId);
+          // Each run its own intent at the gateway.
+          const own = outcomes.map((each) =>
+            "gatewayPaymentId" in each ? { ...each, gatewayPaymentId: `pi_${payment.id}` } : each,
+          );
+          await platform.db
+            .updateTable("payments")
+            .set({ settlement })
+            .where("id", "=", payment.id)
+            .execute();
+          for (const each of own)
+            await platform.db
+              .transaction()
+              .execute((tx) => hearAnswers(platform.context, tx, [{ paymentId: payment.id, answer: each }]));
+          const { status } = await paymentOf(activationId);
+          const balances = await balancesOf(payment.id);
+          expect(Object.values(balances).reduce((sum, cents) => sum + cents, 0)).toBe(0);
+          expect(balances.cardHolds ?? 0).toBe(status === "authorised" ? priceCents : 0);
+          expect(balances.gatewayClearing ?? 0).toBe(status === "captured" ? priceCents : 0);
+          expect(balances.serviceRevenue ?? 0).toBe(status === "captured" ? -priceCents : 0);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test("PostgreSQL itself refuses a posting that does not balance, and any change to one that stands", async () => {
+    const unbalanced = platform.db.transaction().execute(async (tx) => {
+      const payment = await tx.selectFrom("payments").select("id").limit(1).executeTakeFirstOrThrow();
+      const id = randomUUID();
+      await tx
+        .insertInto("ledger_transactions")
+        .values({ id, payment_id: payment.id, kind: "test", at: platform.clock.now() })
+        .execute();
+      await tx
+        .insertInto("ledger_postings")
+        .values({ transaction_id: id, account: "cashDesk", amount_cents: 1, currency: "EUR" })
+        .execute();
+    });
+    await expect(unbalanced).rejects.toThrow("does not sum to zero");
+    await expect(
+      platform.db.updateTable("ledger_postings").set({ amount_cents: 1 }).execute(),
+    ).rejects.toThrow("append-only");
+  });
+});

@@ -1,0 +1,58 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Access, Relation } from "./access-table.ts";
+import type { Principal } from "./principal.ts";
+import { problemOfRefusal, sendProblem } from "./problem.ts";
+import { type Refusal, refuse } from "./refusal.ts";
+import { isRelated, relatedParameters } from "./relation.ts";
+import type { Routing } from "./routes.ts";
+
+export function headersOf(request: FastifyRequest): Headers {
+  const headers = new Headers();
+  for (const name of ["authorization", "cookie", "user-agent", "origin"]) {
+    const value = request.headers[name];
+    if (typeof value === "string") headers.set(name, value);
+  }
+  return headers;
+}
+
+const admittedBy = new WeakMap<FastifyRequest, Principal>();
+
+/** @throws Error for a request that `admitTo` has not let in */
+export function principalOf(request: FastifyRequest): Principal {
+  const principal = admittedBy.get(request);
+  if (principal === undefined) throw new Error("a request reached its handler without being admitted");
+  return principal;
+}
+
+/** Runs before the body is validated: a caller that may not use a route learns nothing about what it takes. */
+export function admitTo(routing: Routing, access: Access) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const admitted = await admit(routing, access, request);
+    if (admitted.kind === "refused") return sendProblem(reply, problemOfRefusal(admitted));
+    admittedBy.set(request, admitted.principal);
+    return undefined;
+  };
+}
+
+async function admit(
+  routing: Routing,
+  access: Access,
+  request: FastifyRequest,
+): Promise<{ kind: "admitted"; principal: Principal } | Refusal> {
+  if (access.kind === "public")
+    throw new Error("a public route has no principal: register it on the server itself");
+  const principal = await routing.sessions.principalOf(headersOf(request));
+  if (principal === null) return refuse("notSignedIn", "sign in at POST /api/sign-in and send its token");
+  const relation: Relation | undefined = access.roles[principal.role];
+  if (relation === undefined) {
+    const allowed = Object.keys(access.roles).join(", ");
+    return refuse("forbidden", `the role ${principal.role} may not do this; it takes ${allowed}`);
+  }
+  const named: Record<string, string> = {};
+  if (request.params !== null && typeof request.params === "object")
+    for (const [name, value] of Object.entries(request.params))
+      if (relatedParameters.has(name) || name.endsWith("Id")) named[name] = String(value);
+  if (!(await isRelated(routing.db, principal, relation, named)))
+    return refuse("notFound", "there is no such thing, or it is not yours to see");
+  return { kind: "admitted", principal };
+}

@@ -1,0 +1,376 @@
+// The third machine: what becomes of a payment. A payment is in a status, and a hold has a settlement besides: whether
+// it is to be taken or let go, decided once, under the payment's lock, before the gateway is asked.
+//
+// features/payments/hear.ts is the interpreter: it locks nothing and asks nobody, it decides by these rows, writes the
+// payments and their postings, and carries the effects out.
+
+export const paymentKinds = ["reservation", "final", "service"] as const;
+export type PaymentKind = (typeof paymentKinds)[number];
+
+export const paymentStatuses = [
+  "pending",
+  /** Not answered, and treated as successful for now. */
+  "presumed",
+  "authorised",
+  "captured",
+  "declined",
+  "voided",
+  "refunded",
+  /** Cash or a transfer, as staff took it. */
+  "recorded",
+  "chargedBack",
+] as const;
+export type PaymentStatus = (typeof paymentStatuses)[number];
+
+/** Of a hold: taken on the car's proof, or let go; `null`: not decided yet. */
+export const paymentSettlements = ["capture", "void", null] as const;
+export type PaymentSettlement = (typeof paymentSettlements)[number];
+
+export type PaymentState = {
+  kind: PaymentKind;
+  /** "start": there is no payment yet. */
+  status: PaymentStatus | "start";
+  settlement: PaymentSettlement;
+};
+
+/** How the gateway says that a payment stands. */
+const answers = ["held", "captured", "declined", "released", "invalid"] as const;
+/** No money, and none to come. `invalid`: the request was wrong and the bank was never asked. */
+const refusals = ["declined", "released", "invalid"] as const;
+
+export const paymentHeard = [
+  "requested",
+  "recordedByStaff",
+  ...answers,
+  // The gateway did not answer, and the presumption policy decided.
+  "presumed",
+  "waits",
+  "captureAsked",
+  "releaseAsked",
+  "chargeBackOpened",
+  "chargeBackFoundWon",
+  "chargeBackWon",
+  "chargeBackLost",
+  "refundAsked",
+  "refundedInPart",
+  "refundedInFull",
+  "refundRefused",
+] as const;
+export type PaymentHeard = (typeof paymentHeard)[number];
+
+/**
+ * Everything a row may cause, each in the transaction that moves the payment. Where several payments are heard of
+ * together, each effect is carried out for all of them, in this order: exposure is locked before cars.
+ */
+export const paymentEffects = [
+  "settleCapture",
+  "settleVoid",
+  // Opens the presumption: its row, its memo in the ledger, its next look-up. The other three close it.
+  "presume",
+  "confirmPresumption",
+  "compensatePresumption",
+  "dropPresumption",
+  // Notes the rule for which the payment waits; once for each rule, `tellAwaited` included.
+  "recordWaiting",
+  // Postings to the ledger, each at most once for a payment.
+  "postDeposit",
+  "postHold",
+  "postRelease",
+  "postCapture",
+  // Of a deposit we still owe, or of what is earned already. Once for each refund.
+  "postRefund",
+  // A charge-back's row, its posting, and a task: answer the bank.
+  "openChargeBack",
+  // The same, ended for us: a task asks what the customer is owed.
+  "winChargeBack",
+  "loseChargeBack",
+  // The amount is set aside, so that no two refunds give back more than was paid, and a job asks the gateway.
+  "startRefund",
+  // Nothing is set aside any more, and support hears of it.
+  "giveUpRefund",
+  // Money was taken where we had said that none would be: support gives it back.
+  "reportContradiction",
+  // A proved service that nobody paid: support hears of it, and the service is withdrawn.
+  "reportUnpaid",
+  "logTooLate",
+  // Domain events, each to the activation.
+  "tellAuthorised",
+  "tellPresumed",
+  "tellAwaited",
+  "tellConfirmed",
+  "tellRefuted",
+  "tellDeclined",
+  // The customer hears of it too (NT5).
+  "tellCaptured",
+  "tellVoided",
+  "tellChargedBack",
+  "tellChargeBackClosed",
+  "tellRefunded",
+  // Steps of the sale: the customer is told (NT5), and the sale goes on.
+  "recordReservationPaid",
+  "recordFinalPaid",
+  // A step that says that no money came; the sale stays as it is.
+  "recordNotMade",
+  // The terms of the final payment decide: another try, or the car and the reservation are lost.
+  "judgeFinalRefusal",
+  // A job asks the gateway.
+  "askForMoney",
+  "askCapture",
+  "askRelease",
+  // A hold that was found after its payment had ended is let go.
+  "askReleaseStray",
+  // The job that asked goes on and has the gateway take the hold, or let it go.
+  "mayCapture",
+  "mayRelease",
+] as const;
+export type PaymentEffect = (typeof paymentEffects)[number];
+
+type KindPattern = PaymentKind | "sale" | "any";
+type StatusPattern = PaymentState["status"] | readonly PaymentStatus[];
+type SettlementPattern = "none" | "capture" | "void" | "notVoid" | "notCapture" | "any";
+
+/**
+ * `next`: a status; "same": it stays; "refused": the caller is told `why`; "never": a defect or a broken promise of the
+ * gateway, so nothing is kept. A state without a row cannot be reached, and counts as "never".
+ */
+export type PaymentRow = readonly [
+  kind: KindPattern,
+  status: StatusPattern,
+  settlement: SettlementPattern,
+  heard: PaymentHeard | readonly PaymentHeard[],
+  next: PaymentStatus | "same" | "refused" | "never",
+  effects: readonly PaymentEffect[],
+  why?: string,
+];
+
+/** The bank's last word is still to come. */
+export const undecidedStatuses = ["pending", "presumed", "authorised"] as const;
+/** The money is with us, and nobody has taken it back. */
+export const paidStatuses = ["captured", "recorded"] as const;
+/** Under way or paid: a sale has at most one payment of a kind in one of these. */
+export const liveStatuses = ["pending", "authorised", "captured", "recorded"] as const;
+
+const asking = ["pending", "presumed"] as const;
+const ended = ["declined", "voided"] as const;
+const taken = ["captured", "refunded", "recorded", "chargedBack"] as const;
+const unpaid = ["declined", "voided", "refunded", "chargedBack"] as const;
+const every = paymentStatuses;
+const notPending = every.filter((status) => status !== "pending");
+const notCaptured = every.filter((status) => status !== "captured");
+const unanswered = ["presumed", "waits"] as const;
+const bankRefused = ["declined", "released"] as const;
+const holdRefused = ["declined", "invalid"] as const;
+
+// biome-ignore format: one row a line
+export const paymentRows: readonly PaymentRow[] = [
+// kind           status        settlement    heard                 next           effects, and why
+
+  // It begins.
+  ["any",         "start",      "none",       "requested",          "pending",     ["askForMoney"]],
+  ["reservation", "start",      "none",       "recordedByStaff",    "recorded",    ["postDeposit", "recordReservationPaid"], "no bank is asked"],
+
+  // The first answer.
+  ["service",     "pending",    "notVoid",    "held",               "authorised",  ["postHold", "tellAuthorised"]],
+  ["service",     "pending",    "void",       "held",               "authorised",  ["postHold", "askRelease"], "given up meanwhile"],
+  ["service",     "pending",    "any",        "captured",           "captured",    ["postHold", "postCapture", "tellCaptured"], "the memo pair ends at zero"],
+  ["service",     "pending",    "notVoid",    refusals,             "declined",    ["tellDeclined"]],
+  ["service",     "pending",    "void",       refusals,             "voided",      ["tellVoided"], "given up meanwhile: nothing is held"],
+  ["sale",        "pending",    "none",       "held",               "never",       [], "a sale's payment is charged, never held"],
+  ["reservation", "pending",    "none",       "captured",           "captured",    ["postDeposit", "recordReservationPaid"]],
+  ["final",       "pending",    "none",       "captured",           "captured",    ["postDeposit", "recordFinalPaid"]],
+  ["reservation", "pending",    "none",       refusals,             "declined",    ["recordNotMade"], "the sale stays, and the customer may try again"],
+  ["final",       "pending",    "none",       bankRefused,          "declined",    ["judgeFinalRefusal"]],
+  ["final",       "pending",    "none",       "invalid",            "declined",    ["recordNotMade"], "mistyped, the bank was not asked: no car is lost"],
+
+  // No answer.
+  ["service",     "pending",    "notVoid",    "presumed",           "presumed",    ["presume", "tellPresumed"]],
+  ["service",     "pending",    "void",       "presumed",           "never",       [], "what was given up is never presumed (PP2)"],
+  ["sale",        "pending",    "none",       "presumed",           "never",       [], "only a service's payment is presumed (PP1)"],
+  ["service",     "pending",    "notVoid",    "waits",              "same",        ["recordWaiting", "tellAwaited"]],
+  ["service",     "pending",    "void",       "waits",              "same",        ["recordWaiting"], "nobody waits for what was given up"],
+  ["sale",        "pending",    "none",       "waits",              "same",        ["recordWaiting"], "the sale waits for certainty anyway"],
+  ["any",         notPending,   "any",        unanswered,           "same",        [], "a look-up was quicker than the time-out"],
+
+  // What was presumed is found out.
+  ["service",     "presumed",   "none",       "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed"]],
+  ["service",     "presumed",   "capture",    "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed", "askCapture"], "proved"],
+  ["service",     "presumed",   "void",       "held",               "authorised",  ["confirmPresumption", "postHold", "askRelease"], "given up meanwhile"],
+  ["service",     "presumed",   "any",        "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"]],
+  ["service",     "presumed",   "notVoid",    refusals,             "declined",    ["compensatePresumption", "tellRefuted"], "the service is taken back"],
+  ["service",     "presumed",   "void",       refusals,             "voided",      ["dropPresumption", "tellVoided"], "given up meanwhile"],
+
+  // The hold ends.
+  ["service",     "authorised", "any",        "held",               "same",        [], "the hold stands, as we knew"],
+  ["service",     "authorised", "notVoid",    "captured",           "captured",    ["postCapture", "tellCaptured"]],
+  ["service",     "authorised", "void",       "captured",           "captured",    ["postCapture", "reportContradiction", "tellCaptured"], "it was let go"],
+  ["service",     "authorised", "none",       "released",           "voided",      ["postRelease"], "lapsed: the activation has a deadline of its own"],
+  ["service",     "authorised", "capture",    "released",           "voided",      ["postRelease", "reportUnpaid"], "lapsed after the car's proof"],
+  ["service",     "authorised", "void",       "released",           "voided",      ["postRelease", "tellVoided"]],
+  ["service",     "authorised", "notCapture", holdRefused,          "declined",    ["postRelease"], "no proof yet: nothing is owed"],
+  ["service",     "authorised", "capture",    holdRefused,          "declined",    ["postRelease", "reportUnpaid"], "a late decline, after the car's proof"],
+
+  // It has ended.
+  ["any",         ended,        "any",        "held",               "same",        ["askReleaseStray"], "a hold that nobody knows would stand for a week"],
+  ["any",         ended,        "any",        "captured",           "same",        ["reportContradiction"]],
+  ["any",         ended,        "any",        refusals,             "same",        [], "known already"],
+  ["any",         taken,        "any",        answers,              "same",        [], "known already; refunds and charge-backs are asked about by themselves"],
+
+  // The car has proved the service.
+  ["service",     "pending",    "notVoid",    "captureAsked",       "never",       [], "proved before it is held"],
+  ["service",     "presumed",   "none",       "captureAsked",       "same",        ["settleCapture"], "taken when the hold is found"],
+  ["service",     "presumed",   "capture",    "captureAsked",       "same",        [], "decided already: taken when the hold is found"],
+  ["service",     "authorised", "none",       "captureAsked",       "same",        ["settleCapture", "mayCapture"]],
+  ["service",     "authorised", "capture",    "captureAsked",       "same",        ["mayCapture"], "another try: the gateway takes it once"],
+  ["service",     "captured",   "any",        "captureAsked",       "same",        [], "taken already"],
+  ["service",     unpaid,       "none",       "captureAsked",       "same",        ["settleCapture", "reportUnpaid"], "the money is gone already"],
+  ["service",     unpaid,       "capture",    "captureAsked",       "same",        [], "reported already"],
+  ["service",     notCaptured,  "void",       "captureAsked",       "same",        ["logTooLate"], "let go first: a later proof charges nobody"],
+
+  // Nothing will be delivered.
+  ["service",     asking,       "none",       "releaseAsked",       "same",        ["settleVoid"], "the bank is being asked: its answer finds the decision"],
+  ["service",     asking,       "void",       "releaseAsked",       "same",        [], "decided already: the bank's answer finds it"],
+  ["service",     "authorised", "none",       "releaseAsked",       "same",        ["settleVoid", "mayRelease"]],
+  ["service",     "authorised", "void",       "releaseAsked",       "same",        ["mayRelease"], "another try: the gateway lets it go once"],
+  ["service",     ended,        "none",       "releaseAsked",       "same",        ["settleVoid", "tellVoided"], "nothing is held"],
+  ["service",     ended,        "void",       "releaseAsked",       "same",        ["tellVoided"], "nothing is held"],
+  ["service",     taken,        "notCapture", "releaseAsked",       "never",       [], "releasing it would need a refund"],
+  ["service",     every,        "capture",    "releaseAsked",       "same",        ["logTooLate"], "to be taken: the car has proved the service"],
+
+  // The customer's bank takes it back (FA5).
+  ["service",     every,        "any",        "chargeBackOpened",   "chargedBack", ["openChargeBack", "tellChargedBack"]],
+  ["sale",        every,        "any",        "chargeBackOpened",   "chargedBack", ["openChargeBack"]],
+  ["any",         every,        "any",        "chargeBackFoundWon", "chargedBack", ["openChargeBack"], "the money is back already, so nothing is withdrawn"],
+  ["service",     every,        "any",        "chargeBackWon",      "captured",    ["winChargeBack", "tellChargeBackClosed"]],
+  ["sale",        every,        "any",        "chargeBackWon",      "captured",    ["winChargeBack"]],
+  ["service",     every,        "any",        "chargeBackLost",     "same",        ["loseChargeBack", "tellChargeBackClosed"]],
+  ["sale",        every,        "any",        "chargeBackLost",     "same",        ["loseChargeBack"]],
+
+  // We give it back.
+  ["service",     "captured",   "any",        "refundAsked",        "same",        ["startRefund"]],
+  ["service",     notCaptured,  "any",        "refundAsked",        "refused",     [], "this payment is {status}: there is nothing to give back"],
+  ["sale",        every,        "any",        "refundAsked",        "refused",     [], "reservation and final payment are settled with the sale, not refunded"],
+  ["service",     every,        "any",        "refundedInPart",     "same",        ["postRefund", "tellRefunded"]],
+  ["service",     "captured",   "any",        "refundedInFull",     "refunded",    ["postRefund", "tellRefunded"]],
+  ["service",     notCaptured,  "any",        "refundedInFull",     "same",        ["postRefund", "tellRefunded"], "a charge-back stays one"],
+  ["sale",        every,        "any",        "refundedInPart",     "same",        ["postRefund"], "in the gateway's own screens"],
+  ["sale",        "captured",   "any",        "refundedInFull",     "refunded",    ["postRefund"], "in the gateway's own screens"],
+  ["sale",        notCaptured,  "any",        "refundedInFull",     "same",        ["postRefund"], "a charge-back stays one"],
+  ["any",         every,        "any",        "refundRefused",      "same",        ["giveUpRefund"]],
+];
+
+export type PaymentDecision<Status = PaymentState["status"]> =
+  | {
+      kind: "decided";
+      status: Status | PaymentStatus;
+      settlement: PaymentSettlement;
+      effects: readonly PaymentEffect[];
+    }
+  | { kind: "refused"; message: string };
+
+/**
+ * What a payment becomes when something is heard of it, and what follows. Pure; `effects` are carried out in order.
+ * @throws Error for what cannot happen: nothing of the transaction may be kept
+ */
+export function decidePayment<Status extends PaymentState["status"]>(
+  payment: PaymentState & { status: Status },
+  heard: PaymentHeard,
+): PaymentDecision<Status> {
+  const row = findRow(payment, heard);
+  const [, , , , next, effects, why = ""] = row ?? noRow;
+  if (next === "never")
+    throw new Error(
+      `a ${payment.kind} payment that is ${describe(payment)} cannot hear ${heard}${why === "" ? "" : `: ${why}`}`,
+    );
+  if (next === "refused") return { kind: "refused", message: why.replace("{status}", payment.status) };
+  return {
+    kind: "decided",
+    status: next === "same" ? payment.status : next,
+    settlement: effects.includes("settleCapture")
+      ? "capture"
+      : effects.includes("settleVoid")
+        ? "void"
+        : payment.settlement,
+    effects,
+  };
+}
+
+/** Whether `heard` would change anything: a message of the gateway that would not is not asked about. */
+export function isNews(payment: PaymentState, heard: PaymentHeard): boolean {
+  const [, , , , next, effects] = findRow(payment, heard) ?? noRow;
+  return next !== "same" || effects.length > 0;
+}
+
+/** Whether any answer of the gateway could still change this payment. */
+export function isWorthLookingUp(payment: PaymentState): boolean {
+  return answers.some((answer) => isNews(payment, answer));
+}
+
+/** Why a payment ended that the gateway calls released: by us (`null`), by time, or before it was a hold. */
+export function nameRelease({ status, settlement }: PaymentState): "released" | "lapsed" | null {
+  if (status !== "authorised") return "released";
+  return settlement === "void" ? null : "lapsed";
+}
+
+type DisputeStatus = "open" | "won" | "lost";
+type DisputeHeard = Extract<PaymentHeard, `chargeBack${string}`>;
+
+/** What a payment hears when the gateway says how a dispute stands, by what was known of it: nothing is heard twice. */
+// biome-ignore format: one row a line
+const disputeNews = {
+  // An inquiry moves no money, and what was closed stays closed.
+  unknown: { inquiry: [], open: ["chargeBackOpened"], won: ["chargeBackFoundWon", "chargeBackWon"], lost: ["chargeBackOpened", "chargeBackLost"] },
+  open:    { inquiry: [], open: [],                   won: ["chargeBackWon"],                       lost: ["chargeBackLost"] },
+  won:     { inquiry: [], open: [],                   won: [],                                      lost: [] },
+  lost:    { inquiry: [], open: [],                   won: [],                                      lost: [] },
+} as const satisfies Record<"unknown" | DisputeStatus, Record<"inquiry" | DisputeStatus, readonly DisputeHeard[]>>;
+
+export function hearDispute(
+  known: DisputeStatus | undefined,
+  now: "inquiry" | DisputeStatus,
+): readonly DisputeHeard[] {
+  return disputeNews[known ?? "unknown"][now];
+}
+
+const noRow: PaymentRow = ["any", [], "any", [], "never", []];
+
+function findRow(payment: PaymentState, heard: PaymentHeard): PaymentRow | undefined {
+  return paymentRows.find((row) => fits(row, payment, heard));
+}
+
+/** Whether a row is about this payment hearing this. Exactly one row is, for each state that can be reached. */
+export function fits(
+  [kind, status, settlement, hears]: PaymentRow,
+  payment: PaymentState,
+  heard: PaymentHeard,
+): boolean {
+  return (
+    includes(hears, heard) &&
+    includes(status, payment.status) &&
+    (kind === "any" || kind === payment.kind || (kind === "sale" && payment.kind !== "service")) &&
+    fitsSettlement(settlement, payment.settlement)
+  );
+}
+
+function fitsSettlement(pattern: SettlementPattern, settlement: PaymentSettlement): boolean {
+  switch (pattern) {
+    case "any":
+      return true;
+    case "none":
+      return settlement === null;
+    case "notVoid":
+      return settlement !== "void";
+    case "notCapture":
+      return settlement !== "capture";
+    case "capture":
+    case "void":
+      return settlement === pattern;
+  }
+}
+
+function includes(pattern: string | readonly string[], value: string): boolean {
+  return typeof pattern === "string" ? pattern === value : pattern.includes(value);
+}
+
+function describe({ status, settlement }: PaymentState): string {
+  return settlement === null ? status : `${status}, ${settlement}`;
+}

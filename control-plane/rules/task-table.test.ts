@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { describeTask, type NewTask, taskTable } from "./task-table.ts";
+
+// biome-ignore format: one row a line
+const tasks: [needed: NewTask, team: string, title: string][] = [
+  [{ kind: "activationFailed", facts: { service: "Heated seats" } }, "support",    "Heated seats could not be activated"],
+  [{ kind: "planNotApplied" },                                  "support",    "A car could not apply the configuration of its plan comercial"],
+  [{ kind: "captureFailed" },                                   "support",    "A service is active and its payment could not be taken"],
+  [{ kind: "refundRefused" },                                   "support",    "The gateway did not take a refund"],
+  [{ kind: "paymentContradiction" },                            "support",    "The gateway took money for a payment that had ended"],
+  [{ kind: "chargeBack" },                                      "dealership", "A bank took a payment back: answer it at the gateway, or let it be"],
+  [{ kind: "chargeBackWon" },                                   "dealership", "A charge-back was decided for us: the customer has paid; see what they are owed"],
+  [{ kind: "readyNoticeStalled" },                              "dealership", "A car is ready and its customer could not be told: please call them"],
+  [{ kind: "mailUndeliverable", facts: { event: "Paid" } },     "dealership", "The customer could not be reached by e-mail: Paid"],
+  [{ kind: "transportRefused", facts: { reference: "TR-1" } },  "dealership", "The carrier refused transport TR-1"],
+  [{ kind: "transportNotNeeded", facts: { reference: "TR-1" } }, "dealership", "Tell the carrier that transport TR-1 is not needed"],
+];
+
+describe("tasks for people", () => {
+  it.each(tasks)("%j is the %s's: %s [ES6, ES7]", (needed, team, title) => {
+    expect(describeTask(needed, {})).toEqual({ team, title });
+  });
+
+  it("are these and no others", () => {
+    expect(Object.keys(taskTable).sort()).toEqual(tasks.map(([{ kind }]) => kind).sort());
+  });
+
+  it("a charge-back is support's where a service was paid, the dealership's where a sale was [FA5]", () => {
+    for (const kind of ["chargeBack", "chargeBackWon"] as const) {
+      expect(describeTask({ kind }, { activationId: "1" }).team).toBe("support");
+      expect(describeTask({ kind }, {}).team).toBe("dealership");
+    }
+    expect(describeTask({ kind: "refundRefused" }, {}).team).toBe("support");
+    expect(
+      describeTask({ kind: "mailUndeliverable", facts: { event: "x" } }, { activationId: "1" }).team,
+    ).toBe("dealership");
+  });
+});

@@ -1,0 +1,59 @@
+// What only a person can settle. The platform opens a task; a member of its team resolves it and says how (ES6, ES7).
+
+export const taskTeams = ["dealership", "support"] as const;
+export type TaskTeam = (typeof taskTeams)[number];
+
+/** `bySubject`: support where it is about a service, the dealership where it is about a sale. */
+function task<const Title extends string>(team: TaskTeam | "bySubject", title: Title, toDo: string) {
+  return { team, title, toDo };
+}
+
+// biome-ignore format: one row a line, what resolves it below
+export const taskTable = {
+  activationFailed:     task("support",    "{service} could not be activated",
+    "Find out why the car did not take it; the customer may buy the service again."),
+  planNotApplied:       task("support",    "A car could not apply the configuration of its plan comercial",
+    "Fix the car or the plan; the platform asks the car again by itself."),
+  captureFailed:        task("support",    "A service is active and its payment could not be taken",
+    "Agree on another payment with the customer; the service is withdrawn meanwhile."),
+  refundRefused:        task("support",    "The gateway did not take a refund",
+    "Give the money back in another way."),
+  paymentContradiction: task("support",    "The gateway took money for a payment that had ended",
+    "Give the money back at the gateway."),
+  chargeBack:           task("bySubject",  "A bank took a payment back: answer it at the gateway, or let it be",
+    "Answer the bank at the gateway, or decide not to."),
+  chargeBackWon:        task("bySubject",  "A charge-back was decided for us: the customer has paid; see what they are owed",
+    "Switch the service on again, or give the money back."),
+  readyNoticeStalled:   task("dealership", "A car is ready and its customer could not be told: please call them",
+    "Call the customer."),
+  mailUndeliverable:    task("dealership", "The customer could not be reached by e-mail: {event}",
+    "Tell the customer in another way, and correct the address."),
+  transportRefused:     task("dealership", "The carrier refused transport {reference}",
+    "Arrange another day or another carrier (FA15)."),
+  transportNotNeeded:   task("dealership", "Tell the carrier that transport {reference} is not needed",
+    "Cancel it with the carrier."),
+} as const;
+
+export type TaskKind = keyof typeof taskTable;
+
+type Blanks<Title extends string> = Title extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | Blanks<Rest>
+  : never;
+type Facts<K extends TaskKind> = Readonly<Record<Blanks<(typeof taskTable)[K]["title"]>, string>>;
+type Filled<K extends TaskKind> = keyof Facts<K> extends never ? { kind: K } : { kind: K; facts: Facts<K> };
+
+/** A task of some kind, with what its title names: `{ kind: "activationFailed", facts: { service: "Heated seats" } }`. */
+export type NewTask = { [K in TaskKind]: Filled<K> }[TaskKind];
+
+/** Whose task it is and what it is called. A subject with an activation is about a service. */
+export function describeTask(
+  needed: NewTask,
+  subject: { activationId?: string | undefined },
+): { team: TaskTeam; title: string } {
+  const { team, title } = taskTable[needed.kind];
+  const facts: Readonly<Record<string, string>> = "facts" in needed ? needed.facts : {};
+  return {
+    team: team !== "bySubject" ? team : subject.activationId === undefined ? "dealership" : "support",
+    title: title.replace(/\{(\w+)\}/g, (blank, name: string) => facts[name] ?? blank),
+  };
+}

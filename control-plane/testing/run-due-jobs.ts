@@ -1,0 +1,26 @@
+import type pg from "pg";
+import type { Logger } from "pino";
+import { completeJobs, takeJobs } from "../store/job-claims.ts";
+import type { JobHandler } from "../store/jobs.ts";
+import { runJob } from "../store/work-jobs.ts";
+
+const worker = 0;
+const mostTaken = 128;
+
+/** Runs all jobs that are due and those they enqueue; how many failed. Failed ones stay for later. */
+export async function runDueJobs(
+  pool: pg.Pool,
+  handlers: readonly JobHandler[],
+  logger: Logger,
+): Promise<number> {
+  const byName = new Map(handlers.map((handler) => [handler.name, handler]));
+  const room = handlers.map(({ name }) => ({ kind: name, free: mostTaken }));
+  let failures = 0;
+  for (;;) {
+    const taken = await takeJobs(pool, worker, room);
+    if (taken.length === 0) return failures;
+    const outcomes = await Promise.all(taken.map((job) => runJob(byName, job, logger)));
+    await completeJobs(pool, worker, outcomes);
+    failures += outcomes.filter(({ error }) => error !== null).length;
+  }
+}

@@ -1,0 +1,3 @@
+import { runCommand } from "../start/run-command.ts";
+
+await runCommand(() => import("./command-line.ts"));
