@@ -1,15 +1,15 @@
 import { createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import { type Authority, judgeCertificate, type Passwords, readAuthorities } from "./access/identity.ts";
+import { createRevocations } from "./access/revocations.ts";
 import { type ClusterOptions, openCluster } from "./cluster/cluster.ts";
-import { type Admission, createDoor, type DoorLimits } from "./connection-door.ts";
-import { type Authority, judgeCertificate, type Passwords, readAuthorities } from "./identity.ts";
+import { type Admission, createDoor, type DoorLimits } from "./limits/connection-door.ts";
+import { createTraffic, type TrafficLimits } from "./limits/traffic-meter.ts";
 import { isLoopback } from "./loopback.ts";
 import { createMetrics, type Metrics, type Transport } from "./metrics.ts";
 import { createMetricsServer } from "./metrics-server.ts";
-import { type MqttLimits, openMqttShell } from "./mqtt-shell.ts";
-import { createRevocations } from "./revocations.ts";
-import { createTraffic, type TrafficLimits } from "./traffic-meter.ts";
+import { type MqttLimits, openMqttShell } from "./shell/mqtt-shell.ts";
 
 export type BrokerLimits = MqttLimits &
   DoorLimits &

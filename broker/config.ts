@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
 import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
+import type { Passwords } from "./access/identity.ts";
 import { type BrokerLimits, defaultLimits, type Listener } from "./broker.ts";
 import type { ClusterOptions } from "./cluster/cluster.ts";
 import { parseFailpoints } from "./failpoints.ts";
-import type { Passwords } from "./identity.ts";
 import { isLoopback } from "./loopback.ts";
 
 export type BrokerConfig = {

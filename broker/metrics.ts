@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { Identity, PublishedKind } from "./access.ts";
+import type { Identity, PublishedKind } from "./access/access.ts";
 
 export type Transport = "tcp" | "tls";
 

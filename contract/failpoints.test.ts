@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import {
   createFailpoints,
+  createFailpointTable,
   formatDeath,
   formatFailpointPlan,
   parseDeath,
@@ -38,4 +39,15 @@ test("the program dies at the planned passage of a place, and only there", () =>
   expect(deaths).toEqual(["failpoint after-send:2"]);
   expect(parseDeath(deaths[0] ?? "")).toEqual({ name: "after-send", passage: 2 });
   expect(parseDeath("the failpoint after-send:2")).toBeUndefined();
+});
+
+test("a table reads plans of its own places, and passing one does nothing until a plan is armed", () => {
+  const lines: string[] = [];
+  const table = createFailpointTable({ "before-send": "…", "after-send": "…" }, (line) => lines.push(line));
+  expect(table.parse("after-send:3")).toEqual(new Map([["after-send", 3]]));
+  expect(table.parse("elsewhere:1")).toBeUndefined();
+  table.pass("after-send");
+  table.arm(new Map([["after-send", 2]]));
+  table.pass("after-send");
+  expect(lines).toEqual([]);
 });

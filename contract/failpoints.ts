@@ -39,6 +39,38 @@ export function createFailpoints<Name extends string>(
   };
 }
 
+/** The places of one program. */
+export type FailpointTable<Name extends string> = {
+  /** `undefined` where the text is malformed or names another program's place. */
+  parse(text: string): FailpointPlan<Name> | undefined;
+  /** For the whole process, because that is what dies. */
+  arm(plan: FailpointPlan<Name>): void;
+  /** Called between two steps that a power loss may part. Not armed, it does nothing. */
+  pass(name: Name): void;
+};
+
+/**
+ * @param places every place, and what is true there
+ * @param lastWords writes a line to standard error before it returns
+ */
+export function createFailpointTable<Name extends string>(
+  places: Readonly<Record<Name, string>>,
+  lastWords: (line: string) => void,
+): FailpointTable<Name> {
+  const names = Object.keys(places).filter((name): name is Name => Object.hasOwn(places, name));
+  let pass: ((name: Name) => void) | null = null;
+  return {
+    parse: (text) => parseFailpointPlan(text, names),
+    arm(plan) {
+      pass = createFailpoints(plan, (name, passage) => {
+        lastWords(`${formatDeath(name, passage)}\n`);
+        process.kill(process.pid, "SIGKILL");
+      });
+    },
+    pass: (name) => pass?.(name),
+  };
+}
+
 /** The line a program writes to standard error as the last thing it does at a failpoint. */
 export function formatDeath(name: string, passage: number): string {
   return `failpoint ${name}:${passage}`;

@@ -70,7 +70,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const { partners, keyRing, certificateAuthority, metrics } = surroundings;
 
   const enrolment = createEnrolment(context, {
-    authority: certificateAuthority,
+    certificateAuthority,
     keyRing,
     tokenSecret: config.ENROLMENT_SECRET,
     controlPlaneUrl: surroundings.publicUrl,
@@ -130,7 +130,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     broker: surroundings.broker,
     metrics,
   });
-  const renewal = createRenewal(context, { authority: certificateAuthority, keyRing });
+  const renewal = createRenewal(context, { certificateAuthority, keyRing });
 
   /** Each handler runs inside the publisher's transaction, in this order. */
   const handlers: EventHandlers = {

@@ -8,7 +8,7 @@ import type { KeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import type { CarCredentials } from "@caas/simulator/fleet/credentials.ts";
 import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
-import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
+import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
 import type pg from "pg";
 import { withClient } from "./database.ts";
 

@@ -79,7 +79,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
   const keyRing = await openKeyRing(keysDir, clock);
   const secrets = openSecrets(dataDir);
   const enrolment = createEnrolment(context, {
-    authority: await openCertificateAuthority(keysDir, clock),
+    certificateAuthority: await openCertificateAuthority(keysDir, clock),
     keyRing,
     tokenSecret: secrets.ENROLMENT_SECRET,
     controlPlaneUrl: () => rest,

@@ -2,18 +2,18 @@ import type { EventEmitter } from "node:events";
 import type { Display, DisplayAck } from "@caas/contract/display.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import type { Logger } from "pino";
-import type { CarAdapter } from "./adapter.ts";
-import type { AgentClock } from "./agent-clock.ts";
-import type { Applier } from "./apply.ts";
-import type { Connection } from "./connection.ts";
-import type { Screen } from "./display.ts";
-import type { AgentIdentity } from "./identity.ts";
-import type { Journal } from "./journal.ts";
-import type { KeyRing } from "./key-ring.ts";
+import type { CarAdapter } from "./adapters/adapter.ts";
+import type { Applier } from "./change/apply.ts";
+import type { Journal } from "./change/journal.ts";
+import type { AgentClock } from "./clock/agent-clock.ts";
+import type { TrustedTime } from "./clock/trusted-time.ts";
+import type { WakeUps } from "./clock/wake-ups.ts";
+import type { AgentIdentity } from "./identity/identity.ts";
+import type { KeyRing } from "./identity/key-ring.ts";
+import type { Connection } from "./link/connection.ts";
 import type { AgentMetrics } from "./metrics.ts";
-import type { AgentStorage } from "./storage.ts";
-import type { TrustedTime } from "./trusted-time.ts";
-import type { WakeUps } from "./wake-ups.ts";
+import type { Screen } from "./report/display.ts";
+import type { AgentStorage } from "./storage/storage.ts";
 
 // What the pieces of one running agent share. `agent.ts` alone puts them together.
 

@@ -6,7 +6,7 @@ import type { Outcome } from "@caas/contract/report.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Agent } from "./agent.ts";
-import { agentClock } from "./agent-clock.ts";
+import { agentClock } from "./clock/agent-clock.ts";
 import { failAt, PowerLoss } from "./failpoints.ts";
 import { startHttpServer } from "./http.ts";
 import { createAgentMetrics } from "./metrics.ts";

@@ -1,20 +1,21 @@
 import { readFile } from "node:fs/promises";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { pino } from "pino";
 import * as z from "zod";
+import { openAdapters } from "./adapters/open-adapters.ts";
 import { createAgent } from "./agent.ts";
-import { agentClock } from "./agent-clock.ts";
-import { createCertificateKeeper } from "./certificate-keeper.ts";
+import { agentClock } from "./clock/agent-clock.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
-import { enrol } from "./enrol.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
-import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { type AgentHttpServer, startHttpServer } from "./http.ts";
-import { type CarIdentity, loadIdentity } from "./identity.ts";
+import { createCertificateKeeper } from "./identity/certificate-keeper.ts";
+import { enrol } from "./identity/enrol.ts";
+import { type CarIdentity, loadIdentity } from "./identity/identity.ts";
+import { createMqttTransport } from "./link/mqtt-transport.ts";
 import { createAgentMetrics } from "./metrics.ts";
-import { createMqttTransport } from "./mqtt-transport.ts";
-import { openAdapters } from "./open-adapters.ts";
-import { type AgentStorage, openDirectoryStorage } from "./storage.ts";
+import { type FolderLock, lockFolder } from "./storage/folder-lock.ts";
+import { type AgentStorage, openDirectoryStorage } from "./storage/storage.ts";
 
 /** Enrols the folder unless it is. */
 export async function enrolFolder(
@@ -60,18 +61,7 @@ async function readPackage(file: string) {
   const text = await readFile(file, "utf8").catch(() => {
     throw new ProgramError(`cannot read the enrolment package ${file}`);
   });
-  const parsed = z
-    .string()
-    .transform((json, context): unknown => {
-      try {
-        return JSON.parse(json);
-      } catch {
-        context.addIssue({ code: "custom", message: "is no JSON" });
-        return z.NEVER;
-      }
-    })
-    .pipe(enrolmentPackageSchema)
-    .safeParse(text);
+  const parsed = enrolmentPackageSchema.safeParse(parseJson(text));
   if (!parsed.success) throw new ProgramError(`${file}: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

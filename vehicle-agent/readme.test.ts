@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { localTopics } from "./adapters/local-apps.ts";
+import { lifecycle } from "./change/lifecycle.ts";
 import { failpointNames } from "./failpoints.ts";
-import { lifecycle } from "./lifecycle.ts";
-import { localTopics } from "./local-apps.ts";
 import { createAgentMetrics } from "./metrics.ts";
 
 const read = (name: string) => readFile(join(import.meta.dirname, name), "utf8");

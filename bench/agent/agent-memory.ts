@@ -9,7 +9,7 @@ import { verifyReport } from "@caas/contract/report.ts";
 import { fleetFilter, parseTopic, topicOf } from "@caas/contract/topics.ts";
 import { createKeepAliveWheel } from "@caas/simulator/link/keep-alive-wheel.ts";
 import { createLightTransport } from "@caas/simulator/link/light-transport.ts";
-import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/transport.ts";
+import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/link/transport.ts";
 import { type ProcessMemory, readProcessMemory } from "../../start/processes.ts";
 import type { Findings, Frame } from "../frame.ts";
 import {

@@ -14,8 +14,8 @@ import { type KeyRing, openKeyRing } from "@caas/control-plane/fleet-link/key-ri
 import { installCredentials } from "@caas/simulator/fleet/credentials.ts";
 import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
 import { bundleAgent } from "@caas/vehicle-agent/bundle.ts";
-import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
-import { openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
+import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
+import { openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import * as z from "zod";
 
 // One car as it is installed: its program, started with the words of its unit, with a certificate and a folder of

@@ -8,9 +8,9 @@ import type {
 import { createKeepAliveWheel } from "@caas/simulator/link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "@caas/simulator/link/light-transport.ts";
 import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
-import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
-import type { CarLink } from "@caas/vehicle-agent/transport.ts";
+import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import type { CarLink } from "@caas/vehicle-agent/link/transport.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
 // Cars as a broker sees them: a connection, a will, a subscription. What is in them is not measured here.

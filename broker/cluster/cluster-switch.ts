@@ -1,6 +1,7 @@
 import { revocationTopic } from "@caas/contract/revocation-list.ts";
 import { parseTopic, topicKindsToCar } from "@caas/contract/topics.ts";
-import { createTopicSwitch, type Listener, type TopicSwitch } from "../topic-switch.ts";
+import { aedesPacket, isForSiblings } from "../aedes/packets.ts";
+import { createTopicSwitch, type Listener, type TopicSwitch } from "../lane/topic-switch.ts";
 import { type BusMessage, decodeBusMessage, encodeBusMessage } from "./bus-message.ts";
 import type { RedisBus } from "./redis-bus.ts";
 
@@ -12,8 +13,6 @@ export type ChannelOf = (topicOrFilter: string) => string | null;
 const toCar: ReadonlySet<string> = new Set(topicKindsToCar);
 /** Asks the other processes what their cars have last said. */
 const askTopic = (id: string): string => `$SYS/${id}/ask/presence`;
-/** What aedes tells its siblings: that a client has come (so the old connection goes), and that it is alive. */
-const systemTopic = /^\$SYS\/[^/]+\/(new\/clients|heartbeat|birth)$/;
 
 /**
  * One channel a car for what it hears, so that Redis sends it to the one process where that car is; one channel a kind
@@ -58,7 +57,7 @@ export function createClusterSwitch(options: {
   }
 
   function crosses(topic: string): boolean {
-    if (topic.startsWith("$SYS/")) return systemTopic.test(topic);
+    if (topic.startsWith("$SYS/")) return isForSiblings(topic);
     const own = parseTopic(topic);
     return own === null || !toCar.has(own.kind) || !local.hears(topic);
   }
@@ -99,13 +98,8 @@ export function createClusterSwitch(options: {
       const { topic, qos, payload } = message;
       if (topic === revocationTopic) onRevocations(payload.toString());
       else if (topic === askTopic(message.from)) onAsked();
-      else local.emit(heard(topic, qos, payload));
+      else local.emit(aedesPacket({ topic, qos, payload, retain: false }));
     },
   };
   return cluster;
-}
-
-/** As aedes hands a message round; without a number, so that each hearer's copy gets its own. */
-function heard(topic: string, qos: 0 | 1, payload: Buffer) {
-  return { cmd: "publish", topic, payload, qos, retain: false, dup: false, brokerCounter: 0 };
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { fleetFilter } from "@caas/contract/topics.ts";
 import type { Logger } from "pino";
 import * as z from "zod";
@@ -86,7 +87,7 @@ export function openCluster(
     announce();
     if (bus.wants(presences)) clusterSwitch.askForPresences();
     const kept = await bus.keep.get(listKey).catch(() => null);
-    const known = keptListSchema.safeParse(kept === null ? null : JSON.parse(kept));
+    const known = keptListSchema.safeParse(parseJson(kept ?? ""));
     // Verified like what comes over a connection: an older list, or one that is not signed, has no effect.
     for (const part of known.success ? known.data.parts : []) parts.onRevocations(part);
     keepList();

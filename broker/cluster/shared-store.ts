@@ -1,7 +1,9 @@
 import { Readable } from "node:stream";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
-import { createCleanSessionStore } from "../clean-session-store.ts";
-import { compileFilter, hasWildcard } from "../topic-filter.ts";
+import { createCleanSessionStore } from "../aedes/clean-session-store.ts";
+import { aedesPacket } from "../aedes/packets.ts";
+import { compileFilter, hasWildcard } from "../lane/topic-filter.ts";
 import type { RedisBus } from "./redis-bus.ts";
 
 // What a fleet of clean sessions leaves with the broker, kept in Redis for all its processes: each car's retained
@@ -121,8 +123,8 @@ export function createSharedStore(options: {
         const will = willSchema.safeParse(parseJson(text));
         if (will.success)
           yield {
-            ...packetOf(will.data.topic, Buffer.from(will.data.payload)),
-            ...{ qos: will.data.qos, retain: true, brokerId: process, clientId },
+            ...packetOf(will.data.topic, Buffer.from(will.data.payload), will.data.qos),
+            ...{ brokerId: process, clientId },
           };
         else bus.keep.hdel(willsOf(process), clientId).catch(lose);
       }
@@ -205,19 +207,11 @@ export function createSharedStore(options: {
 
 const done = Promise.resolve(undefined);
 
-function packetOf(topic: string, payload: Buffer) {
-  return { cmd: "publish", topic, payload, qos: 1, retain: true, dup: false };
+function packetOf(topic: string, payload: Buffer, qos: 0 | 1 = 1) {
+  return aedesPacket({ topic, payload, qos, retain: true });
 }
 
 function isOnlineWord(payload: Uint8Array): boolean {
   const said = z.object({ state: z.literal("online") }).safeParse(parseJson(Buffer.from(payload).toString()));
   return said.success;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

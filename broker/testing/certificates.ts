@@ -1,3 +1,4 @@
+import { hourMs } from "@caas/contract/durations.ts";
 import "reflect-metadata";
 import {
   BasicConstraintsExtension,
@@ -22,8 +23,6 @@ export type LeafRequest = {
   notBefore?: Date;
   notAfter?: Date;
 };
-
-export const hourMs = 3_600_000;
 
 /** A certificate authority of its own, valid from long ago until long after. */
 export async function createAuthority(name: string): Promise<TestAuthority> {

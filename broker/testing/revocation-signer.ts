@@ -1,9 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import { exportPublicKey, type SigningKey, signingKeyFromPem } from "@caas/contract/jws.ts";
 import { type KeySet, signKeySet } from "@caas/contract/key-set.ts";
 import { type Revocation, signRevocationList, splitRevocationList } from "@caas/contract/revocation-list.ts";
-
-const dayMs = 86_400_000;
 
 export function newSigningKey(): SigningKey {
   const { privateKey } = generateKeyPairSync("ed25519");

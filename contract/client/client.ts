@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { parseJson } from "../parse-json.ts";
 
 // The hand-written half of the REST client: who calls, with which key, and what a problem becomes. The functions
 // themselves are generated from the interface's description (generated.ts) and take a client as their last argument:
@@ -100,12 +101,4 @@ function readProblem(status: number, answer: unknown): RestProblem {
     detail: "the answer is not the platform's",
     code: "unreadable",
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import { join } from "node:path";
@@ -29,7 +30,6 @@ export type ServiceCertificates = {
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256" } as const;
 const signing = { name: "ECDSA", hash: "SHA-256" } as const;
-const dayMs = 86_400_000;
 const caYears = 20;
 /** A car renews at two thirds of it, so a stolen one is of use for a season at most. */
 const carDays = 90;

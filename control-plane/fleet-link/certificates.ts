@@ -1,4 +1,5 @@
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import {
   isRenewalProved,
   type RenewalRequest,
@@ -20,13 +21,13 @@ export type Renewal = {
 };
 
 /** Either way: a car's clock and ours may differ, and a request caught on its way must not be good for long. */
-const requestLifeMs = 86_400_000;
+const requestLifeMs = dayMs;
 
 export function createRenewal(
   context: Context,
-  options: { authority: CertificateAuthority; keyRing: KeyRing },
+  options: { certificateAuthority: CertificateAuthority; keyRing: KeyRing },
 ): Renewal {
-  const { authority, keyRing } = options;
+  const { certificateAuthority, keyRing } = options;
 
   return {
     async renew(tx, request) {
@@ -56,7 +57,11 @@ export function createRenewal(
       const respond = (certificate: string) =>
         ({
           kind: "renewed",
-          response: { certificate, brokerCa: authority.caCertificate, keySet: keyRing.keySetToken },
+          response: {
+            certificate,
+            brokerCa: certificateAuthority.caCertificate,
+            keySet: keyRing.keySetToken,
+          },
         }) as const;
       const earlier = await tx
         .selectFrom("certificates")
@@ -65,7 +70,7 @@ export function createRenewal(
         .executeTakeFirst();
       // The answer was lost on the way.
       if (earlier !== undefined) return respond(earlier.pem);
-      const issued = await authority.issueForCar(parseVin(request.vin), request.tlsPublicKey);
+      const issued = await certificateAuthority.issueForCar(parseVin(request.vin), request.tlsPublicKey);
       await keepCertificate(tx, { vehicleId: car.vehicle_id, thumbprint, requestHash, issued, at: now });
       return respond(issued.pem);
     },

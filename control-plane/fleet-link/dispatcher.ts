@@ -22,11 +22,11 @@ export type Dispatcher = {
   start(): void;
   stop(): Promise<void>;
   /** Something was committed that may be due: look now. */
-  ring(): void;
+  wake(): void;
 };
 
 const batch = 512;
-/** Re-sends come due by the clock, not by a ring. */
+/** Re-sends come due by the clock, not by a wake-up. */
 const lookEveryMs = 250;
 
 /** Claims due manifests, signs each afresh and hands it to the broker. */
@@ -40,7 +40,7 @@ export function createDispatcher(options: {
 }): Dispatcher {
   const { link, keyRing, clock, logger } = options;
   let stopped = true;
-  let rung = false;
+  let wasWoken = false;
   let working: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
@@ -60,13 +60,13 @@ export function createDispatcher(options: {
 
   async function sendAll(): Promise<void> {
     for (;;) {
-      rung = false;
+      wasWoken = false;
       if (!link.isConnected()) return;
       const due = await options.takeDue(batch);
       if (due.length > 0) passFailpoint("dispatches-claimed-before-publish");
       for (const one of due) sendOne(one);
       if (due.length > 0) options.onSent?.(due.length);
-      if (due.length < batch && !rung) return;
+      if (due.length < batch && !wasWoken) return;
     }
   }
 
@@ -78,7 +78,7 @@ export function createDispatcher(options: {
       .finally(() => {
         working = undefined;
         if (stopped) return;
-        if (rung) look();
+        if (wasWoken) look();
         else timer = setTimeout(look, lookEveryMs);
       });
   }
@@ -93,9 +93,9 @@ export function createDispatcher(options: {
       clearTimeout(timer);
       await working;
     },
-    ring() {
+    wake() {
       passFailpoint("version-committed-before-dispatch");
-      rung = true;
+      wasWoken = true;
       look();
     },
   };

@@ -1,4 +1,5 @@
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import { type EnrolmentRequest, makeEnrolmentRequest } from "@caas/contract/enrolment.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newId } from "../store/ids.ts";
@@ -123,7 +124,7 @@ describe("a car's enrolment", () => {
     });
     expect([wrongKey.status, wrongKey.body.errors[0].field]).toEqual([400, "body.tlsPublicKey"]);
 
-    fleet.clock.advanceMs(181 * 86_400_000);
+    fleet.clock.advanceMs(181 * dayMs);
     const late = await send(requestWith(token, keys));
     expect([late.status, late.body.code]).toEqual([403, "tokenInvalid"]);
   });

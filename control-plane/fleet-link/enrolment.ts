@@ -1,5 +1,6 @@
 import { createHash, createHmac } from "node:crypto";
 import { carPassword } from "@caas/contract/car-password.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import {
   type EnrolmentPackage,
   type EnrolmentRequest,
@@ -28,7 +29,6 @@ export type Enrolment = {
 
 /** From the VIN's assignment: building, storing and driving the car takes weeks, not years. */
 const tokenDays = 180;
-const dayMs = 86_400_000;
 
 function hashToken(token: string): string {
   return createHash("sha256").update(token).digest("base64url");
@@ -37,7 +37,7 @@ function hashToken(token: string): string {
 export function createEnrolment(
   context: Context,
   options: {
-    authority: CertificateAuthority;
+    certificateAuthority: CertificateAuthority;
     keyRing: KeyRing;
     /** Derives the one-time tokens, so that none is stored. */
     tokenSecret: string;
@@ -46,7 +46,7 @@ export function createEnrolment(
     broker: { url: string; carSecret: string | null };
   },
 ): Enrolment {
-  const { authority, keyRing, broker } = options;
+  const { certificateAuthority, keyRing, broker } = options;
 
   function tokenOf(vehicleId: string, vin: Vin): string {
     return createHmac("sha256", options.tokenSecret)
@@ -119,7 +119,7 @@ export function createEnrolment(
           response: {
             vin,
             certificate,
-            brokerCa: authority.caCertificate,
+            brokerCa: certificateAuthority.caCertificate,
             keySet: keyRing.keySetToken,
             broker: {
               url: broker.url,
@@ -136,7 +136,7 @@ export function createEnrolment(
       }
       const now = context.clock.now();
       if (row.expires_at < now) return invalid;
-      const issued = await authority.issueForCar(vin, request.tlsPublicKey);
+      const issued = await certificateAuthority.issueForCar(vin, request.tlsPublicKey);
       await tx
         .updateTable("enrolment_tokens")
         .set({

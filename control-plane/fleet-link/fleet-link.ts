@@ -26,9 +26,9 @@ export type FleetLinkOptions = {
   engine: Engine;
   keyRing: KeyRing;
   databaseUrl: string;
-  /** The channel that is rung when a manifest is due. */
+  /** Notified when a manifest is due. */
   dispatchChannel: string;
-  /** The channel that is rung when a car or a certificate was revoked. */
+  /** Notified when a car or a certificate was revoked. */
   revocationChannel: string;
   broker: {
     url: string;
@@ -89,7 +89,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   const listener = createNotifyListener({
     url: options.databaseUrl,
     channel: options.dispatchChannel,
-    onRing: () => dispatcher.ring(),
+    onRing: () => dispatcher.wake(),
     logger,
   });
   const revocations = createRevocationPublisher(context, { keyRing, link });

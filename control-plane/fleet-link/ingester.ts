@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { verifyDisplayAck } from "@caas/contract/display.ts";
 import { type VerifyingKey, verifyingKeyFrom } from "@caas/contract/jws.ts";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { type Presence, presenceSchema } from "@caas/contract/presence.ts";
 import { type Report, verifyReport } from "@caas/contract/report.ts";
 import { parseTopic } from "@caas/contract/topics.ts";
@@ -177,12 +178,4 @@ export function createIngester(options: {
       while (working !== undefined) await working;
     },
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -13,8 +13,11 @@ export type PreparedFolder = ServiceCertificates & { rootPublicKeyFile: string }
  */
 export async function prepareKeyFolder(folder: string, clock: Clock): Promise<PreparedFolder> {
   await openKeyRing(folder, clock);
-  const authority = await openCertificateAuthority(folder, clock);
-  return { ...(await authority.issueForServices(folder)), rootPublicKeyFile: join(folder, "root.pub") };
+  const certificateAuthority = await openCertificateAuthority(folder, clock);
+  return {
+    ...(await certificateAuthority.issueForServices(folder)),
+    rootPublicKeyFile: join(folder, "root.pub"),
+  };
 }
 
 /** Where `prepareKeyFolder` put our own end's files. */

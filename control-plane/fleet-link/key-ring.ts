@@ -1,6 +1,7 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { exportPublicKey, type SigningKey, signingKeyFromPem } from "@caas/contract/jws.ts";
 import { type KeySet, keySetSchema, signKeySet } from "@caas/contract/key-set.ts";
 import { makeEd25519, readIfThere, readOrMake, restrictFolder, writeSecret } from "./secret-files.ts";
@@ -24,7 +25,6 @@ export type KeyRing = {
 export type KeyFolder = { root: SigningKey; keySet: KeySet; signingKey: SigningKey };
 
 export const keySetFile = "key-set.json";
-const dayMs = 86_400_000;
 export const signingKeyYears = 2;
 const renewBeforeDays = 180;
 

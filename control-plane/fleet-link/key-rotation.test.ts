@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dayMs } from "@caas/contract/durations.ts";
 import { thumbprintOf, verifyingKeyFrom } from "@caas/contract/jws.ts";
 import { keysValidAt, verifyKeySet } from "@caas/contract/key-set.ts";
 import { type Manifest, signManifest } from "@caas/contract/manifest.ts";
@@ -14,8 +15,6 @@ import { startTestFleet, type TestCar, type TestFleet } from "../testing/fixture
 import { openKeyRing } from "./key-ring.ts";
 import { createMqttLink } from "./mqtt-link.ts";
 import { revokeKey, rotateKeys } from "./rotate-keys.ts";
-
-const dayMs = 86_400_000;
 
 describe("the keys in a folder", () => {
   let folder: string;

@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
 import { createPacketReader, type PacketFromBroker } from "@caas/contract/mqtt/read-packets.ts";
 import {
@@ -46,8 +47,7 @@ export type MqttLink = {
 
 const keepAliveSeconds = 30;
 const connectTimeoutMs = 10_000;
-const firstRetryMs = 100;
-const lastRetryMs = 10_000;
+const ofRetries = { firstMs: 100, longestMs: 10_000 };
 const packetIds = 65_535;
 /** Far above what our broker passes on (64 KiB). */
 const maxPacketBytes = 1_048_576;
@@ -193,9 +193,8 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     gathered = [];
     gatheredLength = 0;
     if (stopped) return;
-    const ceilingMs = Math.min(lastRetryMs, firstRetryMs * 2 ** failures);
+    retry = setTimeout(open, backoffMs(failures, options.random, ofRetries));
     failures += 1;
-    retry = setTimeout(open, options.random() * ceilingMs);
   }
 
   return {

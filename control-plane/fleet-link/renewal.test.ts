@@ -1,4 +1,5 @@
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import { makeEnrolmentRequest } from "@caas/contract/enrolment.ts";
 import { verifyingKeyFrom } from "@caas/contract/jws.ts";
 import { verifyKeySet } from "@caas/contract/key-set.ts";
@@ -15,7 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => fleet?.close());
 
-const dayMs = 86_400_000;
 const vins = ["1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715", "1HGCM82633A004352"];
 
 function makeKeys() {

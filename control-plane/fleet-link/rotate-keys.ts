@@ -1,6 +1,7 @@
 import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { signingKeyFromPem } from "@caas/contract/jws.ts";
 import { type KeySet, keySetSchema } from "@caas/contract/key-set.ts";
 import { keySetEntry, keySetFile, readKeyFolder, signingKeyFile } from "./key-ring.ts";
@@ -11,7 +12,6 @@ import { makeEd25519, writeSecret } from "./secret-files.ts";
 
 /** What was signed just before a rotation is still read by then, and every car that is driven has the new set. */
 export const graceDays = 30;
-const dayMs = 86_400_000;
 const mostKeys = 16;
 
 /** A new key becomes the current one; the old one verifies until its grace is over, and its private half is gone. */

@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import * as z from "zod";
 import type { Access, Relation } from "./access-table.ts";
 import type { Principal } from "./principal.ts";
 import { problemOfRefusal, sendProblem } from "./problem.ts";
 import { type Refusal, refuse } from "./refusal.ts";
-import { isRelated, relatedParameters } from "./relation.ts";
+import { type CheckRelation, createRelationCheck } from "./relation.ts";
 import type { Routing } from "./routes.ts";
 
 export function headersOf(request: FastifyRequest): Headers {
@@ -26,8 +27,9 @@ export function principalOf(request: FastifyRequest): Principal {
 
 /** Runs before the body is validated: a caller that may not use a route learns nothing about what it takes. */
 export function admitTo(routing: Routing, access: Access) {
+  const isRelated = createRelationCheck(routing.db);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
-    const admitted = await admit(routing, access, request);
+    const admitted = await admit(routing, access, isRelated, request);
     if (admitted.kind === "refused") return sendProblem(reply, problemOfRefusal(admitted));
     admittedBy.set(request, admitted.principal);
     return undefined;
@@ -37,6 +39,7 @@ export function admitTo(routing: Routing, access: Access) {
 async function admit(
   routing: Routing,
   access: Access,
+  isRelated: CheckRelation,
   request: FastifyRequest,
 ): Promise<{ kind: "admitted"; principal: Principal } | Refusal> {
   if (access.kind === "public")
@@ -48,11 +51,8 @@ async function admit(
     const allowed = Object.keys(access.roles).join(", ");
     return refuse("forbidden", `the role ${principal.role} may not do this; it takes ${allowed}`);
   }
-  const named: Record<string, string> = {};
-  if (request.params !== null && typeof request.params === "object")
-    for (const [name, value] of Object.entries(request.params))
-      if (relatedParameters.has(name) || name.endsWith("Id")) named[name] = String(value);
-  if (!(await isRelated(routing.db, principal, relation, named)))
+  const parameters = z.record(z.string(), z.string()).parse(request.params);
+  if (!(await isRelated(principal, relation, parameters)))
     return refuse("notFound", "there is no such thing, or it is not yours to see");
   return { kind: "admitted", principal };
 }

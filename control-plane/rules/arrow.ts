@@ -12,7 +12,7 @@ export type Arrow<S extends string, E extends string, G extends string> = {
   event: E;
   to: S | "end";
   label: string;
-  /** Row of the automation table that says who does this step; null where that table is silent. */
+  /** Row of the automation table for this step; null where that table has none. */
   automation: AutomationId | null;
   notifies: readonly NotificationId[];
   /** All must hold; the first that does not is the refusal's reason. */

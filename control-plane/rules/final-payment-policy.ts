@@ -1,5 +1,5 @@
-// "Payment failed: sin asignar" says the specification, at the first refusal and with no date. A dealership may be
-// kinder than that, and it may set an end: both are configured, and both default to the specification.
+// The specification says "Payment failed: sin asignar", at the first refusal and with no date. A dealership may allow
+// more tries, and it may set a deadline: both are configured, and both default to the specification.
 
 export type FinalPaymentTerms = {
   /** Refusals by the bank with which the car is lost: 1 is the first. */

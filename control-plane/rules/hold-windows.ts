@@ -34,8 +34,3 @@ export function planPresumedWindows(reconcileByMs: number): HoldWindows {
 export function mayStillApply(windows: HoldWindows, nowMs: number): boolean {
   return nowMs < windows.applyBeforeMs;
 }
-
-/** Whether the hold is so near its end that the activation is given up (event `holdExpired`). */
-export function mustGiveUp(windows: HoldWindows, nowMs: number): boolean {
-  return nowMs >= windows.giveUpAtMs;
-}

@@ -8,29 +8,27 @@ export type MaintenanceVerdict = {
     ActivationEvent,
     "maintenanceCurrent" | "maintenanceOverdue" | "maintenanceUnavailable" | "maintenanceNotRequired"
   >;
-  /** The fact of the same name to store with the event. */
-  maintenanceValidated: boolean;
-  /** Whether asking again later, without a visit to the workshop, may end better. */
-  mayRetryLater: boolean;
+  /** Whether the service may be paid for. */
+  passes: boolean;
+  /** For the customer. */
   reason: string;
 };
 
 const notRequired: MaintenanceVerdict = {
   event: "maintenanceNotRequired",
-  maintenanceValidated: false,
-  mayRetryLater: false,
+  passes: true,
   reason: "This service does not depend on the vehicle's maintenance.",
 };
 
 // biome-ignore format: one row a line, its reason below
 const verdicts: Readonly<Record<MaintenanceStatus, MaintenanceVerdict>> = {
-  current:     { event: "maintenanceCurrent",     maintenanceValidated: true,  mayRetryLater: false,
+  current:     { event: "maintenanceCurrent",     passes: true,
     reason: "The workshops confirm that maintenance is current." },
-  overdue:     { event: "maintenanceOverdue",     maintenanceValidated: false, mayRetryLater: false,
+  overdue:     { event: "maintenanceOverdue",     passes: false,
     reason: "Maintenance is overdue; the service is open again after a visit to a workshop." },
-  unavailable: { event: "maintenanceUnavailable", maintenanceValidated: false, mayRetryLater: true,
+  unavailable: { event: "maintenanceUnavailable", passes: false,
     reason: "The workshops cannot be reached at the moment; please try again later." },
-  unknown:     { event: "maintenanceUnavailable", maintenanceValidated: false, mayRetryLater: true,
+  unknown:     { event: "maintenanceUnavailable", passes: false,
     reason: "The workshops gave no clear answer about this vehicle; please try again later." },
 };
 

@@ -1,6 +1,6 @@
 /**
  * Specification: "Operational Metrics and Monitoring → Process Performance Metrics". The rows that the platform
- * measures; what is counted is in words here and a query in `dashboards`.
+ * measures: in words here, as queries in `dashboards`.
  */
 export const metricSection = "Operational Metrics and Monitoring → Process Performance Metrics";
 
@@ -34,5 +34,3 @@ export const metricTable = {
     target: { kind: "duration", belowSeconds: 2, from: "the question to the workshops", to: "their answer, or giving up on it" },
     exclusions: "nothing: silence counts with the time it was waited for" },
 } as const satisfies Record<string, MetricRow>;
-
-export type MetricRowId = keyof typeof metricTable;

@@ -1,6 +1,5 @@
-/** Specification: "Notification Workflows → Notification Types and Timing" and its diagram of triggers. */
-export const notificationSection = "Notification Workflows → Notification Types and Timing";
-export const triggerSection = "Notification Workflows → Notification Triggers and Channels";
+// Specification: "Notification Workflows → Notification Types and Timing", and the diagram of "Notification Triggers and
+// Channels".
 
 export type Channel = "email" | "sms" | "push" | "inApp";
 export type Recipient = "customer" | "support";

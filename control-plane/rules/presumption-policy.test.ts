@@ -63,7 +63,7 @@ describe("which unanswered payment is presumed [FA4]", () => {
     for (const { reason } of Object.values(presumptionRules)) expect(reason.length).toBeGreaterThan(30);
   });
 
-  it("whatever comes, in any order: what is presumed never exceeds a cap", () => {
+  it("open presumptions never exceed a cap, in any order of payments and outcomes", () => {
     const purchase = fc.record({
       customer: fc.nat({ max: 3 }),
       amountCents: fc.integer({ min: 1, max: 6_000 }),
@@ -92,24 +92,24 @@ describe("when a presumed payment is looked up [FA5]", () => {
   const at = Date.UTC(2026, 2, 2, 9);
   const presumed = planReconciliation(at);
 
-  it("is decided after a day, the time for which the gateway remembers a key", () => {
+  it("is decided after a day, as long as the gateway remembers a key", () => {
     expect(presumed.reconcileByMs - at).toBe(24 * 3_600_000);
     expect(isDecided(presumed, at + reconcileWithinMs - 1)).toBe(false);
     expect(isDecided(presumed, at + reconcileWithinMs)).toBe(true);
   });
 
-  it("given up, is decided as soon as the gateway's search cannot be behind any more", () => {
+  it("given up, is decided as soon as the gateway's search has caught up", () => {
     expect(isDecided(presumed, at + searchSettlesAfterMs - 1, false)).toBe(false);
     expect(isDecided(presumed, at + searchSettlesAfterMs, false)).toBe(true);
     expect(isDecided(presumed, at + searchSettlesAfterMs)).toBe(false);
   });
 
-  it("is asked to be paid until an hour before, so that no request is on its way at the deadline", () => {
+  it("is asked for until an hour before the deadline, so no request is on its way at the deadline", () => {
     expect(mayAskAgain(presumed, presumed.reconcileByMs - lastAskMarginMs - 1)).toBe(true);
     expect(mayAskAgain(presumed, presumed.reconcileByMs - lastAskMarginMs)).toBe(false);
   });
 
-  it("is looked up soon, then ever more rarely, on the deadline itself, and hourly after it", () => {
+  it("is looked up soon, then less and less often, at the deadline itself, and hourly after it", () => {
     const times: number[] = [];
     for (let now = at; now < presumed.reconcileByMs + 2 * 3_600_000; ) {
       now = planNextLookUp(presumed, now);

@@ -1,29 +1,29 @@
 import type { PaymentKind } from "./payment-machine.ts";
 
-// "Payment gateway timeout: assume success, reconcile async; deliver service; rare chargeback risk" says the
-// specification, and "OTA waits for payment confirmation". Both hold when the risk is small, bounded and looked up.
+// The specification says "Payment gateway timeout: assume success, reconcile async; deliver service; rare chargeback
+// risk", and also "OTA waits for payment confirmation". Both hold when the risk is small, bounded and looked up.
 
 /** Amounts are integer cents. Zero presumes nothing. */
 export type PresumptionLimits = {
-  /** The dearest payment that may be presumed. */
+  /** The largest payment that may be presumed. */
   maxAmountCents: number;
-  /** What one customer may have open at once. */
+  /** Open at once for one customer, at most. */
   customerCapCents: number;
-  /** What all customers together may have open at once. */
+  /** Open at once for all customers, at most. */
   totalCapCents: number;
 };
 
-/** Two of the dearer services for one customer, and two hundred such customers: what a bad day may cost. */
+/** Two expensive services for one customer, and two hundred such customers: the cost of a bad day. */
 export const defaultPresumptionLimits: PresumptionLimits = {
   maxAmountCents: 5_000,
   customerCapCents: 10_000,
   totalCapCents: 1_000_000,
 };
 
-/** What is known about a payment whose authorisation the gateway did not answer. */
+/** The facts about a payment that the gateway did not answer. */
 export type PresumptionFacts = {
   kind: PaymentKind;
-  /** Nobody gave the purchase up while the gateway was being asked. */
+  /** The purchase was not given up while the gateway was being asked. */
   wanted: boolean;
   amountCents: number;
   earlierCaptures: number;
@@ -55,7 +55,7 @@ export const presumptionRules = {
          (facts, limits) => facts.amountCents <= limits.maxAmountCents),
   PP6: rule("the customer has as much open as one customer may", "Many small purchases during one outage would add up to a large one.",
          (facts, limits) => facts.customerOpenCents + facts.amountCents <= limits.customerCapCents),
-  PP7: rule("all customers together have as much open as may be", "A long outage must not become a loss that nobody decided to take.",
+  PP7: rule("all customers together have as much open as may be", "A long outage must not become a loss that no one decided to take.",
          (facts, limits) => facts.totalOpenCents + facts.amountCents <= limits.totalCapCents),
 };
 
@@ -71,7 +71,7 @@ export type PresumptionDecision =
 
 const order: readonly PresumptionRuleId[] = ["PP1", "PP2", "PP3", "PP4", "PP5", "PP6", "PP7"];
 
-/** Whether an unanswered payment is treated as successful for now, or waits until the gateway says how it stands. */
+/** Whether an unanswered payment is treated as successful for now, or waits for the gateway's answer. */
 export function decidePresumption(facts: PresumptionFacts, limits: PresumptionLimits): PresumptionDecision {
   const rule = order.find((id) => !presumptionRules[id].holds(facts, limits));
   return rule === undefined
@@ -86,8 +86,8 @@ const hourMs = 60 * minuteMs;
 export const reconcileWithinMs = 24 * hourMs;
 
 /**
- * Before the deadline nobody asks the gateway to pay any more, only how it stands: a request still on its way has
- * landed by then, and what is not found at the deadline does not exist.
+ * In the last hour before the deadline we only look the payment up and no longer ask for it: a request still on its
+ * way has arrived by then, and a payment not found at the deadline does not exist.
  */
 export const lastAskMarginMs = hourMs;
 
@@ -99,8 +99,8 @@ export const longestLookUpMs = hourMs;
 export type Presumed = { presumedAtMs: number; reconcileByMs: number };
 
 /**
- * After a look-up that was not answered the others wait so long: asked one after another, hundreds of them would hold
- * every worker for the whole outage, and the mails behind them.
+ * After an unanswered look-up all others wait this long: hundreds of them, one after another, would occupy every
+ * worker for the whole outage and hold up the mails behind them.
  */
 export const gatewaySilenceMs = minuteMs;
 
@@ -108,23 +108,23 @@ export function planReconciliation(presumedAtMs: number): Presumed {
   return { presumedAtMs, reconcileByMs: presumedAtMs + reconcileWithinMs };
 }
 
-/** Waits double with the presumption's age; one look-up falls on the deadline itself; after it they go on. */
+/** The wait doubles with the presumption's age. One look-up falls on the deadline itself; more follow it. */
 export function planNextLookUp({ presumedAtMs, reconcileByMs }: Presumed, nowMs: number): number {
   const wait = Math.min(longestLookUpMs, Math.max(firstLookUpMs, nowMs - presumedAtMs));
   return nowMs < reconcileByMs ? Math.min(nowMs + wait, reconcileByMs) : nowMs + wait;
 }
 
-/** Whether the gateway may still be asked to pay with the same key, or only how the payment stands. */
+/** Whether the gateway may still be asked to pay with the same key, or only for the payment's state. */
 export function mayAskAgain({ reconcileByMs }: Presumed, nowMs: number): boolean {
   return nowMs < reconcileByMs - lastAskMarginMs;
 }
 
-/** The gateway's search lags by a minute, and no request is on its way for longer than some seconds. */
+/** The gateway's search lags by a minute, and no request takes longer than some seconds. */
 export const searchSettlesAfterMs = 10 * minuteMs;
 
 /**
- * Whether what the gateway does not know now was never made. A purchase that was given up waits for nothing: nobody
- * asks for its money again, so it is decided as soon as the search cannot be behind any more.
+ * Whether a payment that the gateway does not know now was never made. A purchase that was given up is decided
+ * earlier: no one asks for its money again, so only the search's lag has to pass.
  */
 export function isDecided({ presumedAtMs, reconcileByMs }: Presumed, nowMs: number, wanted = true): boolean {
   return nowMs >= (wanted ? reconcileByMs : Math.min(reconcileByMs, presumedAtMs + searchSettlesAfterMs));

@@ -39,7 +39,7 @@ export function computeDelayCeiling(policy: RetryPolicy, retry: number): number 
 /**
  * Decides what follows a failed attempt. `attemptsUsed` counts the failed one; `random` is in [0, 1).
  * Full jitter (the whole wait is drawn, not a part of it) keeps a fleet that failed together from returning together.
- * A permanent failure spends every remaining attempt: store the returned `attemptsAllowed`, so that the machine's own
+ * A permanent failure spends every remaining attempt: store the returned `attemptsAllowed`, so the machine's
  * guards (AG7, AG8) see the same end.
  */
 export function decideRetry(

@@ -4,16 +4,16 @@ import { describeTask, type NewTask, taskTable } from "./task-table.ts";
 // biome-ignore format: one row a line
 const tasks: [needed: NewTask, team: string, title: string][] = [
   [{ kind: "activationFailed", facts: { service: "Heated seats" } }, "support",    "Heated seats could not be activated"],
-  [{ kind: "planNotApplied" },                                  "support",    "A car could not apply the configuration of its plan comercial"],
-  [{ kind: "captureFailed" },                                   "support",    "A service is active and its payment could not be taken"],
-  [{ kind: "refundRefused" },                                   "support",    "The gateway did not take a refund"],
-  [{ kind: "paymentContradiction" },                            "support",    "The gateway took money for a payment that had ended"],
-  [{ kind: "chargeBack" },                                      "dealership", "A bank took a payment back: answer it at the gateway, or let it be"],
-  [{ kind: "chargeBackWon" },                                   "dealership", "A charge-back was decided for us: the customer has paid; see what they are owed"],
-  [{ kind: "readyNoticeStalled" },                              "dealership", "A car is ready and its customer could not be told: please call them"],
-  [{ kind: "mailUndeliverable", facts: { event: "Paid" } },     "dealership", "The customer could not be reached by e-mail: Paid"],
-  [{ kind: "transportRefused", facts: { reference: "TR-1" } },  "dealership", "The carrier refused transport TR-1"],
-  [{ kind: "transportNotNeeded", facts: { reference: "TR-1" } }, "dealership", "Tell the carrier that transport TR-1 is not needed"],
+  [{ kind: "planNotApplied" },                                "support",    "A car could not apply the configuration of its plan comercial"],
+  [{ kind: "captureFailed" },                                 "support",    "A service is active and its payment could not be taken"],
+  [{ kind: "refundRefused" },                                 "support",    "The gateway did not take a refund"],
+  [{ kind: "paymentContradiction" },                          "support",    "The gateway took money for a payment that had ended"],
+  [{ kind: "chargeBack" },                                    "dealership", "A bank took a payment back: answer it at the gateway, or let it be"],
+  [{ kind: "chargeBackWon" },                                 "dealership", "A charge-back was decided for us: the customer has paid; see what they are owed"],
+  [{ kind: "readyNoticeStalled" },                            "dealership", "A car is ready and its customer could not be told: please call them"],
+  [{ kind: "mailUndeliverable", facts: { event: "Paid" } },   "dealership", "The customer could not be reached by e-mail: Paid"],
+  [{ kind: "transportRefused", facts: { reference: "T1" } },  "dealership", "The carrier refused transport T1"],
+  [{ kind: "transportNotNeeded", facts: { reference: "T1" } }, "dealership", "Tell the carrier that transport T1 is not needed"],
 ];
 
 describe("tasks for people", () => {

@@ -1,4 +1,4 @@
-// What only a person can settle. The platform opens a task; a member of its team resolves it and says how (ES6, ES7).
+// Work that needs a person. The platform opens a task; a member of its team resolves it and says how (ES6, ES7).
 
 export const taskTeams = ["dealership", "support"] as const;
 export type TaskTeam = (typeof taskTeams)[number];

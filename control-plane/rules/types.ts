@@ -2,7 +2,7 @@ import type { Arrow, Ending } from "./arrow.ts";
 import type { AutomationId } from "./automation-table.ts";
 import type { NotificationId } from "./notification-table.ts";
 
-/** A condition an arrow waits for. `refusal` says to a person what is missing and why it is asked for. */
+/** A condition an arrow waits for. `refusal` tells a person what is missing and why. */
 export type Guard<F> = { section: string; refusal: string; holds: (facts: F) => boolean };
 
 export type Machine<S extends string, E extends string, F, G extends string> = {
@@ -10,7 +10,7 @@ export type Machine<S extends string, E extends string, F, G extends string> = {
   section: string;
   states: readonly S[];
   events: readonly E[];
-  /** Every arrow that may be taken: the specification's and the additions. */
+  /** Every possible arrow: the specification's and the additions. */
   arrows: readonly Arrow<S, E, G>[];
   endings: readonly Ending<S>[];
   guards: Readonly<Record<G, Guard<F>>>;
@@ -49,7 +49,7 @@ export type VehicleFacts = {
   registrationDocumentRecorded: boolean;
   transportArranged: boolean;
   physicallyDelivered: boolean;
-  /** The customer proved, with the code on the car's display, that they stand beside the car. */
+  /** The customer typed the code on the car's display, so they are beside the car. */
   linkCodeProved: boolean;
   /** The customer withdrew while the car was being built. */
   orderCancelled: boolean;

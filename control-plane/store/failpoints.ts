@@ -1,10 +1,5 @@
 import { writeSync } from "node:fs";
-import {
-  createFailpoints,
-  type FailpointPlan,
-  formatDeath,
-  parseFailpointPlan,
-} from "@caas/contract/failpoints.ts";
+import { createFailpointTable } from "@caas/contract/failpoints.ts";
 
 // Places where a kill -9 is rehearsed (CAAS_FAILPOINTS). Outside a rehearsal a place is not armed and does nothing.
 
@@ -26,28 +21,8 @@ export const failpoints = {
   "messages-committed-before-acknowledge": "cars' messages are taken in and the broker does not know it",
 } as const satisfies Record<string, string>;
 
-export type FailpointName = keyof typeof failpoints;
-
-const names = Object.keys(failpoints).filter((name): name is FailpointName =>
-  Object.hasOwn(failpoints, name),
-);
-
-/** `undefined` when the text is malformed or names another part's place. */
-export function parseFailpoints(text: string): FailpointPlan<FailpointName> | undefined {
-  return parseFailpointPlan(text, names);
-}
-
-/** One for the whole process, because the process is what dies. */
-let pass: ((name: FailpointName) => void) | null = null;
-
-export function armFailpoints(plan: FailpointPlan<FailpointName>): void {
-  pass = createFailpoints(plan, (name, passage) => {
-    writeSync(process.stderr.fd, `${formatDeath(name, passage)}\n`);
-    process.kill(process.pid, "SIGKILL");
-  });
-}
-
-/** Called between two steps that a power loss may separate. */
-export function passFailpoint(name: FailpointName): void {
-  pass?.(name);
-}
+export const {
+  parse: parseFailpoints,
+  arm: armFailpoints,
+  pass: passFailpoint,
+} = createFailpointTable(failpoints, (line) => writeSync(process.stderr.fd, line));

@@ -57,46 +57,43 @@ export function createTimers(options: {
   let running: Promise<unknown> = Promise.resolve();
   let stopped = true;
 
-  /** One deadline per transaction: a handler that fails leaves only its own row for the next look. */
-  async function runOne(skipped: readonly string[]): Promise<string | null> {
-    return db.transaction().execute(async (tx) => {
-      let query = tx
-        .selectFrom("timers")
-        .selectAll()
-        .where("due_at", "<=", clock.now())
-        .where("kind", "in", [...handlers.keys()])
-        .orderBy("due_at")
-        .limit(1)
-        .forUpdate()
-        .skipLocked();
-      if (skipped.length > 0) query = query.where("subject_id", "not in", skipped);
-      const row = await query.executeTakeFirst();
-      if (row === undefined) return null;
-      await clearTimers(tx, row.kind, [row.subject_id]);
-      try {
-        await handlers.get(row.kind)?.due(tx, row.subject_id);
-        passFailpoint("deadline-handled-before-commit");
-      } catch (error) {
-        throw new TimerFailed(row.subject_id, row.kind, error);
-      }
-      return row.subject_id;
-    });
+  async function takeNext(tx: Transaction, skipped: readonly string[]) {
+    let query = tx
+      .selectFrom("timers")
+      .selectAll()
+      .where("due_at", "<=", clock.now())
+      .where("kind", "in", [...handlers.keys()])
+      .orderBy("due_at")
+      .limit(1)
+      .forUpdate()
+      .skipLocked();
+    if (skipped.length > 0) query = query.where("subject_id", "not in", skipped);
+    return query.executeTakeFirst();
   }
 
+  /** One deadline per transaction: a handler that fails leaves only its own row for the next look. */
   async function runDue(): Promise<number> {
     if (handlers.size === 0) return 0;
     const failed: string[] = [];
     for (let done = 0; ; ) {
+      const taken: { kind: string; subject_id: string }[] = [];
       try {
-        if ((await runOne(failed)) === null) return done;
+        await db.transaction().execute(async (tx) => {
+          const timer = await takeNext(tx, failed);
+          if (timer === undefined) return;
+          taken.push(timer);
+          await clearTimers(tx, timer.kind, [timer.subject_id]);
+          await handlers.get(timer.kind)?.due(tx, timer.subject_id);
+          passFailpoint("deadline-handled-before-commit");
+        });
+        if (taken.length === 0) return done;
         done += 1;
       } catch (error) {
-        if (!(error instanceof TimerFailed)) throw error;
-        logger.error(
-          { err: error.cause, kind: error.kind, subject: error.subjectId },
-          "a deadline's work failed",
-        );
-        failed.push(error.subjectId);
+        if (taken.length === 0) throw error;
+        for (const { kind, subject_id: subject } of taken) {
+          logger.error({ err: error, kind, subject }, "a deadline's work failed");
+          failed.push(subject);
+        }
       }
     }
   }
@@ -122,14 +119,4 @@ export function createTimers(options: {
     },
     runDue,
   };
-}
-
-class TimerFailed extends Error {
-  readonly subjectId: string;
-  readonly kind: string;
-  constructor(subjectId: string, kind: string, cause: unknown) {
-    super("a deadline's work failed", { cause });
-    this.subjectId = subjectId;
-    this.kind = kind;
-  }
 }

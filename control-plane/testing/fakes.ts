@@ -1,4 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { createAuthority } from "../partners/authority.ts";
 import { createFactory } from "../partners/factory.ts";
 import type { Mail, MailMessage } from "../partners/mail.ts";
@@ -40,8 +41,6 @@ export function createFakePartners(clock: Clock): FakePartners {
     carrier: createCarrier(nowhere),
   };
 }
-
-const dayMs = 86_400_000;
 
 export type FakeGateway = PaymentGateway & { says: "authorise" | "decline" };
 

@@ -15,3 +15,9 @@ export function renderTable(head: readonly string[], rows: readonly (readonly st
 export function renderDiagram(lines: readonly string[]): string {
   return ["```mermaid", ...lines, "```"].join("\n");
 }
+
+/** The items of a cell; a dash where there are none. */
+export function list(items: string | readonly string[]): string {
+  if (typeof items === "string") return items;
+  return items.length > 0 ? items.join(", ") : "–";
+}

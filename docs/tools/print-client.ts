@@ -80,10 +80,7 @@ function withoutNoise(key: string, value: unknown): unknown {
   return value;
 }
 
-/**
- * It was generated elsewhere and is put beside client.ts; and orval leaves the last argument out where it can, while
- * without a client nobody is called.
- */
+/** orval wrote it for another folder, and made the last argument optional: every call needs its client. */
 function fitToClient(text: string): string {
   const changes = [
     [/^import \{ send \} from '[^']*';$/m, 'import { type Call, send } from "./client.ts";'],
@@ -92,7 +89,7 @@ function fitToClient(text: string): string {
   ] as const;
   return changes.reduce((changed, [pattern, replacement]) => {
     const next = changed.replace(pattern, replacement);
-    if (next === changed) throw new Error(`the generated client has nothing like ${pattern} any more`);
+    if (next === changed) throw new Error(`the generated client no longer has anything like ${pattern}`);
     return next;
   }, text);
 }

@@ -3,28 +3,28 @@ import { renderTable } from "./markdown.ts";
 
 /** What a caller can do about each error; a code without a row does not compile. */
 const whatToDo: Readonly<Record<ErrorCode, string>> = {
-  badRequest: "Mend the fields that `errors` names. An unknown field is an error too.",
+  badRequest: "Fix the fields that `errors` names. An unknown field is an error too.",
   idempotencyKeyMissing: "Send an `Idempotency-Key` header, new for each intent; a UUID will do.",
-  idempotencyKeyReused: "Take a new key: this one belongs to another request.",
+  idempotencyKeyReused: "Use a new key: this one belongs to another request.",
   notSignedIn: "Sign in at `POST /api/sign-in` and send its token; sessions end after seven days.",
   wrongCredentials: "Check both; the answer is the same whether the user name or the password is wrong.",
   forbidden: "Sign in as a role that `detail` names.",
-  notFound: "Check the id. What belongs to somebody else is answered like what does not exist.",
+  notFound: "Check the id. Things of other people are answered like things that do not exist.",
   ruleRefused: "Do first what `detail` says is missing; `rule` and `section` say where that is written.",
-  conflict: "Read the present state of the thing that `detail` names, and decide anew.",
+  conflict: "Read the current state of the thing that `detail` names, and decide again.",
   wrongCode: "Ask the car for a new code and type the one on its display.",
   unknownChoice: "Choose from the catalogue; `errors` names the field.",
   signatureInvalid: "Compare the secret on both sides, and the sender's clock.",
   tokenInvalid: "Use the token of this very car, with the keys it was first used with.",
   identityRevoked:
-    "The car, or the TLS key it shows, was revoked by an administrator: it gets no certificate any more. Nothing that the car does changes that.",
+    "The car, or the TLS key it shows, was revoked by an administrator: it gets no more certificates. Nothing that the car does changes that.",
   tooManyRequests: "Wait as long as `detail` says.",
   payloadTooLarge: "Send less: a body holds at most 64 KiB.",
   unsupportedMediaType: "Send `Content-Type: application/json`.",
   databaseUnavailable:
-    "Send the same request again, with the same `Idempotency-Key`: it is done once, whatever became of the first try.",
+    "Send the same request again, with the same `Idempotency-Key`: it is done once, even if the first try succeeded.",
   internal:
-    "Tell whoever runs the platform the request id in `detail`; sent again with the same key, it is done once.",
+    "Report the request id in `detail` to the platform's operator; sent again with the same key, it is done once.",
 };
 
 const kinds = [

@@ -7,7 +7,7 @@ export type TestReference = { file: string; title: string };
 
 export type Coverage = {
   requirements: readonly (Requirement & { tests: readonly TestReference[] })[];
-  /** Ids in test titles that docs/requirements.md does not hold: typing errors, which would prove nothing. */
+  /** Ids in test titles that docs/requirements.md does not have: typing errors, which would prove nothing. */
   unknown: readonly (TestReference & { id: string })[];
   testFiles: number;
 };
@@ -21,7 +21,7 @@ usage: npm run requirements -- [options]
   --help      this text
 
 Ends with 1 when a test names an id that does not exist, otherwise with 0.
-A name in a title is a claim; that the test proves it is for the reader to judge.
+An id in a title is a claim; the reader judges whether the test proves it.
 `;
 
 const skippedFolders = new Set(["node_modules", ".git", "data", "coverage", "dist"]);
@@ -51,7 +51,7 @@ export async function collectCoverage(root: string): Promise<Coverage> {
   };
 }
 
-/** The report as people read it: each id with its tests, then what is unnamed or unknown, then totals. */
+/** The report for people: each id with its tests, then unnamed and unknown ids, then totals. */
 export function renderCoverage(coverage: Coverage, onlyUnnamed: boolean): string {
   const lines: string[] = [];
   let section = "";

@@ -1,6 +1,6 @@
 /** Reading of requirement ids: from docs/requirements.md and from the titles of tests. Pure text work, no files. */
 
-/** The families of ids; anything else that looks like one (CE3, VX1) is a row of ours and no requirement. */
+/** The families of ids; anything else that looks like one (CE3, VX1) is a row of ours, not a requirement. */
 const families = "DO|LF|SY|AU|VS|VA|SS|SA|ND|NT|DE|FA|ES|DA|ME|HI";
 const dash = "(?:–|—|-|…|\\.\\.\\.?)";
 /** An id, alone or as a range: "VS1–VS12", "VS1 to VS12", or in short "VS1–12" (without spaces: "VA5 - 2 cars" is none). */
@@ -11,7 +11,7 @@ const idPattern = new RegExp(
 
 export type Requirement = { id: string; text: string; section: string };
 
-/** The rows of docs/requirements.md in order, repeated ids included: whether they are sound is the caller's question. */
+/** The rows of docs/requirements.md in order, repeated ids included: the caller checks them. */
 export function readRequirements(markdown: string): readonly Requirement[] {
   const requirements: Requirement[] = [];
   let section = "";
@@ -49,7 +49,7 @@ const rowPattern = /(?:\[\s*|\b(?:id|ids|title|name)\s*:\s*)(?:"([^"\n]*)"|'([^'
 
 /**
  * Reads a test file's titles. Where titles are filled from a table (`it.each`, or a template with `${…}`), the texts
- * that begin a row or stand under id, ids, title or name are read too.
+ * that begin a row or are under id, ids, title or name are read too.
  */
 export function readTestTexts(source: string): TestTexts {
   const titles: string[] = [];

@@ -3,7 +3,7 @@ import { exportPublicKey, type SigningKey, thumbprintOf } from "@caas/contract/j
 import { signReport } from "@caas/contract/report.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import { parseVin } from "@caas/contract/vin.ts";
-import type { WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type { WireMessage } from "@caas/vehicle-agent/link/transport.ts";
 import type { Random } from "../chance/seeded-random.ts";
 import { forgedOffset } from "../link/forger.ts";
 import type { AttackKind } from "./car-kind.ts";

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Display } from "@caas/contract/display.ts";
 import type { Telemetry } from "@caas/contract/telemetry.ts";
-import type { AppliedConfiguration, CarAdapter } from "@caas/vehicle-agent/adapter.ts";
-import type { AgentClock } from "@caas/vehicle-agent/agent-clock.ts";
-import type { CarConditions } from "@caas/vehicle-agent/conditions.ts";
+import type { AppliedConfiguration, CarAdapter } from "@caas/vehicle-agent/adapters/adapter.ts";
+import type { CarConditions } from "@caas/vehicle-agent/change/conditions.ts";
+import type { ConfigurationSlots } from "@caas/vehicle-agent/change/slots.ts";
+import type { AgentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import type { FailpointName } from "@caas/vehicle-agent/failpoints.ts";
-import type { ConfigurationSlots } from "@caas/vehicle-agent/slots.ts";
 import { drawLogNormal } from "../chance/draw.ts";
 import type { Random } from "../chance/seeded-random.ts";
 import type { CarModel } from "../fleet/profiles.ts";

@@ -1,5 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type {
+  CarLink,
+  CarTransport,
+  ConnectOptions,
+  WireMessage,
+} from "@caas/vehicle-agent/link/transport.ts";
 import { drawExponential } from "../chance/draw.ts";
 import type { Random } from "../chance/seeded-random.ts";
 import { type Attack, nextAttack } from "./attacks.ts";

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import { type Client, RestRefused } from "@caas/contract/client/client.ts";
 import {
   type Activation,
@@ -6,7 +7,6 @@ import {
   buyAService,
   readAnActivation,
 } from "@caas/contract/client/generated.ts";
-import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
 import { drawExponential } from "../chance/draw.ts";
 import type { Random } from "../chance/seeded-random.ts";
 import type { Change, ChangeLog } from "../measure/change-log.ts";

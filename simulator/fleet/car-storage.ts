@@ -1,6 +1,6 @@
-import { keySetFileName, loadIdentity } from "@caas/vehicle-agent/identity.ts";
-import type { SlotFiles, SlotName } from "@caas/vehicle-agent/slots.ts";
-import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
+import type { SlotFiles, SlotName } from "@caas/vehicle-agent/change/slots.ts";
+import { keySetFileName, loadIdentity } from "@caas/vehicle-agent/identity/identity.ts";
+import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import * as z from "zod";
 
 /** Everything one car keeps, as it is written into the fleet's file. */

@@ -1,7 +1,7 @@
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
-import { enrol } from "@caas/vehicle-agent/enrol.ts";
-import { keySetFileName, type StoredIdentity, saveIdentity } from "@caas/vehicle-agent/identity.ts";
-import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
+import { enrol } from "@caas/vehicle-agent/identity/enrol.ts";
+import { keySetFileName, type StoredIdentity, saveIdentity } from "@caas/vehicle-agent/identity/identity.ts";
+import type { AgentStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { forEachAtOnce } from "../run/pace.ts";
 
 /** A car that is enrolled already: its rows stand in the database, its keys were made elsewhere. */

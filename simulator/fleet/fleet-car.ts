@@ -1,11 +1,15 @@
 import type { Outcome } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { type Agent, type AgentOptions, type AgentState, createAgent } from "@caas/vehicle-agent/agent.ts";
-import { createCertificateKeeper } from "@caas/vehicle-agent/certificate-keeper.ts";
-import { type CarIdentity, type LinkCredential, loadIdentity } from "@caas/vehicle-agent/identity.ts";
-import { readSlotFiles, type SlotContent } from "@caas/vehicle-agent/slots.ts";
-import type { AgentStorage } from "@caas/vehicle-agent/storage.ts";
-import type { CarTransport } from "@caas/vehicle-agent/transport.ts";
+import { readSlotFiles, type SlotContent } from "@caas/vehicle-agent/change/slots.ts";
+import { createCertificateKeeper } from "@caas/vehicle-agent/identity/certificate-keeper.ts";
+import {
+  type CarIdentity,
+  type LinkCredential,
+  loadIdentity,
+} from "@caas/vehicle-agent/identity/identity.ts";
+import type { CarTransport } from "@caas/vehicle-agent/link/transport.ts";
+import type { AgentStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { adapterOf, type CarProfile, failpointOf } from "./profiles.ts";
 
 /** What a car tells its fleet. */

@@ -1,6 +1,6 @@
 import { createPrivateKey } from "node:crypto";
 import { exportPublicKey } from "@caas/contract/jws.ts";
-import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/keys.ts";
+import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeAuthority } from "../../vehicle-agent/testing/test-authority.ts";
 import { createTestClock, type TestClock } from "../../vehicle-agent/testing/test-clock.ts";

@@ -5,13 +5,17 @@ import { listBrokerAddresses } from "@caas/contract/broker-addresses.ts";
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { Outcome } from "@caas/contract/report.ts";
 import { explainVin, parseVin, type Vin } from "@caas/contract/vin.ts";
-import { type AgentClock, agentClock } from "@caas/vehicle-agent/agent-clock.ts";
 import type { AgentLogger } from "@caas/vehicle-agent/agent-parts.ts";
+import { type AgentClock, agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import type { Failpoint } from "@caas/vehicle-agent/failpoints.ts";
-import { type CarIdentity, type LinkCredential, loadIdentity } from "@caas/vehicle-agent/identity.ts";
+import {
+  type CarIdentity,
+  type LinkCredential,
+  loadIdentity,
+} from "@caas/vehicle-agent/identity/identity.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
 import type { AgentMetrics } from "@caas/vehicle-agent/metrics.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
-import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage.ts";
+import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { pino } from "pino";
 import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { createKeepAliveWheel } from "../link/keep-alive-wheel.ts";

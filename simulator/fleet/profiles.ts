@@ -1,5 +1,6 @@
-import type { CarAdapter } from "@caas/vehicle-agent/adapter.ts";
-import type { AgentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import type { CarAdapter } from "@caas/vehicle-agent/adapters/adapter.ts";
+import type { ConfigurationSlots } from "@caas/vehicle-agent/change/slots.ts";
+import type { AgentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import {
   type Failpoint,
   type FailpointName,
@@ -8,7 +9,6 @@ import {
   noFailpoint,
   PowerLoss,
 } from "@caas/vehicle-agent/failpoints.ts";
-import type { ConfigurationSlots } from "@caas/vehicle-agent/slots.ts";
 import * as z from "zod";
 import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 

@@ -10,8 +10,13 @@ import {
   encodeSubscribe,
   pingRequest,
 } from "@caas/contract/mqtt/write-packets.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/mqtt-transport.ts";
-import type { CarLink, CarTransport, ConnectOptions, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import type {
+  CarLink,
+  CarTransport,
+  ConnectOptions,
+  WireMessage,
+} from "@caas/vehicle-agent/link/transport.ts";
 import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
 export type LightTransportOptions = {
   /**

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { exportPublicKey, type SigningKey, thumbprintOf, verifyJws } from "@caas/contract/jws.ts";
 import { signReport, verifyReport } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
-import type { CarLink, CarTransport, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type { CarLink, CarTransport, WireMessage } from "@caas/vehicle-agent/link/transport.ts";
 import { beforeEach, describe, expect, test } from "vitest";
 import {
   createFaultCounts,

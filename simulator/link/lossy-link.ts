@@ -1,4 +1,4 @@
-import type { CarTransport, WireMessage } from "@caas/vehicle-agent/transport.ts";
+import type { CarTransport, WireMessage } from "@caas/vehicle-agent/link/transport.ts";
 import type { FaultCounts, FaultSchedule } from "./fault-schedule.ts";
 import { type ChannelPacket, createFaultyChannel, type Postpone, postponeByTimer } from "./faulty-channel.ts";
 import { createForger } from "./forger.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { backoffMs } from "@caas/vehicle-agent/backoff.ts";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import type { Random } from "../chance/seeded-random.ts";
 import type { Change, ChangeLog } from "../measure/change-log.ts";
 import type { Outcomes } from "./outcomes.ts";

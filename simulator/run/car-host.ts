@@ -11,7 +11,7 @@ import {
 } from "@caas/contract/failpoints.ts";
 import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import { agentClock } from "@caas/vehicle-agent/agent-clock.ts";
+import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import { type FailpointName, failpointNames } from "@caas/vehicle-agent/failpoints.ts";
 import { modelCar } from "../behaviour/model-car.ts";
 import { type DealtKind, dealKinds } from "../behaviour/profile.ts";

@@ -1,5 +1,5 @@
-import type { AppliedConfiguration, CarAdapter } from "../adapter.ts";
-import type { CarConditions } from "../conditions.ts";
+import type { AppliedConfiguration, CarAdapter } from "../adapters/adapter.ts";
+import type { CarConditions } from "../change/conditions.ts";
 
 /** What goes wrong in this car, always; may be changed while it runs. */
 export type CarFaults = {

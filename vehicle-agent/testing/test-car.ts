@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { VerifyingKey } from "@caas/contract/jws.ts";
 import { pino } from "pino";
-import type { CarAdapter } from "../adapter.ts";
+import type { CarAdapter } from "../adapters/adapter.ts";
 import { type Agent, type AgentOptions, createAgent } from "../agent.ts";
-import { keySetFileName } from "../identity.ts";
-import { createMqttTransport } from "../mqtt-transport.ts";
-import { type AgentStorage, createMemoryStorage } from "../storage.ts";
+import { keySetFileName } from "../identity/identity.ts";
+import { createMqttTransport } from "../link/mqtt-transport.ts";
+import { type AgentStorage, createMemoryStorage } from "../storage/storage.ts";
 import { createTestClock, type TestClock } from "./test-clock.ts";
 import { createTestSigner, makeSigningKey, type TestSigner, testVin } from "./test-signer.ts";
 

@@ -1,4 +1,4 @@
-import type { AgentClock } from "../agent-clock.ts";
+import type { AgentClock } from "../clock/agent-clock.ts";
 
 export type TestClock = AgentClock & {
   /** Time goes by: both the wall clock and what has elapsed. */

@@ -1,5 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { createServer } from "node:http";
+import { dayMs } from "@caas/contract/durations.ts";
 import { isRenewalProved, type RenewalResponse, renewalRequestSchema } from "@caas/contract/renewal.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { makeAuthority } from "./test-authority.ts";
@@ -16,8 +17,6 @@ export type TestRenewals = {
   tamper: ((response: RenewalResponse) => RenewalResponse) | null;
   close(): Promise<void>;
 };
-
-const dayMs = 86_400_000;
 
 /** The renewal side of a control plane for one enrolled car. */
 export async function startTestRenewals(options: {

@@ -58,12 +58,11 @@ export function catalogRoutes(advise: Advise, routing: Routing): void {
       const status = advice?.status ?? "unknown";
       const standings = await loadStandings(db, vehicleId);
       const services = (await listServices(db)).map((service) => {
-        const verdict = decideMaintenanceGate(service, status);
-        const eligible = verdict.event === "maintenanceCurrent" || verdict.event === "maintenanceNotRequired";
+        const { passes, reason } = decideMaintenanceGate(service, status);
         return {
           ...service,
           standing: standings.get(service.id) ?? ("available" as const),
-          advice: { eligible, reason: verdict.reason },
+          advice: { eligible: passes, reason },
         };
       });
       return {

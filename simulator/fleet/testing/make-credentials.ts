@@ -1,6 +1,6 @@
 import { exportPublicKey, signingKeyFromPem } from "@caas/contract/jws.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import { makeCarKeys } from "@caas/vehicle-agent/keys.ts";
+import { makeCarKeys } from "@caas/vehicle-agent/identity/keys.ts";
 import type { TestSigner } from "../../../vehicle-agent/testing/test-signer.ts";
 import type { CarCredentials } from "../credentials.ts";
 

@@ -1,0 +1,57 @@
+import type { CarConditions } from "../change/conditions.ts";
+import type { CarAdapter } from "./adapter.ts";
+
+/**
+ * Several ways into one car as one adapter: each is given every configuration, in their order, the first that
+ * says no decides, and what any of them knows of the car counts.
+ */
+export function combineAdapters(adapters: readonly CarAdapter[]): CarAdapter {
+  const withSignals = adapters.flatMap((adapter) => (adapter.signals === undefined ? [] : [adapter]));
+  return {
+    async check(configuration) {
+      for (const adapter of adapters) {
+        const verdict = (await adapter.check?.(configuration)) ?? { kind: "ok" };
+        if (verdict.kind === "rejected") return verdict;
+      }
+      return { kind: "ok" };
+    },
+    async apply(configuration) {
+      for (const adapter of adapters) await adapter.apply(configuration);
+    },
+    async probe() {
+      for (const adapter of adapters) {
+        const health = await adapter.probe();
+        if (!health.healthy) return health;
+      }
+      return { healthy: true };
+    },
+    async conditions() {
+      const known = await Promise.all(adapters.flatMap((adapter) => adapter.conditions?.() ?? []));
+      return known.reduce<CarConditions>(
+        (sum, one) => ({
+          moving: sum.moving || one.moving,
+          stateOfChargePercent: sum.stateOfChargePercent ?? one.stateOfChargePercent,
+          lockedBy: sum.lockedBy ?? one.lockedBy,
+        }),
+        { moving: false, stateOfChargePercent: null, lockedBy: null },
+      );
+    },
+    watch(onChange) {
+      const ends = adapters.flatMap((adapter) => adapter.watch?.(onChange) ?? []);
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+    async show(messages) {
+      for (const adapter of adapters) await adapter.show?.(messages);
+    },
+    ...(withSignals.length === 0
+      ? {}
+      : {
+          async signals() {
+            const readings = await Promise.all(withSignals.map((adapter) => adapter.signals?.()));
+            return Object.assign({}, ...readings);
+          },
+        }),
+  };
+}

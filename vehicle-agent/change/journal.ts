@@ -1,0 +1,108 @@
+import { failureClasses, failureReasons, outcomeSchema, reportSchema } from "@caas/contract/report.ts";
+import * as z from "zod";
+import type { AgentStorage } from "../storage/storage.ts";
+import { termsSchema } from "./terms.ts";
+
+// The car's memory of what it is doing. The order of its writes carries the guarantee of the whole agent:
+// intent, then the switch (which the active slot itself records), then the outcome in one write.
+
+const failureSchema = z.strictObject({
+  reason: z.enum(failureReasons),
+  failureClass: z.enum(failureClasses),
+  detail: z.string().max(500),
+});
+export type ChangeFailure = z.infer<typeof failureSchema>;
+
+const changeSchema = z.strictObject({
+  /** A manifest's change ends in an outcome; an ended term only changes what is active. */
+  cause: z.enum(["manifest", "termEnded"]),
+  version: z.int().min(1),
+  /** Of the manifest, as the outcome names it. */
+  hash: z.string().length(43),
+  /** Of the entries in force, as the slot must read back. */
+  activeHash: z.string().length(43),
+  from: z.enum(["a", "b"]),
+  to: z.enum(["a", "b"]),
+  /** Earliest of the manifest's entries. */
+  applyBefore: z.iso.datetime().nullable(),
+  /** Terms once committed. */
+  terms: termsSchema,
+  /** Written before rolling back, so that a crash there keeps the true reason. */
+  failure: failureSchema.nullable(),
+  /** Why it waits, staged, for the car; `null` once it goes on. Journals of before deferrals have none. */
+  deferral: reportSchema.shape.deferred.unwrap().shape.reason.nullable().default(null),
+});
+export type Change = z.infer<typeof changeSchema>;
+
+const journalSchema = z.strictObject({
+  /** Of the last report. */
+  seq: z.int().min(0),
+  /** Of the last connection. */
+  connection: z.int().min(0),
+  /** `TrustedTime.highestMs` at the last write. */
+  trustedTimeMs: z.int().min(0),
+  active: z.strictObject({ version: z.int().min(0), hash: z.string().length(43) }),
+  terms: termsSchema,
+  /** The change under way; `null` when the car is at rest. */
+  change: changeSchema.nullable(),
+  /** Of the newest version ever processed. */
+  outcome: outcomeSchema.nullable(),
+});
+export type JournalRecord = z.infer<typeof journalSchema>;
+
+export type Journal = {
+  readonly record: JournalRecord;
+  /** Writes what `patch` changes, one write after another; the record changes only when it is durable. */
+  write(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord>;
+};
+
+const fileName = "journal.json";
+
+/** @throws Error when the stored journal is not one: a car without memory must not guess. */
+export async function openJournal(storage: AgentStorage, emptyHash: string): Promise<Journal> {
+  const text = await storage.read(fileName);
+  let record: JournalRecord =
+    text === null
+      ? {
+          seq: 0,
+          connection: 0,
+          trustedTimeMs: 0,
+          active: { version: 0, hash: emptyHash },
+          terms: {},
+          change: null,
+          outcome: null,
+        }
+      : parseRecord(text);
+  let last: Promise<unknown> | null = null;
+
+  async function writeNow(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord> {
+    const next = { ...record, ...patch(record) };
+    if (storage.writeJson === undefined) await storage.write(fileName, JSON.stringify(next));
+    else await storage.writeJson(fileName, next);
+    record = next;
+    return next;
+  }
+  return {
+    get record() {
+      return record;
+    },
+    write(patch) {
+      const written = last === null ? writeNow(patch) : last.then(() => writeNow(patch));
+      const settled = written.then(done, done);
+      last = settled;
+      return written;
+
+      function done(): void {
+        if (last === settled) last = null;
+      }
+    },
+  };
+}
+
+function parseRecord(text: string): JournalRecord {
+  try {
+    return journalSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Error(`${fileName} is damaged; the car must be enrolled anew`, { cause: error });
+  }
+}

@@ -1,0 +1,144 @@
+import { X509Certificate } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openDirectoryStorage } from "../storage/storage.ts";
+import { startTestEnrolment, type TestEnrolment } from "../testing/test-enrolment.ts";
+import { createTestSigner, makeSigningKey, otherVin, testVin } from "../testing/test-signer.ts";
+import { enrol } from "./enrol.ts";
+import { loadIdentity } from "./identity.ts";
+
+let root: string;
+let enrolment: TestEnrolment;
+const signer = createTestSigner();
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "caas-enrol-"));
+  enrolment = await startTestEnrolment(testVin, signer, "mqtt://127.0.0.1:1883");
+});
+afterEach(async () => {
+  await enrolment.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+const options = async (changes: { folder?: string; attempts?: number } = {}) => ({
+  package: enrolment.package,
+  storage: await openDirectoryStorage(join(root, changes.folder ?? "car")),
+  random: () => 0,
+  attempts: changes.attempts ?? 3,
+});
+
+async function enrolled(): Promise<NonNullable<Awaited<ReturnType<typeof loadIdentity>>>> {
+  const result = await enrol(await options());
+  if (result.kind !== "enrolled") throw new Error(JSON.stringify(result));
+  return result.identity;
+}
+
+describe("enrolment of a car (SY9)", () => {
+  test("trades the token for a certificate of the key that the car made and kept", async () => {
+    const identity = await enrolled();
+    const certificate = new X509Certificate(identity.certificate);
+    expect(certificate.subject).toBe(`CN=${testVin}`);
+    expect(identity).toMatchObject({ vin: testVin, broker: { username: testVin } });
+    expect(identity.proofKey.kid).toBe(enrolment.proofKey().kid);
+    expect(await readFile(join(root, "car", "keys", "tls.pem"), "utf8")).toBe(identity.tlsKeyPem);
+  });
+
+  test("run again, it asks nobody and stays who it is", async () => {
+    const first = await enrolled();
+    const second = await enrolled();
+    expect(second.certificate).toBe(first.certificate);
+    expect(second.proofKey.kid).toBe(first.proofKey.kid);
+    expect(enrolment.requests).toBe(1);
+  });
+
+  test("power lost after the answer and before it was stored: same token and key, same certificate", async () => {
+    const first = await enrolled();
+    await rm(join(root, "car", "identity.json"));
+    const second = await enrolled();
+    expect(enrolment.requests).toBe(2);
+    expect(second.certificate).toBe(first.certificate);
+    expect(second.proofKey.kid).toBe(first.proofKey.kid);
+  });
+
+  test("power lost between the two keys: the first is kept", async () => {
+    const first = await enrolled();
+    await rm(join(root, "car", "identity.json"));
+    await rm(join(root, "car", "keys", "proof.pem"));
+    const result = await enrol(await options());
+    expect(result).toMatchObject({ kind: "refused", status: 409 });
+    expect(await readFile(join(root, "car", "keys", "tls.pem"), "utf8")).toBe(first.tlsKeyPem);
+  });
+
+  test("the token does not enrol a second car", async () => {
+    await enrolled();
+    expect(await enrol(await options({ folder: "thief" }))).toEqual({
+      kind: "refused",
+      status: 409,
+      detail: "the token was used with another key",
+    });
+    expect(await loadIdentity(await openDirectoryStorage(join(root, "thief")))).toBeNull();
+  });
+
+  test("a control plane that is away or overloaded for a moment is asked again", async () => {
+    enrolment.failNext(503, 429);
+    await enrolled();
+    expect(enrolment.requests).toBe(3);
+  });
+
+  test("one that stays away leaves the car as it is, to be run again", async () => {
+    enrolment.failNext(503, 502, 500);
+    expect(await enrol(await options())).toMatchObject({ kind: "unreachable" });
+    await enrolled();
+  });
+
+  test("a refusal is not asked again", async () => {
+    enrolment.failNext(403);
+    expect(await enrol(await options())).toEqual({
+      kind: "refused",
+      status: 403,
+      detail: "as the test wished",
+    });
+    expect(enrolment.requests).toBe(1);
+  });
+
+  test("a folder that belongs to one car is not enrolled as another", async () => {
+    await enrolled();
+    const other = { ...(await options()), package: { ...enrolment.package, vin: otherVin } };
+    await expect(enrol(other)).rejects.toThrow(`enrolled as ${testVin}`);
+  });
+
+  test.each<{ attack: string; tamper: (forger: TestEnrolment) => TestEnrolment["tamper"]; detail: string }>([
+    {
+      attack: "another car's answer",
+      tamper: () => (response) => ({ ...response, vin: otherVin }),
+      detail: `the answer is for ${otherVin}`,
+    },
+    {
+      attack: "a key set that the pinned root did not sign",
+      tamper: () => (response) => ({ ...response, keySet: createTestSigner().keySet(1) }),
+      detail: "the key set is untrusted under the pinned root",
+    },
+  ])("$attack is not believed", async ({ tamper, detail }) => {
+    enrolment.tamper = tamper(enrolment);
+    expect(await enrol(await options({ attempts: 1 }))).toEqual({ kind: "unreachable", detail });
+    expect(await loadIdentity(await openDirectoryStorage(join(root, "car")))).toBeNull();
+  });
+
+  test("a certificate for somebody else's key is not believed", async () => {
+    const thiefs = await enrol(await options({ folder: "thief" }));
+    if (thiefs.kind !== "enrolled") throw new Error("not enrolled");
+    const fresh = await startTestEnrolment(testVin, signer, "mqtt://127.0.0.1:1883");
+    fresh.tamper = (response) => ({ ...response, certificate: thiefs.identity.certificate });
+    const result = await enrol({ ...(await options({ attempts: 1 })), package: fresh.package });
+    await fresh.close();
+    expect(result).toEqual({ kind: "unreachable", detail: "the certificate is for another key" });
+  });
+
+  test("a package with another root believes none of it", async () => {
+    const given = { ...enrolment.package, rootPublicKey: makeSigningKey().x };
+    expect(await enrol({ ...(await options({ attempts: 1 })), package: given })).toMatchObject({
+      kind: "unreachable",
+    });
+  });
+});

@@ -1,0 +1,46 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import type { AgentStorage } from "../storage/storage.ts";
+
+// A car's two keys are separate: one opens the link, the other proves what the car did. Neither leaves it.
+
+/** Both as PKCS#8 PEM. */
+export type CarKeys = { tlsKeyPem: string; proofKeyPem: string };
+
+function toPem(key: KeyObject): string {
+  return key.export({ type: "pkcs8", format: "pem" }).toString();
+}
+
+export function makeTlsKey(): string {
+  return toPem(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey);
+}
+
+export function makeCarKeys(): CarKeys {
+  return {
+    tlsKeyPem: makeTlsKey(),
+    proofKeyPem: toPem(generateKeyPairSync("ed25519").privateKey),
+  };
+}
+
+/** SubjectPublicKeyInfo PEM of the TLS key. */
+export function tlsPublicKeyOf(tlsKeyPem: string): string {
+  return createPublicKey(createPrivateKey(tlsKeyPem)).export({ type: "spki", format: "pem" }).toString();
+}
+
+/**
+ * The car's keys, made on first use. They are durable before they are used, so an enrolment that a crash cut
+ * short goes on with the keys the control plane may already know.
+ */
+export async function ensureCarKeys(storage: AgentStorage): Promise<CarKeys> {
+  const made = makeCarKeys();
+  return {
+    tlsKeyPem: await ensureText(storage, "keys/tls.pem", made.tlsKeyPem),
+    proofKeyPem: await ensureText(storage, "keys/proof.pem", made.proofKeyPem),
+  };
+}
+
+async function ensureText(storage: AgentStorage, name: string, fresh: string): Promise<string> {
+  const known = await storage.read(name);
+  if (known !== null) return known;
+  await storage.write(name, fresh);
+  return fresh;
+}

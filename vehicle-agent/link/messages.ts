@@ -1,0 +1,95 @@
+import { type DisplayAck, signDisplayAck, verifyDisplay } from "@caas/contract/display.ts";
+import { verifyManifest } from "@caas/contract/manifest.ts";
+import { kindOfOwnTopic } from "@caas/contract/topics.ts";
+import type { AgentParts } from "../agent-parts.ts";
+import { judgeManifest } from "../change/accept.ts";
+import type { Progress } from "../change/progress.ts";
+import { keySetFileName } from "../identity/identity.ts";
+import type { Reporter } from "../report/reporter.ts";
+
+/** Takes one message from the link; called for one after another. `arrivedMs` is of `performance.now`. */
+export type MessageTaker = (topic: string, payload: Buffer, arrivedMs: number) => Promise<void>;
+
+export function createMessageTaker(
+  parts: AgentParts & { reporter: Reporter; progress: Progress },
+): MessageTaker {
+  const { identity, storage, logger, events, keys, journal, time, applier, reporter, progress } = parts;
+  const { vin, proofKey } = identity;
+  let heldManifest: string | null = null;
+
+  async function takeManifest(token: string, arrivedMs: number): Promise<void> {
+    const result = verifyManifest(token, {
+      vin,
+      proofKey: proofKey.kid,
+      keyOf: (kid) => keys.keyOf(kid, time.now()),
+    });
+    if (result.kind === "refused") {
+      // The report names our key set; if there is a newer one with that key, it comes and the message is read.
+      if (result.reason === "unknownKey") heldManifest = token;
+      return reporter.refuse(`manifest.${result.reason}`);
+    }
+    const { manifest } = result;
+    // A change that a full disk left open is ended first: its outcome decides what this message is.
+    if (applier.isOpen) await progress.follow(() => applier.recover());
+    // One that waits counts as processed here: sent again it is the status query, and older ones are refused.
+    const processed = applier.deferral ?? journal.record.outcome;
+    const verdict = judgeManifest(manifest, processed, keys.version);
+    if (verdict.kind !== "awaitKeys") time.witness(new Date(manifest.issuedAt));
+    switch (verdict.kind) {
+      case "awaitKeys":
+        heldManifest = token;
+        return reporter.send();
+      case "refuse":
+        return reporter.refuse(`manifest.${verdict.reason}`);
+      case "repeatOutcome":
+        return reporter.send();
+      case "process":
+        await progress.follow(() => applier.applyManifest(manifest, arrivedMs), arrivedMs);
+        return reporter.send();
+    }
+  }
+
+  async function takeKeys(token: string, arrivedMs: number): Promise<void> {
+    const result = keys.accept(token);
+    if (result.kind === "refused") return reporter.refuse(`keys.${result.reason}`);
+    time.atLeast(new Date(result.keySet.issuedAt));
+    if (!result.newer) return;
+    await storage.write(keySetFileName, token);
+    events.emit("keysAccepted", result.keySet.version);
+    const held = heldManifest;
+    heldManifest = null;
+    await reporter.send();
+    if (held !== null) await takeManifest(held, arrivedMs);
+  }
+
+  async function takeDisplay(token: string): Promise<void> {
+    const message = verifyDisplay(token, vin, (kid) => keys.keyOf(kid, time.now()));
+    if (message === null) return reporter.refuse("display.untrusted");
+    time.witness(new Date(message.issuedAt));
+    const result = await parts.screen.show(message, time.now());
+    // Acknowledged only when it is where the driver sees it.
+    await parts.adapter.show?.(parts.screen.shown(time.now()));
+    events.emit("displayed", message, result);
+    const ack: DisplayAck = { vin, id: message.id, result, at: time.now().toISOString() };
+    parts.connection.publish("display-ack", signDisplayAck(ack, proofKey)).catch((error: unknown) => {
+      logger.debug({ vin, err: error }, "an acknowledgement was lost; the message comes again");
+    });
+  }
+
+  return async (topic, payload, arrivedMs) => {
+    const kind = kindOfOwnTopic(topic, vin);
+    if (kind === null) return reporter.refuse("link.otherTopic");
+    // A compact JWS is ASCII: any other byte stays one character and is refused by the decoder.
+    const token = payload.toString("latin1");
+    switch (kind) {
+      case "manifest":
+        return takeManifest(token, arrivedMs);
+      case "keys":
+        return takeKeys(token, arrivedMs);
+      case "display":
+        return takeDisplay(token);
+      default:
+        return reporter.refuse("link.otherTopic");
+    }
+  };
+}

@@ -1,0 +1,34 @@
+import { type Display, type DisplayAck, displaySchema } from "@caas/contract/display.ts";
+import * as z from "zod";
+import type { AgentStorage } from "../storage/storage.ts";
+
+/** What the car's screen shows at present, newest first. */
+export type Screen = {
+  shown(now: Date): Display[];
+  /** Puts a verified message on the screen, durably, unless it is over. */
+  show(message: Display, now: Date): Promise<DisplayAck["result"]>;
+};
+
+const fileName = "display/current.json";
+/** More than fit on a screen; a sender that never stops cannot fill the disk. */
+const mostShown = 16;
+
+export async function openScreen(storage: AgentStorage): Promise<Screen> {
+  const text = await storage.read(fileName);
+  let messages: Display[] = text === null ? [] : z.array(displaySchema).parse(JSON.parse(text));
+  const shown = (now: Date): Display[] =>
+    messages.filter(({ expiresAt }) => Date.parse(expiresAt) > now.getTime());
+  return {
+    shown,
+    async show(message, now) {
+      if (Date.parse(message.expiresAt) <= now.getTime()) return "expired";
+      const others = shown(now).filter(({ id }) => id !== message.id);
+      const next = [message, ...others]
+        .sort((a, b) => Date.parse(b.issuedAt) - Date.parse(a.issuedAt))
+        .slice(0, mostShown);
+      await storage.write(fileName, JSON.stringify(next));
+      messages = next;
+      return "shown";
+    },
+  };
+}

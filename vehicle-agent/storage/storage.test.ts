@@ -1,0 +1,68 @@
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { emptyManifestHash } from "@caas/contract/manifest.ts";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { openJournal } from "../change/journal.ts";
+import { createMemoryStorage, openDirectoryStorage } from "./storage.ts";
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "caas-storage-"));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+describe.each([
+  { name: "a folder", open: () => openDirectoryStorage(root) },
+  { name: "memory", open: async () => createMemoryStorage() },
+])("storage in $name", ({ open }) => {
+  test("gives back what was written last, and nothing where nothing was", async () => {
+    const storage = await open();
+    expect(await storage.read("display/current.json")).toBeNull();
+    await storage.write("display/current.json", "first");
+    await storage.write("display/current.json", "second");
+    expect(await storage.read("display/current.json")).toBe("second");
+  });
+
+  test("a journal opens again as it was written", async () => {
+    const storage = await open();
+    const journal = await openJournal(storage, emptyManifestHash);
+    expect(journal.record).toMatchObject({ seq: 0, active: { version: 0, hash: emptyManifestHash } });
+    await Promise.all([
+      journal.write(({ seq }) => ({ seq: seq + 1 })),
+      journal.write(({ connection }) => ({ connection: connection + 1 })),
+      journal.write(({ seq }) => ({ seq: seq + 1 })),
+    ]);
+    const again = await openJournal(storage, emptyManifestHash);
+    expect(again.record).toEqual(journal.record);
+    expect(again.record).toMatchObject({ seq: 2, connection: 1 });
+  });
+
+  test("a damaged journal stops the car rather than letting it guess", async () => {
+    const storage = await open();
+    await storage.write("journal.json", '{"seq":1}');
+    await expect(openJournal(storage, emptyManifestHash)).rejects.toThrow("journal.json is damaged");
+  });
+});
+
+test("a write that fails leaves the journal as it was", async () => {
+  const storage = createMemoryStorage();
+  const journal = await openJournal(storage, emptyManifestHash);
+  await journal.write(() => ({ seq: 5 }));
+  const write = storage.write;
+  storage.write = () => Promise.reject(new Error("the disk is full"));
+  await expect(journal.write(() => ({ seq: 6 }))).rejects.toThrow("the disk is full");
+  expect(journal.record.seq).toBe(5);
+  storage.write = write;
+  await journal.write(({ seq }) => ({ seq: seq + 1 }));
+  expect(journal.record.seq).toBe(6);
+});
+
+test("keys and secrets are for the agent's user only", async () => {
+  const storage = await openDirectoryStorage(root);
+  await storage.write("keys/tls.pem", "secret");
+  await storage.write("identity.json", "secret");
+  for (const name of ["keys/tls.pem", "identity.json"])
+    expect((await stat(join(root, name))).mode & 0o777).toBe(0o600);
+  expect((await stat(join(root, "keys"))).mode & 0o777).toBe(0o700);
+});

@@ -1,0 +1,49 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { createDirectorySlots } from "../change/directory-slots.ts";
+import { type ConfigurationSlots, createMemorySlots } from "../change/slots.ts";
+import { readIfPresent, replaceFile } from "./durable-files.ts";
+
+/** What an agent keeps across power losses: small texts by name, and the two configuration slots. */
+export type AgentStorage = {
+  /** The text last written under `name`; `null` before the first. */
+  read(name: string): Promise<string | null>;
+  /** Durable when it resolves; never half a text. `name` may hold `/`. */
+  write(name: string, text: string): Promise<void>;
+  /**
+   * The same as `write` with the value's JSON, where the text itself is wanted only by whoever reads it. The value is
+   * never changed afterwards. Absent where a text is what is stored.
+   */
+  writeJson?(name: string, value: object): Promise<void>;
+  slots: ConfigurationSlots;
+};
+
+/**
+ * A folder on disk: the agent's own files readable by its user only, `configuration/` by every program of the
+ * car that the folder's parent lets in.
+ */
+export async function openDirectoryStorage(root: string): Promise<AgentStorage> {
+  const configuration = join(root, "configuration");
+  await mkdir(join(configuration, "slots"), { recursive: true });
+  for (const name of ["keys", "display"]) {
+    await mkdir(join(root, name), { recursive: true, mode: 0o700 });
+    await chmod(join(root, name), 0o700);
+  }
+  return {
+    read: (name) => readIfPresent(join(root, name)),
+    write: (name, text) => replaceFile(join(root, name), text, 0o600),
+    slots: createDirectorySlots(configuration),
+  };
+}
+
+/** For simulated cars: an object of this kind survives the agent, as a disk survives a reboot. */
+export function createMemoryStorage(): AgentStorage {
+  const texts = new Map<string, string>();
+  return {
+    read: async (name) => texts.get(name) ?? null,
+    write: async (name, text) => {
+      texts.set(name, text);
+    },
+    slots: createMemorySlots(),
+  };
+}
