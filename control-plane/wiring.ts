@@ -3,15 +3,14 @@ import { createAccounts } from "./features/accounts/accounts.ts";
 import { createActivations } from "./features/activations/activations.ts";
 import { createCatalog } from "./features/catalog/catalog.ts";
 import { createDelivery } from "./features/delivery/delivery.ts";
-import { createEntitlements } from "./features/entitlements/entitlements.ts";
+import { createDesiredState } from "./features/desired-state/desired-state.ts";
+import { dispatchChannel } from "./features/desired-state/dispatches.ts";
 import { createIdentities } from "./features/identities/identities.ts";
 import { revocationChannel } from "./features/identities/revoke.ts";
 import { invariantRoutes } from "./features/invariants/routes.ts";
 import { drawLinkCode } from "./features/linking/link-code.ts";
 import { createLinking } from "./features/linking/linking.ts";
 import { createMaintenance } from "./features/maintenance/maintenance.ts";
-import { dispatchChannel } from "./features/manifests/change-manifest.ts";
-import { createManifests } from "./features/manifests/manifests.ts";
 import { createNotifications } from "./features/notifications/notifications.ts";
 import { createOrders } from "./features/orders/orders.ts";
 import { createPayments } from "./features/payments/payments.ts";
@@ -76,12 +75,8 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     controlPlaneUrl: surroundings.publicUrl,
     broker: { url: config.CAR_MQTT_URL ?? config.MQTT_URL, carSecret: config.BROKER_CAR_SECRET ?? null },
   });
-  const entitlements = createEntitlements(context, (tx, vehicleId) => manifests.withdraw(tx, vehicleId));
-  const manifests = createManifests(context, {
-    entitlements: () => entitlements,
-    keySetVersion: () => keyRing.keySet.version,
-  });
-  const activations = createActivations(context, { manifests, entitlements });
+  const desiredState = createDesiredState(context, () => keyRing.keySet.version);
+  const activations = createActivations(context, desiredState);
   const notifications = createNotifications(
     context,
     { mail: partners.mail },
@@ -122,7 +117,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const tasks = createTasks(context);
   const identities = createIdentities(context);
   const link = createFleetLink(context, {
-    engine: manifests,
+    engine: desiredState,
     keyRing,
     databaseUrl: config.DATABASE_URL,
     dispatchChannel,
@@ -144,11 +139,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
       payments.onVehicleMoved,
       orders.onVehicleMoved,
       maintenance.onVehicleMoved,
-      each(async (tx, { vehicleId, event }) => {
-        if (event !== "appLinked") return;
-        await entitlements.grantPlan(tx, vehicleId);
-        await manifests.carryPlan(tx, vehicleId);
-      }),
+      desiredState.onVehicleMoved,
     ],
     activationMoved: [
       each(async (_tx, moved) => metrics.onActivationMoved(moved)),
@@ -203,19 +194,17 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     activations,
     identities,
     link,
-    { timers: entitlements.timers },
-    { timers: manifests.timers },
+    desiredState,
   ];
 
   return {
     capabilities,
     handlers,
     activations,
+    desiredState,
     enrolment,
-    entitlements,
     link,
     maintenance,
-    manifests,
     notifications,
     registration,
   };

@@ -1,6 +1,5 @@
 import { type Clock, realClock } from "@caas/contract/business-clock.ts";
-import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
-import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
+import { createDesiredState } from "@caas/control-plane/features/desired-state/desired-state.ts";
 import type { Context } from "@caas/control-plane/lifecycle/context.ts";
 import type { Db, Transaction } from "@caas/control-plane/store/database.ts";
 import { isConflict } from "@caas/control-plane/store/database-errors.ts";
@@ -37,8 +36,7 @@ export function openRollOuts(db: Db, clock: Clock): RollOuts {
       throw new Error(`a roll-out publishes nothing, and published ${name}`);
     },
   };
-  const entitlements = createEntitlements(context, async () => undefined);
-  const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
+  const desiredState = createDesiredState(context, () => 1);
   let release = 0;
   let conflicts = 0;
   return {
@@ -49,7 +47,7 @@ export function openRollOuts(db: Db, clock: Clock): RollOuts {
       for (let tries = 1; ; tries += 1)
         try {
           return await db.transaction().execute(async (tx) => {
-            const { waiting } = await manifests.changeMany(tx, vehicleIds, step);
+            const { waiting } = await desiredState.rollOut(tx, vehicleIds, step);
             const left = new Set(waiting);
             return read(
               tx,

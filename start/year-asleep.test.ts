@@ -2,8 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { businessClockFrom, formatBusinessTime, realClock } from "@caas/contract/business-clock.ts";
-import { createEntitlements } from "@caas/control-plane/features/entitlements/entitlements.ts";
-import { createManifests } from "@caas/control-plane/features/manifests/manifests.ts";
+import { createDesiredState } from "@caas/control-plane/features/desired-state/desired-state.ts";
 import { openCertificateAuthority } from "@caas/control-plane/fleet-link/certificate-authority.ts";
 import { createEnrolment } from "@caas/control-plane/fleet-link/enrolment.ts";
 import { openKeyRing } from "@caas/control-plane/fleet-link/key-ring.ts";
@@ -85,8 +84,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
     controlPlaneUrl: () => rest,
     broker: { url: "mqtt://127.0.0.1:1", carSecret: null },
   });
-  const entitlements = createEntitlements(context, async () => undefined);
-  const manifests = createManifests(context, { entitlements: () => entitlements, keySetVersion: () => 1 });
+  const desiredState = createDesiredState(context, () => 1);
   const feed = createNotifyListener({ url: databaseUrl, channel: stepsChannel, logger });
   await feed.start();
   return {
@@ -100,7 +98,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
       const { carried } = await opened.db
         .transaction()
         .execute((tx) =>
-          manifests.changeMany(tx, vehicleIds, { code: "firmware", configuration: { level } }),
+          desiredState.rollOut(tx, vehicleIds, { code: "firmware", configuration: { level } }),
         );
       expect(carried).toBe(vehicleIds.length);
     },

@@ -39,7 +39,7 @@ async function rollOut(some: readonly SeededCar[], level: number) {
   const ids = some.map(({ vehicleId }) => vehicleId);
   return platform.db
     .transaction()
-    .execute((tx) => platform.manifests.changeMany(tx, ids, { code: "firmware", configuration: { level } }));
+    .execute((tx) => platform.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
 }
 
 /** Nothing is under way any more, and every car says that it holds what it should. */

@@ -1,4 +1,4 @@
-import type { Updateable } from "kysely";
+import type { Insertable, Updateable } from "kysely";
 import {
   type ActivationEvent,
   type ActivationState,
@@ -37,8 +37,7 @@ type Patch = Partial<Pick<Updateable<Database["activations"]>, (typeof patchColu
 export type ActivationMove = {
   event: ActivationEvent;
   actor: Actor;
-  /** As they are after what `set` brings. */
-  facts: ActivationFacts;
+  /** What the event brings; the guards see the facts among it. */
   set?: Omit<Patch, "state" | "ended_at">;
   detail?: Step["detail"];
 };
@@ -50,6 +49,9 @@ export type ActivationMoves = {
     vehicleId: string;
     state: ActivationState | "start" | "end";
     queuedAt: Date | null;
+    facts: ActivationFacts;
+    /** Of one that begins here: its row, which is inserted in the state that it moves to. */
+    created?: Omit<Insertable<Database["activations"]>, "id" | "vehicle_id" | "state">;
   };
   moves: readonly ActivationMove[];
 };
@@ -73,13 +75,17 @@ export async function moveActivations<const All extends readonly ActivationMoves
   const moved: DomainEvents["activationMoved"][] = [];
   const due: DomainEvents["notificationDue"][] = [];
   const answers = mapEach(all, ({ activation, moves }): ActivationMoved => {
-    const { id: activationId, vehicleId, queuedAt } = activation;
-    let { state } = activation;
-    for (const [index, { event, actor, facts, set = {}, detail = {} }] of moves.entries()) {
+    const { id: activationId, vehicleId } = activation;
+    let { state, facts, queuedAt } = activation;
+    for (const [index, { event, actor, set = {}, detail = {} }] of moves.entries()) {
+      facts = { ...facts, ...factsBroughtBy(set) };
       const decision = decide(activationMachine, state, event, facts);
       if (decision.kind === "refused") return { moved: index, refused: decision };
       const { from, to, arrowId: arrow, automation, notifies } = decision;
       state = to;
+      // The attempt that begins is counted from here on: its own guard asks whether one is left.
+      if (typeof set.attempts_used === "number") facts = { ...facts, attemptsUsed: set.attempts_used };
+      if (set.queued_at instanceof Date) queuedAt = set.queued_at;
       const ended = isFinal(activationMachine, to) ? { ended_at: at } : {};
       patches.set(activationId, { ...patches.get(activationId), ...set, ...ended, state });
       steps.push({ vehicleId, activationId, event, from, to, arrow, automation, actor, at, detail });
@@ -88,6 +94,13 @@ export async function moveActivations<const All extends readonly ActivationMoves
     }
     return { moved: moves.length, refused: null };
   });
+  const created = all.flatMap(({ activation: { id, vehicleId, created: row } }) => {
+    const patch = patches.get(id);
+    if (row === undefined || patch?.state === undefined) return [];
+    patches.delete(id);
+    return [{ id, vehicle_id: vehicleId, ...row, ...patch, state: patch.state }];
+  });
+  if (created.length > 0) await tx.insertInto("activations").values(created).execute();
   await applyPatches(tx, "activations", patchColumns, patches);
   await recordSteps(tx, steps);
   await context.publish(tx, "notificationDue", due);
@@ -103,4 +116,15 @@ export async function mustMoveActivations(
 ): Promise<void> {
   for (const { refused } of await moveActivations(context, tx, all))
     if (refused !== null) throw new Error(refused.message);
+}
+
+/** Facts that an event itself brings: the guards judge what is true with it. */
+function factsBroughtBy(set: Patch): Partial<ActivationFacts> {
+  return {
+    ...(set.maintenance_status === undefined
+      ? {}
+      : { maintenanceValidated: set.maintenance_status === "current" }),
+    ...(set.payment_confirmed === undefined ? {} : { paymentConfirmed: set.payment_confirmed === true }),
+    ...(typeof set.attempts_allowed === "number" ? { attemptsAllowed: set.attempts_allowed } : {}),
+  };
 }

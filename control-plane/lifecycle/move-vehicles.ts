@@ -4,6 +4,7 @@ import type { Moved, Refused, VehicleFacts } from "../rules/types.ts";
 import { type VehicleEvent, type VehicleState, vehicleMachine } from "../rules/vehicle-machine.ts";
 import type { Transaction } from "../store/database.ts";
 import { type Each, mapEach } from "../store/map-each.ts";
+import { newestSaleOf } from "../store/newest-sale.ts";
 import type { Database } from "../store/schema.ts";
 import type { Actor } from "./actor.ts";
 import { applyPatches } from "./apply-patches.ts";
@@ -125,11 +126,8 @@ async function lockVehicles(
   vehicleIds: readonly string[],
 ): Promise<Map<string, LockedVehicle>> {
   const { rows } = await sql<LockedVehicle>`
-    select vehicle.*, sale.id as expediente_id
+    select vehicle.*, ${newestSaleOf(sql`vehicle.id`)} as expediente_id
     from vehicles as vehicle
-    left join lateral (
-      select id from expedientes where vehicle_id = vehicle.id order by created_at desc limit 1
-    ) as sale on true
     where vehicle.id = any(${[...vehicleIds]}::uuid[])
     order by vehicle.id
     for update of vehicle`.execute(tx);

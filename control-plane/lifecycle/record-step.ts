@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { type AutomationId, isAutomatic } from "../rules/automation-table.ts";
 import type { Transaction } from "../store/database.ts";
+import { sparseArray } from "../store/plain-array.ts";
 import { type Actor, actorId, isAutomaticActor } from "./actor.ts";
 
 /** The channel that is rung, without content, when steps were committed. */
@@ -32,25 +33,29 @@ function isStepAutomatic({ actor, automation }: Step): boolean {
 /** Writes down executed steps in the transaction that executes them; they are numbered in the order given. */
 export async function recordSteps(tx: Transaction, steps: readonly Step[]): Promise<void> {
   if (steps.length === 0) return;
-  const column = <Value>(read: (step: Step) => Value): Value[] => steps.map(read);
+  const plain = (read: (step: Step) => string | number | boolean | null) => sparseArray(steps.map(read));
   await sql`
     with written as (
       insert into steps (expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row,
                          automatic, actor_kind, actor_id, detail, at)
-      select * from unnest(
-        ${column(({ expedienteId }) => expedienteId ?? null)}::uuid[],
-        ${column(({ vehicleId }) => vehicleId ?? null)}::uuid[],
-        ${column(({ activationId }) => activationId ?? null)}::uuid[],
-        ${column(({ event }) => event)}::text[],
-        ${column(({ from }) => from ?? null)}::text[],
-        ${column(({ to }) => to ?? null)}::text[],
-        ${column(({ arrow }) => arrow ?? null)}::text[],
-        ${column(({ automation }) => automation)}::text[],
-        ${column(isStepAutomatic)}::boolean[],
-        ${column(({ actor }) => actor.kind)}::text[],
-        ${column(({ actor }) => actorId(actor))}::text[],
-        ${column(({ detail }) => JSON.stringify(detail ?? {}))}::jsonb[],
-        ${column(({ at }) => at)}::timestamptz[])
+      select expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row, automatic,
+             actor_kind, actor_id, detail, to_timestamp(at_ms / 1000)
+      from unnest(
+        ${plain(({ expedienteId }) => expedienteId ?? null)}::uuid[],
+        ${plain(({ vehicleId }) => vehicleId ?? null)}::uuid[],
+        ${plain(({ activationId }) => activationId ?? null)}::uuid[],
+        ${plain(({ event }) => event)}::text[],
+        ${plain(({ from }) => from ?? null)}::text[],
+        ${plain(({ to }) => to ?? null)}::text[],
+        ${plain(({ arrow }) => arrow ?? null)}::text[],
+        ${plain(({ automation }) => automation)}::text[],
+        ${plain(isStepAutomatic)}::boolean[],
+        ${plain(({ actor }) => actor.kind)}::text[],
+        ${steps.map(({ actor }) => actorId(actor))}::text[],
+        ${steps.map(({ detail }) => JSON.stringify(detail ?? {}))}::jsonb[],
+        ${plain(({ at }) => at.getTime())}::float8[])
+        as step (expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row,
+                 automatic, actor_kind, actor_id, detail, at_ms)
     )
     select pg_notify(${stepsChannel}, '')`.execute(tx);
 }

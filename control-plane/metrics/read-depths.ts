@@ -4,8 +4,9 @@ import type { Depths } from "./metrics.ts";
 
 /** Counts for the gauges, in a handful of indexed queries. */
 export async function readDepths(pool: pg.Pool): Promise<Depths> {
-  const count = async (text: string): Promise<number> =>
-    Number((await pool.query<{ count: string }>(text)).rows[0]?.count ?? 0);
+  const read = async <Row extends pg.QueryResultRow>(text: string): Promise<Row[]> =>
+    (await pool.query<Row>(text)).rows;
+  const count = async (text: string): Promise<number> => (await read<{ count: number }>(text))[0]?.count ?? 0;
   const [
     jobs,
     manifestsDue,
@@ -19,26 +20,22 @@ export async function readDepths(pool: pg.Pool): Promise<Depths> {
     countJobs(pool),
     count("select count(*) from manifest_dispatches"),
     count("select count(*) from vehicle_links where presence = 'online'"),
-    pool.query<{ state: string; count: string }>("select state, count(*) from activations group by state"),
-    pool.query<{ team: string; count: string }>(
-      "select team, count(*) from tasks where status = 'open' group by team",
-    ),
-    pool.query<{ channel: string; status: string; count: string }>(
+    read<Depths["activations"][number]>("select state, count(*) from activations group by state"),
+    read<Depths["openTasks"][number]>("select team, count(*) from tasks where status = 'open' group by team"),
+    read<Depths["notifications"][number]>(
       "select channel, status, count(*) from notifications group by channel, status",
     ),
-    pool.query<{ outcome: string; count: string }>(
-      "select outcome, count(*) from presumptions group by outcome",
-    ),
+    read<Depths["presumptions"][number]>("select outcome, count(*) from presumptions group by outcome"),
     count("select open_cents as count from payment_exposure where scope = 'all'"),
   ]);
   return {
     jobs,
     manifestsDue,
     carsOnline,
-    activations: activations.rows.map((row) => ({ ...row, count: Number(row.count) })),
-    openTasks: openTasks.rows.map((row) => ({ ...row, count: Number(row.count) })),
-    presumptions: presumptions.rows.map((row) => ({ ...row, count: Number(row.count) })),
+    activations,
+    openTasks,
+    notifications,
+    presumptions,
     presumedOpenCents,
-    notifications: notifications.rows.map((row) => ({ ...row, count: Number(row.count) })),
   };
 }

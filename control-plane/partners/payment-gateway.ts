@@ -114,21 +114,15 @@ export function createPaymentGateway(options: {
   }
 
   async function search(metadata: Readonly<Record<string, string>>): Promise<GatewayPayment | null> {
-    try {
-      const query = Object.entries(metadata)
-        .map(([key, value]) => `metadata['${key}']:'${value}'`)
-        .join(" AND ");
-      const found = await stripe.paymentIntents.search({ query, limit: 10, expand: ["data.latest_charge"] });
-      // More than one would be a key that outlived its day; the one that holds money is the one that counts.
-      const payments = found.data.map(describe);
-      return (
-        payments.find((payment) => payment.status === "captured" || payment.status === "held") ??
-        payments[0] ??
-        null
-      );
-    } catch (error) {
-      throw asTransient(error);
-    }
+    const query = Object.entries(metadata)
+      .map(([key, value]) => `metadata['${key}']:'${value}'`)
+      .join(" AND ");
+    const found = await certain(
+      stripe.paymentIntents.search({ query, limit: 10, expand: ["data.latest_charge"] }),
+    );
+    // More than one would be a key that outlived its day; the one that holds money is the one that counts.
+    const payments = found.data.map(describe);
+    return payments.find(({ status }) => status === "captured" || status === "held") ?? payments[0] ?? null;
   }
 
   return {
@@ -184,31 +178,23 @@ export function createPaymentGateway(options: {
       }
     },
     async listRefunds(gatewayPaymentId) {
-      try {
-        const found = await stripe.refunds.list({ payment_intent: gatewayPaymentId, limit: 100 });
-        return found.data
-          .filter(({ status }) => status !== "failed" && status !== "canceled")
-          .map(({ id, amount, metadata }) => ({
-            gatewayRefundId: id,
-            reference: metadata?.reference ?? null,
-            amountCents: amount,
-          }));
-      } catch (error) {
-        throw asTransient(error);
-      }
+      const found = await certain(stripe.refunds.list({ payment_intent: gatewayPaymentId, limit: 100 }));
+      return found.data
+        .filter(({ status }) => status !== "failed" && status !== "canceled")
+        .map(({ id, amount, metadata }) => ({
+          gatewayRefundId: id,
+          reference: metadata?.reference ?? null,
+          amountCents: amount,
+        }));
     },
     async listDisputes(gatewayPaymentId) {
-      try {
-        const found = await stripe.disputes.list({ payment_intent: gatewayPaymentId, limit: 100 });
-        return found.data.map(({ id, amount, reason, status }) => ({
-          gatewayDisputeId: id,
-          amountCents: amount,
-          reason,
-          status: describeDispute(status),
-        }));
-      } catch (error) {
-        throw asTransient(error);
-      }
+      const found = await certain(stripe.disputes.list({ payment_intent: gatewayPaymentId, limit: 100 }));
+      return found.data.map(({ id, amount, reason, status }) => ({
+        gatewayDisputeId: id,
+        amountCents: amount,
+        reason,
+        status: describeDispute(status),
+      }));
     },
   };
 }
@@ -258,6 +244,15 @@ function readCaptureBefore(intent: Stripe.PaymentIntent): Date {
   if (seconds === undefined)
     throw new PartnerUnavailable("paymentGateway", `payment ${intent.id} is held without capture_before`);
   return new Date(seconds * 1000);
+}
+
+/** @throws PartnerUnavailable for a question whose answer is not known: it may be asked again */
+async function certain<Answer>(asked: Promise<Answer>): Promise<Answer> {
+  try {
+    return await asked;
+  } catch (error) {
+    throw asTransient(error);
+  }
 }
 
 function asTransient(error: unknown): unknown {

@@ -1,8 +1,8 @@
 // The third machine: what becomes of a payment. A payment is in a status, and a hold has a settlement besides: whether
 // it is to be taken or let go, decided once, under the payment's lock, before the gateway is asked.
 //
-// features/payments/hear.ts is the interpreter: it locks nothing and asks nobody, it decides by these rows, writes the
-// payments and their postings, and carries the effects out.
+// features/payments/hear.ts is the interpreter: it decides by these rows, writes the payments and their postings, and
+// carries the effects out.
 
 export const paymentKinds = ["reservation", "final", "service"] as const;
 export type PaymentKind = (typeof paymentKinds)[number];
@@ -292,6 +292,16 @@ export function decidePayment<Status extends PaymentState["status"]>(
         : payment.settlement,
     effects,
   };
+}
+
+/** The same for what must be possible here: a request is decided before it is heard. @throws Error for a refusal */
+export function mustDecidePayment<Status extends PaymentState["status"]>(
+  payment: PaymentState & { status: Status },
+  heard: PaymentHeard,
+): Extract<PaymentDecision<Status>, { kind: "decided" }> {
+  const decision = decidePayment(payment, heard);
+  if (decision.kind === "refused") throw new Error(decision.message);
+  return decision;
 }
 
 /** Whether `heard` would change anything: a message of the gateway that would not is not asked about. */

@@ -27,7 +27,7 @@ async function holds(car: TestCar): Promise<string[]> {
     .select("manifests.entries")
     .where("vehicle_links.vehicle_id", "=", car.vehicleId)
     .executeTakeFirstOrThrow();
-  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersion
+  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersions
 }
 
 function activeIn(car: TestCar): string[] {
@@ -47,8 +47,7 @@ async function stepsOf(activationId: string) {
 async function link(car: TestCar): Promise<void> {
   const { db } = fleet;
   await db.transaction().execute(async (tx) => {
-    await fleet.entitlements.grantPlan(tx, car.vehicleId);
-    await fleet.manifests.carryPlan(tx, car.vehicleId);
+    await fleet.desiredState.deliverPlan(tx, car.vehicleId);
   });
   await fleet.waitUntil("the plan applied", async () =>
     db

@@ -4,18 +4,18 @@ import type { DomainEvents } from "../../lifecycle/events.ts";
 import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
 import { decideMaintenanceGate } from "../../rules/maintenance-gate.ts";
 import type { Transaction } from "../../store/database.ts";
-import { loadActivations } from "./load-facts.ts";
+import { loadActivations } from "./load-activations.ts";
 
-/** The workshops have answered: whoever passes pays, whoever does not is told why. */
+/** The workshops have answered: where maintenance allows it the payment is asked for, otherwise the service is denied. */
 export async function passGates(
   context: Context,
   tx: Transaction,
   checks: readonly DomainEvents["maintenanceChecked"][],
 ): Promise<void> {
   const statusOf = new Map(checks.map(({ activationId, status }) => [activationId, status]));
-  const loaded = await loadActivations(tx, [...statusOf.keys()]);
+  const { activations } = await loadActivations(tx, [...statusOf.keys()]);
   // A job runs at least once; a second answer about a decided check changes nothing.
-  const gates = loaded.flatMap((activation) => {
+  const gates = activations.flatMap((activation) => {
     const status = statusOf.get(activation.id);
     if (status === undefined || activation.state !== "MaintenanceCheck") return [];
     const verdict = decideMaintenanceGate(
@@ -35,7 +35,6 @@ export async function passGates(
         {
           event: verdict.event,
           actor: system,
-          facts: { ...activation.facts, maintenanceValidated: noted === "current" },
           set: {
             maintenance_status: noted,
             maintenance_checked_at: context.clock.now(),

@@ -1,42 +1,46 @@
 import type { Transaction } from "../../store/database.ts";
+import type { LinkRow, LinkRows } from "../../store/lock-links.ts";
 
-/** What activations ask of the manifest engine. */
-export type ManifestEngine = {
-  /** Takes the car's lock, which comes before an activation's everywhere. */
-  lock(tx: Transaction, vehicleId: string): Promise<void>;
-  /** Takes these cars' locks, in the order that everybody takes them in. */
-  lockMany(tx: Transaction, vehicleIds: readonly string[]): Promise<void>;
-  /** Those whose next version could carry a change now; takes the cars' locks. */
-  listFree(tx: Transaction, vehicleIds: readonly string[]): Promise<string[]>;
-  /** Puts one service into the next version of each car, as its one unproved change. All of them are free. */
-  carryMany(
+/** One attempt of a service, as the one unproved change of its car. */
+export type ServiceChange = {
+  kind: "service";
+  activationId: string;
+  attempt: number;
+  entitlementId: string;
+  applyBefore: Date;
+};
+
+/** What activations ask of the desired state of cars. `links` are the cars' rows under the caller's lock. */
+export type DesiredState = {
+  /** What cars must hold from now on; the ids of these entitlements, in the same order. */
+  want(
     tx: Transaction,
-    changes: readonly {
+    wanted: readonly {
+      vehicleId: string;
+      source: "service";
+      code: string;
+      configuration: { readonly [key: string]: unknown };
+      durationSeconds: number;
+    }[],
+  ): Promise<readonly string[]>;
+  /** Whether the car's next version could carry a service now. */
+  isFree(link: LinkRow): boolean;
+  /** Puts one service into the next version of each car. All of them are free. */
+  carry(tx: Transaction, changes: readonly { link: LinkRow; unproved: ServiceChange }[]): Promise<void>;
+  /** Never delivered: it ends, and leaves the car's next version if it is under way. The rows as they are now. */
+  abandon(
+    tx: Transaction,
+    links: LinkRows,
+    abandoned: readonly {
       vehicleId: string;
       activationId: string;
-      attempt: number;
-      entitlementId: string;
-      applyBefore: Date;
+      entitlementId: string | null;
+      reason: string;
     }[],
-  ): Promise<void>;
-  release(tx: Transaction, vehicleId: string, activationId: string): Promise<void>;
-};
-
-type WantedService = {
-  vehicleId: string;
-  source: "service";
-  code: string;
-  configuration: { readonly [key: string]: unknown };
-  durationSeconds: number;
-};
-
-/** What activations ask of the entitlements. */
-export type ServiceEntitlements = {
-  want(tx: Transaction, wanted: WantedService): Promise<string>;
-  /** Their ids, in the same order. */
-  wantMany(tx: Transaction, wanted: readonly WantedService[]): Promise<string[]>;
-  /** The cars have proved them: each term begins where its car says it did. */
-  proveMany(tx: Transaction, proved: readonly { entitlementId: string; appliedAt: Date }[]): Promise<void>;
-  withdraw(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
-  abandon(tx: Transaction, entitlementId: string, reason: string): Promise<void>;
+  ): Promise<LinkRows>;
+  /** Taken back while they run; those that were running. */
+  withdraw(
+    tx: Transaction,
+    withdrawn: readonly { entitlementId: string; reason: string }[],
+  ): Promise<ReadonlySet<string>>;
 };

@@ -1,44 +1,52 @@
-import { sql } from "kysely";
+import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
-import { mustMoveActivations } from "../../lifecycle/move-activations.ts";
+import type { ActivationMove } from "../../lifecycle/move-activations.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
-import { planHoldWindows } from "../../rules/hold-windows.ts";
 import { isFinal } from "../../rules/interpreter.ts";
 import type { Transaction } from "../../store/database.ts";
 import { setTimers } from "../../store/timers.ts";
-import { loadActivations } from "./load-facts.ts";
-import type { ManifestEngine, ServiceEntitlements } from "./ports.ts";
-import { startNextChanges } from "./start-next-change.ts";
+import { windowsOf } from "./choose-next.ts";
+import { type LoadedActivation, loadUnderCarsLock } from "./load-activations.ts";
+import { moveOn } from "./move-on.ts";
+import type { DesiredState } from "./ports.ts";
+import { giveUpTimer } from "./timers.ts";
 
 const secondsADay = 86_400;
 
-/** The money is held: each waits for its turn in its car, and begins now where the car is free. */
+/** The money is held until `captureBefore`, or presumed until `presumedUntil`. */
+export type Paid = { activationId: string } & Pick<LoadedActivation, "captureBefore" | "presumedUntil">;
+
+export function paidByHold(hold: DomainEvents["servicePaymentAuthorised"]): Paid {
+  return { activationId: hold.activationId, captureBefore: hold.captureBefore, presumedUntil: null };
+}
+
+export function paidByPresumption(presumed: DomainEvents["servicePaymentPresumed"]): Paid {
+  return { activationId: presumed.activationId, captureBefore: null, presumedUntil: presumed.reconcileBy };
+}
+
+/** Each waits for its turn in its car, and begins now where the car is free. */
 export async function queuePaid(
   context: Context,
-  ports: { manifests: ManifestEngine; entitlements: ServiceEntitlements },
+  desiredState: DesiredState,
   tx: Transaction,
-  holds: readonly DomainEvents["servicePaymentAuthorised"][],
-  giveUpTimer: string,
+  paid: readonly Paid[],
 ): Promise<void> {
-  const captureBeforeOf = new Map(
-    holds.map(({ activationId, captureBefore }) => [activationId, captureBefore]),
-  );
-  const ids = [...captureBeforeOf.keys()];
-  // The cars' locks come first, as everywhere.
-  await ports.manifests.lockMany(tx, await readVehicles(tx, ids));
-  const loaded = await loadActivations(tx, ids);
-  const paid = loaded.filter(({ state }) => state === "PaymentInitiated");
+  const paidOf = new Map(paid.map((one) => [one.activationId, one]));
+  const cars = await loadUnderCarsLock(tx, [...paidOf.keys()]);
   // The customer cancelled while the bank was being asked: what it held is let go.
   await context.publish(
     tx,
     "serviceVoidRequested",
-    loaded.filter(({ state }) => isFinal(activationMachine, state)).map(({ id }) => ({ activationId: id })),
+    cars.activations
+      .filter(({ state }) => isFinal(activationMachine, state))
+      .map(({ id }) => ({ activationId: id })),
   );
-  if (paid.length === 0) return;
-  const entitlementIds = await ports.entitlements.wantMany(
+  const ready = cars.activations.filter(({ state }) => state === "PaymentInitiated");
+  if (ready.length === 0) return;
+  const entitlementIds = await desiredState.want(
     tx,
-    paid.map(({ vehicleId, service, durationDays }) => ({
+    ready.map(({ vehicleId, service, durationDays }) => ({
       vehicleId,
       source: "service",
       code: service.code,
@@ -46,50 +54,47 @@ export async function queuePaid(
       durationSeconds: durationDays * secondsADay,
     })),
   );
-  const now = context.clock.now();
-  const due: { subjectId: string; dueAt: Date }[] = [];
-  await mustMoveActivations(
-    context,
-    tx,
-    paid.map((activation, index) => {
-      const captureBefore = captureBeforeOf.get(activation.id) ?? now;
-      due.push({
-        subjectId: activation.id,
-        dueAt: new Date(planHoldWindows(captureBefore.getTime()).giveUpAtMs),
-      });
-      return {
-        activation: { ...activation, queuedAt: now },
-        moves: [
-          {
-            event: "paymentAuthorised" as const,
-            actor: { kind: "partner" as const, id: "paymentGateway" as const },
-            facts: { ...activation.facts, paymentConfirmed: true },
-            set: {
-              entitlement_id: entitlementIds[index] ?? null,
-              payment_confirmed: true,
-              capture_before: captureBefore,
-              queued_at: now,
-            },
-            detail: { captureBefore: captureBefore.toISOString() },
-          },
-        ],
-      };
-    }),
-  );
-  await setTimers(tx, giveUpTimer, due);
-  await startNextChanges(
-    context,
-    ports,
-    tx,
-    paid.map(({ vehicleId }) => vehicleId),
-  );
+  const queuedAt = context.clock.now();
+  const pairs = ready.map((activation, index) => {
+    const entitlementId = entitlementIds[index] ?? null;
+    const after = { ...activation, ...paidOf.get(activation.id), entitlementId, queuedAt };
+    return { activation, after: { ...after, state: "OTAQueue" as const } };
+  });
+  const queued = pairs.map(({ after }) => after);
+  await setTimers(tx, giveUpTimer, queued.flatMap(giveUpOf));
+  await moveOn(context, desiredState, tx, cars, {
+    moving: pairs.map(({ activation, after }) => ({ activation, moves: [queue(after)] })),
+    queued,
+  });
 }
 
-async function readVehicles(tx: Transaction, activationIds: readonly string[]): Promise<string[]> {
-  const rows = await tx
-    .selectFrom("activations")
-    .select("vehicle_id")
-    .where(sql<boolean>`id = any(${[...activationIds]}::uuid[])`)
-    .execute();
-  return rows.map(({ vehicle_id: vehicleId }) => vehicleId);
+function queue({ entitlementId, captureBefore, presumedUntil, queuedAt }: LoadedActivation): ActivationMove {
+  return {
+    set: {
+      entitlement_id: entitlementId,
+      payment_confirmed: true,
+      capture_before: captureBefore,
+      presumed_until: presumedUntil,
+      queued_at: queuedAt,
+    },
+    ...(presumedUntil === null
+      ? {
+          event: "paymentAuthorised",
+          actor: { kind: "partner", id: "paymentGateway" },
+          detail: { captureBefore: captureBefore?.toISOString() ?? null },
+        }
+      : {
+          event: "paymentPresumed",
+          actor: system,
+          detail: { reason: "noAnswer", knownBy: presumedUntil.toISOString() },
+        }),
+  };
+}
+
+/** The deadline at which it is given up. */
+export function giveUpOf(
+  activation: Pick<LoadedActivation, "id" | "captureBefore" | "presumedUntil">,
+): { subjectId: string; dueAt: Date }[] {
+  const windows = windowsOf(activation);
+  return windows === null ? [] : [{ subjectId: activation.id, dueAt: new Date(windows.giveUpAtMs) }];
 }

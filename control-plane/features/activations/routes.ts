@@ -1,126 +1,18 @@
-import { sql } from "kysely";
 import * as z from "zod";
-import { actorOf, type Principal } from "../../http/principal.ts";
-import { type Refusal, refuse } from "../../http/refusal.ts";
+import { actorOf } from "../../http/principal.ts";
+import { refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
-import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { Reader, Transaction } from "../../store/database.ts";
+import { buyServices } from "./buy-services.ts";
 import { explain } from "./explain.ts";
-import { selectServices } from "./select-service.ts";
-
-const attemptSchema = z.object({
-  attempt: z.int(),
-  version: z.int(),
-  startedAt: z.iso.datetime(),
-  endedAt: z.iso.datetime().nullable(),
-  result: z.enum(["applied", "failed", "superseded"]).nullable(),
-  reason: z.string().nullable(),
-  /** Whether the car's signed report is kept as proof. */
-  proved: z.boolean(),
-});
-
-export const activationSchema = z
-  .object({
-    id: z.uuid(),
-    vehicleId: z.uuid(),
-    service: z.object({ id: z.uuid(), code: z.string(), name: z.string() }),
-    state: z.string(),
-    priceCents: z.int(),
-    currency: z.string(),
-    durationDays: z.int(),
-    maintenance: z.string().nullable(),
-    payment: z.object({ id: z.uuid(), status: z.string() }).nullable(),
-    attempts: z.array(attemptSchema),
-    attemptsAllowed: z.int(),
-    endReason: z.string().nullable(),
-    validUntil: z.iso.datetime().nullable(),
-    createdAt: z.iso.datetime(),
-    endedAt: z.iso.datetime().nullable(),
-  })
-  .meta({ id: "Activation" });
-
-type Activation = z.infer<typeof activationSchema>;
-
-async function readActivations(
-  reader: Reader,
-  which: { id: string } | { ids: readonly string[] } | { vehicleId: string },
-): Promise<Activation[]> {
-  let query = reader
-    .selectFrom("activations as activation")
-    .innerJoin("catalog_services as service", "service.id", "activation.service_id")
-    .leftJoin("payments as payment", "payment.activation_id", "activation.id")
-    .leftJoin("entitlements as entitlement", "entitlement.id", "activation.entitlement_id")
-    .orderBy("activation.created_at", "desc")
-    .limit(200)
-    .selectAll("activation")
-    .select([
-      "service.code as service_code",
-      "service.name as service_name",
-      "payment.id as payment_id",
-      "payment.status as payment_status",
-      "entitlement.valid_until",
-    ]);
-  query =
-    "id" in which
-      ? query.where("activation.id", "=", which.id)
-      : "ids" in which
-        ? query.where(sql<boolean>`activation.id = any(${[...which.ids]}::uuid[])`)
-        : query.where("activation.vehicle_id", "=", which.vehicleId);
-  const rows = await query.execute();
-  if (rows.length === 0) return [];
-  const attempts = await reader
-    .selectFrom("attempts")
-    .selectAll()
-    .where(
-      "activation_id",
-      "in",
-      rows.map((row) => row.id),
-    )
-    .orderBy("attempt")
-    .execute();
-  return rows.map((row) => ({
-    id: row.id,
-    vehicleId: row.vehicle_id,
-    service: { id: row.service_id, code: row.service_code, name: row.service_name },
-    state: row.state,
-    priceCents: row.price_cents,
-    currency: row.currency,
-    durationDays: row.duration_days,
-    maintenance: row.maintenance_status,
-    payment:
-      row.payment_id === null || row.payment_status === null
-        ? null
-        : { id: row.payment_id, status: row.payment_status },
-    attempts: attempts
-      .filter((attempt) => attempt.activation_id === row.id)
-      .map((attempt) => ({
-        attempt: attempt.attempt,
-        version: attempt.version,
-        startedAt: attempt.started_at.toISOString(),
-        endedAt: attempt.ended_at?.toISOString() ?? null,
-        result: attempt.result,
-        reason: attempt.reason,
-        proved: attempt.report !== null,
-      })),
-    attemptsAllowed: row.attempts_allowed,
-    endReason: row.end_reason,
-    validUntil: row.valid_until?.toISOString() ?? null,
-    createdAt: row.created_at.toISOString(),
-    endedAt: row.ended_at?.toISOString() ?? null,
-  }));
-}
+import { cancel } from "./give-up.ts";
+import type { DesiredState } from "./ports.ts";
+import { activationSchema, readActivations } from "./read-activations.ts";
 
 const vehicleParams = z.strictObject({ vehicleId: z.uuid() });
 const activationParams = z.strictObject({ activationId: z.uuid() });
 
-type Cancel = (
-  tx: Transaction,
-  activationId: string,
-  actor: Actor,
-) => Promise<{ kind: "cancelled" } | Refusal>;
-
-export function activationRoutes(context: Context, cancel: Cancel, routing: Routing): void {
+export function activationRoutes(context: Context, desiredState: DesiredState, routing: Routing): void {
   addCommand(routing, {
     url: "/api/vehicles/:vehicleId/activations",
     tag: "services",
@@ -159,7 +51,7 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
     params: activationParams,
     answer: activationSchema,
     async run(db, { params }) {
-      const [activation] = await readActivations(db, { id: params.activationId });
+      const [activation] = await readActivations(db, { ids: [params.activationId] });
       return activation === undefined
         ? refuse("notFound", "there is no such activation")
         : { kind: "done", answer: activation };
@@ -178,9 +70,9 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
     answer: activationSchema,
     status: 200,
     async run(tx, { params, principal }) {
-      const cancelled = await cancel(tx, params.activationId, actorOf(principal));
+      const cancelled = await cancel(context, desiredState, tx, params.activationId, actorOf(principal));
       if (cancelled.kind === "refused") return cancelled;
-      const [activation] = await readActivations(tx, { id: params.activationId });
+      const [activation] = await readActivations(tx, { ids: [params.activationId] });
       if (activation === undefined) throw new Error("an activation just cancelled is not found");
       return { kind: "done", answer: activation };
     },
@@ -268,42 +160,5 @@ export function activationRoutes(context: Context, cancel: Cancel, routing: Rout
         },
       };
     },
-  });
-}
-
-type Purchase = {
-  principal: Principal;
-  params: { vehicleId: string };
-  body: { serviceId: string; terms: number; paymentMethod: string };
-};
-
-async function buyServices(
-  context: Context,
-  tx: Transaction,
-  purchases: readonly Purchase[],
-): Promise<({ kind: "done"; answer: Activation } | Refusal)[]> {
-  const selections = purchases.map(({ principal, params, body }) =>
-    principal.kind === "customer"
-      ? { ...params, ...body, customerId: principal.customerId, actor: actorOf(principal) }
-      : null,
-  );
-  const selected = await selectServices(
-    context,
-    tx,
-    selections.filter((selection) => selection !== null),
-  );
-  const made = await readActivations(tx, {
-    ids: selected.flatMap((one) => (one.kind === "selected" ? [one.activationId] : [])),
-  });
-  const byId = new Map(made.map((activation) => [activation.id, activation]));
-  const answers = selected.values();
-  return selections.map((selection) => {
-    if (selection === null) return refuse("forbidden", "only a customer buys a service");
-    const { value: answer } = answers.next();
-    if (answer === undefined) throw new Error("a purchase was not answered");
-    if (answer.kind === "refused") return answer;
-    const activation = byId.get(answer.activationId);
-    if (activation === undefined) throw new Error("an activation just made is not found");
-    return { kind: "done", answer: activation };
   });
 }

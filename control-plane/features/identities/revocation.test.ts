@@ -86,7 +86,7 @@ describe("fault 13: a car that an administrator revokes", () => {
     });
     const cut = new Promise<void>((resolve) => thief.once("close", () => resolve()));
     const link = createFleetLink(fleet.context, {
-      engine: fleet.manifests,
+      engine: fleet.desiredState,
       keyRing: fleet.keyRing,
       databaseUrl: fleet.config.DATABASE_URL,
       dispatchChannel: "unused",

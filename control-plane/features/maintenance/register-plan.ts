@@ -1,5 +1,7 @@
+import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Vss } from "../../partners/vss.ts";
+import { newestSaleOf } from "../../store/newest-sale.ts";
 
 /**
  * Tells the workshops about a delivered car: from when, and how often it is due (LF13). Repeating it changes
@@ -9,10 +11,8 @@ export async function registerPlan(context: Context, vss: Vss, vehicleId: string
   const row = await context.db
     .selectFrom("expedientes")
     .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
-    .where("expedientes.vehicle_id", "=", vehicleId)
+    .where("expedientes.id", "=", newestSaleOf(sql`${vehicleId}`))
     .where("expedientes.status", "=", "completed")
-    .orderBy("expedientes.created_at", "desc")
-    .limit(1)
     .select(["vehicles.vin", "expedientes.plan_comercial", "expedientes.delivery"])
     .executeTakeFirstOrThrow(() => new Error(`vehicle ${vehicleId} has no completed expediente`));
   if (row.vin === null || row.delivery === null)

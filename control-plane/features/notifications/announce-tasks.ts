@@ -5,7 +5,7 @@ import { describeTask } from "../../rules/task-table.ts";
 import type { Transaction } from "../../store/database.ts";
 import { loadViews } from "./load-views.ts";
 import type { Templates } from "./templates.ts";
-import { emptyView } from "./view.ts";
+
 import { writeNotifications } from "./write-notifications.ts";
 
 /** Mails the dealerships' tasks to their sales staff ("Notification Triggers and Channels": Email → Employee). */
@@ -42,7 +42,6 @@ export async function announceTasks(
         priority: "high",
         address: email,
         ...templates.render("task", {
-          ...emptyView,
           ...about.view,
           recipient: { name },
           task: { title, facts },

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { NotificationSubject } from "../../lifecycle/events.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newestSaleOf } from "../../store/newest-sale.ts";
-import type { View } from "./view.ts";
+import { emptyView, type View } from "./view.ts";
 
 /** What a message is about, as far as its subject leads, and what it can say. */
 export type About = {
@@ -12,10 +12,7 @@ export type About = {
   dealershipId: string | null;
   /** The buyer of the service, the payer or the buyer of the car, in this order; for a car alone, its owner first. */
   customer: { id: string; name: string; email: string; phone: string } | null;
-  view: Pick<
-    View,
-    "purchase" | "vehicle" | "registration" | "order" | "transport" | "payment" | "service" | "activation"
-  >;
+  view: Omit<View, "recipient">;
 };
 
 /**
@@ -29,32 +26,20 @@ export async function loadViews<Item extends { subject: NotificationSubject }>(
   items: readonly Item[],
 ): Promise<(Item & { about: About })[]> {
   const ids = (key: keyof NotificationSubject) => items.map(({ subject }) => subject[key] ?? null);
-  const { rows } = await sql<About>`
-    select sale.id as "expedienteId", vehicle.id as "vehicleId", activation.id as "activationId",
-      sale.dealership_id as "dealershipId",
-      case when customer.id is not null then json_build_object(
-        'id', customer.id, 'name', customer.name, 'email', customer.email, 'phone', customer.phone) end as customer,
-      json_build_object(
-        'purchase', case when sale.id is not null then json_build_object(
-          'reference', sale.reference, 'plan', sale.plan_comercial -> 'base' -> 'name', 'currency', sale.currency,
-          'outstandingCents', sale.price_cents - sale.reservation_cents) end,
-        'vehicle', case when sale.id is not null then json_build_object(
-          'vin', vehicle.vin, 'plate', sale.registration_document -> 'plate', 'state', vehicle.state) end,
-        'registration', sale.registration_document,
-        'order', case when placed.id is not null then json_build_object(
-          'factoryOrderId', placed.factory_order_id, 'milestone', placed.milestone,
-          'progressPercent', placed.progress_percent, 'eta', placed.eta) end,
-        'transport', case when transport.id is not null then json_build_object(
-          'date', coalesce(transport.scheduled_date, transport.requested_date), 'driver', transport.driver) end,
-        'payment', case when payment.id is not null then json_build_object(
-          'kind', payment.kind, 'amountCents', payment.amount_cents, 'currency', payment.currency,
-          'at', coalesce(payment.settled_at, payment.created_at)) end,
-        'service', case when service.id is not null then json_build_object(
-          'name', service.name, 'priceCents', activation.price_cents, 'currency', activation.currency,
-          'durationDays', activation.duration_days) end,
-        'activation', case when activation.id is not null then json_build_object(
-          'id', activation.id, 'attemptsUsed', activation.attempts_used, 'endReason', activation.end_reason) end
-      ) as view
+  const { rows } = await sql<Row>`
+    select sale.id as "expedienteId", sale.dealership_id as "dealershipId", sale.reference,
+           sale.plan_comercial -> 'base' ->> 'name' as plan, sale.currency as "saleCurrency",
+           sale.price_cents - sale.reservation_cents as "outstandingCents", sale.registration_document as registration,
+           vehicle.id as "vehicleId", vehicle.vin,
+           customer.id as "customerId", customer.name, customer.email, customer.phone,
+           placed.id as "orderId", placed.factory_order_id as "factoryOrderId", placed.milestone,
+           placed.progress_percent as "progressPercent", placed.eta,
+           coalesce(transport.scheduled_date, transport.requested_date) as "transportDate", transport.driver,
+           payment.kind as "paymentKind", payment.amount_cents as "amountCents", payment.currency as "paymentCurrency",
+           coalesce(payment.settled_at, payment.created_at) as "paidAt",
+           activation.id as "activationId", activation.attempts_used as "attemptsUsed",
+           activation.end_reason as "endReason", activation.price_cents as "priceCents",
+           activation.currency as "serviceCurrency", activation.duration_days as "durationDays", service.name as service
     from unnest(${ids("expedienteId")}::uuid[], ${ids("vehicleId")}::uuid[], ${ids("activationId")}::uuid[],
                 ${ids("paymentId")}::uuid[]) with ordinality
       as asked (expediente_id, vehicle_id, activation_id, payment_id, position)
@@ -77,8 +62,89 @@ export async function loadViews<Item extends { subject: NotificationSubject }>(
       order by requested_at desc limit 1)
     order by asked.position`.execute(tx);
   return items.map((item, index) => {
-    const about = rows[index];
-    if (about === undefined) throw new Error(`${items.length} subjects, ${rows.length} views`);
-    return { ...item, about };
+    const row = rows[index];
+    if (row === undefined) throw new Error(`${items.length} subjects, ${rows.length} views`);
+    return { ...item, about: aboutOf(row) };
   });
+}
+
+/** A left join's columns: all there, or none. */
+type Joined<Columns> = Columns | { [Name in keyof Columns]: null };
+
+type Row = { vehicleId: string | null; vin: string | null } & Joined<{
+  expedienteId: string;
+  dealershipId: string;
+  reference: string;
+  plan: string;
+  saleCurrency: string;
+  outstandingCents: number;
+  registration: View["registration"];
+}> &
+  Joined<{ customerId: string; name: string; email: string; phone: string }> &
+  Joined<{ orderId: string } & NonNullable<View["order"]>> &
+  Joined<{ transportDate: string; driver: string | null }> &
+  Joined<{ paymentKind: string; amountCents: number; paymentCurrency: string; paidAt: Date }> &
+  Joined<{
+    activationId: string;
+    attemptsUsed: number;
+    endReason: string | null;
+    priceCents: number;
+    serviceCurrency: string;
+    durationDays: number;
+    service: string;
+  }>;
+
+function aboutOf(row: Row): About {
+  const { expedienteId, vehicleId, activationId, dealershipId } = row;
+  const { customerId: id, name, email, phone } = row;
+  const customer = id === null ? null : { id, name, email, phone };
+  return { expedienteId, vehicleId, activationId, dealershipId, customer, view: viewOf(row) };
+}
+
+function viewOf(row: Row): About["view"] {
+  const isSale = row.expedienteId !== null;
+  const isService = row.activationId !== null;
+  return {
+    ...emptyView,
+    purchase: isSale
+      ? {
+          reference: row.reference,
+          plan: row.plan,
+          currency: row.saleCurrency,
+          outstandingCents: row.outstandingCents,
+        }
+      : null,
+    vehicle: isSale ? { vin: row.vin, plate: row.registration?.plate ?? null } : null,
+    registration: row.registration,
+    order:
+      row.orderId === null
+        ? null
+        : {
+            factoryOrderId: row.factoryOrderId,
+            milestone: row.milestone,
+            progressPercent: row.progressPercent,
+            eta: row.eta,
+          },
+    transport: row.transportDate === null ? null : { date: row.transportDate, driver: row.driver },
+    payment:
+      row.paymentKind === null
+        ? null
+        : {
+            kind: row.paymentKind,
+            amountCents: row.amountCents,
+            currency: row.paymentCurrency,
+            at: row.paidAt,
+          },
+    service: isService
+      ? {
+          name: row.service,
+          priceCents: row.priceCents,
+          currency: row.serviceCurrency,
+          durationDays: row.durationDays,
+        }
+      : null,
+    activation: isService
+      ? { id: row.activationId, attemptsUsed: row.attemptsUsed, endReason: row.endReason }
+      : null,
+  };
 }

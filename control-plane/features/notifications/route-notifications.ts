@@ -5,7 +5,7 @@ import type { Channel, NotificationRow } from "../../rules/notification-table.ts
 import type { Transaction } from "../../store/database.ts";
 import { type About, loadViews } from "./load-views.ts";
 import type { Templates } from "./templates.ts";
-import { emptyView } from "./view.ts";
+
 import { writeNotifications } from "./write-notifications.ts";
 
 /**
@@ -26,7 +26,7 @@ export async function routeNotifications(
       );
     const row: NotificationRow = notificationRows[rowId];
     const addressee = addresseeOf(row, about, options.supportEmail);
-    const view = { ...emptyView, ...about.view, recipient: { name: addressee.name }, detail };
+    const view = { ...about.view, recipient: { name: addressee.name }, detail };
     const { subject, body } = templates.render(rowId.toLowerCase(), view);
     return row.channels.map((channel) => ({
       row_id: rowId,

@@ -9,20 +9,20 @@ const rows = Object.keys(notificationRows) as NotificationRowId[]; // the table'
 const full: View = {
   recipient: { name: "Lucía Ferrer" },
   purchase: { reference: "EXP-2026-000001", plan: "Ciudad", currency: "EUR", outstandingCents: 3_029_000 },
-  vehicle: { vin: "WCAZZZ1B0TA000001", plate: "1234 BCD", state: "Operational" },
+  vehicle: { vin: "WCAZZZ1B0TA000001", plate: "1234 BCD" },
   registration: { authorityId: "reg_000001", plate: "1234 BCD", registeredOn: "2026-03-01" },
   order: {
     factoryOrderId: "fo_000001",
     milestone: "paint",
     progressPercent: 40,
-    eta: "2026-04-10T12:00:00Z",
+    eta: new Date("2026-04-10T12:00:00Z"),
   },
   transport: { date: "2026-03-05", driver: "Marta Ibáñez" },
   payment: {
     kind: "final",
     amountCents: 3_029_000,
     currency: "EUR",
-    at: "2026-02-28T10:00:00+00:00",
+    at: new Date("2026-02-28T10:00:00Z"),
   },
   service: { name: "Heated seats", priceCents: 1_499, currency: "EUR", durationDays: 30 },
   activation: { id: "0198c0de-0000-7000-8000-000000000001", attemptsUsed: 5, endReason: null },
@@ -59,7 +59,7 @@ describe("ND11: every row has content", () => {
   test("rows whose facts are not known yet leave the lines out", () => {
     const early = render("NT3", {
       order: { factoryOrderId: null, milestone: null, progressPercent: 0, eta: null },
-      vehicle: { vin: null, plate: null, state: "InManufacturing" },
+      vehicle: { vin: null, plate: null },
     });
     expect(early.body).toContain("begun to build");
     expect(early.body).toContain("- Progress: 0 %");
@@ -77,7 +77,7 @@ describe("what the messages say", () => {
     ["NT5", {}, ["€30,290.00", "28 February 2026", "being registered"]],
     [
       "NT5",
-      { payment: { kind: "service", amountCents: 1_499, currency: "EUR", at: "1970-01-01T00:00:00+00:00" } },
+      { payment: { kind: "service", amountCents: 1_499, currency: "EUR", at: new Date(0) } },
       ["€14.99", "Heated seats"],
     ],
     ["NT6", {}, ["1234 BCD", "reg_000001", "1 March 2026"]],

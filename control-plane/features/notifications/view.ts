@@ -2,16 +2,16 @@
 export type View = {
   recipient: { name: string };
   purchase: { reference: string; plan: string; currency: string; outstandingCents: number } | null;
-  vehicle: { vin: string | null; plate: string | null; state: string } | null;
+  vehicle: { vin: string | null; plate: string | null } | null;
   registration: { authorityId: string; plate: string; registeredOn: string } | null;
   order: {
     factoryOrderId: string | null;
     milestone: string | null;
     progressPercent: number;
-    eta: string | null;
+    eta: Date | null;
   } | null;
   transport: { date: string; driver: string | null } | null;
-  payment: { kind: string; amountCents: number; currency: string; at: string } | null;
+  payment: { kind: string; amountCents: number; currency: string; at: Date } | null;
   service: { name: string; priceCents: number; currency: string; durationDays: number } | null;
   activation: { id: string; attemptsUsed: number; endReason: string | null } | null;
   detail: Readonly<Record<string, string | number>>;

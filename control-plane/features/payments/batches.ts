@@ -1,5 +1,5 @@
 import type { Context } from "../../lifecycle/context.ts";
-import type { GatewayPayment } from "../../partners/payment-gateway.ts";
+import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
 import { groupCommit } from "../../store/group-commit.ts";
 import { hearAnswers } from "./hear.ts";
@@ -15,6 +15,9 @@ export type PaymentBatches = {
   /** Decides that it is let go; `null` where there is nothing to let go. */
   decideRelease(activationId: string): Promise<Hold | null>;
 };
+
+/** What the jobs of payments work with. */
+export type PaymentWork = { context: Context; batches: PaymentBatches; gateway: PaymentGateway };
 
 export function createPaymentBatches(context: Context): PaymentBatches {
   const { db } = context;

@@ -1,9 +1,9 @@
 import type { Context } from "../../lifecycle/context.ts";
-import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
+import type { GatewayPayment } from "../../partners/payment-gateway.ts";
 import { isWorthLookingUp } from "../../rules/payment-machine.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
-import type { PaymentBatches } from "./batches.ts";
+import type { PaymentWork } from "./batches.ts";
 import type { Payment } from "./payment.ts";
 import { presumePayment } from "./service/presume.ts";
 
@@ -13,22 +13,21 @@ import { presumePayment } from "./service/presume.ts";
  * what that one may have done, because the gateway forgets keys after a day. A payment that may be presumed is
  * handed over to its own look-ups.
  *
- * @throws PartnerUnavailable when the outcome is not known and the payment waits; nobody is told anything until it is
+ * @throws PartnerUnavailable when the outcome is not known and the payment waits; nothing is published until it is known
  */
 export async function chargePayment(
-  context: Context,
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
+  work: PaymentWork,
   limits: PresumptionLimits,
   paymentId: string,
   attempt: number,
 ): Promise<void> {
+  const { context, batches } = work;
   const payment = await batches.read(paymentId);
   if (payment.status !== "pending") return;
   passFailpoint("hold-not-yet-asked");
   let answer: GatewayPayment;
   try {
-    answer = await askGateway(context, gateway, payment, attempt);
+    answer = await askGateway(work, payment, attempt);
   } catch (error) {
     if (!isUnanswered(error)) throw error;
     const verdict = await context.db
@@ -46,26 +45,20 @@ export function isUnanswered(error: unknown): boolean {
   return error instanceof Error && "kind" in error && error.kind === "transient";
 }
 
-async function askGateway(
-  context: Context,
-  gateway: PaymentGateway,
-  payment: Payment,
-  attempt: number,
-): Promise<GatewayPayment> {
+async function askGateway(work: PaymentWork, payment: Payment, attempt: number): Promise<GatewayPayment> {
   if (attempt > 1) {
-    const known = await gateway.findByReference(payment.id);
+    const known = await work.gateway.findByReference(payment.id);
     if (known !== null) return known;
   } else if (payment.settlement === "void") {
     // The gateway has not been asked yet, and the hold is not wanted any more.
     return { status: "invalid", reason: "cancelledBeforeUse" };
   }
-  return payAtGateway(context, gateway, payment);
+  return payAtGateway(work, payment);
 }
 
 /** The one request for a payment's money: the same one, with the same key, however often it is made. */
 export async function payAtGateway(
-  context: Context,
-  gateway: PaymentGateway,
+  { context, gateway }: PaymentWork,
   payment: Payment,
 ): Promise<GatewayPayment> {
   if (payment.payment_method === null) throw new Error(`payment ${payment.id} has no card to charge`);
@@ -98,8 +91,7 @@ async function describePurpose(
 
 /** Asks the gateway how a payment stands, after its webhook said that something happened. */
 export async function reconcilePayment(
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
+  { batches, gateway }: PaymentWork,
   { paymentId, gatewayPaymentId }: { paymentId: string; gatewayPaymentId: string },
 ): Promise<void> {
   if (!isWorthLookingUp(await batches.read(paymentId))) return;

@@ -74,12 +74,22 @@ export function tell<Name extends DomainEventName>(
 /** Enqueues a job for each. */
 export function ask<P>(type: JobType<P>, describe: (change: Change) => P): Effect {
   return {
-    carryOut: (_context, tx, changes) =>
-      enqueue(
-        tx,
-        type,
-        changes.map((change) => ({ payload: describe(change) })),
-      ),
+    async carryOut(_context, tx, changes) {
+      const jobs = changes.map((change) => ({ payload: describe(change) }));
+      await enqueue(tx, type, jobs);
+    },
+  };
+}
+
+/** Logs an error for each: it cannot harm, and should be looked into. */
+export function log(message: string): Effect {
+  return {
+    async carryOut({ logger }, _tx, changes) {
+      for (const { before, news } of changes) {
+        const { id, status, settlement } = before;
+        logger.error({ payment: id, ours: status, settlement, heard: heardIn(news) }, message);
+      }
+    },
   };
 }
 

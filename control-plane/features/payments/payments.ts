@@ -8,7 +8,6 @@ import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { enqueue, handleJob } from "../../store/jobs.ts";
 import { createPaymentBatches } from "./batches.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
-import { openPayments } from "./hear.ts";
 import {
   captureHoldJob,
   chargePaymentJob,
@@ -22,6 +21,7 @@ import {
 } from "./jobs.ts";
 import { reconcileChargeBacks } from "./money-back/charge-backs.ts";
 import { reconcileRefunds, refundAtGateway } from "./money-back/refunds.ts";
+import { openPayments } from "./open-payments.ts";
 import { paymentRoutes } from "./routes.ts";
 import { earnDeposits } from "./sale/forfeiture.ts";
 import { finalPaymentTimer, giveFinalPaymentNotice, keepFinalPaymentTerms } from "./sale/terms.ts";
@@ -52,27 +52,21 @@ export function createPayments(
 ): Payments {
   const { gateway, presumption } = partners;
   const silence: Silence = { untilMs: 0 };
-  const batches = createPaymentBatches(context);
+  const work = { context, batches: createPaymentBatches(context), gateway };
   return {
     addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
-        chargePayment(context, batches, gateway, presumption, paymentId, attempt),
+        chargePayment(work, presumption, paymentId, attempt),
       ),
-      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(batches, gateway, asked)),
-      handleJob(lookUpPresumedJob, ({ paymentId }) =>
-        lookUpPresumed(context, batches, gateway, silence, paymentId),
-      ),
-      handleJob(reconcileChargeBacksJob, ({ paymentId }) =>
-        reconcileChargeBacks(context, batches, gateway, paymentId),
-      ),
-      handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(context, gateway, refundId, attempt)),
-      handleJob(reconcileRefundsJob, ({ paymentId, gatewayPaymentId }) =>
-        reconcileRefunds(context, gateway, paymentId, gatewayPaymentId),
-      ),
-      handleJob(releaseStrayJob, (stray) => releaseStray(batches, gateway, context.logger, stray)),
-      handleJob(captureHoldJob, ({ activationId }) => captureHold(batches, gateway, activationId)),
-      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(batches, gateway, activationId)),
+      handleJob(reconcilePaymentJob, (asked) => reconcilePayment(work, asked)),
+      handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(work, silence, paymentId)),
+      handleJob(captureHoldJob, ({ activationId }) => captureHold(work, activationId)),
+      handleJob(releaseHoldJob, ({ activationId }) => releaseHold(work, activationId)),
+      handleJob(releaseStrayJob, (stray) => releaseStray(work, stray)),
+      handleJob(reconcileChargeBacksJob, ({ paymentId }) => reconcileChargeBacks(work, paymentId)),
+      handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(work, refundId, attempt)),
+      handleJob(reconcileRefundsJob, (asked) => reconcileRefunds(work, asked)),
     ],
     timers: [
       {
@@ -87,42 +81,28 @@ export function createPayments(
     ],
     async onVehicleMoved(tx, moves) {
       for (const moved of moves) await keepFinalPaymentTerms(context, tx, partners.finalPayment, moved);
-      const delivered = moves.filter(({ to }) => to === "Delivered");
-      await earnDeposits(
-        context,
-        tx,
-        delivered.map(({ vehicleId }) => vehicleId),
-      );
+      const delivered = moves.filter(({ to }) => to === "Delivered").map(({ vehicleId }) => vehicleId);
+      await earnDeposits(context, tx, delivered);
     },
     async onServicePaymentRequested(tx, asked) {
-      await openPayments(
-        context,
-        tx,
-        "requested",
-        asked.map((payment) => ({
-          kind: "service",
-          expediente_id: null,
-          activation_id: payment.activationId,
-          customer_id: payment.customerId,
-          amount_cents: payment.amountCents,
-          currency: payment.currency,
-          method: "card",
-          payment_method: payment.paymentMethod,
-          recorded_by: null,
-        })),
-      );
+      const payments = asked.map(({ activationId, customerId, amountCents, currency, paymentMethod }) => ({
+        kind: "service" as const,
+        expediente_id: null,
+        activation_id: activationId,
+        customer_id: customerId,
+        amount_cents: amountCents,
+        currency,
+        method: "card" as const,
+        payment_method: paymentMethod,
+        recorded_by: null,
+      }));
+      await openPayments(context, tx, "requested", payments);
     },
-    onServiceCaptureRequested: (tx, asked) =>
-      enqueue(
-        tx,
-        captureHoldJob,
-        asked.map(({ activationId }) => ({ payload: { activationId } })),
-      ),
-    onServiceVoidRequested: (tx, asked) =>
-      enqueue(
-        tx,
-        releaseHoldJob,
-        asked.map(({ activationId }) => ({ payload: { activationId } })),
-      ),
+    onServiceCaptureRequested: (tx, asked) => enqueue(tx, captureHoldJob, asked.map(ofActivation)),
+    onServiceVoidRequested: (tx, asked) => enqueue(tx, releaseHoldJob, asked.map(ofActivation)),
   };
+}
+
+function ofActivation({ activationId }: { activationId: string }) {
+  return { payload: { activationId } };
 }

@@ -15,7 +15,7 @@ export type Entry = {
   effectId: string | null;
 };
 
-/** Where a payment stands; everything else of its row was said when it was opened. */
+/** What changes in the life of a payment; the rest of its row is written when it is opened. */
 const columns = [
   "status",
   "settlement",

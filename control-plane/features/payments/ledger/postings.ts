@@ -22,67 +22,48 @@ export type LedgerAccount =
   | "refunds"
   | "chargeBacks";
 
-/** Each happens at most once to a payment, or once for each refund and each charge-back of it. */
-export const ledgerKinds = [
-  "depositReceived",
-  "depositEarned",
-  "depositForfeited",
-  "paymentPresumed",
-  "presumptionEnded",
-  "holdPlaced",
-  "holdReleased",
-  "serviceCaptured",
-  "paymentRefunded",
-  "depositRefunded",
-  "chargedBack",
-  "depositChargedBack",
-  "chargeBackWon",
-  "depositChargeBackWon",
-] as const;
-export type LedgerKind = (typeof ledgerKinds)[number];
+/** The account of the way in which the customer paid. */
+const byMethod = { card: "gatewayClearing", cash: "cashDesk", transfer: "bankAccount" } as const;
+
+type Move = readonly [from: LedgerAccount | "byMethod", to: LedgerAccount | "byMethod"];
+
+/** What each effect moves; it happens at most once to a payment, or once for each refund and each charge-back of it. */
+// biome-ignore format: one row a line
+const moves = {
+  //                       from                        to
+  depositReceived:      [["customerDeposits",         "byMethod"]],
+  depositEarned:        [["vehicleSales",             "customerDeposits"]],
+  depositForfeited:     [["forfeitedReservations",    "customerDeposits"]],
+  paymentPresumed:      [["presumedPaymentsContra",   "presumedPayments"]],
+  presumptionEnded:     [["presumedPayments",         "presumedPaymentsContra"]],
+  holdPlaced:           [["cardHoldsContra",          "cardHolds"]],
+  holdReleased:         [["cardHolds",                "cardHoldsContra"]],
+  // The hold turns into money: one effect, one transaction.
+  serviceCaptured:      [["serviceRevenue",           "byMethod"], ["cardHolds", "cardHoldsContra"]],
+  paymentRefunded:      [["byMethod",                 "refunds"]],
+  depositRefunded:      [["byMethod",                 "customerDeposits"]],
+  chargedBack:          [["byMethod",                 "chargeBacks"]],
+  depositChargedBack:   [["byMethod",                 "customerDeposits"]],
+  chargeBackWon:        [["chargeBacks",              "byMethod"]],
+  depositChargeBackWon: [["customerDeposits",         "byMethod"]],
+} as const satisfies Record<string, readonly Move[]>;
+
+export type LedgerKind = keyof typeof moves;
+export const ledgerKinds = Object.keys(moves).filter((kind): kind is LedgerKind =>
+  Object.hasOwn(moves, kind),
+);
 
 export type Posting = { account: LedgerAccount; amountCents: number };
-
-const accountOfMethod = { card: "gatewayClearing", cash: "cashDesk", transfer: "bankAccount" } as const;
 
 /** @param amountCents above zero */
 export function postingsOf(
   kind: LedgerKind,
   amountCents: number,
-  method: keyof typeof accountOfMethod,
+  method: keyof typeof byMethod,
 ): readonly Posting[] {
-  const move = (from: LedgerAccount, to: LedgerAccount): Posting[] => [
-    { account: to, amountCents },
-    { account: from, amountCents: -amountCents },
-  ];
-  switch (kind) {
-    case "depositReceived":
-      return move("customerDeposits", accountOfMethod[method]);
-    case "depositEarned":
-      return move("vehicleSales", "customerDeposits");
-    case "depositForfeited":
-      return move("forfeitedReservations", "customerDeposits");
-    case "paymentPresumed":
-      return move("presumedPaymentsContra", "presumedPayments");
-    case "presumptionEnded":
-      return move("presumedPayments", "presumedPaymentsContra");
-    case "holdPlaced":
-      return move("cardHoldsContra", "cardHolds");
-    case "holdReleased":
-      return move("cardHolds", "cardHoldsContra");
-    case "serviceCaptured":
-      // The hold turns into money: one effect, one transaction.
-      return [...move("serviceRevenue", accountOfMethod[method]), ...move("cardHolds", "cardHoldsContra")];
-    case "paymentRefunded":
-      return move(accountOfMethod[method], "refunds");
-    case "depositRefunded":
-    case "depositChargedBack":
-      return move(accountOfMethod[method], "customerDeposits");
-    case "chargedBack":
-      return move(accountOfMethod[method], "chargeBacks");
-    case "chargeBackWon":
-      return move("chargeBacks", accountOfMethod[method]);
-    case "depositChargeBackWon":
-      return move("customerDeposits", accountOfMethod[method]);
-  }
+  const name = (account: Move[number]) => (account === "byMethod" ? byMethod[method] : account);
+  return moves[kind].flatMap(([from, to]: Move) => [
+    { account: name(to), amountCents },
+    { account: name(from), amountCents: -amountCents },
+  ]);
 }

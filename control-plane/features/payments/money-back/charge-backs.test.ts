@@ -39,7 +39,7 @@ function heard(activationId: string): string[] {
   });
 }
 
-describe("FA5: a charge-back after the capture", () => {
+describe("a charge-back after the capture [FA5]", () => {
   test("the service leaves the car, the ledger sums to zero, support and customer are told, and it is counted apart", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
@@ -111,7 +111,7 @@ describe("FA5: a charge-back after the capture", () => {
     expect(await fleet.differencesOf(activationId)).toEqual([]);
   });
 
-  test("a service whose term has ended is not withdrawn again, and the money is still written down", async () => {
+  test("a service whose term has ended is not withdrawn again, and the money is still recorded", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
     await fleet.lookUpAfter(31 * 86_400_000);
@@ -124,7 +124,7 @@ describe("FA5: a charge-back after the capture", () => {
     expect((await fleet.wordsAbout(activationId)).inWords).not.toContain("taken out of the car");
   });
 
-  test("who has charged a payment back is not trusted again: the next unanswered payment waits (PP4)", async () => {
+  test("a customer who has charged a payment back is not trusted again: the next unanswered payment waits [PP4]", async () => {
     const car = await fleet.knownCustomersCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
     await chargeBack(activationId);

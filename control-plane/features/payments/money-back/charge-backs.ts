@@ -1,8 +1,8 @@
 import type { Context } from "../../../lifecycle/context.ts";
-import type { GatewayDispute, PaymentGateway } from "../../../partners/payment-gateway.ts";
+import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
 import { hearDispute, undecidedStatuses } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
-import type { PaymentBatches } from "../batches.ts";
+import type { PaymentWork } from "../batches.ts";
 import { hear } from "../hear.ts";
 import { lockPayments, paymentOf } from "../payment.ts";
 
@@ -11,9 +11,7 @@ import { lockPayments, paymentOf } from "../payment.ts";
 
 /** @throws PartnerUnavailable: try again */
 export async function reconcileChargeBacks(
-  context: Context,
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
+  { context, batches, gateway }: PaymentWork,
   paymentId: string,
 ): Promise<void> {
   const { status, gateway_payment_id: gatewayPaymentId } = await batches.read(paymentId);

@@ -1,7 +1,7 @@
 import type { Context } from "../../../lifecycle/context.ts";
 import type { DomainEvents } from "../../../lifecycle/events.ts";
 import type { Transaction } from "../../../store/database.ts";
-import { ask, type Change, type Effect, heardIn, inTurn, partOf, serviceOf, tell } from "../effect.ts";
+import { ask, type Change, type Effect, heardIn, inTurn, log, partOf, serviceOf, tell } from "../effect.ts";
 import { refundJob } from "../jobs.ts";
 import type { Payment } from "../payment.ts";
 
@@ -51,16 +51,19 @@ export const moneyBackEffects = {
     status: heardIn(change.news) === "chargeBackWon" ? "won" : "lost",
   })),
 
-  reportContradiction: tell("taskNeeded", ({ before, news }) => ({
-    kind: "paymentContradiction",
-    detail: {
-      paymentId: before.id,
-      ours: before.status,
-      atGateway: heardIn(news),
-      amountCents: before.amount_cents,
-    },
-    subject: subjectOf(before),
-  })),
+  reportContradiction: inTurn(
+    log("payments contradict"),
+    tell("taskNeeded", ({ before, news }) => ({
+      kind: "paymentContradiction",
+      detail: {
+        paymentId: before.id,
+        ours: before.status,
+        atGateway: heardIn(news),
+        amountCents: before.amount_cents,
+      },
+      subject: subjectOf(before),
+    })),
+  ),
 } as const satisfies Record<string, Effect>;
 
 function describePart(change: Change): Pick<DomainEvents["taskNeeded"], "detail" | "subject"> {
@@ -77,39 +80,28 @@ function subjectOf({ id: paymentId, expediente_id: expedienteId, activation_id: 
   };
 }
 
-async function insertChargeBacks(
-  _context: Context,
-  tx: Transaction,
-  changes: readonly Change[],
-): Promise<void> {
-  await tx
-    .insertInto("charge_backs")
-    .values(
-      changes.map((change) => {
-        const { id, amountCents, reason } = partOf(change);
-        return {
-          gateway_dispute_id: id,
-          payment_id: change.payment.id,
-          amount_cents: amountCents,
-          reason,
-          status: "open",
-          opened_at: change.at,
-        };
-      }),
-    )
-    .execute();
+async function insertChargeBacks(_context: Context, tx: Transaction, changes: readonly Change[]) {
+  const rows = changes.map((change) => {
+    const { id, amountCents, reason } = partOf(change);
+    return {
+      gateway_dispute_id: id,
+      payment_id: change.payment.id,
+      amount_cents: amountCents,
+      reason,
+      status: "open" as const,
+      opened_at: change.at,
+    };
+  });
+  await tx.insertInto("charge_backs").values(rows).execute();
 }
 
 function closeChargeBacks(status: "won" | "lost") {
   return async (context: Context, tx: Transaction, changes: readonly Change[]): Promise<void> => {
+    const ids = changes.map((change) => partOf(change).id);
     await tx
       .updateTable("charge_backs")
       .set({ status, closed_at: context.clock.now() })
-      .where(
-        "gateway_dispute_id",
-        "in",
-        changes.map((change) => partOf(change).id),
-      )
+      .where("gateway_dispute_id", "in", ids)
       .execute();
   };
 }

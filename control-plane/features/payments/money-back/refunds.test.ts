@@ -23,7 +23,7 @@ async function refund(activationId: string, amountCents: number): Promise<string
   return asked.kind === "refused" ? asked.detail : asked.kind;
 }
 
-describe("DO14, fault 27: money is given back", () => {
+describe("money is given back [DO14, fault 27]", () => {
   test("a part: the customer keeps the service, and the ledger knows of both", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
@@ -85,7 +85,7 @@ describe("DO14, fault 27: money is given back", () => {
     expect((await fleet.sumsOf(activationId)).refunds).toBe(700);
   });
 
-  test("a bank was quicker with a charge-back: the refund is refused, and counted no more", async () => {
+  test("a bank was quicker with a charge-back: the refund is refused and no longer counted", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
     const { id: reference } = await fleet.paymentOf(activationId);
@@ -98,7 +98,7 @@ describe("DO14, fault 27: money is given back", () => {
     expect(fleet.tickets()).toContain("refundRefused");
   });
 
-  test("what was never captured, or is given back already, is refused in words", async () => {
+  test("the refusal of what was never captured, or is given back already, says why", async () => {
     const car = await fleet.addCar();
     await fleet.control("PUT", "/_control/faults", { failNext: { count: 1, status: 503 } });
     const activationId = await fleet.buy(car, "heatedSeats");
@@ -111,7 +111,7 @@ describe("DO14, fault 27: money is given back", () => {
     );
   });
 
-  test("a refund made in the gateway's own screens is written down once; ours are recognised", async () => {
+  test("a refund made in the gateway's own screens is recorded once; ours are recognised", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
     await refund(activationId, 500);

@@ -1,9 +1,10 @@
 import { type Refusal, refuse } from "../../../http/refusal.ts";
 import type { Context } from "../../../lifecycle/context.ts";
-import type { GatewayRefund, PaymentGateway, RefundAnswer } from "../../../partners/payment-gateway.ts";
+import type { GatewayRefund, RefundAnswer } from "../../../partners/payment-gateway.ts";
 import { decidePayment } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { newId } from "../../../store/ids.ts";
+import type { PaymentWork } from "../batches.ts";
 import type { Part } from "../effect.ts";
 import { hear } from "../hear.ts";
 import { lockPayments, type Payment, paymentOf } from "../payment.ts";
@@ -39,8 +40,7 @@ export async function requestRefund(
 
 /** Tells the gateway, once however often it runs. @throws PartnerUnavailable: try again */
 export async function refundAtGateway(
-  context: Context,
-  gateway: PaymentGateway,
+  { context, gateway }: PaymentWork,
   refundId: string,
   attempt: number,
 ): Promise<void> {
@@ -103,10 +103,8 @@ async function recordRefundAnswer(
 
 /** A refund that somebody made in the gateway's own screens is recorded too, each once. */
 export async function reconcileRefunds(
-  context: Context,
-  gateway: PaymentGateway,
-  paymentId: string,
-  gatewayPaymentId: string,
+  { context, gateway }: PaymentWork,
+  { paymentId, gatewayPaymentId }: { paymentId: string; gatewayPaymentId: string },
 ): Promise<void> {
   for (const refund of await gateway.listRefunds(gatewayPaymentId))
     await context.db.transaction().execute((tx) => recordForeignRefund(context, tx, paymentId, refund));

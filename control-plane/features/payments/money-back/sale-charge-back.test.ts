@@ -25,7 +25,7 @@ async function chargeReservationBack(car: SoldCar): Promise<string> {
   }
 }
 
-test("FA5: a reservation that is charged back is owed no more; the dealership decides what becomes of the sale", async () => {
+test("a reservation that is charged back is owed no more; the dealership decides what becomes of the sale [FA5]", async () => {
   const car = await platform.sell();
   const paymentId = await chargeReservationBack(car);
   const rows = await platform.db

@@ -1,7 +1,7 @@
 import type { Actor } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
 import { moveVehicles } from "../../../lifecycle/move-vehicles.ts";
-import { recordSteps, type Step } from "../../../lifecycle/record-step.ts";
+import { recordSteps } from "../../../lifecycle/record-step.ts";
 import { decideAfterRefusal } from "../../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { type Change, type Effect, reasonOf } from "../effect.ts";
@@ -20,24 +20,27 @@ export const saleEffects = {
 
 const gateway: Actor = { kind: "partner", id: "paymentGateway" };
 
-type OfSale = { change: Change; expedienteId: string; vehicleId: string };
+type OfSale = {
+  change: Change;
+  sale: { expedienteId: string; vehicleId: string };
+  paymentId: string;
+  payer: Actor;
+};
 
 async function readSales(tx: Transaction, changes: readonly Change[]): Promise<OfSale[]> {
-  const found = await tx
+  const ids = changes.map(({ payment }) => expedienteOf(payment));
+  const rows = await tx
     .selectFrom("expedientes")
-    .where(
-      "id",
-      "in",
-      changes.map(({ payment }) => expedienteOf(payment)),
-    )
+    .where("id", "in", ids)
     .select(["id", "vehicle_id"])
     .execute();
-  const vehicles = new Map(found.map((sale) => [sale.id, sale.vehicle_id]));
+  const vehicles = new Map(rows.map((row) => [row.id, row.vehicle_id]));
   return changes.map((change) => {
-    const expedienteId = expedienteOf(change.payment);
+    const { payment } = change;
+    const expedienteId = expedienteOf(payment);
     const vehicleId = vehicles.get(expedienteId);
     if (vehicleId === undefined) throw new Error(`no expediente ${expedienteId}`);
-    return { change, expedienteId, vehicleId };
+    return { change, sale: { expedienteId, vehicleId }, paymentId: payment.id, payer: payerOf(payment) };
   });
 }
 
@@ -50,74 +53,51 @@ function describePayment({ id, amount_cents: amountCents, method }: Payment) {
   return { paymentId: id, amountCents, method };
 }
 
+function describePaid({ sale: { expedienteId }, paymentId, payer }: OfSale) {
+  return { expedienteId, paymentId, actor: payer };
+}
+
 async function recordReservationPaid(context: Context, tx: Transaction, changes: readonly Change[]) {
   const sales = await readSales(tx, changes);
-  await recordSteps(
-    tx,
-    sales.map(({ change: { payment, at }, expedienteId, vehicleId }) => ({
-      expedienteId,
-      vehicleId,
-      event: "reservationPaid",
-      automation: null,
-      actor: payerOf(payment),
-      at,
-      detail: describePayment(payment),
-    })),
-  );
-  await context.publish(
-    tx,
-    "notificationDue",
-    sales.map(({ change, expedienteId, vehicleId }) => ({
-      row: "NT5",
-      subject: { expedienteId, vehicleId, paymentId: change.payment.id },
-    })),
-  );
+  const steps = sales.map(({ change: { payment, at }, sale, payer: actor }) => {
+    const detail = describePayment(payment);
+    return { ...sale, event: "reservationPaid", automation: null, actor, at, detail };
+  });
+  await recordSteps(tx, steps);
+  const due = sales.map(({ sale, paymentId }) => ({ row: "NT5" as const, subject: { ...sale, paymentId } }));
+  await context.publish(tx, "notificationDue", due);
   await context.publish(tx, "reservationPaid", sales.map(describePaid));
 }
 
 async function recordFinalPaid(context: Context, tx: Transaction, changes: readonly Change[]) {
   const sales = await readSales(tx, changes);
-  const moved = await moveVehicles(
-    context,
-    tx,
-    sales.map(({ change: { payment }, vehicleId }) => ({
-      vehicleId,
-      event: "finalPaymentReceived",
-      actor: payerOf(payment),
-      set: { final_payment: "received" },
-      detail: describePayment(payment),
-    })),
-  );
+  const moves = sales.map(({ change, sale: { vehicleId }, payer: actor }) => ({
+    vehicleId,
+    event: "finalPaymentReceived" as const,
+    actor,
+    set: { final_payment: "received" as const },
+    detail: describePayment(change.payment),
+  }));
   // The request was taken only because the rules take this; money without the step must not be stored.
-  for (const decision of moved) if (decision.kind === "refused") throw new Error(decision.message);
+  for (const decision of await moveVehicles(context, tx, moves))
+    if (decision.kind === "refused") throw new Error(decision.message);
   await context.publish(tx, "finalPaymentReceived", sales.map(describePaid));
-}
-
-function describePaid({ change: { payment }, expedienteId }: OfSale) {
-  return { expedienteId, paymentId: payment.id, actor: payerOf(payment) };
 }
 
 /** The bank said no to a reservation, or was never asked: the sale stays, and the customer may try again. */
 async function recordNotMade(_context: Context, tx: Transaction, changes: readonly Change[]) {
   const sales = await readSales(tx, changes);
-  await recordSteps(
-    tx,
-    sales.map((sale) =>
-      sale.change.payment.kind === "final"
-        ? describeRefusal(sale, "finalPaymentNotAttempted", "AU7")
-        : describeRefusal(sale, "reservationDeclined", null),
-    ),
+  const steps = sales.map((one) =>
+    one.change.payment.kind === "final"
+      ? { ...describeRefusal(one), event: "finalPaymentNotAttempted", automation: "AU7" as const }
+      : { ...describeRefusal(one), event: "reservationDeclined", automation: null },
   );
+  await recordSteps(tx, steps);
 }
 
-function describeRefusal(
-  { change, expedienteId, vehicleId }: OfSale,
-  event: string,
-  automation: Step["automation"],
-  more: { triesLeft?: number } = {},
-): Step {
-  const detail = { paymentId: change.payment.id, reason: reasonOf(change), ...more };
-  return { expedienteId, vehicleId, event, automation, actor: gateway, at: change.at, detail };
+function describeRefusal({ change, sale, paymentId }: OfSale, more: { triesLeft?: number } = {}) {
+  const detail = { paymentId, reason: reasonOf(change), ...more };
+  return { ...sale, actor: gateway, at: change.at, detail };
 }
 
 /**
@@ -125,35 +105,32 @@ function describeRefusal(
  * sinAsignar, stock, and the reservation is lost (LF5, LF6, FA10).
  */
 async function judgeFinalRefusals(context: Context, tx: Transaction, changes: readonly Change[]) {
-  for (const sale of await readSales(tx, changes)) {
-    const { change, expedienteId, vehicleId } = sale;
-    const { payment, at } = change;
-    const reason = reasonOf(change);
+  for (const one of await readSales(tx, changes)) {
+    const { change, sale, paymentId } = one;
     const terms = await tx
       .updateTable("expedientes")
       .set((set) => ({ final_payment_refusals: set("final_payment_refusals", "+", 1) }))
-      .where("id", "=", expedienteId)
-      .returning(["final_payment_refusals", "final_payment_tries", "final_payment_due_at"])
+      .where("id", "=", sale.expedienteId)
+      .returning([
+        "final_payment_refusals as refusals",
+        "final_payment_tries as tries",
+        "final_payment_due_at as dueAt",
+      ])
       .executeTakeFirstOrThrow();
-    const next = decideAfterRefusal(
-      terms.final_payment_refusals,
-      terms.final_payment_tries,
-      terms.final_payment_due_at?.getTime() ?? null,
-      at.getTime(),
-    );
+    const dueAtMs = terms.dueAt?.getTime() ?? null;
+    const next = decideAfterRefusal(terms.refusals, terms.tries, dueAtMs, change.at.getTime());
     if (next.kind === "mayTryAgain") {
       const { triesLeft } = next;
-      await recordSteps(tx, [describeRefusal(sale, "finalPaymentRefused", "AU7", { triesLeft })]);
-      const subject = { expedienteId, vehicleId, paymentId: payment.id };
+      const step = { ...describeRefusal(one, { triesLeft }), event: "finalPaymentRefused" };
+      await recordSteps(tx, [{ ...step, automation: "AU7" }]);
+      const subject = { ...sale, paymentId };
       await context.publish(tx, "notificationDue", [{ row: "NX8", subject, detail: { triesLeft } }]);
       continue;
     }
-    const isLost = await loseReservation(context, tx, sale, gateway, {
-      paymentId: payment.id,
-      amountCents: payment.amount_cents,
-      reason,
-    });
-    const told = { expedienteId, paymentId: payment.id, reason, actor: gateway };
+    const reason = reasonOf(change);
+    const amountCents = change.payment.amount_cents;
+    const isLost = await loseReservation(context, tx, sale, gateway, { paymentId, amountCents, reason });
+    const told = { expedienteId: sale.expedienteId, paymentId, reason, actor: gateway };
     if (isLost) await context.publish(tx, "finalPaymentDeclined", [told]);
     // Since the request the car may have left PaymentPending; then there is no reservation to lose.
     else await recordNotMade(context, tx, [change]);

@@ -39,16 +39,12 @@ export async function earnDeposits(
   if (vehicleIds.length === 0) return;
   const sales = await tx
     .selectFrom("expedientes")
-    .where("vehicle_id", "in", [...vehicleIds])
+    .where("vehicle_id", "in", vehicleIds)
     .where("status", "in", ["open", "completed"])
     .select("id")
     .execute();
-  await postDeposits(
-    context,
-    tx,
-    sales.map(({ id }) => id),
-    "depositEarned",
-  );
+  const expedienteIds = sales.map(({ id }) => id);
+  await postDeposits(context, tx, expedienteIds, "depositEarned");
 }
 
 async function postDeposits(
@@ -60,14 +56,15 @@ async function postDeposits(
   if (expedienteIds.length === 0) return;
   const deposits = await tx
     .selectFrom("payments")
-    .where("expediente_id", "in", [...expedienteIds])
-    .where("status", "in", [...paidStatuses])
+    .where("expediente_id", "in", expedienteIds)
+    .where("status", "in", paidStatuses)
     .selectAll()
     .execute();
-  await keepBooks(
-    tx,
-    context.clock.now(),
-    [],
-    deposits.map((payment) => ({ payment, kind, amountCents: payment.amount_cents, effectId: null })),
-  );
+  const entries = deposits.map((payment) => ({
+    payment,
+    kind,
+    amountCents: payment.amount_cents,
+    effectId: null,
+  }));
+  await keepBooks(tx, context.clock.now(), [], entries);
 }

@@ -64,8 +64,8 @@ function publishedFor(car: SoldCar, name: string): unknown[] {
   );
 }
 
-describe("DO4, DA4, ND4: the reservation", () => {
-  test("LF1, NT5, SY11, DA20, DA22: the customer pays it by card with the mailed credentials; it reaches billing and ledger", async () => {
+describe("the reservation [DO4, DA4, ND4]", () => {
+  test("the customer pays it by card with the mailed credentials; it reaches billing and ledger [LF1, NT5, SY11, DA20, DA22]", async () => {
     const car = await platform.sell();
     const asked = await car.customer.post(reservationOf(car), visa);
     expect(asked).toMatchObject({
@@ -134,7 +134,7 @@ describe("DO4, DA4, ND4: the reservation", () => {
     expect((await paymentsOf(car)).map((payment) => payment.status)).toEqual(["declined", "captured"]);
   });
 
-  test("fault 22: 50 parallel calls with one Idempotency-Key are one payment", async () => {
+  test("50 parallel calls with one Idempotency-Key are one payment [fault 22]", async () => {
     const car = await platform.sell();
     const key = randomUUID();
     const answers = await Promise.all(
@@ -161,7 +161,7 @@ describe("DO4, DA4, ND4: the reservation", () => {
     expect(await paymentsOf(car)).toHaveLength(1);
   });
 
-  describe("fault 31, bad input: is refused with an error that names the field, and nothing is charged", () => {
+  describe("bad input is refused with an error that names the field, and nothing is charged [fault 31]", () => {
     let car: SoldCar;
     beforeAll(async () => {
       car = await platform.sell();
@@ -189,7 +189,7 @@ describe("DO4, DA4, ND4: the reservation", () => {
       expect(JSON.stringify(refused.body)).toContain(field);
     });
 
-    test("fault 30: for a stranger's expediente it does not exist", async () => {
+    test("for a stranger's expediente it does not exist [fault 30]", async () => {
       const stranger = await platform.sell();
       expect((await stranger.customer.post(reservationOf(car), visa)).status).toBe(404);
       const cashBody = { ...cash, amountCents };
@@ -199,8 +199,8 @@ describe("DO4, DA4, ND4: the reservation", () => {
   });
 });
 
-describe("AU7, DA8: the final payment", () => {
-  test("DE9: before the car is ready the rules refuse it and name their section; nothing is stored", async () => {
+describe("the final payment [AU7, DA8]", () => {
+  test("before the car is ready the rules refuse it and name their section; nothing is stored [DE9]", async () => {
     const car = await platform.sell();
     expect(await car.customer.post(finalOf(car), visa)).toMatchObject({
       status: 409,
@@ -240,7 +240,7 @@ describe("AU7, DA8: the final payment", () => {
     });
   });
 
-  test("DA17: on delivery both deposits become sales, once", async () => {
+  test("on delivery both deposits become sales, once [DA17]", async () => {
     const car = await platform.sellReadyCar();
     await car.customer.post(finalOf(car), visa);
     await platform.runJobs();
@@ -283,7 +283,7 @@ describe("AU7, DA8: the final payment", () => {
     });
   });
 
-  test("LF5, LF6, FA10, VA6, VA7, VS6, VS11: the bank refuses it, so the car becomes SinAsignar, then DealershipStock, and the reservation is lost", async () => {
+  test("the bank refuses it, so the car becomes SinAsignar, then DealershipStock, and the reservation is lost [LF5, LF6, FA10, VA6, VA7, VS6, VS11]", async () => {
     const car = await platform.sellReadyCar();
     await car.customer.post(finalOf(car), declined);
     await platform.runJobs();
@@ -339,7 +339,7 @@ describe("AU7, DA8: the final payment", () => {
   });
 });
 
-describe("fault 24: a gateway that does not answer", () => {
+describe("a gateway that does not answer [fault 24]", () => {
   test.each([
     ["though it charged", { timeOutAfterDoingNext: { count: 1 } }],
     ["and did not charge", { timeOutBeforeDoingNext: { count: 1 } }],
@@ -369,7 +369,7 @@ describe("fault 24: a gateway that does not answer", () => {
   });
 });
 
-describe("fault 25: the gateway's webhook", () => {
+describe("the gateway's webhook [fault 25]", () => {
   function deliver(event: object, header?: string) {
     const payload = JSON.stringify(event);
     return platform.server.inject({
@@ -394,7 +394,7 @@ describe("fault 25: the gateway's webhook", () => {
     data: { object: { id: "pi_forged", metadata: { reference } } },
   });
 
-  test("alone is enough: when our own job never hears the answer, the webhook has the gateway asked", async () => {
+  test("alone is enough: when our own job never hears the answer, the webhook makes us ask the gateway", async () => {
     const car = await platform.sell();
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
     const paymentId = (await car.customer.post(reservationOf(car), visa)).text("paymentId");

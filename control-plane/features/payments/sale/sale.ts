@@ -2,7 +2,7 @@ import { type Refusal, refuse } from "../../../http/refusal.ts";
 import type { Context } from "../../../lifecycle/context.ts";
 import { liveStatuses } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
-import { type NewPayment, openPayments } from "../hear.ts";
+import { type NewPayment, openPayments } from "../open-payments.ts";
 
 export type Requested = { kind: "requested"; paymentId: string };
 

@@ -49,8 +49,8 @@ async function ledgerKindsOf(car: SoldCar): Promise<string[]> {
   return rows.map(({ kind }) => kind);
 }
 
-describe("LF5, LF6: terms kinder than the first refusal, and with an end", () => {
-  test("FP1, FP2: two refusals leave the car reserved and are told; the third loses it, and the reservation is forfeited", async () => {
+describe("terms kinder than the first refusal, and with an end [LF5, LF6]", () => {
+  test("two refusals leave the car reserved and are told; the third loses it, and the reservation is forfeited [FP1, FP2]", async () => {
     const car = await platform.sellReadyCar();
     expect(await pay(car, declined)).toBe(202);
     expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
@@ -63,7 +63,7 @@ describe("LF5, LF6: terms kinder than the first refusal, and with an end", () =>
     expect(await pay(car, visa)).toBe(409);
   });
 
-  test("FP2: paid after a refusal, all goes on, and nobody is reminded", async () => {
+  test("paid after a refusal, all goes on, and nobody is reminded [FP2]", async () => {
     const car = await platform.sellReadyCar();
     await pay(car, declined);
     await pay(car, visa);
@@ -78,7 +78,7 @@ describe("LF5, LF6: terms kinder than the first refusal, and with an end", () =>
     expect([told(car), await platform.stateOf(car.vehicleId)]).toEqual([[], "PaymentPending"]);
   });
 
-  test("FP3: reminded 7, 3 and 1 days before; at the deadline the car is lost, told and posted, once", async () => {
+  test("reminded 7, 3 and 1 days before; at the deadline the car is lost, told and posted, once [FP3]", async () => {
     const car = await platform.sellReadyCar();
     for (const days of [6, 1, 4, 2]) await wait(days);
     expect(told(car)).toEqual(["NX6 7", "NX6 3", "NX6 1"]);
@@ -103,7 +103,7 @@ describe("LF5, LF6: terms kinder than the first refusal, and with an end", () =>
     ["yes: it was in time", "pm_card_visa", "captured", []],
     ["no: it is lost, whatever tries were left", "pm_card_chargeDeclined", "declined", ["lost"]],
   ] as const)(
-    "FP4: the bank is still being asked at the deadline, and says %s",
+    "the bank is still being asked at the deadline, and says %s [FP4]",
     async (_title, card, status, lost) => {
       const car = await platform.sellReadyCar();
       await wait(13);

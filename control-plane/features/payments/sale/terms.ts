@@ -76,29 +76,23 @@ export async function giveFinalPaymentNotice(
   if (isOver || askedAt === null || dueAt === null) return;
   const now = context.clock.now();
   const subject = { expedienteId, vehicleId };
+  const dueOn = dueAt.toISOString();
   const isAsked = await isBeingPaid(tx, expedienteId);
   if (now.getTime() < dueAt.getTime()) {
     const daysLeft = Math.ceil((dueAt.getTime() - now.getTime()) / dayMs);
     if (!isAsked)
-      await context.publish(tx, "notificationDue", [
-        { row: "NX6", subject, detail: { daysLeft, dueOn: dueAt.toISOString() } },
-      ]);
+      await context.publish(tx, "notificationDue", [{ row: "NX6", subject, detail: { daysLeft, dueOn } }]);
     const next = new Date(planNextNotice(askedAt.getTime(), dueAt.getTime(), now.getTime()));
     return setTimers(tx, finalPaymentTimer, [{ subjectId: expedienteId, dueAt: next }]);
   }
   // The bank's answer decides: yes is in time, and no comes after the end.
-  if (isAsked)
-    return setTimers(tx, finalPaymentTimer, [
-      { subjectId: expedienteId, dueAt: new Date(now.getTime() + lookAgainMs) },
-    ]);
-  const lost = await loseReservation(context, tx, subject, system, {
-    reason: "deadlinePassed",
-    dueOn: dueAt.toISOString(),
-  });
-  if (lost)
-    await context.publish(tx, "notificationDue", [
-      { row: "NX7", subject, detail: { dueOn: dueAt.toISOString() } },
-    ]);
+  if (isAsked) {
+    const next = new Date(now.getTime() + lookAgainMs);
+    return setTimers(tx, finalPaymentTimer, [{ subjectId: expedienteId, dueAt: next }]);
+  }
+  const why = { reason: "deadlinePassed", dueOn };
+  if (await loseReservation(context, tx, subject, system, why))
+    await context.publish(tx, "notificationDue", [{ row: "NX7", subject, detail: { dueOn } }]);
 }
 
 async function isBeingPaid(tx: Transaction, expedienteId: string): Promise<boolean> {

@@ -15,11 +15,11 @@ export async function decideCaptures(
   activationIds: readonly string[],
 ): Promise<(Hold | null)[]> {
   const payments = await lockPayments(tx, activationIds);
-  const heard = await hear(
-    context,
-    tx,
-    activationIds.map((id) => ({ payment: paymentOf(payments, id), heard: "captureAsked" })),
-  );
+  const news = activationIds.map((id) => ({
+    payment: paymentOf(payments, id),
+    heard: "captureAsked" as const,
+  }));
+  const heard = await hear(context, tx, news);
   return heard.map(({ payment, effects }) => (effects.includes("mayCapture") ? toHold(payment) : null));
 }
 
@@ -30,24 +30,19 @@ export async function decideReleases(
   activationIds: readonly string[],
 ): Promise<(Hold | null)[]> {
   const payments = await lockPayments(tx, activationIds);
-  const heard = await hear(
-    context,
-    tx,
-    [...new Set(payments.values())].map((payment) => ({ payment, heard: "releaseAsked" })),
-  );
   // Given up before any payment was asked for.
   const unpaid = activationIds.filter((id) => !payments.has(id));
-  await context.publish(
-    tx,
-    "servicePaymentVoided",
-    unpaid.map((activationId) => ({ activationId, paymentId: null })),
-  );
-  const released = new Map(
+  const voided = unpaid.map((activationId) => ({ activationId, paymentId: null }));
+  await context.publish(tx, "servicePaymentVoided", voided);
+  const locked = [...new Set(payments.values())];
+  const news = locked.map((payment) => ({ payment, heard: "releaseAsked" as const }));
+  const heard = await hear(context, tx, news);
+  const holds = new Map(
     heard.flatMap(({ payment, effects }) =>
       effects.includes("mayRelease") ? [[payment.activation_id, toHold(payment)]] : [],
     ),
   );
-  return activationIds.map((id) => released.get(id) ?? null);
+  return activationIds.map((id) => holds.get(id) ?? null);
 }
 
 function toHold(payment: Payment): Hold {

@@ -3,21 +3,12 @@ import {
   planReconciliation,
   presumptionRules,
 } from "../../../rules/presumption-policy.ts";
-import {
-  ask,
-  type Change,
-  type Effect,
-  heardIn,
-  holdOf,
-  inTurn,
-  reasonOf,
-  serviceOf,
-  tell,
-} from "../effect.ts";
+import { ask, type Change, type Effect, holdOf, inTurn, log, reasonOf, serviceOf, tell } from "../effect.ts";
 import { captureHoldJob, chargePaymentJob, releaseHoldJob, releaseStrayJob } from "../jobs.ts";
 import { activationOf } from "../payment.ts";
 import { closePresumptions, openPresumptions } from "./presumptions.ts";
 
+const withReason = (change: Change) => ({ ...serviceOf(change), reason: reasonOf(change) });
 const ofActivation = ({ payment }: Change) => ({ activationId: activationOf(payment) });
 
 /** What the rows of a service's payment cause; the ones that are empty are in the payment's row, or up to the caller. */
@@ -48,14 +39,8 @@ export const serviceEffects = {
     if (!isPresumptionRule(rule)) throw new Error(`payment ${id} waits for no rule`);
     return { ...serviceOf(change), rule, reason: presumptionRules[rule].refusal };
   }),
-  tellRefuted: tell("servicePaymentRefuted", (change) => ({
-    ...serviceOf(change),
-    reason: reasonOf(change),
-  })),
-  tellDeclined: tell("servicePaymentDeclined", (change) => ({
-    ...serviceOf(change),
-    reason: reasonOf(change),
-  })),
+  tellRefuted: tell("servicePaymentRefuted", withReason),
+  tellDeclined: tell("servicePaymentDeclined", withReason),
   tellVoided: tell("servicePaymentVoided", serviceOf),
   tellCaptured: inTurn(
     tell("notificationDue", (change) => ({ row: "NT5", subject: serviceOf(change) })),
@@ -72,17 +57,9 @@ export const serviceEffects = {
       },
       subject: serviceOf(change),
     })),
-    tell("servicePaymentLost", (change) => ({ ...serviceOf(change), reason: reasonOf(change) })),
+    tell("servicePaymentLost", withReason),
   ),
-  logTooLate: {
-    async carryOut(context, _tx, changes) {
-      for (const { payment, news } of changes)
-        context.logger.error(
-          { payment: payment.id, settlement: payment.settlement, heard: heardIn(news) },
-          "the opposite was decided for this hold",
-        );
-    },
-  },
+  logTooLate: log("the opposite was decided for this hold"),
 
   askForMoney: ask(chargePaymentJob, ({ payment }) => ({ paymentId: payment.id })),
   askCapture: ask(captureHoldJob, ofActivation),

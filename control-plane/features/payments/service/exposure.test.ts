@@ -23,7 +23,7 @@ function take(customerId: string, limits: PresumptionLimits, cents = amountCents
     .execute((tx) => takeExposure(tx, { customerId, amountCents: cents }, limits));
 }
 
-describe("fault 24: the caps of what is presumed, on the real PostgreSQL", () => {
+describe("the caps of what is presumed, on the real PostgreSQL [fault 24]", () => {
   test.each([
     ["the customer's cap exactly", { customerCapCents: 2 * amountCents }, { kind: "taken" }],
     ["one cent above it", { customerCapCents: 2 * amountCents - 1 }, { kind: "full", rule: "PP6" }],
@@ -72,7 +72,7 @@ describe("fault 24: the caps of what is presumed, on the real PostgreSQL", () =>
     expect(mine[0]?.totalOpenCents).toBe(20 * amountCents);
   });
 
-  test("50 that come while 10 are given back: never above the cap, and the sum is what is open", async () => {
+  test("50 purchases while 10 are given back: never above the cap, and the sum is what is open", async () => {
     const limits = limitsOf({ totalCapCents: 15 * amountCents });
     const first = Array.from({ length: 10 }, () => randomUUID());
     for (const customerId of first) await take(customerId, limits);

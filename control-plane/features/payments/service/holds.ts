@@ -1,15 +1,9 @@
-import type { Logger } from "pino";
-import type { PaymentGateway } from "../../../partners/payment-gateway.ts";
 import { passFailpoint } from "../../../store/failpoints.ts";
-import type { PaymentBatches } from "../batches.ts";
+import type { PaymentWork } from "../batches.ts";
 import type { Hold } from "./decide-holds.ts";
 
 /** Takes the money held for an activation, on the car's proof. @throws PartnerUnavailable: try again */
-export async function captureHold(
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
-  activationId: string,
-): Promise<void> {
+export async function captureHold({ batches, gateway }: PaymentWork, activationId: string): Promise<void> {
   const hold = await batches.decideCapture(activationId);
   if (hold === null) return;
   passFailpoint("capture-decided-before-asked");
@@ -19,11 +13,7 @@ export async function captureHold(
 }
 
 /** Lets go what is held for an activation, or makes sure that nothing will be. @throws PartnerUnavailable: try again */
-export async function releaseHold(
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
-  activationId: string,
-): Promise<void> {
+export async function releaseHold({ batches, gateway }: PaymentWork, activationId: string): Promise<void> {
   const hold = await batches.decideRelease(activationId);
   if (hold === null) return;
   passFailpoint("release-decided-before-asked");
@@ -34,12 +24,10 @@ export async function releaseHold(
 
 /** A hold that was found after its payment had ended. @throws PartnerUnavailable: try again */
 export async function releaseStray(
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
-  logger: Logger,
+  { context, batches, gateway }: PaymentWork,
   { paymentId, gatewayPaymentId }: Hold,
 ): Promise<void> {
   const answer = await gateway.release(gatewayPaymentId, paymentId);
-  logger.warn({ payment: paymentId, now: answer.status }, "a stray hold was let go");
+  context.logger.warn({ payment: paymentId, now: answer.status }, "a stray hold was let go");
   await batches.record({ paymentId, answer });
 }

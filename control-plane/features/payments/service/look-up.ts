@@ -1,5 +1,5 @@
 import type { Context } from "../../../lifecycle/context.ts";
-import type { GatewayPayment, PaymentGateway } from "../../../partners/payment-gateway.ts";
+import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
 import {
   gatewaySilenceMs,
   isDecided,
@@ -8,7 +8,7 @@ import {
   planNextLookUp,
 } from "../../../rules/presumption-policy.ts";
 import { setTimers } from "../../../store/timers.ts";
-import type { PaymentBatches } from "../batches.ts";
+import type { PaymentWork } from "../batches.ts";
 import { isUnanswered, payAtGateway } from "../charge-payment.ts";
 import { activationOf, type Payment } from "../payment.ts";
 import { lookUpTimer } from "./presumptions.ts";
@@ -22,25 +22,20 @@ export type Silence = { untilMs: number };
  * made. A gateway that does not answer leaves everything as it is until the next look-up, and is left alone by the
  * others meanwhile.
  */
-export async function lookUpPresumed(
-  context: Context,
-  batches: PaymentBatches,
-  gateway: PaymentGateway,
-  silence: Silence,
-  paymentId: string,
-): Promise<void> {
+export async function lookUpPresumed(work: PaymentWork, silence: Silence, paymentId: string): Promise<void> {
+  const { context, batches } = work;
   const payment = await batches.read(paymentId);
   if (payment.status !== "presumed") return;
   const presumed = await readPresumed(context, paymentId);
   const nowMs = context.clock.now().getTime();
   const isSilent = nowMs < silence.untilMs;
-  // Set first: whatever becomes of this look-up, there is another.
+  // Set first: there is another look-up even if this one fails.
   const nextAt = new Date(isSilent ? silence.untilMs : planNextLookUp(presumed, nowMs));
   await context.db
     .transaction()
     .execute((tx) => setTimers(tx, lookUpTimer, [{ subjectId: paymentId, dueAt: nextAt }]));
   if (isSilent) return;
-  const answer = await ask(context, gateway, payment, presumed, nowMs).catch((error: unknown) => {
+  const answer = await ask(work, payment, presumed, nowMs).catch((error: unknown) => {
     if (!isUnanswered(error)) throw error;
     silence.untilMs = nowMs + gatewaySilenceMs;
     context.logger.warn({ err: error, payment: paymentId }, "a presumed payment could not be looked up");
@@ -50,17 +45,17 @@ export async function lookUpPresumed(
 }
 
 async function ask(
-  context: Context,
-  gateway: PaymentGateway,
+  work: PaymentWork,
   payment: Payment,
   presumed: Presumed,
   nowMs: number,
 ): Promise<GatewayPayment | null> {
+  const { gateway } = work;
   const known = await gateway.findByReference(payment.id);
   if (known !== null) return known;
   // No money is held for a purchase that was given up.
   const isWanted = payment.settlement !== "void";
-  if (isWanted && mayAskAgain(presumed, nowMs)) return payAtGateway(context, gateway, payment);
+  if (isWanted && mayAskAgain(presumed, nowMs)) return payAtGateway(work, payment);
   if (!isDecided(presumed, nowMs, isWanted)) return null;
   const ofCustomer = await gateway.findAmongPayments({
     customer: payment.customer_id,

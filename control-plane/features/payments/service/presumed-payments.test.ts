@@ -134,9 +134,9 @@ async function balancesOf(activationId: string): Promise<Record<string, number>>
   );
 }
 
-describe("FA4, fault 24: the gateway does not answer the payment of a service", () => {
+describe("the gateway does not answer the payment of a service [FA4, fault 24]", () => {
   test.each(["charged", "notCharged"] as const)(
-    "it is presumed, whether the gateway did it or not (%s); the exposure and the memo say so",
+    "it is presumed, whether the gateway did it or not (%s), and the exposure and the memo show it",
     async (did) => {
       const activationId = await presume(did);
       expect(toldAbout(activationId)).toEqual(["servicePaymentPresumed"]);
@@ -166,7 +166,7 @@ describe("FA4, fault 24: the gateway does not answer the payment of a service", 
     expect(await atGateway(activationId)).toMatchObject({ intents: 1 });
   });
 
-  test("it is said once why a payment waits, however often the gateway is asked in vain", async () => {
+  test("the reason why a payment waits is told once, however often the gateway is asked in vain", async () => {
     const payer = (await platform.sell()).customerId;
     await platform.gateway("PUT", "/_control/faults", { timeOutBeforeDoingNext: { count: 3 } });
     const activationId = await request({ payer });
@@ -176,7 +176,7 @@ describe("FA4, fault 24: the gateway does not answer the payment of a service", 
     expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
   });
 
-  test("the reservation and the final payment wait for certainty, whoever pays them (LF5)", async () => {
+  test("the reservation and the final payment wait for certainty, no matter which customer pays [LF5]", async () => {
     const car = await platform.sell();
     await timeOutNext("charged");
     await car.customer.post(`/api/expedientes/${car.expedienteId}/reservation-payment`, {
@@ -193,7 +193,7 @@ describe("FA4, fault 24: the gateway does not answer the payment of a service", 
   });
 });
 
-describe("fault 24: 50 purchases at the same moment, none of them answered", () => {
+describe("50 purchases at the same moment, none of them answered [fault 24]", () => {
   const fits = 7;
   const limits = { ...defaultPresumptionLimits, totalCapCents: 1_000_000 };
 
@@ -237,7 +237,7 @@ describe("fault 24: 50 purchases at the same moment, none of them answered", () 
   });
 });
 
-describe("FA5: the truth is found out", () => {
+describe("the truth is found out [FA5]", () => {
   test.each(["charged", "notCharged"] as const)(
     "%s: the first look-up confirms it, with one hold, and gives the exposure back",
     async (did) => {
@@ -346,7 +346,7 @@ describe("FA5: the truth is found out", () => {
     expect(await outcomes()).toEqual(["confirmed", "confirmed", "confirmed"]);
   });
 
-  test("given up while it is presumed: the hold found later is let go, and nobody hears of it", async () => {
+  test("given up while it is presumed: the hold found later is let go, and nobody is told of it", async () => {
     const activationId = await presume("charged");
     await publish("serviceVoidRequested", { activationId });
     await platform.runJobs();
@@ -370,7 +370,7 @@ describe("FA5: the truth is found out", () => {
     expect(toldAbout(activationId)).toEqual(["servicePaymentPresumed", "servicePaymentVoided"]);
   });
 
-  test("heard of twice at the same moment, it is settled once and the exposure given back once", async () => {
+  test("two answers at the same moment settle it once and give the exposure back once", async () => {
     const activationId = await presume("charged");
     const { id } = await paymentOf(activationId);
     const gatewayPaymentId = `pi_${id}`;
@@ -390,7 +390,7 @@ describe("FA5: the truth is found out", () => {
     expect(toldAbout(activationId)).toEqual(["servicePaymentPresumed", "servicePaymentConfirmed"]);
   });
 
-  test("a hold that turns up after all was called nonexistent is let go", async () => {
+  test("a hold that turns up after it was called nonexistent is let go", async () => {
     const activationId = await presume("charged");
     const { id } = await paymentOf(activationId);
     const release = (answer: GatewayPayment) =>

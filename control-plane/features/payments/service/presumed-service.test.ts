@@ -56,7 +56,7 @@ async function gauges(): Promise<Record<string, number>> {
   );
 }
 
-describe("FA4, FA5, fault 24: a service is delivered although the bank did not answer", () => {
+describe("a service is delivered although the bank did not answer [FA4, FA5, fault 24]", () => {
   test("it did charge: delivered on the presumption, confirmed by a look-up, captured on the car's proof, once", async () => {
     const car = await fleet.knownCustomersCar();
     await car.park();
@@ -138,7 +138,7 @@ describe("FA4, FA5, fault 24: a service is delivered although the bank did not a
     });
   });
 
-  test("declined when it is asked again, and the car has applied it: the next manifest lacks it, it ends with its reason, nobody paid, the customer is told", async () => {
+  test("declined when it is asked again, after the car has applied it: the next manifest lacks it, it ends with its reason, nobody paid, the customer is told", async () => {
     const car = await fleet.knownCustomersCar();
     const card = "pm_card_visa";
     const activationId = await fleet.buyUnanswered(car, "heatedSeats", "notCharged");

@@ -15,31 +15,22 @@ export async function openPresumptions(
   tx: Transaction,
   changes: readonly Change[],
 ): Promise<void> {
-  const presumed = changes.map(({ payment, at }) => ({
-    payment,
-    at,
-    plan: planReconciliation(at.getTime()),
-  }));
-  await tx
-    .insertInto("presumptions")
-    .values(
-      presumed.map(({ payment, at, plan }) => ({
-        payment_id: payment.id,
-        customer_id: payment.customer_id,
-        amount_cents: payment.amount_cents,
-        presumed_at: at,
-        reconcile_by: new Date(plan.reconcileByMs),
-      })),
-    )
-    .execute();
-  await setTimers(
-    tx,
-    lookUpTimer,
-    presumed.map(({ payment, at, plan }) => ({
-      subjectId: payment.id,
-      dueAt: new Date(planNextLookUp(plan, at.getTime())),
-    })),
-  );
+  const presumed = changes.map(({ payment, at }) => {
+    const plan = planReconciliation(at.getTime());
+    const row = {
+      payment_id: payment.id,
+      customer_id: payment.customer_id,
+      amount_cents: payment.amount_cents,
+      presumed_at: at,
+      reconcile_by: new Date(plan.reconcileByMs),
+    };
+    const timer = { subjectId: payment.id, dueAt: new Date(planNextLookUp(plan, at.getTime())) };
+    return { row, timer };
+  });
+  const rows = presumed.map(({ row }) => row);
+  await tx.insertInto("presumptions").values(rows).execute();
+  const due = presumed.map(({ timer }) => timer);
+  await setTimers(tx, lookUpTimer, due);
 }
 
 /** What was presumed is known. The payments are locked, so each is found out once. */
@@ -51,10 +42,11 @@ export function closePresumptions(outcome: "confirmed" | "compensated" | "droppe
       from unnest(${ids}::uuid[], ${changes.map(({ payment }) => payment.decline_reason)}::text[],
                   ${changes.map(({ at }) => at)}::timestamptz[]) as next (payment_id, reason, at)
       where presumptions.payment_id = next.payment_id and outcome = 'open'`.execute(tx);
-    await giveExposureBack(
-      tx,
-      changes.map(({ payment }) => ({ customerId: payment.customer_id, amountCents: payment.amount_cents })),
-    );
+    const shares = changes.map(({ payment: { customer_id: customerId, amount_cents: amountCents } }) => ({
+      customerId,
+      amountCents,
+    }));
+    await giveExposureBack(tx, shares);
     await clearTimers(tx, lookUpTimer, ids);
   };
 }

@@ -86,8 +86,8 @@ async function balancesOf(paymentId: string): Promise<Record<string, number>> {
   return Object.fromEntries(rows.map((row) => [row.account, Number(row.cents)]));
 }
 
-describe("AU14, DA14: a service is paid by a hold first", () => {
-  test("SA6: a good card is held for as long as the gateway says, and nothing is taken", async () => {
+describe("a service is paid by a hold first [AU14, DA14]", () => {
+  test("a good card is held for as long as the gateway says, and nothing is taken [SA6]", async () => {
     const activationId = await request();
     expect(await platform.runJobs()).toBe(0);
     const payment = await paymentOf(activationId);
@@ -100,7 +100,7 @@ describe("AU14, DA14: a service is paid by a hold first", () => {
     expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised"]);
   });
 
-  test("SA7: a declined card ends it; no hold, no money", async () => {
+  test("a declined card ends it; no hold, no money [SA7]", async () => {
     const activationId = await request("pm_card_chargeDeclined");
     await platform.runJobs();
     const payment = await paymentOf(activationId);
@@ -115,7 +115,7 @@ describe("AU14, DA14: a service is paid by a hold first", () => {
     expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
   });
 
-  test("fault 24: a gateway that times out though it held is asked by our reference: one hold", async () => {
+  test("a gateway that times out though it held is asked by our reference: one hold [fault 24]", async () => {
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
     const activationId = await request();
     expect(await platform.runJobs()).toBe(1);
@@ -128,7 +128,7 @@ describe("AU14, DA14: a service is paid by a hold first", () => {
 });
 
 describe("the car's proof takes the money", () => {
-  test("NT5, ND4: captured once, however often it is asked, and told as a successful payment", async () => {
+  test("captured once, however often it is asked, and told as a successful payment [NT5, ND4]", async () => {
     const activationId = await request();
     await platform.runJobs();
     await publish("serviceCaptureRequested", { activationId });
@@ -190,7 +190,7 @@ describe("the car's proof takes the money", () => {
   });
 });
 
-describe("fault 27: support gives money back over REST", () => {
+describe("support gives money back over REST [fault 27]", () => {
   test("once for each intent, and never more than is left", async () => {
     const activationId = await request();
     await platform.runJobs();
@@ -216,7 +216,7 @@ describe("fault 27: support gives money back over REST", () => {
   });
 });
 
-describe("SA15, FA7: nothing delivered, nothing charged", () => {
+describe("nothing delivered, nothing charged [SA15, FA7]", () => {
   test("a hold is let go, and the activation is told", async () => {
     const activationId = await request();
     await platform.runJobs();
@@ -263,9 +263,9 @@ describe("SA15, FA7: nothing delivered, nothing charged", () => {
   });
 });
 
-describe("fault 26: proof and giving up at the same moment", () => {
+describe("proof and cancellation at the same moment [fault 26]", () => {
   test.each(["serviceCaptureRequested", "serviceVoidRequested"] as const)(
-    "whoever is first (%s) decides; the other leaves the money alone",
+    "the first (%s) decides; the second leaves the money alone",
     async (first) => {
       const second = first === "serviceCaptureRequested" ? "serviceVoidRequested" : "serviceCaptureRequested";
       const activationId = await request();
@@ -303,7 +303,7 @@ describe("fault 26: proof and giving up at the same moment", () => {
   });
 });
 
-describe("whatever the gateway says, in any order and however often", () => {
+describe("any answers of the gateway, in any order and any number", () => {
   const gatewayPaymentId = "pi_of_the_property";
   const outcome = fc.constantFrom<GatewayPayment>(
     { status: "held", gatewayPaymentId, captureBefore: new Date("2026-04-01T00:00:00Z") },
@@ -313,12 +313,13 @@ describe("whatever the gateway says, in any order and however often", () => {
     { status: "invalid", reason: "unknownPaymentMethod" },
   );
 
-  test("the ledger sums to zero, holds are seen exactly while they stand, money exactly when it is captured", async () => {
+  test("the ledger sums to zero, holds are seen exactly while they stand, and money exactly when it is captured", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(outcome, { minLength: 1, maxLength: 6 }),
         fc.constantFrom(null, "capture" as const, "void" as const),
-        async (outcomes, settlement) => {
+        fc.boolean(),
+        async (outcomes, settlement, together) => {
           const activationId = await request();
           const payment = await paymentOf(activationId);
           // Each run its own intent at the gateway.
@@ -330,10 +331,10 @@ describe("whatever the gateway says, in any order and however often", () => {
             .set({ settlement })
             .where("id", "=", payment.id)
             .execute();
-          for (const each of own)
-            await platform.db
-              .transaction()
-              .execute((tx) => hearAnswers(platform.context, tx, [{ paymentId: payment.id, answer: each }]));
+          const answers = own.map((answer) => ({ paymentId: payment.id, answer }));
+          // In one list, the later ones are judged by what the earlier ones have left.
+          for (const list of together ? [answers] : answers.map((each) => [each]))
+            await platform.db.transaction().execute((tx) => hearAnswers(platform.context, tx, list));
           const { status } = await paymentOf(activationId);
           const balances = await balancesOf(payment.id);
           expect(Object.values(balances).reduce((sum, cents) => sum + cents, 0)).toBe(0);

@@ -1,0 +1,69 @@
+import { system } from "../../lifecycle/actor.ts";
+import type { ActivationMove } from "../../lifecycle/move-activations.ts";
+import {
+  type HoldWindows,
+  mayStillApply,
+  planHoldWindows,
+  planPresumedWindows,
+} from "../../rules/hold-windows.ts";
+import type { LinkRow } from "../../store/lock-links.ts";
+import type { LoadedActivation } from "./load-activations.ts";
+import type { ServiceChange } from "./ports.ts";
+
+/** The next attempt of a car: the event that begins it, and what the car's next version carries. */
+export type NextAttempt = {
+  activation: LoadedActivation;
+  move: ActivationMove;
+  link: LinkRow;
+  unproved: ServiceChange;
+};
+
+/** The next attempt of each free car: the oldest activation in OTAQueue, or in RetryQueue with its backoff over. */
+export function chooseNext(
+  now: Date,
+  free: readonly LinkRow[],
+  waiting: readonly LoadedActivation[],
+): NextAttempt[] {
+  const ready = waiting
+    .filter(({ state, retryAt }) => state === "OTAQueue" || (retryAt !== null && retryAt <= now))
+    .toSorted((a, b) => Number(a.queuedAt) - Number(b.queuedAt));
+  return free.flatMap((link) => {
+    const activation = ready.find(({ vehicleId }) => vehicleId === link.vehicle_id);
+    if (activation === undefined) return [];
+    const { id: activationId, entitlementId, facts } = activation;
+    const windows = windowsOf(activation);
+    if (entitlementId === null || windows === null)
+      throw new Error(`activation ${activationId} waits without a hold`);
+    // Too late for the car to commit it in time: the deadline that gives it up is near and will do so.
+    if (!mayStillApply(windows, now.getTime())) return [];
+    const attempt = facts.attemptsUsed + 1;
+    return [
+      {
+        activation,
+        move: {
+          event: activation.state === "RetryQueue" ? "retryStarted" : "attemptStarted",
+          actor: system,
+          set: { attempts_used: attempt, retry_at: null },
+          detail: { attempt },
+        },
+        link,
+        unproved: {
+          kind: "service",
+          activationId,
+          attempt,
+          entitlementId,
+          applyBefore: new Date(windows.applyBeforeMs),
+        },
+      },
+    ];
+  });
+}
+
+/** Until when the car may apply it, and when it is given up: by the hold, or by when a presumed payment is known. */
+export function windowsOf({
+  captureBefore,
+  presumedUntil,
+}: Pick<LoadedActivation, "captureBefore" | "presumedUntil">): HoldWindows | null {
+  if (presumedUntil !== null) return planPresumedWindows(presumedUntil.getTime());
+  return captureBefore === null ? null : planHoldWindows(captureBefore.getTime());
+}

@@ -1,0 +1,589 @@
+import { emptyManifestHash } from "@caas/contract/manifest.ts";
+import type { Outcome, Report } from "@caas/contract/report.ts";
+import { parseVin } from "@caas/contract/vin.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
+import { resendAfterMs } from "./dispatches.ts";
+
+// The engine against a real database, with reports written by hand: what no healthy car would say must be
+// judged too. The cars stay offline; the test says what they say.
+
+let fleet: TestFleet;
+
+beforeAll(async () => {
+  fleet = await startTestFleet();
+});
+afterAll(async () => {
+  await fleet?.close();
+});
+
+type Car = TestCar & { seq: number; connection: number };
+
+async function linkRow(car: TestCar) {
+  return fleet.db
+    .selectFrom("vehicle_links")
+    .selectAll()
+    .where("vehicle_id", "=", car.vehicleId)
+    .executeTakeFirstOrThrow();
+}
+
+async function report(
+  car: Car,
+  said: { active?: Report["active"]; outcome?: Outcome | null; seq?: number; keySetVersion?: number },
+) {
+  const row = await linkRow(car);
+  const seq = said.seq ?? ++car.seq;
+  const body: Report = {
+    vin: parseVin(car.vin),
+    seq,
+    active: said.active ?? { version: row.active_version, hash: row.active_hash },
+    outcome: said.outcome ?? null,
+    deferred: null,
+    refused: {},
+    keySetVersion: said.keySetVersion ?? 1,
+    sentAt: new Date().toISOString(),
+  };
+  return fleet.db
+    .transaction()
+    .execute((tx) =>
+      fleet.desiredState.ingest(tx, [{ vin: body.vin, report: body, token: `signed.${seq}.x` }]),
+    )
+    .then(([ingested]) => {
+      if (ingested === undefined) throw new Error("a report without an answer");
+      return ingested;
+    });
+}
+
+function applied(version: number, hash: string): Outcome {
+  return {
+    result: "applied",
+    version,
+    hash,
+    appliedAt: fleet.clock.now().toISOString(),
+    timings: { verifiedMs: 1 },
+  };
+}
+
+function failed(
+  version: number,
+  hash: string,
+  failureClass: "transient" | "permanent" = "transient",
+): Outcome {
+  return {
+    result: "failed",
+    version,
+    hash,
+    reason: "probeFailed",
+    failureClass,
+    detail: "said by the test",
+    rolledBack: true,
+    timings: { verifiedMs: 1 },
+  };
+}
+
+async function presence(car: Car, state: "online" | "offline", connection = ++car.connection): Promise<void> {
+  await fleet.db
+    .transaction()
+    .execute((tx) =>
+      fleet.desiredState.recordPresences(tx, [{ vin: parseVin(car.vin), presence: { state, connection } }]),
+    );
+}
+
+/** Says that it applied what its newest manifest holds. */
+async function obey(car: Car) {
+  const row = await linkRow(car);
+  return report(car, {
+    active: { version: row.manifest_version, hash: row.manifest_hash },
+    outcome: applied(row.manifest_version, row.manifest_hash),
+  });
+}
+
+async function enrolledCar(): Promise<Car> {
+  const car: Car = Object.assign(await fleet.addCar({ online: false }), { seq: 0, connection: 0 });
+  await presence(car, "online");
+  return car;
+}
+
+async function codesOf(car: TestCar): Promise<string[]> {
+  const row = await linkRow(car);
+  const { entries } = await fleet.db
+    .selectFrom("manifests")
+    .select("entries")
+    .where("vehicle_id", "=", car.vehicleId)
+    .where("version", "=", row.manifest_version)
+    .executeTakeFirstOrThrow();
+  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersions
+}
+
+function dispatchOf(car: TestCar) {
+  return fleet.db
+    .selectFrom("manifest_dispatches")
+    .selectAll()
+    .where("vehicle_id", "=", car.vehicleId)
+    .executeTakeFirst();
+}
+
+async function isDue(car: TestCar): Promise<boolean> {
+  return (await dispatchOf(car)) !== undefined;
+}
+
+describe("versions and reports", () => {
+  test("at most one unproved change: a second purchase waits in OTAQueue for the first one's proof", async () => {
+    const car = await enrolledCar();
+    const first = await fleet.buy(car, "heatedSeats");
+    const second = await fleet.buy(car, "ambientLight");
+    expect([await fleet.stateOf(first), await fleet.stateOf(second)]).toEqual(["OTAAttempt", "OTAQueue"]);
+    expect(await codesOf(car)).toEqual(["heatedSeats"]);
+    await obey(car);
+    expect([await fleet.stateOf(first), await fleet.stateOf(second)]).toEqual([
+      "ServiceActive",
+      "OTAAttempt",
+    ]);
+    expect(await codesOf(car)).toEqual(["ambientLight", "heatedSeats"]);
+    await obey(car);
+    expect(await fleet.stateOf(second)).toBe("ServiceActive");
+    expect((await linkRow(car)).manifest_version).toBe(2);
+  });
+
+  test("fault 4, fault 8: a repeated or older report has no effect", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    expect(await report(car, { outcome: failed(version, hash) })).toMatchObject({
+      kind: "taken",
+      failed: "probeFailed",
+    });
+    const steps = () =>
+      fleet.db.selectFrom("steps").select("id").where("activation_id", "=", activationId).execute();
+    const before = await steps();
+    expect(await report(car, { outcome: failed(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
+    expect(await report(car, { outcome: applied(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
+    expect(await steps()).toEqual(before);
+    expect(await fleet.stateOf(activationId)).toBe("RetryQueue");
+  });
+
+  test("a failure counts once: the same outcome in a newer report changes nothing", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect(await report(car, { outcome: failed(version, hash) })).toMatchObject({
+      kind: "taken",
+      failed: null,
+    });
+    const attempts = await fleet.db
+      .selectFrom("attempts")
+      .select(["attempt", "result"])
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempts).toEqual([{ attempt: 1, result: "failed" }]);
+  });
+
+  test("an 'applied' whose hash is not the manifest's proves nothing", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version } = await linkRow(car);
+    expect(await report(car, { outcome: applied(version, emptyManifestHash) })).toMatchObject({
+      proved: false,
+    });
+    expect(await fleet.stateOf(activationId)).toBe("OTAAttempt");
+    expect(fleet.captured()).not.toContain(activationId);
+  });
+
+  test("fault 26: the proof that comes after the hold ran out charges nobody, and the car is told to take it out", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const late = await linkRow(car);
+    fleet.clock.advanceMs(7 * 86_400_000);
+    await fleet.runTimers();
+    await fleet.runJobs();
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
+    const ingested = await report(car, {
+      active: { version: late.manifest_version, hash: late.manifest_hash },
+      outcome: applied(late.manifest_version, late.manifest_hash),
+    });
+    expect(ingested).toMatchObject({ proved: false, converged: false });
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
+    expect(fleet.captured()).not.toContain(activationId);
+    expect(fleet.voided().filter((id) => id === activationId)).toHaveLength(1);
+    expect(await codesOf(car)).toEqual([]);
+    expect(await isDue(car)).toBe(true);
+  });
+
+  test("a car that is ahead of us gets a version above its own", async () => {
+    const car = await enrolledCar();
+    await report(car, { active: { version: 41, hash: emptyManifestHash } });
+    expect((await linkRow(car)).manifest_version).toBe(42);
+  });
+
+  test("a removal never waits: it is in the next version, and the change under way goes on in it", async () => {
+    const car = await enrolledCar();
+    const first = await fleet.buy(car, "heatedSeats");
+    await obey(car);
+    const second = await fleet.buy(car, "ambientLight");
+    expect(await codesOf(car)).toEqual(["ambientLight", "heatedSeats"]);
+    const { entitlement_id: entitlementId } = await fleet.db
+      .selectFrom("activations")
+      .select("entitlement_id")
+      .where("id", "=", first)
+      .executeTakeFirstOrThrow();
+    await fleet.db.transaction().execute(async (tx) => {
+      if (entitlementId === null) throw new Error("no entitlement");
+      await fleet.desiredState.withdraw(tx, [{ entitlementId, reason: "testing" }]);
+    });
+    expect(await codesOf(car)).toEqual(["ambientLight"]);
+    expect(await fleet.stateOf(second)).toBe("OTAAttempt");
+    await obey(car);
+    expect(await fleet.stateOf(second)).toBe("ServiceActive");
+    const ended = await fleet.db
+      .selectFrom("entitlements")
+      .select("state")
+      .where("id", "=", entitlementId)
+      .executeTakeFirstOrThrow();
+    expect(ended.state).toBe("ended");
+  });
+});
+
+describe("taking back", () => {
+  async function cancel(activationId: string, car: Car) {
+    return fleet.db
+      .transaction()
+      .execute((tx) => fleet.activations.cancel(tx, activationId, { kind: "customer", id: car.customerId }));
+  }
+
+  test("a purchase is cancelled while it waits, while the car is asked, and between attempts: nothing is charged", async () => {
+    const car = await enrolledCar();
+    const asked = await fleet.buy(car, "heatedSeats");
+    const waiting = await fleet.buy(car, "ambientLight");
+    expect(await cancel(waiting, car)).toEqual({ kind: "cancelled" });
+    expect(await cancel(asked, car)).toEqual({ kind: "cancelled" });
+    expect([await fleet.stateOf(asked), await fleet.stateOf(waiting)]).toEqual(["NoCharge", "NoCharge"]);
+    const retried = await fleet.buy(car, "highwayAssist");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect(await fleet.stateOf(retried)).toBe("RetryQueue");
+    expect(await cancel(retried, car)).toEqual({ kind: "cancelled" });
+    expect(await codesOf(car)).toEqual([]);
+    for (const id of [asked, waiting, retried]) expect(fleet.voided()).toContain(id);
+    for (const id of [asked, waiting, retried]) expect(fleet.captured()).not.toContain(id);
+  });
+
+  test("fault 26: a proof that comes after the cancellation charges nobody, and the car is told to take it out", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const late = await linkRow(car);
+    await cancel(activationId, car);
+    await report(car, {
+      active: { version: late.manifest_version, hash: late.manifest_hash },
+      outcome: applied(late.manifest_version, late.manifest_hash),
+    });
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
+    expect(fleet.captured()).not.toContain(activationId);
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
+  });
+
+  test("what was sent and cancelled is taken back though the car last said that it holds nothing: its report may be lost", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const dispatches = fleet.db
+      .selectFrom("manifest_dispatches")
+      .where("vehicle_id", "=", car.vehicleId)
+      .select("sends");
+    // Claimed here or by the platform's own dispatcher.
+    while ((await dispatches.executeTakeFirst())?.sends === 0) await fleet.desiredState.takeDue(100);
+    await cancel(activationId, car);
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
+    await obey(car);
+    expect(await isDue(car)).toBe(false);
+  });
+
+  test("a car that said it failed has left the version: nothing more is sent to it", async () => {
+    const car = await enrolledCar();
+    await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], false]);
+  });
+
+  test("a cancellation after the proof is answered honestly: it is already applied", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await obey(car);
+    expect(await cancel(activationId, car)).toMatchObject({
+      kind: "refused",
+      code: "conflict",
+      detail: expect.stringMatching(/already applied/),
+    });
+    expect(await codesOf(car)).toEqual(["heatedSeats"]);
+  });
+
+  test("cancellation and proof race: exactly one of them wins", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const [cancelled] = await Promise.all([cancel(activationId, car), obey(car)]);
+    const isCaptured = fleet.captured().includes(activationId);
+    const isVoided = fleet.voided().includes(activationId);
+    expect([isCaptured, isVoided]).toEqual(cancelled.kind === "cancelled" ? [false, true] : [true, false]);
+  });
+
+  test("a bank that will not pay what it held, after the proof: the service leaves the car and the customer is told", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await obey(car);
+    const { context, db } = fleet;
+    await db.transaction().execute((tx) =>
+      context.publish(tx, "servicePaymentLost", [
+        {
+          activationId,
+          paymentId: activationId,
+          reason: "card_declined",
+        },
+      ]),
+    );
+    expect(await codesOf(car)).toEqual([]);
+    await obey(car);
+    const entitlement = await db
+      .selectFrom("activations")
+      .innerJoin("entitlements", "entitlements.id", "activations.entitlement_id")
+      .select(["entitlements.state", "entitlements.end_reason"])
+      .where("activations.id", "=", activationId)
+      .executeTakeFirstOrThrow();
+    expect(entitlement).toEqual({ state: "ended", end_reason: "lateDecline" });
+    const told = fleet.published.filter(
+      ({ name, event }) => name === "notificationDue" && event.row === "NX2",
+    );
+    expect(told).toHaveLength(1);
+  });
+});
+
+describe("many cars at once", () => {
+  async function rollOut(cars: readonly Car[], level: number) {
+    const ids = cars.map((car) => car.vehicleId);
+    return fleet.db
+      .transaction()
+      .execute((tx) => fleet.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
+  }
+
+  async function obeyTogether(cars: readonly Car[]) {
+    const rows = await Promise.all(cars.map(async (car) => ({ car, row: await linkRow(car) })));
+    const received = rows.map(({ car, row }) => ({
+      vin: parseVin(car.vin),
+      token: `signed.${row.manifest_version}.x`,
+      report: {
+        vin: parseVin(car.vin),
+        seq: ++car.seq,
+        active: { version: row.manifest_version, hash: row.manifest_hash },
+        outcome: applied(row.manifest_version, row.manifest_hash),
+        deferred: null,
+        refused: {},
+        keySetVersion: 1,
+        sentAt: new Date().toISOString(),
+      },
+    }));
+    return fleet.db.transaction().execute((tx) => fleet.desiredState.ingest(tx, received));
+  }
+
+  test("a roll-out step is one version a car, proved by their reports in one batch; the next step replaces it", async () => {
+    const cars = await Promise.all(Array.from({ length: 8 }, () => enrolledCar()));
+    expect(await rollOut(cars, 1)).toEqual({ carried: 8, waiting: [] });
+    expect(await obeyTogether(cars)).toEqual(
+      cars.map(() => ({ kind: "taken", proved: true, failed: null, converged: true })),
+    );
+    expect(await rollOut(cars, 2)).toEqual({ carried: 8, waiting: [] });
+    await obeyTogether(cars);
+    for (const car of cars) {
+      expect([await codesOf(car), await isDue(car)]).toEqual([["firmware"], false]);
+      const held = await fleet.db
+        .selectFrom("entitlements")
+        .select(["state", "configuration"])
+        .where("vehicle_id", "=", car.vehicleId)
+        .orderBy("created_at")
+        .execute();
+      expect(held.map(({ state }) => state).sort()).toEqual(["ended", "proved"]);
+      const proofs = await fleet.db
+        .selectFrom("plan_proofs")
+        .select("version")
+        .where("vehicle_id", "=", car.vehicleId)
+        .execute();
+      expect(proofs.map(({ version }) => version).sort()).toEqual([1, 2]);
+    }
+  });
+
+  test("a car with another change under way waits for the roll-out, and a purchase waits for the roll-out's proof", async () => {
+    const [busy, free] = [await enrolledCar(), await enrolledCar()];
+    await fleet.buy(busy, "heatedSeats");
+    expect(await rollOut([busy, free], 1)).toEqual({ carried: 1, waiting: [busy.vehicleId] });
+    expect(await codesOf(busy), "a car that waits is left as it is").toEqual(["heatedSeats"]);
+    const bought = await fleet.buy(free, "heatedSeats");
+    expect(await fleet.stateOf(bought)).toBe("OTAQueue");
+    await obeyTogether([free]);
+    expect(await fleet.stateOf(bought)).toBe("OTAAttempt");
+    expect(await codesOf(free)).toEqual(["firmware", "heatedSeats"]);
+  });
+
+  test("a batch in which a car speaks twice, one is unknown and one fails takes each as if it were alone", async () => {
+    const [twice, failing] = [await enrolledCar(), await enrolledCar()];
+    await rollOut([twice, failing], 1);
+    const row = await linkRow(twice);
+    const failingRow = await linkRow(failing);
+    const one = (car: Car, seq: number, outcome: Outcome | null, active: Report["active"]) => ({
+      vin: parseVin(car.vin),
+      token: `signed.${seq}.x`,
+      report: {
+        vin: parseVin(car.vin),
+        seq,
+        active,
+        outcome,
+        deferred: null,
+        refused: {},
+        keySetVersion: 1,
+        sentAt: new Date().toISOString(),
+      } satisfies Report,
+    });
+    const now = { version: row.manifest_version, hash: row.manifest_hash };
+    const unknown = { ...twice, vin: "JH4KA7561PC008269" };
+    const answers = await fleet.db.transaction().execute((tx) =>
+      fleet.desiredState.ingest(tx, [
+        one(twice, 1, null, { version: 0, hash: emptyManifestHash }),
+        one(failing, 1, failed(failingRow.manifest_version, failingRow.manifest_hash), {
+          version: 0,
+          hash: emptyManifestHash,
+        }),
+        one(unknown, 1, null, now),
+        one(twice, 2, applied(now.version, now.hash), now),
+      ]),
+    );
+    expect(answers).toEqual([
+      { kind: "taken", proved: false, failed: null, converged: false },
+      { kind: "taken", proved: false, failed: "probeFailed", converged: true },
+      { kind: "unknownCar" },
+      { kind: "taken", proved: true, failed: null, converged: true },
+    ]);
+  });
+});
+
+describe("a roll-out that fails", () => {
+  test("a step that fails leaves the former one in the car, and is tried again", async () => {
+    const car = await enrolledCar();
+    const rollOut = (level: number) =>
+      fleet.db
+        .transaction()
+        .execute((tx) =>
+          fleet.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration: { level } }),
+        );
+    const levels = async () => {
+      const { manifest_version: version } = await linkRow(car);
+      const { entries } = await fleet.db
+        .selectFrom("manifests")
+        .select("entries")
+        .where("vehicle_id", "=", car.vehicleId)
+        .where("version", "=", version)
+        .executeTakeFirstOrThrow();
+      return entries.map((entry) => (entry as { configuration: { level: number } }).configuration.level);
+    };
+    await rollOut(1);
+    await obey(car);
+    await rollOut(2);
+    expect(await levels()).toEqual([2]);
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    expect(await levels()).toEqual([1]);
+    await obey(car);
+    fleet.clock.advanceMs(6 * 60_000);
+    await fleet.runTimers();
+    expect(await levels()).toEqual([2]);
+    await obey(car);
+    expect(await levels()).toEqual([2]);
+  });
+});
+
+describe("k purchases at once", () => {
+  test("end in one manifest that is their union, whatever order requests and reports come in; a failing one undoes none", async () => {
+    for (const failing of [null, "heatedSeats", "ambientLight"]) {
+      const car = await enrolledCar();
+      const codes = ["heatedSeats", "highwayAssist", "ambientLight"];
+      const ids = await Promise.all(codes.map((code) => fleet.buy(car, code)));
+      for (let round = 0; round < codes.length; round += 1) {
+        const row = await linkRow(car);
+        const activation = row.unproved_activation_id;
+        const code = activation === null ? undefined : codes[ids.indexOf(activation)];
+        if (code === failing && row.unproved_version !== null)
+          await report(car, { outcome: failed(row.manifest_version, row.manifest_hash, "permanent") });
+        else await obey(car);
+      }
+      const expected = codes.filter((code) => code !== failing).sort();
+      expect([failing, await codesOf(car)]).toEqual([failing, expected]);
+      await fleet.runJobs();
+      const states = await Promise.all(ids.map((id) => fleet.stateOf(id)));
+      expect(states).toEqual(codes.map((code) => (code === failing ? "NoCharge" : "ServiceActive")));
+    }
+  });
+});
+
+describe("sending", () => {
+  test("FA6: a car that is online and silent is asked again with the same version, then its attempt has failed", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version } = await linkRow(car);
+    // The platform's own dispatcher claims some of the sendings.
+    const taken = new Map<number, string>();
+    for (;;) {
+      for (const due of await fleet.desiredState.takeDue(100))
+        if (due.vin === car.vin) taken.set(due.version, due.entriesJson);
+      const sends = (await dispatchOf(car))?.sends ?? 0;
+      if (sends > resendAfterMs.length || (await linkRow(car)).manifest_version !== version) break;
+      fleet.clock.advanceMs(Math.max(...resendAfterMs));
+    }
+    await fleet.waitFor(activationId, "RetryQueue");
+    // The last of it may be what follows the failure: the next version, without the service.
+    const { manifest_version: afterwards } = await linkRow(car);
+    expect(afterwards).toBe(version + 1);
+    expect([...taken.keys()]).toContain(version);
+    for (const [sent, entriesJson] of taken) {
+      expect([version, afterwards]).toContain(sent);
+      expect(entriesJson.includes("heatedSeats")).toBe(sent === version);
+    }
+    const [attempt] = await fleet.db
+      .selectFrom("attempts")
+      .selectAll()
+      .where("activation_id", "=", activationId)
+      .execute();
+    expect(attempt).toMatchObject({
+      result: "failed",
+      reason: "noAnswer",
+      failure_class: "transient",
+      report: null,
+    });
+  });
+
+  test("presence: an older connection's word has no effect", async () => {
+    const car = await enrolledCar();
+    await presence(car, "online", 7);
+    await presence(car, "offline", 6);
+    expect((await linkRow(car)).presence).toBe("online");
+    await presence(car, "offline", 7);
+    expect((await linkRow(car)).presence).toBe("offline");
+  });
+
+  test("a car with an older key set gets it before the manifest", async () => {
+    const car = await enrolledCar();
+    await fleet.buy(car, "heatedSeats");
+    await report(car, { keySetVersion: 0 });
+    expect((await linkRow(car)).key_set_version).toBe(0);
+    expect(await isDue(car)).toBe(true);
+  });
+
+  test("two replicas that take in the same report: one of them changes something", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const row = await linkRow(car);
+    const said = {
+      active: { version: row.manifest_version, hash: row.manifest_hash },
+      outcome: applied(row.manifest_version, row.manifest_hash),
+      seq: 9,
+    };
+    const both = await Promise.all([report(car, said), report(car, said)]);
+    expect(both.map(({ kind }) => kind).sort()).toEqual(["repeated", "taken"]);
+    expect(fleet.captured().filter((id) => id === activationId)).toHaveLength(1);
+  });
+});

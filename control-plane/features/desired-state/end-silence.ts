@@ -1,0 +1,34 @@
+import type { Context } from "../../lifecycle/context.ts";
+import { judgeSilence } from "../../rules/report-judgement.ts";
+import type { Transaction } from "../../store/database.ts";
+import { lockLinks } from "../../store/lock-links.ts";
+import { applyJudgements } from "./apply-judgements.ts";
+import { resendAfterMs } from "./dispatches.ts";
+import { attemptOf } from "./ingest-reports.ts";
+
+/** Cars that are online and answered none of the re-sends: their attempts have failed. */
+export async function endSilence(
+  context: Context,
+  tx: Transaction,
+  vehicleIds: readonly string[],
+): Promise<void> {
+  const links = await lockLinks(tx, { vehicleIds });
+  // Under the lock: a car may have answered meanwhile.
+  const dispatches = await tx
+    .selectFrom("manifest_dispatches")
+    .select("vehicle_id")
+    .where("vehicle_id", "in", vehicleIds)
+    .where("sends", ">", resendAfterMs.length)
+    .execute();
+  const silent = dispatches.flatMap((row) => links.get(row.vehicle_id) ?? []);
+  const idle = silent.filter((link) => link.unproved_version === null).map((link) => link.vehicle_id);
+  if (idle.length > 0) await tx.deleteFrom("manifest_dispatches").where("vehicle_id", "in", idle).execute();
+  await applyJudgements(
+    context,
+    tx,
+    silent.flatMap((link) => {
+      const attempt = attemptOf(link);
+      return attempt === null ? [] : [{ link, said: null, ...judgeSilence(attempt) }];
+    }),
+  );
+}

@@ -1,0 +1,110 @@
+import { describe, expect, test } from "vitest";
+import { type Attempt, type Judgement, judgeReport, judgeSilence, type Said } from "./report-judgement.ts";
+
+// One car whose newest manifest is version 7, with the content "new"; it held "old" before.
+
+const car = { manifestVersion: 7, manifestHash: "new", reportSeq: 20 };
+const keys = 3;
+const ofService: Attempt = { version: 7, activationId: "an activation" };
+const ofPlan: Attempt = { version: 7, activationId: null };
+const holdsNew = { version: 7, hash: "new" };
+const holdsOld = { version: 6, hash: "old" };
+const isAhead = { version: 9, hash: "other" };
+const appliedAt = "2026-03-02T09:00:00.000Z";
+const applied = (version: number, hash = "new") => ({ result: "applied", version, hash, appliedAt }) as const;
+const failed = (version: number, failureClass: "transient" | "permanent" = "transient") =>
+  ({ result: "failed", version, reason: "probeFailed", failureClass, detail: "said by the test" }) as const;
+
+const none = (because: "noOutcome" | "noAttempt" | "otherVersion" | "otherContent") => ({
+  kind: "none",
+  because,
+});
+const proves = (attempt: Attempt) => ({ kind: "proved", attempt, appliedAt });
+const fails = (attempt: Attempt, failureClass: "transient" | "permanent" = "transient") => ({
+  kind: "failed",
+  attempt,
+  reason: "probeFailed",
+  failureClass,
+  detail: "said by the test",
+});
+
+type Case = {
+  says: string;
+  attempt: Attempt | null;
+  said: Partial<Said>;
+  is: "repeated" | [verdict: object, standing: Extract<Judgement, { kind: "taken" }>["standing"]];
+};
+
+// biome-ignore format: one row a line
+const cases: readonly Case[] = [
+  // Order of reports: a number that is not above the last has no effect, whatever it says.
+  { says: "the same number again",                       attempt: ofService, said: { seq: 20, active: holdsNew, outcome: applied(7) },  is: "repeated" },
+  { says: "an older number",                             attempt: ofService, said: { seq: 1, active: holdsNew, outcome: applied(7) },   is: "repeated" },
+  { says: "an older number of a car that is ahead",      attempt: null,      said: { seq: 1, active: isAhead },                         is: "repeated" },
+  { says: "the same number again, of a failure",         attempt: ofService, said: { seq: 20, outcome: failed(7) },                     is: "repeated" },
+
+  // Nothing is under way.
+  { says: "all is as it should be",                      attempt: null,      said: { active: holdsNew, outcome: applied(7) },           is: [none("noAttempt"), "holds"] },
+  { says: "the same content under an older version",     attempt: null,      said: { active: { version: 5, hash: "new" } },             is: [none("noOutcome"), "holds"] },
+  { says: "it still holds the former",                   attempt: null,      said: { active: holdsOld, outcome: applied(6, "old") },    is: [none("noAttempt"), "behind"] },
+  { says: "it holds nothing yet",                        attempt: null,      said: { active: { version: 0, hash: "empty" } },           is: [none("noOutcome"), "behind"] },
+  { says: "it still holds the former, with old keys",    attempt: null,      said: { active: holdsOld, keySetVersion: 2 },              is: [none("noOutcome"), "lacksKeys"] },
+  { says: "a failure that was counted already",          attempt: null,      said: { active: holdsNew, outcome: failed(6) },            is: [none("noAttempt"), "holds"] },
+  { says: "a failure to take something out",             attempt: null,      said: { active: holdsOld, outcome: failed(7) },            is: [none("noAttempt"), "behind"] },
+  { says: "a proof that comes too late: it holds what was given up", attempt: null, said: { active: { version: 6, hash: "given up" }, outcome: applied(6, "given up") }, is: [none("noAttempt"), "behind"] },
+  { says: "what it should, with old keys",               attempt: null,      said: { active: holdsNew, keySetVersion: 2 },              is: [none("noOutcome"), "holds"] },
+
+  // A change is under way.
+  { says: "the service is applied",                      attempt: ofService, said: { active: holdsNew, outcome: applied(7) },           is: [proves(ofService), "holds"] },
+  { says: "the plan is applied",                         attempt: ofPlan,    said: { active: holdsNew, outcome: applied(7) },           is: [proves(ofPlan), "holds"] },
+  { says: "the service failed",                          attempt: ofService, said: { outcome: failed(7) },                              is: [fails(ofService), "failed"] },
+  { says: "the service failed for good",                 attempt: ofService, said: { outcome: failed(7, "permanent") },                 is: [fails(ofService, "permanent"), "failed"] },
+  { says: "the plan failed",                             attempt: ofPlan,    said: { outcome: failed(7) },                              is: [fails(ofPlan), "failed"] },
+  { says: "the service failed, and it is ahead",         attempt: ofService, said: { active: isAhead, outcome: failed(7) },             is: [fails(ofService), "failed"] },
+  { says: "nothing about it yet",                        attempt: ofService, said: {},                                                  is: [none("noOutcome"), "behind"] },
+  { says: "nothing about it yet, with old keys",         attempt: ofPlan,    said: { keySetVersion: 2 },                                is: [none("noOutcome"), "lacksKeys"] },
+  { says: "the outcome of the version before",           attempt: ofService, said: { outcome: applied(6, "old") },                      is: [none("otherVersion"), "behind"] },
+  { says: "the failure of the version before",           attempt: ofService, said: { outcome: failed(6) },                              is: [none("otherVersion"), "behind"] },
+  { says: "a version that we have not written",          attempt: ofService, said: { outcome: applied(8) },                             is: [none("otherVersion"), "behind"] },
+  { says: "this version with another content",           attempt: ofService, said: { outcome: applied(7, "other") },                    is: [none("otherContent"), "behind"] },
+  { says: "this content without an outcome",             attempt: ofService, said: { active: holdsNew },                                is: [none("noOutcome"), "behind"] },
+  { says: "applied, and it holds something else now",    attempt: ofService, said: { active: holdsOld, outcome: applied(7) },           is: [proves(ofService), "behind"] },
+  { says: "applied, and it is ahead by now",             attempt: ofPlan,    said: { active: isAhead, outcome: applied(7) },            is: [proves(ofPlan), "ahead"] },
+
+  // It waits to be parked or charged; no attempt is counted.
+  { says: "the newest version is staged",                attempt: ofService, said: { deferred: { version: 7 } },                        is: [none("noOutcome"), "defers"] },
+  { says: "the newest version is staged, with old keys", attempt: ofService, said: { deferred: { version: 7 }, keySetVersion: 2 },      is: [none("noOutcome"), "defers"] },
+  { says: "a removal is staged",                         attempt: null,      said: { deferred: { version: 7 } },                        is: [none("noOutcome"), "defers"] },
+  { says: "a former version is staged",                  attempt: ofService, said: { deferred: { version: 6 } },                        is: [none("noOutcome"), "behind"] },
+  { says: "what it holds already is staged",             attempt: null,      said: { active: holdsNew, deferred: { version: 7 } },      is: [none("noOutcome"), "holds"] },
+
+  // It remembers more than we do: a restored back-up.
+  { says: "a version above ours",                        attempt: null,      said: { active: isAhead },                                 is: [none("noOutcome"), "ahead"] },
+  { says: "a version above ours with our content",       attempt: null,      said: { active: { version: 9, hash: "new" } },             is: [none("noOutcome"), "ahead"] },
+  { says: "a version above ours, a change is under way", attempt: ofService, said: { active: isAhead, outcome: applied(9, "other") },   is: [none("otherVersion"), "ahead"] },
+];
+
+describe("a report is judged", () => {
+  test.each(cases)("$says", ({ attempt, said, is }) => {
+    const report: Said = {
+      seq: 21,
+      active: holdsOld,
+      outcome: null,
+      deferred: null,
+      keySetVersion: keys,
+      ...said,
+    };
+    expect(judgeReport(car, attempt, report, keys)).toEqual(
+      is === "repeated"
+        ? { kind: "ignored", because: "repeated" }
+        : { kind: "taken", verdict: is[0], standing: is[1] },
+    );
+  });
+
+  test("silence is a transient failure of what is under way [FA6]", () => {
+    expect(judgeSilence(ofService)).toMatchObject({
+      verdict: { kind: "failed", attempt: ofService, reason: "noAnswer", failureClass: "transient" },
+      standing: "failed",
+    });
+  });
+});
