@@ -1,11 +1,7 @@
-import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createMetrics } from "../../../metrics/metrics.ts";
-import { readDepths } from "../../../metrics/read-depths.ts";
 import { reconcileWithinMs } from "../../../rules/presumption-policy.ts";
 import { type PaidFleet, startPaidFleet } from "../../../testing/fixtures/paid-fleet.ts";
 import { seedStaff } from "../../../testing/fixtures/people.ts";
-import { findOffenders } from "../../invariants/find-offenders.ts";
 
 const priceCents = 1_900;
 /** Two services of one customer fit, a third does not; three of all customers fit. */
@@ -29,23 +25,7 @@ afterEach(async () => {
 
 /** What Prometheus would read of what is presumed now. */
 async function gauges(): Promise<Record<string, number>> {
-  const pool = new pg.Pool({ connectionString: fleet.config.DATABASE_URL, max: 2 });
-  const now = fleet.clock.now();
-  const { text } = await createMetrics(
-    () => readDepths(pool),
-    async () =>
-      (await findOffenders(fleet.db, now)).map((one) => ({
-        ...one,
-        ageSeconds: (now.getTime() - one.since.getTime()) / 1_000,
-      })),
-    async () => ({
-      keySetVersion: 1,
-      keySetAgeSeconds: 0,
-      revocationListVersion: 0,
-      revocationListAgeSeconds: 0,
-    }),
-  ).render();
-  await pool.end();
+  const { text } = await fleet.metrics.render();
   const lines = text.matchAll(
     /^(caas_presumed_open_cents|caas_invariant_(?:tolerated|violations)\{invariant="serviceWithoutMoney"[^}]*\}) (\d+)$/gm,
   );
