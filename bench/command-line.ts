@@ -20,7 +20,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   let exitCode = 0;
   const program = createProgram("npm run bench --", "Measures the platform.").addHelpText("after", moreHelp);
 
-  /** The options of its own are the caller's to add; those all benchmarks have come last in the help. */
+  /** `addOptions` adds what only this benchmark has; the options of all benchmarks come last in the help. */
   function addBenchmark<Options>(
     name: string,
     texts: { does: string; seedDecides: string; help: string },

@@ -11,7 +11,7 @@ export type CommonOptions = { json: boolean; seed: number; results: string };
 /** `null`: not measured, and `whyNull` says why. */
 export type Figure = number | null | Readonly<Record<string, number | null>> | readonly object[];
 
-/** What a benchmark found. `failures`: what was asserted and did not hold, a sentence each. */
+/** What a benchmark found. `failures`: one sentence for each assertion that did not hold. */
 export type Findings = {
   /** Printed as the last line with --json. */
   numbers: Readonly<Record<string, Figure>>;
@@ -29,7 +29,7 @@ export type Frame = {
   /** ^C: come back soon with what there is. */
   signal: AbortSignal;
   say(line: string): void;
-  /** A bar on a terminal, a line every quarter elsewhere. */
+  /** A bar on a terminal, elsewhere a line at each quarter. */
   startProgress(what: string, total: number): Progress;
 };
 
@@ -55,7 +55,7 @@ export async function runBenchmark(
   const wasCut = signal.aborted;
   const failures = wasCut ? [...findings.failures, "it was stopped before its end"] : findings.failures;
   for (const [key, value] of Object.entries(findings.numbers)) {
-    // A table was said row by row.
+    // A table was printed row by row.
     if (Array.isArray(value)) continue;
     const isMissing = value === null || (typeof value === "object" && Object.values(value).includes(null));
     const why = isMissing ? `: ${findings.whyNull?.[key] ?? "it could not be measured"}` : "";

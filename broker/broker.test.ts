@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => running.broker.stop());
 
-describe("SY9: the vehicle and the control plane talk", () => {
+describe("the vehicle and the control plane communicate [SY9]", () => {
   test("a manifest reaches its car and no other, a report reaches the control plane", async () => {
     const [one, two] = [testVin(1), testVin(2)];
     const controlPlane = await connectControlPlane(running.tcpPort);
@@ -51,7 +51,7 @@ describe("SY9: the vehicle and the control plane talk", () => {
     await Promise.all([controlPlane, carOne, carTwo].map((client) => client.endAsync()));
   });
 
-  test("messages with and without an acknowledgement, said in one breath, all arrive", async () => {
+  test("messages with and without an acknowledgement, sent at once, all arrive", async () => {
     const vins = Array.from({ length: 20 }, (_, n) => testVin(100 + n));
     const controlPlane = await connectControlPlane(running.tcpPort);
     await controlPlane.subscribeAsync({
@@ -89,7 +89,7 @@ describe("SY9: the vehicle and the control plane talk", () => {
     await controlPlane.endAsync();
   });
 
-  test("SY16: presence is retained, and a car that vanishes is said to be offline", async () => {
+  test("presence is retained, and a car that vanishes is reported offline [SY16]", async () => {
     const vin = testVin(3);
     const topic = topicOf(vin, "presence");
     const car = await connectCar(running.tcpPort, vin, {
@@ -110,7 +110,7 @@ describe("SY9: the vehicle and the control plane talk", () => {
   });
 });
 
-describe("who may connect on plain MQTT", () => {
+describe("connecting on plain MQTT", () => {
   const vin = testVin(10);
   const right = carPassword(passwords.carSecret, vin);
 
@@ -140,15 +140,19 @@ describe("who may connect on plain MQTT", () => {
       { clientId: "control-plane", username: vin, password: right },
       2,
     ],
-    ["fault 18: keep-alive switched off", { clientId: vin, username: vin, password: right, keepalive: 0 }, 5],
     [
-      "fault 18: keep-alive of 18 hours",
+      "keep-alive switched off [fault 18]",
+      { clientId: vin, username: vin, password: right, keepalive: 0 },
+      5,
+    ],
+    [
+      "keep-alive of 18 hours [fault 18]",
       { clientId: vin, username: vin, password: right, keepalive: 65_535 },
       5,
     ],
     ["a kept session", { clientId: vin, username: vin, password: right, clean: false }, 5],
     [
-      "fault 15: another car's presence as will",
+      "another car's presence as will [fault 15]",
       {
         clientId: vin,
         username: vin,
@@ -171,7 +175,7 @@ describe("who may connect on plain MQTT", () => {
     await car.endAsync();
   });
 
-  test("fault 15: a refused will is never published, whatever becomes of the connection", async () => {
+  test("a refused will is never published, however the connection ends [fault 15]", async () => {
     const victim = testVin(12);
     const topic = topicOf(victim, "presence");
     const controlPlane = await connectControlPlane(running.tcpPort);
@@ -213,7 +217,7 @@ describe("the protocol's own rules", () => {
     await raw.closed;
   });
 
-  test("a car that connects again takes over from itself", async () => {
+  test("a car that connects again replaces its old connection", async () => {
     const vin = testVin(21);
     const first = await openRaw(running.tcpPort);
     first.send(connectPacket(vin));
@@ -264,7 +268,7 @@ describe("starting and stopping", () => {
   });
 });
 
-describe("what it says about itself", () => {
+describe("health and metrics", () => {
   const fetchPath = (path: string, init?: RequestInit) =>
     fetch(`http://127.0.0.1:${running.metricsPort}${path}`, init);
 
@@ -309,7 +313,7 @@ describe("what it says about itself", () => {
 });
 
 describe("the open policy", () => {
-  test("anybody may do anything, shared subscriptions excepted", async () => {
+  test("every client may do anything, shared subscriptions excepted", async () => {
     const open = await startBroker({ policy: "open", passwords: undefined });
     const client = await connectTo(open.tcpPort, { clientId: "", keepalive: 0 });
     expect(await subackCodes(client, ["#", "$share/g/#"])).toEqual([1, 128]);
@@ -320,7 +324,7 @@ describe("the open policy", () => {
     await open.broker.stop();
   });
 
-  test("an empty client id with a kept session is refused there too", async () => {
+  test("an empty client id with a kept session is refused under it too", async () => {
     const open = await startBroker({ policy: "open", passwords: undefined });
     const raw = await openRaw(open.tcpPort);
     raw.send(namelessKeptSession);

@@ -23,17 +23,17 @@ export const defaultLimits: Readonly<BrokerLimits> = {
   maxUnsentBytes: 4 * 1024 * 1024, // what one car that does not read may cost in memory
   // A TLS handshake costs about a millisecond: twice what a core can do. The burst is a fleet after a restart.
   connects: { perS: 2_000, burst: 20_000 },
-  // Mobile operators put many cars behind one IPv4 address.
+  // Mobile operators have many cars behind one IPv4 address.
   connectsPerSource: { perS: 500, burst: 10_000 },
   maxConnections: 20_000, // half a gigabyte of TLS connections
   maxUnauthenticated: 10_000, // a reconnecting fleet for five seconds; each may hold 4 KiB
-  maxSubscriptions: 8, // a car has three topics to hear
-  maxInflight: 256, // a car is sent a handful of messages in a minute
-  carMessages: { perS: 50, burst: 500 }, // telemetry kept while away comes in a burst
+  maxSubscriptions: 8, // a car subscribes to three topics
+  maxInflight: 256, // a car is sent a handful of messages per minute
+  carMessages: { perS: 50, burst: 500 }, // telemetry stored while offline comes in a burst
   carBytes: { perS: 128 * 1024, burst: 4 * 1024 * 1024 },
   evictAfterMs: 30_000,
-  certificateSweepMs: 10_000, // a sixth of the minute in which a car must be out
-  maxKeepAliveS: 1_200, // beyond it a dead car would be called online for half an hour
+  certificateSweepMs: 10_000, // a sixth of the minute within which a car must be cut
+  maxKeepAliveS: 1_200, // with more, a dead car would count as online for half an hour
   stopTimeoutMs: 1_500,
 };
 
@@ -57,7 +57,7 @@ export type BrokerOptions = {
   exemptAddresses?: readonly string[] | undefined;
   /** The fleet's root (raw Ed25519, base64url), which revocation lists are verified with. */
   rootPublicKey?: string | undefined;
-  /** Where the newest revocation list survives a restart. */
+  /** Folder where the newest revocation list survives a restart. */
   stateDir?: string | undefined;
   /** An aedes persistence for sessions and retained presence; without one both live in memory. */
   persistence?: unknown;
@@ -113,7 +113,7 @@ export function createBroker(options: BrokerOptions): Broker {
       persistence,
       cluster,
     });
-    // Wills are said while there is still a way to the other processes.
+    // Wills are published while the other processes can still be reached.
     closers.push(() =>
       withinMs(
         shell.close().then(() => cluster?.close()),
@@ -122,7 +122,7 @@ export function createBroker(options: BrokerOptions): Broker {
     );
     cluster?.start();
     closers.push(() => withinMs(revocations.settled(), limits.stopTimeoutMs));
-    // The only timers of our own: none belongs to a client.
+    // Our only timers: there is none per client.
     const sweeps = [
       setInterval(() => {
         door.sweep();
@@ -145,7 +145,7 @@ export function createBroker(options: BrokerOptions): Broker {
     }
 
     function track(socket: Socket): void {
-      // Errors on a socket are everyday life; the shell adds its own listener and counts them.
+      // Socket errors are normal; the shell adds its own listener and counts them.
       socket.on("error", () => {});
       metrics.socketOpened(socket);
       socket.once("close", () => metrics.socketClosed(socket));
@@ -163,9 +163,9 @@ export function createBroker(options: BrokerOptions): Broker {
       let tlsPort: number | null = null;
       if (options.tls !== undefined) {
         const { key, cert, clientCa } = options.tls;
-        // Admitted before the handshake; TLS hands over another socket, which has the same remote end.
+        // Admitted before the handshake; TLS passes on another socket with the same remote end.
         const admissions = new Map<string, Admission>();
-        // The handshake lets everybody through: OpenSSL judges dates by the machine's clock, we by business time.
+        // The handshake accepts every client: OpenSSL judges dates by the machine's clock, we by business time.
         const tls = createTlsServer(
           {
             key,
@@ -230,7 +230,7 @@ export function createBroker(options: BrokerOptions): Broker {
   return { start, stop };
 }
 
-/** How often pauses and time limits are looked at. */
+/** How often pauses and time limits are checked. */
 const sweepMs = 250;
 
 function remoteEnd(socket: Socket): string {
@@ -240,11 +240,11 @@ function remoteEnd(socket: Socket): string {
 function refuseUnsafe(options: BrokerOptions): void {
   const { policy, tcp, tls, passwords, cluster } = options;
   if (policy === "open" && cluster !== undefined)
-    throw new Error("several processes over Redis serve a fleet: the open policy is for one by itself");
+    throw new Error("several processes over Redis serve a fleet: the open policy is for a single process");
   if (tcp !== undefined && !isLoopback(tcp.host))
     throw new Error(`plain MQTT is for loopback only: refusing to listen on ${tcp.host}, use TLS there`);
   if (policy === "open" && tls !== undefined && !isLoopback(tls.host))
-    throw new Error(`the open policy lets anybody do anything: refusing to listen on ${tls.host}`);
+    throw new Error(`the open policy lets every client do anything: refusing to listen on ${tls.host}`);
   if (policy === "fleet" && tcp !== undefined && passwords === undefined)
     throw new Error(
       "plain MQTT under the fleet policy needs the car secret and the control plane's password",
@@ -257,7 +257,7 @@ function refuseConnection(metrics: Metrics, log: Logger, transport: Transport, r
 }
 
 function judgePeer(socket: TLSSocket, authorities: readonly Authority[], now: Date) {
-  // Its type says Error, but it is the code itself.
+  // Typed as Error, but it is the code itself.
   const objection: unknown = socket.authorizationError;
   return judgeCertificate(
     {

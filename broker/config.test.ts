@@ -26,7 +26,7 @@ describe("the broker's configuration", () => {
     });
   });
 
-  test("everything set is everything read", () => {
+  test("every variable that is set is read", () => {
     const reading = readConfig({
       BROKER_TCP_PORT: "off",
       BROKER_TLS_PORT: "8883",
@@ -56,7 +56,7 @@ describe("the broker's configuration", () => {
     expect(businessYear).toBeGreaterThanOrEqual(2030);
   });
 
-  test("every limit can be set, and is its default where it is not", () => {
+  test("every limit can be set, and has its default otherwise", () => {
     const limitNames = variableNames.filter((name) =>
       /^BROKER_(MAX|CONNECT|SOURCE|CAR_(MESSAGE|BYTE)|EVICT|DRAIN)/.test(name),
     );
@@ -110,7 +110,7 @@ describe("the broker's configuration", () => {
     expect(reading.status === "invalid" && reading.explanation).not.toContain("too-short-sec");
   });
 
-  test("REDIS_URL makes it one of several processes", () => {
+  test("with REDIS_URL it is one of several processes", () => {
     expect(readConfig({ ...secrets, REDIS_URL: "rediss://:secret@redis.example:6380/2" })).toMatchObject({
       status: "valid",
       config: { cluster: { url: "rediss://:secret@redis.example:6380/2", prefix: "caas" } },

@@ -78,7 +78,7 @@ const schema = z
     BROKER_CAR_SECRET: secret.optional(),
     BROKER_CONTROL_PLANE_PASSWORD: secret.optional(),
     BROKER_METRICS_PORT: port.optional(),
-    // Numbers about the fleet are nobody else's business until somebody decides so.
+    // Figures about the fleet stay on this machine unless an operator decides otherwise.
     BROKER_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
     BROKER_MAX_FIRST_PACKET_BYTES: limit(defaultLimits.maxFirstFrameBytes),
     BROKER_MAX_PACKET_BYTES: limit(defaultLimits.maxFrameBytes),

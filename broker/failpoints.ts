@@ -1,12 +1,12 @@
 import { writeSync } from "node:fs";
 import { createFailpointTable } from "@caas/contract/failpoints.ts";
 
-// Where a kill -9 is rehearsed (CAAS_FAILPOINTS). Not armed, as always outside a rehearsal, a place does nothing.
+// Places where a kill -9 is rehearsed (CAAS_FAILPOINTS). Outside a rehearsal they do nothing.
 
-/** Every place, and what is true there. */
+/** Every place, and the state of the work there. */
 export const failpoints = {
-  "publish-taken-before-forwarded": "a message was accepted and nobody has received it",
-  "connected-before-subscribed": "a client is connected and hears nothing yet",
+  "publish-taken-before-forwarded": "a message is accepted and no subscriber has received it",
+  "connected-before-subscribed": "a client is connected and has no subscription yet",
 } as const satisfies Record<string, string>;
 
 export const {

@@ -28,7 +28,7 @@ const collectGarbage: unknown = runInNewContext("gc");
 
 const metric = (line: string) => readMetric(running.metricsPort, line);
 
-describe("fault 12: one client id cannot be taken by another identity", () => {
+describe("one client id cannot be taken by another identity [fault 12]", () => {
   test("car A with client id B is refused; B stays connected and is served", async () => {
     const [a, b] = [testVin(1), testVin(2)];
     const controlPlane = await connectControlPlane(running.tcpPort);
@@ -45,7 +45,7 @@ describe("fault 12: one client id cannot be taken by another identity", () => {
   });
 });
 
-describe("fault 14: nobody listens beyond their own topics", () => {
+describe("no client listens beyond its own topics [fault 14]", () => {
   test("#, +, another VIN, $share and $SYS are answered 0x80, and no data follows", async () => {
     const [own, other] = [testVin(3), testVin(4)];
     const curious = await connectCar(running.tcpPort, own);
@@ -95,7 +95,7 @@ describe("fault 14: nobody listens beyond their own topics", () => {
   });
 });
 
-describe("fault 15: nothing is published or stored outside one's own tree", () => {
+describe("nothing is published or stored outside a client's own tree [fault 15]", () => {
   const [own, other] = [testVin(6), testVin(7)];
 
   test.each([
@@ -105,7 +105,7 @@ describe("fault 15: nothing is published or stored outside one's own tree", () =
     ["its own report, retained", topicOf(own, "report"), true],
     ["a system topic", "$SYS/broker/uptime", false],
     ["a topic nobody knows, retained", "free/for/all", true],
-  ])("%s: the sender is disconnected and nobody hears of it", async (_, topic, retain) => {
+  ])("%s: the sender is disconnected and no client gets it", async (_, topic, retain) => {
     const car = await connectCar(running.tcpPort, own);
     const closed = closeOf(car);
     const before = await metric('caas_broker_connections_cut_total{reason="message-refused"}');
@@ -113,7 +113,7 @@ describe("fault 15: nothing is published or stored outside one's own tree", () =
     await closed;
     expect(await metric('caas_broker_connections_cut_total{reason="message-refused"}')).toBe(before + 1);
 
-    // Whatever had been stored or passed on would come before the honest message.
+    // A stored or forwarded message would come before the honest one.
     const controlPlane = await connectControlPlane(running.tcpPort);
     const heard = hear(controlPlane, 1);
     await controlPlane.subscribeAsync(["caas/v1/+/report", "caas/v1/+/presence"], { qos: 1 });
@@ -123,7 +123,7 @@ describe("fault 15: nothing is published or stored outside one's own tree", () =
     await Promise.all([controlPlane.endAsync(), honest.endAsync()]);
   });
 
-  test("messages behind a refused one in the same packet train are not taken", async () => {
+  test("messages after a refused one in the same chunk are not taken", async () => {
     const controlPlane = await connectControlPlane(running.tcpPort);
     await controlPlane.subscribeAsync("caas/v1/+/report", { qos: 1 });
     const heard = hear(controlPlane, 1);
@@ -145,8 +145,8 @@ describe("fault 15: nothing is published or stored outside one's own tree", () =
   });
 });
 
-describe("fault 10, fault 16: oversized and malformed packets", () => {
-  test("strangers claiming 256 MB each are closed at the header, in under 5 MB of memory", async () => {
+describe("oversized and malformed packets [fault 10, fault 16]", () => {
+  test("unknown clients claiming 256 MB each are closed at the header, in under 5 MB of memory", async () => {
     const megabyte = Buffer.alloc(1_000_000);
     const attack = async () => {
       const strangers = await Promise.all(Array.from({ length: 50 }, () => openRaw(running.tcpPort)));
@@ -159,15 +159,15 @@ describe("fault 10, fault 16: oversized and malformed packets", () => {
       await Promise.all(strangers.map((stranger) => stranger.closed));
       return memoryBytes;
     };
-    await attack(); // sockets and code paths cost something once
+    await attack(); // the first use of sockets and code costs memory once
     const before = settledMemoryBytes();
     for (let round = 0; round < 3; round++) expect((await attack()) - before).toBeLessThan(5_000_000);
     expect(await metric('caas_broker_connections_cut_total{reason="first-frame-too-large"}')).toBe(200);
   });
 
-  test("while they claim, strangers hold no memory either", async () => {
+  test("incomplete packets of unknown clients hold no memory either", async () => {
     const before = settledMemoryBytes();
-    // Each sends as much as a first packet may have, and never its last byte.
+    // Each sends a first packet of the largest size, without its last byte.
     const strangers = await Promise.all(Array.from({ length: 100 }, () => openRaw(running.tcpPort)));
     const unfinished = Buffer.concat([Buffer.from([0x10, 0x80, 0x20]), Buffer.alloc(4095)]);
     await Promise.all(
@@ -213,7 +213,7 @@ describe("fault 10, fault 16: oversized and malformed packets", () => {
   });
 });
 
-describe("fault 18: whoever does not speak", () => {
+describe("a silent connection [fault 18]", () => {
   test("a connection without CONNECT is closed within 5 s, silent or with half a packet", async () => {
     expect(defaultLimits.connectTimeoutMs).toBe(5_000);
     const line = 'caas_broker_connections_cut_total{reason="connect-timeout"}';
@@ -251,7 +251,7 @@ describe("a persistence that fails", () => {
   });
 });
 
-/** What this process, where the broker runs, really holds: after a collection, on and off the heap. */
+/** The memory in use by this process, in which the broker runs: after a collection, on and off the heap. */
 function settledMemoryBytes(): number {
   if (typeof collectGarbage !== "function") throw new Error("no garbage collector to call");
   collectGarbage();

@@ -42,7 +42,7 @@ async function untilReady(child: ChildProcess) {
 
 describe("the program caas-broker", () => {
   test.each(["SIGTERM", "SIGINT"] as const)(
-    "says where it listens, serves, and ends cleanly on %s",
+    "prints its addresses, serves, and ends cleanly on %s",
     async (signal) => {
       const child = run([], env);
       const { tcpPort, metricsPort } = await untilReady(child);
@@ -55,7 +55,7 @@ describe("the program caas-broker", () => {
     },
   );
 
-  test("ends when the process that started it is gone", async () => {
+  test("ends when its parent process is gone", async () => {
     const child = run([], env, true);
     await untilReady(child);
     const exited = once(child, "exit");

@@ -9,15 +9,15 @@ import { armFailpoints } from "./failpoints.ts";
 const help = `caas-broker: the fleet's MQTT broker
 
   --policy fleet   every client only its own topics (default)
-  --policy open    anybody may do anything; loopback only, for conformance tests
+  --policy open    every client may do anything; loopback only, for conformance tests
   --help           this text
 
-Prints one line of JSON on stdout when it is ready, logs on stderr; SIGTERM or SIGINT end it.
+Prints one line of JSON on stdout when it is ready, logs on stderr; SIGTERM or SIGINT ends it.
 
 Environment
   BROKER_TCP_PORT                plain MQTT on loopback (default 1883, 0 = any free port, off = none)
   BROKER_TCP_HOST                a loopback address (default 127.0.0.1)
-  BROKER_CAR_SECRET              the secret the cars' passwords are made from
+  BROKER_CAR_SECRET              the secret from which the cars' passwords are derived
   BROKER_CONTROL_PLANE_PASSWORD  of the user control-plane
   BROKER_TLS_PORT                MQTT over mutual TLS (default none)
   BROKER_TLS_HOST                where (default 0.0.0.0; 127.0.0.1 under the open policy)
@@ -37,14 +37,14 @@ Environment
   BROKER_EXEMPT_ADDRESSES        addresses no connect rate applies to, with commas: the control plane's
 
   Revocation
-  BROKER_ROOT_PUBLIC_KEY         the fleet's root (raw Ed25519, base64url) that revocation lists lead back to
+  BROKER_ROOT_PUBLIC_KEY         the fleet's root (raw Ed25519, base64url) that verifies revocation lists
   BROKER_ROOT_PUBLIC_KEY_FILE    the same in a file
-  BROKER_STATE_DIR               where the newest list is kept over a restart (default: nowhere)
+  BROKER_STATE_DIR               where the newest list is stored across restarts (default: nowhere)
 
   Several processes
   REDIS_URL                      shares presence and messages with the other processes of this fleet's broker
-                                 (redis://:password@host:6379/0, rediss:// for TLS; default: one process by itself)
-  BROKER_REDIS_PREFIX            of keys and channels there; one a fleet (default caas)
+                                 (redis://:password@host:6379/0, rediss:// for TLS; default: a single process)
+  BROKER_REDIS_PREFIX            of keys and channels there; one per fleet (default caas)
 
   CAAS_BUSINESS_TIME             REAL/BUSINESS/SCALE (default: business time is real time)
   CAAS_FAILPOINTS                for rehearsals: where it dies, as connected-before-subscribed:2 (default: nowhere)
@@ -91,12 +91,12 @@ async function main(): Promise<void> {
         (error: unknown) => fail(String(error), 1),
       );
     };
-    // Before the ready line: whoever reads it may stop the broker at once.
+    // Before the ready line: its reader may stop the broker at once.
     process.once("SIGTERM", end);
     process.once("SIGINT", end);
     process.once("disconnect", () => end("disconnect"));
     process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
-    // Whoever started this as a child may have gone before anybody listened for it.
+    // The parent process may have ended before this listener was added.
     if (wasChild && !process.connected) end("disconnect");
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error), 1);

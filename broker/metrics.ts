@@ -5,8 +5,8 @@ import type { Identity, PublishedKind } from "./access/access.ts";
 export type Transport = "tcp" | "tls";
 
 /**
- * What the broker counts. No label ever holds a VIN, a client id or a topic.
- * A registry of its own, so that several brokers may live in one process.
+ * The broker's metrics. No label holds a VIN, a client id or a topic.
+ * Each broker has its own registry, because several may run in one process.
  */
 export type Metrics = {
   registry: Registry;
@@ -23,7 +23,7 @@ export type Metrics = {
   ): void;
   revocationsInForce(version: number, entries: number): void;
   brokerErred(): void;
-  /** Of several processes: whether Redis is there, and what crossed it. */
+  /** With several processes: whether Redis is up, and the messages that crossed it. */
   clusterUp(isUp: boolean): void;
   clusterMessage(what: "said" | "heard" | "lost"): void;
   socketOpened(socket: Socket): void;
@@ -55,7 +55,7 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     labelNames: ["transport", "reason"],
     registers,
   });
-  // From the start, for the reasons that tell of a fleet in trouble: a first one is a rise then, and a board has zeroes.
+  // Present from the start for the reasons of a fleet in trouble: then the first one is an increase, and boards show 0.
   for (const transport of ["tcp", "tls"] satisfies Transport[])
     for (const reason of fleetTroubles) refusals.inc({ transport, reason }, 0);
   const cuts = new Counter({
@@ -112,7 +112,7 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     },
   });
 
-  // The hot path adds to plain numbers; they become metrics when somebody asks.
+  // The hot path adds to plain numbers; they become metrics when they are collected.
   const published = new Map<PublishedKind, number>();
   new Counter({
     name: "caas_broker_messages_published_total",
@@ -128,7 +128,7 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
   const redisUp = new Gauge({
     name: "caas_broker_redis_up",
     help: "Whether Redis is there, where several processes share it: 1 or 0",
-    // So that a process by itself has no value here, rather than a 0 that somebody is woken for.
+    // A label, so that a single process has no value here rather than a 0 that would raise an alert.
     labelNames: ["of"],
     registers,
   });

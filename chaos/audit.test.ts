@@ -180,12 +180,12 @@ describe("the auditor", () => {
     });
   });
 
-  test("finds cars that hold something else than they shall, stuck activations and a changeLog that does not add up", () => {
+  test("finds cars that hold something else than they must, stuck activations and a ledger that does not add up", () => {
     const evidence = sound();
     const cars = evidence.cars.map((car) => (car.vin === "CAR-A" ? { ...car, wantedHash: "two" } : car));
     const { verdict, offenders } = audit({ ...evidence, cars, stuck: ["b"], unbalanced: ["t1"] });
     expect(verdict).toMatchObject({ ...clean, carsNotConverged: 1, stuck: 1, mismatches: 1 });
-    expect(offenders[0]).toContain("CAR-A holds one and shall hold two");
+    expect(offenders[0]).toContain("CAR-A holds one and must hold two");
   });
 });
 

@@ -58,7 +58,7 @@ export function audit(evidence: Evidence): Judgement {
   for (const id of evidence.stuck)
     object("stuck", `activation ${id} is not final, and no job, deadline or open task will move it`);
   for (const id of evidence.unbalanced)
-    object("mismatches", `the changeLog's transaction ${id} does not sum to zero`);
+    object("mismatches", `the ledger's transaction ${id} does not sum to zero`);
   return { verdict, offenders };
 }
 
@@ -147,14 +147,14 @@ function judgeMoney({ asked, shown, intents, cars }: Evidence, object: Objection
     }
 }
 
-/** Each car holds what it shall, and nothing that nobody bought. */
+/** Each car holds what it must, and nothing that nobody bought. */
 function judgeCars({ cars, shown }: Evidence, object: Objection): void {
   const sold = new Set(shown.map(pairOf));
   for (const car of cars) {
     if (car.wantedHash !== car.hash)
       object(
         "carsNotConverged",
-        `${car.vin} holds ${car.hash} and shall hold ${car.wantedHash ?? "nothing known"}`,
+        `${car.vin} holds ${car.hash} and must hold ${car.wantedHash ?? "nothing known"}`,
       );
     for (const serviceCode of car.codes)
       if (!sold.has(pairOf({ vin: car.vin, serviceCode })))

@@ -1,7 +1,7 @@
 import type { PinnedEnd } from "./ota-plan.ts";
 
 // What the auditor is given: what customers asked for and were told, the gateway's own store, the cars' own slots.
-// Nothing of it is read from the platform's tables, except what a car shall hold and whether work is left.
+// Nothing of it is read from the platform's tables, except what a car must hold and whether work is left.
 
 /** A purchase as its customer sees it. */
 export type Asked = {
@@ -26,7 +26,7 @@ export type GatewayIntent = {
   refundedCents: number;
 };
 
-/** What the active slot of a car holds, and what it shall. */
+/** What the active slot of a car holds, and what it must hold. */
 export type CarHolds = { vin: string; hash: string; wantedHash: string | null; codes: readonly string[] };
 
 /** What a car processed, in its order. */
@@ -38,12 +38,12 @@ export type Evidence = {
   intents: readonly GatewayIntent[];
   cars: readonly CarHolds[];
   commits: readonly CarCommit[];
-  /** A number that only a forger gives out; whoever shows one above it believed him. */
+  /** A number that only a forger uses; a part that shows a higher one believed the forger. */
   forgedOffset: number;
   /** Versions and sequence numbers the platform believes of each car. */
   believed: readonly { vin: string; version: number; seq: number }[];
   /** Activations that are not final and that nothing works on. */
   stuck: readonly string[];
-  /** Transactions of the platform's changeLog whose postings do not sum to zero. */
+  /** Transactions of the platform's ledger whose postings do not sum to zero. */
   unbalanced: readonly string[];
 };

@@ -7,11 +7,11 @@ import { createFaultSchedule, type FaultProbabilities } from "@caas/simulator/li
 import type { FailpointName as AgentPlace } from "@caas/vehicle-agent/failpoints.ts";
 
 // Everything the seed decides, before anything runs: who buys what, which car does what, which faults are planned.
-// In which order the processes then get there is theirs.
+// The order in which the processes then get there is not fixed.
 
 export type OtaOptions = { vehicles: number; activations: number; seed: number };
 
-/** What becomes of a car is decided here, whatever the link and the kills do. */
+/** What becomes of a car is decided here, independent of link and kills. */
 export type CarFate =
   | { kind: "healthy" }
   | { kind: "crashes"; at: AgentPlace; passage: number }
@@ -26,7 +26,7 @@ export type CarFate =
 
 export type PlannedCar = {
   fate: CarFate;
-  /** In the process that is killed: its disk is a real one. The others live in the memory of another. */
+  /** `disk`: in the process that is killed, with a folder of its own. `memory`: in another process. */
   host: "memory" | "disk";
 };
 
@@ -82,7 +82,7 @@ const everydayPlaces: readonly AgentPlace[] = [
 ];
 const rollBackPlaces: readonly AgentPlace[] = ["beforeRollBack", "afterRollBack"];
 
-/** How often an activation passes a place, about: rarer places get a lower passage, or they would never fire. */
+/** About how often an activation passes a place: rarer places get a lower passage, or they would never fire. */
 const passesAnActivation: Readonly<Record<string, number>> = {
   "release-decided-before-asked": 0.05,
   "release-made-before-recorded": 0.05,
@@ -148,7 +148,7 @@ function dealCars(vehicles: number, isSmall: boolean, random: Random): PlannedCa
 }
 
 function dealPurchases(cars: readonly PlannedCar[], activations: number, random: Random): PlannedPurchase[] {
-  // By rounds, each in an order of its own: every car buys its n-th service before any buys the next.
+  // In rounds, each in its own order: every car buys its n-th service before any car buys the next.
   const purchases: PlannedPurchase[] = [];
   for (let service = 0; purchases.length < activations; service += 1)
     for (const car of shuffle(Array.from(cars.keys()), random)) {

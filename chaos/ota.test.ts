@@ -32,7 +32,7 @@ const reportSchema = z.looseObject({
 
 describe("a rehearsal in small", () => {
   test(
-    "1, 2, 3, 4, 8, 9: killed brokers, control planes and agents, lost and forged packets, days of sleep: charged exactly when proved",
+    "killed brokers, control planes and agents, lost and forged packets, days of sleep: charged exactly when proved [faults 1, 2, 3, 4, 8, 9]",
     async () => {
       const args = ["ota", "--vehicles", "40", "--activations", "80", "--seed", "11", "--json"];
       const { code, lines, complaints } = await run(args);

@@ -31,16 +31,16 @@ export type Frame = {
   dataDir: string;
 };
 
-/** Business days: the first brings back who was away for days, the second passes the end of every hold (7 days). */
+/** Business days: after the first sleep cars come back, the second passes the end of every hold (7 days). */
 const firstSleepDays = 3;
 const secondSleepDays = 5;
 /**
- * Nothing ended for so long: whoever is left waits for a backoff, which the days that pass cut short, or for a word
- * that was lost, which the next connection says again.
+ * Nothing ended for this long: what is left waits for a backoff, which the days that pass cut short, or for a message
+ * that was lost, which the next connection repeats.
  */
 const silenceMs = 10_000;
 const silenceInSmallMs = 3_000;
-/** Nothing at all ended for so long: the auditor names who is left. */
+/** Nothing at all ended for this long: the auditor names what is left. */
 const patienceMs = 120_000;
 const sayEveryMs = 5_000;
 const endLookEveryMs = 200;
@@ -85,7 +85,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     );
     const awaited = { ...traded, asleep: asleepIn(traded, tooLong) };
     await untilQuiet(ends, awaited, signal, quietMs);
-    // Whoever's word was lost with a connection says it again with the next.
+    // A message that was lost with a connection is repeated on the next.
     rehearsed.heal();
     await untilQuiet(ends, awaited, signal, patienceMs);
 
@@ -173,7 +173,7 @@ function asleepIn({ asked, asleep }: Trade, vins: readonly string[]): ReadonlySe
   );
 }
 
-/** Until nobody who can be reached is under way, or nothing has ended for `longestSilenceMs`. */
+/** Until no reachable car has a purchase under way, or nothing has ended for `longestSilenceMs`. */
 async function untilQuiet(
   ends: ActivationEnds,
   { asleep }: Pick<Trade, "asleep">,
@@ -189,7 +189,7 @@ async function untilQuiet(
   }
 }
 
-/** Kills by the clock, from now on; the answer waits for those still to come. */
+/** Schedules the kills by the clock; the returned function waits for those still to come. */
 function scheduleWallKills(rehearsed: RehearsedPlatform, plan: OtaPlan): () => Promise<void> {
   const kills = plan.wallKills.map(
     ({ part, afterMs }) =>

@@ -42,7 +42,7 @@ export type RehearsedPlatform = {
   readonly failures: readonly string[];
   /** Of all cars' processes in all their lives. */
   readonly situation: Readonly<Situation>;
-  /** Nobody is signed in. */
+  /** Not signed in. */
   readonly client: Client;
   platform(): Platform;
   show(): Promise<HeldByCar[]>;
@@ -73,7 +73,7 @@ export async function openRehearsedPlatform(
   const kills = createKillBoard(plan);
   const postgres = await startEmbeddedPostgres({
     dataDir: join(dataDir, "postgres"),
-    // The database is not among those that die here, so nothing it has committed is lost.
+    // The database is not killed here, so nothing it has committed is lost.
     durability: "none",
     onUnexpectedExit: (reason) => failures.push(`PostgreSQL ended by itself: ${reason}`),
   });
@@ -87,7 +87,7 @@ export async function openRehearsedPlatform(
   const outOfReach = new Set<string>();
   let isHealed = false;
   const pids = new Map<Part, number>();
-  /** Asked for while the part was not there. */
+  /** Kills that were asked for while the part was not running. */
   const owed = new Set<Part>();
   const killedByUs = new Set<number>();
 
@@ -201,7 +201,7 @@ export async function openRehearsedPlatform(
             cars: stored.splice(0),
             packages: [],
             storage: host === "disk" ? "disks" : "file",
-            // Another life, other faults: the same packets would be hit again otherwise.
+            // Other faults in another life: otherwise the same packets would be hit again.
             seed: deriveSeed(plan.seed, "link", host, lives),
             profile: { ...steady, mix: [{ kind: { ...carKinds.steady, link: { ...plan.link } }, share: 1 }] },
             fates,

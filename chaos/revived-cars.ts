@@ -19,7 +19,7 @@ export type RevivedCars = {
 export type RevivedCarsOptions = {
   /** Asked at every start: the next life may be told of another place to die. */
   setUp(): CarHostsOptions;
-  /** Adds up what all lives count; each life has its own number there. */
+  /** Adds up the counts of all lives; each life has its own number there. */
   keeper: SituationKeeper;
   nextLife(): number;
   /** It was killed: at a place of the code, or by us. It is started again. */

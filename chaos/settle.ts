@@ -4,7 +4,7 @@ import type { RehearsedPlatform } from "./rehearsed-platform.ts";
 
 const lookEveryMs = 500;
 
-/** Whether nothing is under way any more: every payment has ended, every car holds what it shall. */
+/** Whether nothing is under way any more: every payment has ended, every car holds what it must. */
 async function isSettled(client: pg.Client, rehearsed: RehearsedPlatform): Promise<boolean> {
   const { rows } = await client.query<{ open: boolean }>(
     `select exists (select from activations where ended_at is null)

@@ -18,9 +18,9 @@ export type Trade = {
 
 /** Purchases under way at one time. */
 const underWay = 96;
-/** Whoever waits longer for one of them lets the next begin. */
+/** A customer who has waited this long lets the next one begin. */
 const patienceMs = 15_000;
-/** A customer changes their mind within so long. */
+/** A customer changes their mind within this time. */
 const mindChangedMs = 1_500;
 
 /** Buys everything the plan says, as fast as it is taken, while parts die. */

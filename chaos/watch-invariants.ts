@@ -5,7 +5,7 @@ import * as z from "zod";
 export type InvariantWatch = {
   /** The longest a promise to a paying customer was seen broken, business ms; 0 when it never was. */
   worstMs(): number;
-  /** How often it was looked. */
+  /** How often the platform answered. */
   samples(): number;
   stop(): Promise<void>;
 };
@@ -17,7 +17,7 @@ const answerSchema = z.looseObject({
   offenders: z.array(z.looseObject({ invariant: z.string(), ageMs: z.int() })),
 });
 
-/** Asks the platform itself (`GET /api/invariants`), as its operators would; while it is down nobody answers. */
+/** Asks the platform itself (`GET /api/invariants`), as its operators would; while it is down there is no answer. */
 export function watchInvariants(client: Client): InvariantWatch {
   let worstMs = 0;
   let samples = 0;
@@ -35,7 +35,7 @@ export function watchInvariants(client: Client): InvariantWatch {
 
   async function keepLooking(): Promise<void> {
     while (!stopping.signal.aborted) {
-      await sample().catch(() => undefined); // nobody answers while the platform is down
+      await sample().catch(() => undefined); // no answer while the platform is down
       await delay(sampleEveryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   }

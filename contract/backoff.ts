@@ -1,4 +1,4 @@
-/** The first wait is up to a second: a restarted broker is back by then. No car is away longer than a minute more. */
+/** The first wait is up to a second: a restarted broker is back by then. No car waits longer than a minute. */
 const ofConnections = { firstMs: 1_000, longestMs: 60_000 };
 
 /**

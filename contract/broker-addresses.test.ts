@@ -15,7 +15,7 @@ test.each(["", "http://a.example", "mqtt://a.example,", "mqtt://a.example,mqtts:
   },
 );
 
-test("whoever fails at one address tries the next, and begins again after the last", () => {
+test("a client that fails at one address tries the next, and the first again after the last", () => {
   const round = createBrokerRound("mqtt://a,mqtt://b,mqtt://c", "somebody");
   const tried = Array.from({ length: 4 }, () => {
     const address = round.current();

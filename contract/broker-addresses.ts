@@ -1,7 +1,7 @@
 import * as z from "zod";
 
-// Where a broker is: one address, or those of its processes with commas between them. Whoever connects tries the next
-// when one fails, so that it needs nobody in front who spreads connections.
+// The addresses of a broker: one, or those of its processes, separated by commas. A client tries the next when one
+// fails, so that no load balancer is needed.
 
 const oneAddress = z.url({ protocol: /^mqtts?$/ });
 
@@ -24,14 +24,14 @@ export function listBrokerAddresses(text: string): string[] {
 export type BrokerRound = {
   /** The address to try now. */
   current(): string;
-  /** It could not be had: the next one is tried next time. */
+  /** The connection failed: the next address is tried next time. */
   failed(): void;
 };
 
-/** @param who a VIN or another name: each begins at an address of its own, so that a fleet spreads over all of them */
-export function createBrokerRound(text: string, who: string): BrokerRound {
+/** @param name a VIN or another name, which decides the first address, so that a fleet spreads over all of them */
+export function createBrokerRound(text: string, name: string): BrokerRound {
   const addresses = listBrokerAddresses(text);
-  let index = addresses.length === 1 ? 0 : placeOf(who);
+  let index = addresses.length === 1 ? 0 : placeOf(name);
   return {
     current: () => addresses[index % addresses.length] ?? text,
     failed() {
@@ -40,9 +40,9 @@ export function createBrokerRound(text: string, who: string): BrokerRound {
   };
 }
 
-/** FNV-1a, 32 bits: names that differ in their last digits alone are spread, too. */
-function placeOf(who: string): number {
+/** FNV-1a, 32 bits: it also spreads names that differ only in their last digits. */
+function placeOf(name: string): number {
   let hash = 0x811c9dc5;
-  for (let at = 0; at < who.length; at += 1) hash = Math.imul(hash ^ who.charCodeAt(at), 0x01000193) >>> 0;
+  for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193) >>> 0;
   return hash;
 }

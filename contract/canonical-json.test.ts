@@ -43,7 +43,7 @@ describe("canonical JSON (RFC 8785)", () => {
     );
   });
 
-  test("does not depend on the order in which an object was made", () => {
+  test("does not depend on the order in which an object's keys were set", () => {
     fc.assert(
       fc.property(json, (value) => {
         expect(canonicalJson(reversed(value))).toBe(canonicalJson(value));

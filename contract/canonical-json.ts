@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 
-/** What JSON can hold. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /**
@@ -14,7 +14,7 @@ export function canonicalJson(value: Json): string {
     for (const item of value) text += text === "" ? canonicalJson(item) : `,${canonicalJson(item)}`;
     return `[${text}]`;
   }
-  // Without a comparison of our own it sorts by code units.
+  // The default comparison sorts by code units.
   for (const key of Object.keys(value).sort()) {
     const member = value[key];
     if (member === undefined) continue;

@@ -3,7 +3,7 @@ import type { Vin } from "./vin.ts";
 
 /**
  * The password of one car on plain TCP (loopback only): base64url HMAC-SHA256, so the broker can check it
- * without a database and one leaked password opens one car.
+ * without a database, and a leaked password gives access to one car.
  */
 export function carPassword(secret: string, vin: Vin): string {
   return createHmac("sha256", secret).update(`caas-car/v1|${vin}`).digest("base64url");

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { type SigningKey, signJws, type VerifyingKey, verifyJws } from "./jws.ts";
 import { type Vin, vinSchema } from "./vin.ts";
 
-// What the car's own screen shows: notices, and the code that links the app to the car it stands in.
+// Messages on the car's own screen: notices, and the code that links the app to the car.
 
 export const displaySchema = z.strictObject({
   vin: vinSchema,
@@ -45,7 +45,7 @@ function verifyAddressed<T extends { vin: Vin }>(
   return parsed.success && parsed.data.vin === vin ? parsed.data : null;
 }
 
-/** The message, or `null` where it is forged, malformed or for another car. Expiry is the caller's to judge. */
+/** The message, or `null` if it is forged, malformed or for another car. The caller judges expiry. */
 export function verifyDisplay(
   token: string,
   vin: Vin,

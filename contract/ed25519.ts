@@ -1,17 +1,17 @@
 import { type KeyObject, sign, verify } from "node:crypto";
 
-// Ed25519 (RFC 8032), done by whichever library the program chose at its start. Signatures are the same bytes either
-// way; what differs is what one costs.
+// Ed25519 (RFC 8032), by the library that the program chose at its start. Both produce the same signatures at
+// different cost.
 
 export type Ed25519 = {
   name: "openssl" | "libsodium";
   /** 64 bytes. */
   sign(message: Buffer, privateKey: KeyObject): Buffer;
-  /** `false` for anything that is no signature of these bytes by this key; a wrong length is no surprise. */
+  /** `false` for anything that is no signature of these bytes by this key, wrong lengths included. */
   verify(message: Buffer, publicKey: KeyObject, signature: Buffer): boolean;
 };
 
-/** What Node brings: nothing more to install or to hold in memory, so it is what a car uses. */
+/** Node's own: nothing more to install or to hold in memory, so cars use it. */
 export const openssl: Ed25519 = {
   name: "openssl",
   sign: (message, privateKey) => sign(null, message, privateKey),
@@ -20,7 +20,7 @@ export const openssl: Ed25519 = {
 
 let chosen: Ed25519 = openssl;
 
-/** For the whole process; a program says it once, in `main`, before it signs anything. */
+/** For the whole process; a program calls it once, in `main`, before it signs anything. */
 export function chooseEd25519(library: Ed25519): void {
   chosen = library;
 }

@@ -3,8 +3,8 @@ import * as z from "zod";
 import { exportPublicKey, importPublicKey } from "./jws.ts";
 import { vinSchema } from "./vin.ts";
 
-// How a car gets its identity. The factory puts the package into the car; the car makes its own keys and
-// trades the one-time token for a certificate. No private key ever leaves it.
+// How a car gets its identity. The factory installs the package in the car; the car makes its own keys and exchanges
+// the one-time token for a certificate. No private key ever leaves it.
 
 /** What the factory installs in a car once its VIN is known. */
 export const enrolmentPackageSchema = z.strictObject({
@@ -39,7 +39,7 @@ export const enrolmentResponseSchema = z.strictObject({
   brokerCa: z.string(),
   /** Signed key set (compact JWS). */
   keySet: z.string(),
-  /** Where to connect, in order of preference. `mqtt://` only where the broker is on loopback. */
+  /** The broker, in order of preference. `mqtt://` only where it is on loopback. */
   broker: z.strictObject({
     url: z.string(),
     username: z.string(),
@@ -49,7 +49,7 @@ export const enrolmentResponseSchema = z.strictObject({
 });
 export type EnrolmentResponse = z.infer<typeof enrolmentResponseSchema>;
 
-/** What both keys sign: binds them to each other and to the token, so neither can be swapped on the way. */
+/** Signed by both keys: it binds them to each other and to the token, so that neither can be swapped on the way. */
 export function enrolmentStatement(
   request: Pick<EnrolmentRequest, "token" | "tlsPublicKey" | "proofPublicKey">,
 ): Buffer {
@@ -58,7 +58,7 @@ export function enrolmentStatement(
   );
 }
 
-/** Makes the request a car sends. `tlsKeyPem` and `proofKeyPem` are PKCS#8. */
+/** Makes a car's request. `tlsKeyPem` and `proofKeyPem` are PKCS#8. */
 export function makeEnrolmentRequest(
   token: string,
   tlsKeyPem: string,

@@ -10,7 +10,7 @@ import {
 
 const names = ["before-send", "after-send"] as const;
 
-test("a plan names places and passages, and is written as it is read", () => {
+test("a plan names places and passages, and is written in the form it is read", () => {
   const plan = parseFailpointPlan("after-send:137, before-send:1", names);
   expect([...(plan ?? [])]).toEqual([
     ["after-send", 137],

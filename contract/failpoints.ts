@@ -1,7 +1,7 @@
-// Named places in a program where it can be made to die, so that a rehearsal hits the very spot it means. A part has
-// its own table of places; how a plan is written and counted is the same for all.
+// Named places where a program can be made to die, so that a rehearsal hits exactly the intended spot. Each part has its
+// own table of places; plans have the same form everywhere.
 
-/** At which passage of which places the program ends; each place at most once. */
+/** The passage at which the program ends, by place. */
 export type FailpointPlan<Name extends string> = ReadonlyMap<Name, number>;
 
 const passagePattern = /^[1-9][0-9]{0,6}$/;
@@ -26,7 +26,7 @@ export function formatFailpointPlan(plan: FailpointPlan<string>): string {
   return [...plan].map(([name, passage]) => `${name}:${passage}`).join(",");
 }
 
-/** What a program calls at each of its places; `die` is called at the planned passage. */
+/** A program calls the result at each of its places; `die` is called at the planned passage. */
 export function createFailpoints<Name extends string>(
   plan: FailpointPlan<Name>,
   die: (name: Name, passage: number) => void,
@@ -45,12 +45,12 @@ export type FailpointTable<Name extends string> = {
   parse(text: string): FailpointPlan<Name> | undefined;
   /** For the whole process, because that is what dies. */
   arm(plan: FailpointPlan<Name>): void;
-  /** Called between two steps that a power loss may part. Not armed, it does nothing. */
+  /** Called between two steps that a power loss may separate. Unless armed, it does nothing. */
   pass(name: Name): void;
 };
 
 /**
- * @param places every place, and what is true there
+ * @param places every place, and the state of the work there
  * @param lastWords writes a line to standard error before it returns
  */
 export function createFailpointTable<Name extends string>(
@@ -71,7 +71,7 @@ export function createFailpointTable<Name extends string>(
   };
 }
 
-/** The line a program writes to standard error as the last thing it does at a failpoint. */
+/** The last line that a program writes to standard error at a failpoint. */
 export function formatDeath(name: string, passage: number): string {
   return `failpoint ${name}:${passage}`;
 }

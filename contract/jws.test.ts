@@ -33,13 +33,13 @@ const encode = (value: object | string) =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
 describe("interoperability with another implementation (RFC 7515, RFC 8037)", () => {
-  test("what we sign, jose verifies", async () => {
+  test("jose verifies our signatures", async () => {
     const result = await compactVerify(token, createPublicKey(signing.privateKey));
     expect(result.protectedHeader).toEqual({ alg: "EdDSA", kid: signing.kid, typ: "caas-report+jws" });
     expect(JSON.parse(Buffer.from(result.payload).toString())).toEqual({ seq: 1, text: "ñ€😀" });
   });
 
-  test("what jose signs, we verify", async () => {
+  test("we verify signatures of jose", async () => {
     const signed = await new CompactSign(Buffer.from('{"seq":2}'))
       .setProtectedHeader({ alg: "EdDSA", typ: "caas-report+jws", kid: signing.kid })
       .sign(signing.privateKey);
@@ -57,7 +57,7 @@ describe("interoperability with another implementation (RFC 7515, RFC 8037)", ()
     expect(importPublicKey(x).export({ format: "jwk" })).toEqual(jwk);
   });
 
-  test("any object comes back as it was signed", () => {
+  test("any object is verified as it was signed", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (object) => {
         const result = verifyJws("caas-manifest+jws", signJws("caas-manifest+jws", object, signing), keyOf);
@@ -72,7 +72,7 @@ describe("interoperability with another implementation (RFC 7515, RFC 8037)", ()
   });
 });
 
-describe("what is refused (fault 5, fault 8, fault 10)", () => {
+describe("refused tokens [fault 5, fault 8, fault 10]", () => {
   /** The last character of 64 bytes in base64url carries four spare bits: another spelling of the same bytes. */
   function respelled(part: string): string {
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -184,7 +184,7 @@ describe("what is refused (fault 5, fault 8, fault 10)", () => {
 });
 
 describe("a token of one key alone", () => {
-  test("is judged as any other is, whatever was done to it", () => {
+  test("is judged as by the general check, however it was altered", () => {
     const parts = token.split(".");
     const stranger = makeKey();
     const changed = fc.oneof(

@@ -2,8 +2,8 @@ import { createPrivateKey, createPublicKey, hash, type KeyObject } from "node:cr
 import { signBytes, verifyBytes } from "./ed25519.ts";
 import { parseJson } from "./parse-json.ts";
 
-// Compact JWS (RFC 7515) with Ed25519 (RFC 8037), put together here: three times as fast as a general
-// library one after another, and it accepts exactly one algorithm, one form and one text a token.
+// Compact JWS (RFC 7515) with Ed25519 (RFC 8037), implemented here: three times as fast as a general library, and it
+// accepts exactly one algorithm, one form and one text per token.
 
 export type JwsType =
   | "caas-keys+jws"
@@ -28,7 +28,7 @@ export type JwsResult =
   | { kind: "verified"; payload: unknown; kid: string }
   | { kind: "refused"; reason: JwsRefusal };
 
-/** A broker passes packets up to 64 KiB; a longer text is refused unread. */
+/** A broker forwards packets up to 64 KiB; a longer text is refused unread. */
 export const maxJwsLength = 65_536;
 
 function encode(value: string | Buffer): string {
@@ -58,7 +58,7 @@ export function headerOf(typ: JwsType, kid: string): string {
   const known = headerCache.get(name);
   if (known !== undefined) return known;
   const header = encode(JSON.stringify({ alg: "EdDSA", kid, typ }));
-  // Bounded: for the few keys that sign in one process; those of a whole fleet are put together each time.
+  // Bounded: for the few keys that sign in one process; headers of a whole fleet are made each time.
   if (headerCache.size < 256) headerCache.set(name, header);
   return header;
 }
@@ -73,13 +73,13 @@ export function signJwsText(typ: JwsType, payload: string, key: SigningKey): str
   return `${signed}.${signBytes(Buffer.from(signed, "latin1"), key.privateKey).toString("base64url")}`;
 }
 
-/** The `kid` a token claims, for choosing the key; proves nothing. `null` where there is none to read. */
+/** The `kid` that a token claims, for choosing the key; it proves nothing. `null` if it cannot be read. */
 export function claimedKid(token: string): string | null {
   const header = parseObject(Buffer.from(token.slice(0, Math.max(0, token.indexOf("."))), "base64url"));
   return typeof header?.kid === "string" ? header.kid : null;
 }
 
-/** Headers that stood over a good signature, read: nobody else can fill it. */
+/** Parsed headers of valid signatures, so that forged tokens cannot fill it. */
 const provedHeaders = new Map<string, Record<string, unknown>>();
 
 function readHeader(part: string): Record<string, unknown> | null {
@@ -90,7 +90,7 @@ function readHeader(part: string): Record<string, unknown> | null {
 
 /**
  * Verifies a compact JWS of type `typ` against the key that `keyOf` trusts for its `kid`.
- * The payload comes back unparsed: the caller's schema says what it must hold.
+ * The payload is returned unparsed: the caller's schema says what it must hold.
  */
 export function verifyJws(
   typ: JwsType,
@@ -101,7 +101,7 @@ export function verifyJws(
   if (token.length > maxJwsLength) return refuse("tooLarge");
   const headerEnd = token.indexOf(".");
   const payloadEnd = token.lastIndexOf(".");
-  // Two dots, and no third: it would be one of the payload's characters, and no base64url.
+  // Exactly two dots: a third would be one of the payload's characters, which is no base64url.
   if (headerEnd < 0 || payloadEnd === headerEnd) return refuse("malformed");
   const headerPart = token.slice(0, headerEnd);
   const payloadBytes = decode(token.slice(headerEnd + 1, payloadEnd));
@@ -121,8 +121,8 @@ export function verifyJws(
 }
 
 /**
- * The same where one key alone may have signed. A header that reads as we write it needs no parsing: it names type,
- * algorithm and key by being that text.
+ * The same where only one key may have signed. A header identical to ours needs no parsing: its text determines type,
+ * algorithm and key.
  */
 export function verifyJwsBy(typ: JwsType, token: string, key: VerifyingKey): JwsResult {
   const header = knownHeaderOf(typ, key);
@@ -141,7 +141,7 @@ export function verifyJwsBy(typ: JwsType, token: string, key: VerifyingKey): Jws
     : { kind: "verified", payload, kid: key.kid };
 }
 
-/** Headers of keys that are held for verifying, by key, so that they go with it. */
+/** Headers by verifying key, so that they are released with it. */
 const knownHeaders = new WeakMap<VerifyingKey, { typ: JwsType; header: string }>();
 
 function knownHeaderOf(typ: JwsType, key: VerifyingKey): string {

@@ -51,7 +51,7 @@ export function verifyKeySet(
   return { kind: "accepted", keySet: parsed.data };
 }
 
-/** The keys of a set as something to verify with, by `kid`, those valid at `at` only. */
+/** The verifying keys of a set that are valid at `at`, by `kid`. */
 export function keysValidAt(keySet: KeySet, at: Date): ReadonlyMap<string, VerifyingKey> {
   const valid = keySet.keys.filter(
     (key) => Date.parse(key.notBefore) <= at.getTime() && at.getTime() < Date.parse(key.notAfter),

@@ -2,13 +2,13 @@ import type { KeyObject } from "node:crypto";
 import { chooseEd25519, type Ed25519 } from "./ed25519.ts";
 
 // OpenSSL's Ed25519 is portable C on 32-bit limbs; libsodium's uses 64-bit limbs and takes 0.42 of the time to verify
-// and 0.45 to sign. It is for programs that do it thousands of times a second: they ask for it, a car does not.
+// and 0.45 to sign. It is for programs that do this thousands of times per second; cars do not use it.
 
 const signatureLength = 64;
 
 /**
- * Has this process use libsodium where its optional package is installed for this platform, and leaves it with
- * OpenSSL otherwise.
+ * Makes this process use libsodium if its optional package is installed for this platform; otherwise OpenSSL stays in
+ * use.
  *
  * @returns the name of the library in use, for the log
  */
@@ -26,7 +26,7 @@ export async function loadLibsodium(): Promise<Ed25519 | null> {
     () => null,
   );
   if (sodium === null) return null;
-  // The library wants raw bytes. Taken out of a key once, and kept as long as the key is.
+  // The library needs raw bytes. They are extracted from a key once, and kept as long as the key.
   const secretKeys = new WeakMap<KeyObject, Buffer>();
   const publicKeys = new WeakMap<KeyObject, Buffer>();
   return {
@@ -53,7 +53,7 @@ export async function loadLibsodium(): Promise<Ed25519 | null> {
   };
 }
 
-/** As libsodium holds it: the seed, then the public key. */
+/** In libsodium's form: the seed, then the public key. */
 function secretKeyOf(privateKey: KeyObject): Buffer {
   const { crv, d, x } = privateKey.export({ format: "jwk" });
   if (crv !== "Ed25519" || d === undefined || x === undefined) throw new Error("not an Ed25519 private key");

@@ -17,15 +17,15 @@ import { isVin, type Vin, vinSchema } from "./vin.ts";
 
 const jsonObject = z.record(z.string(), z.json());
 
-/** One thing the car shall have: `plataformaBase`, an option of the plan comercial, or a paid service. */
+/** One thing the car must have: `plataformaBase`, an option of the plan comercial, or a paid service. */
 export const manifestEntrySchema = z.strictObject({
   /** The entitlement's id. */
   id: z.uuid(),
-  /** What it switches on, as `plataformaBase` or a catalogue code. */
+  /** `plataformaBase` or a catalogue code. */
   code: z.string().min(1).max(64),
-  /** Given to the car's adapter as it is. */
+  /** Passed to the car's adapter as it is. */
   configuration: jsonObject,
-  /** How long the entry holds; `duration` until the car has said when it applied it. */
+  /** How long the entry is in force; `duration` until the car has reported when it applied it. */
   term: z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("unlimited") }),
     z.strictObject({ kind: z.literal("duration"), seconds: z.int().min(1) }),
@@ -42,23 +42,23 @@ export const manifestSchema = z.strictObject({
   version: z.int().min(1),
   /** `manifestHash` of the entries. */
   hash: z.string().length(43),
-  /** Thumbprint of the proof key of the car it is meant for. */
+  /** Thumbprint of the proof key of the addressed car. */
   proofKey: z.string().length(43),
-  /** The key set the car must hold to verify this; it asks for it by reporting an older one. */
+  /** The key set that the car needs to verify this; it requests it by reporting an older one. */
   keySetVersion: z.int().min(1),
   issuedAt: z.iso.datetime(),
   /** Ids are unique: of two entries with one id the hash would not say which comes first. */
   entries: z
     .array(manifestEntrySchema)
     .max(256)
-    .refine((entries) => new Set(entries.map(({ id }) => id)).size === entries.length, "an id stands twice"),
+    .refine((entries) => new Set(entries.map(({ id }) => id)).size === entries.length, "an id occurs twice"),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
 
 /**
- * The canonical JSON of what an entry switches on and for how long. `applyBefore` is about the delivery and is left
- * out, so a car and the control plane agree on a state whenever it was proved.
+ * The canonical JSON of an entry's content and term. `applyBefore` concerns the delivery and is left out, so that a
+ * car and the control plane agree on a state regardless of when it was proved.
  */
 export function canonicalEntry({ id, code, configuration, term }: ManifestEntry): string {
   return `{"code":${JSON.stringify(code)},"configuration":${canonicalJson(configuration)},"id":${JSON.stringify(id)},"term":${canonicalJson(term)}}`;
@@ -70,14 +70,14 @@ export function manifestHash(entries: readonly ManifestEntry[]): string {
   return hash("sha256", `[${texts.join(",")}]`, "base64url");
 }
 
-/** Hash of the empty configuration that a car leaves the factory with. */
+/** Hash of the empty configuration with which a car leaves the factory. */
 export const emptyManifestHash = manifestHash([]);
 
 export function signManifest(manifest: Manifest, key: SigningKey): string {
   return signJws("caas-manifest+jws", manifest, key);
 }
 
-/** The same manifest whose entries are kept as JSON text: it is not read only to be written again. */
+/** The same manifest with its entries as JSON text, so that they need not be parsed and written again. */
 export function signManifestWith(
   head: Omit<Manifest, "entries">,
   entriesJson: string,
@@ -92,7 +92,7 @@ export function signManifestWith(
 
 export type ManifestRefusal = JwsRefusal | "invalid" | "otherVehicle" | "otherProofKey" | "wrongHash";
 
-/** Verifies signature, shape, addressee and hash; versions and dates are judged by the car's own state. */
+/** Verifies signature, shape, addressee and hash; versions and dates are judged by the car's state. */
 export function verifyManifest(
   token: string,
   expected: { vin: Vin; proofKey: string; keyOf: (kid: string) => VerifyingKey | undefined },

@@ -62,7 +62,7 @@ describe("manifests", () => {
     expect(verifyManifest(spaced, { vin, proofKey: car.kid, keyOf })).toEqual({ kind: "accepted", manifest });
   });
 
-  test("the hash is of what is switched on: neither order nor delivery matter, anything else does", () => {
+  test("the hash covers the content: neither order nor delivery matters, everything else does", () => {
     const [first = entry(), second = entry()] = entries;
     const hash = manifestHash(entries);
     expect(manifestHash([second, first])).toBe(hash);
@@ -120,7 +120,7 @@ describe("reports", () => {
     expect(verifyReport(signReport(report, car), expected)).toEqual({ kind: "accepted", report });
   });
 
-  test("fault 8: one signed by anyone else, or for another car, is not", () => {
+  test("one signed by anyone else, or for another car, is not [fault 8]", () => {
     expect(verifyReport(signReport(report, key), expected)).toEqual({
       kind: "refused",
       reason: "unknownKey",

@@ -65,7 +65,7 @@ function isPlainList(values: readonly unknown[], depth: number): boolean {
 export function isPlainObject(value: unknown, depth = 0): value is Record<string, unknown> {
   if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype)
     return false;
-  // Some names mean something to whoever looks at an object.
+  // Some names have a meaning on every object.
   return Object.entries(value).every(
     ([name, member]) => name !== "__proto__" && name !== "constructor" && isPlainJson(member, depth + 1),
   );

@@ -13,8 +13,8 @@ import {
 import { isInstant } from "./plain-checks.ts";
 import { parseVin } from "./vin.ts";
 
-// The check by hand may only ever say yes where the schema would, and to exactly the same value: whatever it says no to,
-// the schema judges. So both together take what the schema takes, and nothing else.
+// The hand-written check may accept only values that the schema accepts, with the same result; the schema judges
+// everything it does not accept. So both together accept exactly what the schema accepts.
 
 const vin = parseVin("1M8GDM9AXKP042788");
 const count = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
@@ -141,7 +141,7 @@ function isObject(value: unknown): value is object {
   return value !== null && typeof value === "object";
 }
 
-test("what is taken for a plain manifest by hand is one by the schema, to the letter", () => {
+test("a manifest accepted by the hand-written check is accepted by the schema, with the same value", () => {
   let plain = 0;
   fc.assert(
     fc.property(fc.oneof(manifest, damaged, damaged), (value) => {
@@ -167,7 +167,7 @@ test("every manifest as the control plane writes it takes the short cut", () => 
   );
 });
 
-test("what is taken for a plain entry by hand is one by the schema", () => {
+test("an entry accepted by the hand-written check is accepted by the schema", () => {
   fc.assert(
     fc.property(fc.oneof(entry, strange), (value) => {
       if (isPlainEntry(value))
@@ -192,7 +192,7 @@ test("an entry's text, and the hash over all of them, are canonical JSON", () =>
   );
 });
 
-test("an instant is what JavaScript itself would write", () => {
+test("an instant has JavaScript's own form", () => {
   fc.assert(
     fc.property(
       fc.oneof(

@@ -91,7 +91,7 @@ const other: fc.Arbitrary<Report> = fc
     );
   });
 
-test("fault 4: a kept report comes back to the letter, and what the car signed still verifies", () => {
+test("a stored report is restored to the letter, and the car's signature still verifies [fault 4]", () => {
   fc.assert(
     fc.property(fc.oneof(applied, other), (report) => {
       const token = signReport(report, key);
@@ -126,7 +126,7 @@ test("the proof of an applied change is kept in a quarter of its text", () => {
   expect(packReport(token, report, owner).length).toBeLessThan(token.length / 4);
 });
 
-test("whatever is kept comes back, also what no car of ours would write", () => {
+test("any stored text is restored, also one that no car of ours would write", () => {
   const report = fc.sample(applied, { numRuns: 1, seed: 1 })[0];
   if (report === undefined) throw new Error("no sample");
   const stranger = makeCar();
@@ -210,7 +210,7 @@ const damaged = fc
     return copy;
   });
 
-test("what is taken for a plain report by hand is one by the schema", () => {
+test("a report accepted by the hand-written check is accepted by the schema", () => {
   let plain = 0;
   fc.assert(
     fc.property(fc.oneof(applied, other, damaged), (value) => {

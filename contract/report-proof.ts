@@ -4,7 +4,7 @@ import type { Report } from "./report.ts";
 // A signed report as it is kept: without what is known of the car that it is about. Its text comes back to the letter, so
 // that the signature over it still holds; a test proves that. Measured on a roll-out's reports: 138 bytes for 754.
 
-/** What stands in every report of one car. */
+/** The fields that every report of one car has. */
 export type ProofOwner = { vin: string /** Raw Ed25519 public key, base64url. */; proofKey: string };
 
 /** First byte: how the rest is to be read. */
@@ -51,11 +51,11 @@ export function unpackReport(bytes: Uint8Array, owner: ProofOwner): string {
       return tokenOf(rest);
     case forms.applied: {
       const fields: unknown = JSON.parse(rest.toString("utf8", hashBytes));
-      if (!Array.isArray(fields)) throw new Error("a kept report without its fields");
+      if (!Array.isArray(fields)) throw new Error("a stored report without its fields");
       return tokenOf(Buffer.from(writeApplied(owner.vin, rest.toString("base64url", 0, hashBytes), fields)));
     }
     default:
-      throw new Error(`a kept report of the unknown form ${all[0]}`);
+      throw new Error(`a stored report of the unknown form ${all[0]}`);
   }
 }
 

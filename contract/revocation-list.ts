@@ -2,16 +2,16 @@ import * as z from "zod";
 import { type SigningKey, signJws, type VerifyingKey, verifyJws } from "./jws.ts";
 import { vinSchema } from "./vin.ts";
 
-// Whom the broker must no longer let in: complete, versioned, signed by a key of the current key set. The control
+// The cars and certificates that the broker must refuse: complete, versioned, signed by a key of the current key set. The control
 // plane sends it to the broker on every connect and on every change. A packet holds 64 KiB, so a long list travels
-// in parts, each signed by itself; the broker takes it over when it has all of one version.
+// in parts, each signed by itself; the broker enforces it when it has all parts of one version.
 
-/** Only the control plane may publish here, and nobody may subscribe: the broker itself reads it. */
+/** Only the control plane may publish here, and no client may subscribe: the broker itself reads it. */
 export const revocationTopic = "caas/v1/revocations";
 
 /** With the longest serial numbers and a key set of 16 keys a part stays below 56 KiB. */
 export const revocationsPerPart = 400;
-/** 100,000 revocations in all: beyond it the fleet has another problem. */
+/** 100,000 revocations in total: with more the fleet has another problem. */
 const maxParts = 250;
 
 export const revocationSchema = z.strictObject({
@@ -35,7 +35,7 @@ export const revocationListSchema = z
   .refine(({ part, parts }) => part <= parts, "a part beyond the last");
 export type RevocationList = z.infer<typeof revocationListSchema>;
 
-/** What is published: the list, and the key set to verify it with, which the broker checks against its pinned root. */
+/** The published message: the list, and the key set to verify it, which the broker checks against its pinned root. */
 export const revocationMessageSchema = z.strictObject({ keySet: z.string(), list: z.string() });
 export type RevocationMessage = z.infer<typeof revocationMessageSchema>;
 
@@ -44,7 +44,7 @@ export function normalizeSerialNumber(hex: string): string {
   return hex.toLowerCase().replace(/^0+(?=.)/, "");
 }
 
-/** The parts a list of any length travels in; an empty list has one. @throws Error above 100,000 entries. */
+/** Splits a list of any length into parts; an empty list has one. @throws Error above 100,000 entries. */
 export function splitRevocationList(
   version: number,
   issuedAt: Date,

@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-/** COVESA VSS 6 signal names with their values; informs, and never feeds the maintenance gate. */
+/** COVESA VSS 6 signal names with their values; for information only, never for the maintenance gate. */
 export const telemetrySchema = z.strictObject({
   at: z.iso.datetime(),
   signals: z.partialRecord(

@@ -5,13 +5,13 @@ import { parseVin } from "./vin.ts";
 const vin = parseVin("1M8GDM9AXKP042788");
 const kinds = [...topicKindsToCar, ...topicKindsFromCar];
 
-describe("topics of the fleet link (SY9)", () => {
+describe("topics of the fleet link [SY9]", () => {
   test.each(kinds)("%s: a topic names its car and kind", (kind) => {
     expect(topicOf(vin, kind)).toBe(`caas/v1/1M8GDM9AXKP042788/${kind}`);
     expect(parseTopic(topicOf(vin, kind))).toEqual({ vin, kind });
   });
 
-  test("what is sent again until it is answered, and what is repeated, needs no acknowledgement", () => {
+  test("kinds that are sent again until answered, or repeated, need no acknowledgement", () => {
     expect(kinds.filter((kind) => qosOf[kind] === 0)).toEqual(["manifest", "keys", "report", "telemetry"]);
   });
 

@@ -1,13 +1,13 @@
 import { isVin, type Vin } from "./vin.ts";
 
-// Every topic of the fleet link, once. `caas/v1/{vin}/{kind}`; the client id of a car is its VIN.
+// All topics of the fleet link. `caas/v1/{vin}/{kind}`; the client id of a car is its VIN.
 
 const prefix = "caas/v1/";
 const vinEnd = prefix.length + 17;
 
-/** What the control plane sends to a car. */
+/** From the control plane to a car. */
 export const topicKindsToCar = ["manifest", "keys", "display"] as const;
-/** What a car sends. */
+/** From a car. */
 export const topicKindsFromCar = ["report", "presence", "telemetry", "display-ack"] as const;
 
 export type TopicKindToCar = (typeof topicKindsToCar)[number];
@@ -15,9 +15,9 @@ export type TopicKindFromCar = (typeof topicKindsFromCar)[number];
 export type TopicKind = TopicKindToCar | TopicKindFromCar;
 
 /**
- * Quality of service a kind travels with. What an acknowledgement would promise, the platform keeps by itself: a
- * manifest is sent again until it is answered, a report is repeated on every connection. Keys go before their manifest
- * and so travel the same way: between qualities of service MQTT promises no order.
+ * Quality of service of a kind. The platform itself provides what an acknowledgement would: a manifest is sent again
+ * until it is answered, a report is repeated on every connection. Keys precede their manifest and so have the same
+ * quality: MQTT guarantees no order between different ones.
  */
 export const qosOf: Readonly<Record<TopicKind, 0 | 1>> = {
   manifest: 0,
@@ -39,12 +39,12 @@ export function topicOf(vin: Vin, kind: TopicKind): string {
   return `${prefix}${vin}/${kind}`;
 }
 
-/** The subscription with which the control plane hears one kind from the whole fleet. */
+/** The control plane's subscription to one kind from the whole fleet. */
 export function fleetFilter(kind: TopicKindFromCar): string {
   return `${prefix}+/${kind}`;
 }
 
-/** The car and kind a topic names, or `null` where it is none of ours (wildcards included). */
+/** The car and kind of a topic, or `null` if it is none of ours (wildcards included). */
 export function parseTopic(topic: string): { vin: Vin; kind: TopicKind } | null {
   if (!topic.startsWith(prefix) || topic[vinEnd] !== "/") return null;
   const kind = topic.slice(vinEnd + 1);
@@ -52,7 +52,7 @@ export function parseTopic(topic: string): { vin: Vin; kind: TopicKind } | null 
   return isTopicKind(kind) && isVin(vin) ? { vin, kind } : null;
 }
 
-/** The kind of a topic that belongs to `vin`; `null` where it is another one's or none of ours. */
+/** The kind of a topic that belongs to `vin`; `null` if it is another car's or none of ours. */
 export function kindOfOwnTopic(topic: string, vin: Vin): TopicKind | null {
   if (!topic.startsWith(prefix) || !topic.startsWith(vin, prefix.length) || topic[vinEnd] !== "/")
     return null;

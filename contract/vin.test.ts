@@ -37,7 +37,7 @@ describe("vehicle identification numbers", () => {
 
   const character = fc.constantFrom(..."ABCDEFGHJKLMNPRSTUVWXYZ0123456789");
 
-  test("whatever the other characters are, exactly one check digit makes a VIN of them", () => {
+  test("for any other characters, exactly one check digit makes a VIN", () => {
     fc.assert(
       fc.property(fc.array(character, { minLength: 17, maxLength: 17 }), (characters) => {
         const valid = [..."0123456789X"].filter(

@@ -4,7 +4,7 @@ import * as z from "zod";
 
 const weights = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2] as const;
 
-// I, O and Q are absent because ISO 3779 forbids them: they are mistaken for 1 and 0.
+// I, O and Q are absent because ISO 3779 forbids them: they are easily mistaken for 1 and 0.
 const transliteration: Readonly<Record<string, number>> = {
   ...Object.fromEntries([..."0123456789"].map((digit) => [digit, Number(digit)])),
   ...Object.fromEntries([..."ABCDEFGH"].map((letter, index) => [letter, index + 1])),
@@ -21,13 +21,13 @@ const values: readonly (number | undefined)[] = Array.from(
 );
 
 /**
- * The check digit (`0`–`9` or `X`) that belongs at position 9 of `vin`, whatever stands there now.
+ * The check digit (`0`–`9` or `X`) that belongs at position 9 of `vin`, regardless of the character there now.
  * `vin` is 17 characters of A–Z (without I, O, Q) and 0–9; another character gives `null`.
  */
 export function checkDigit(vin: string): string | null {
   if (vin.length !== weights.length) return null;
   let sum = 0;
-  // By index: the broker asks this of every message.
+  // By index: the broker checks every message.
   for (let position = 0; position < weights.length; position += 1) {
     const value = values[vin.charCodeAt(position)];
     if (value === undefined) return null;

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { vinSchema } from "./vin.ts";
 
-// What partners tell us. Signed after Standard Webhooks; the payment gateway signs in Stripe's own scheme.
+// Messages from partners, signed as Standard Webhooks; the payment gateway signs in Stripe's own scheme.
 
 const order = { orderId: z.string().min(1).max(100), reference: z.string().min(1).max(100) };
 const transport = {

@@ -15,10 +15,10 @@ import { createSessions } from "./http/sessions.ts";
 import type { Context } from "./lifecycle/context.ts";
 import { createPublish } from "./lifecycle/events.ts";
 import { stepsChannel } from "./lifecycle/record-step.ts";
-import { createAuthority } from "./partners/authority.ts";
 import { createFactory } from "./partners/factory.ts";
 import { createMail } from "./partners/mail.ts";
 import { createPaymentGateway } from "./partners/payment-gateway.ts";
+import { createRegistrationAuthority } from "./partners/registration-authority.ts";
 import { createCarrier } from "./partners/transport.ts";
 import { createVss } from "./partners/vss.ts";
 import { openDatabase } from "./store/database.ts";
@@ -135,7 +135,7 @@ function connectPartners(config: Config): Partners {
   return {
     gateway: createPaymentGateway({ baseUrl: config.GATEWAY_URL, apiKey: config.GATEWAY_API_KEY }),
     factory: createFactory({ baseUrl: config.FACTORY_URL, apiKey: config.FACTORY_API_KEY }),
-    registrationAuthority: createAuthority({
+    registrationAuthority: createRegistrationAuthority({
       baseUrl: config.AUTHORITY_URL,
       apiKey: config.AUTHORITY_API_KEY,
     }),

@@ -33,10 +33,10 @@ import type { Context } from "./lifecycle/context.ts";
 import { type EventHandlers, each } from "./lifecycle/events.ts";
 import { type ControlPlaneMetrics, createMetrics } from "./metrics/metrics.ts";
 import { readDepths } from "./metrics/read-depths.ts";
-import type { Authority } from "./partners/authority.ts";
 import type { Factory } from "./partners/factory.ts";
 import type { Mail } from "./partners/mail.ts";
 import type { PaymentGateway } from "./partners/payment-gateway.ts";
+import type { RegistrationAuthority } from "./partners/registration-authority.ts";
 import type { Carrier } from "./partners/transport.ts";
 import type { Vss } from "./partners/vss.ts";
 import type { NotifyListener } from "./store/notify-listener.ts";
@@ -45,7 +45,7 @@ import type { NotifyListener } from "./store/notify-listener.ts";
 export type Partners = {
   gateway: PaymentGateway;
   factory: Factory;
-  registrationAuthority: Authority;
+  registrationAuthority: RegistrationAuthority;
   carrier: Carrier;
   vss: Vss;
   mail: Mail;
@@ -120,7 +120,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     verifyWebhook: verifyStandardWebhook(pairOf(config.FACTORY_WEBHOOK_SECRET), realClock),
     enrolmentPackageFor: enrolment.packageFor,
   });
-  const registration = createRegistration(context, { authority: partners.registrationAuthority });
+  const registration = createRegistration(context, partners);
   const delivery = createDelivery(context, {
     carrier: partners.carrier,
     verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),

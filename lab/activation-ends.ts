@@ -15,7 +15,7 @@ export const endSchema = z.object({
 export type ActivationEnd = z.infer<typeof endSchema>;
 
 export type ActivationEnds = {
-  /** From now on its end is looked for. @returns how it ended; as it stands when it was given up */
+  /** Starts looking for its end. @returns how it ended, or its present state when it is given up */
   add(activationId: string): Promise<ActivationEnd>;
   /** Those that have not ended. */
   pending(): ReadonlySet<string>;
@@ -30,9 +30,9 @@ export type ActivationEndsOptions = {
   databaseUrl: string;
   /** How often it looks, at the platform's expense. */
   lookEveryMs: number;
-  /** Ended when its payment has, too: a capture follows the service. */
+  /** Whether it counts as ended only when its payment has, too: a capture follows the service. */
   withPayment: boolean;
-  /** Nothing ended for so long: what is still under way is given up. Default: never. */
+  /** After this time without any end, what is still under way is given up. Default: never. */
   silenceMs?: () => number;
 };
 

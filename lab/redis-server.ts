@@ -1,9 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findFreePort, startProgram } from "./child-program.ts";
 import { findOrInstall, type ProgramSearch } from "./debian-packages.ts";
 
 // A real Redis in a process of its own, from Debian's package, that can be taken away and come back on its port.
@@ -26,54 +24,29 @@ export const findRedis = (): Promise<ProgramSearch> => findOrInstall("redis-serv
 export async function startRedis(program: string): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), "caas-redis-"));
   const port = await findFreePort();
-  let child = await begin(program, port, folder);
-  async function kill(): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, "exit");
-    child.kill("SIGKILL");
-    await gone;
-  }
+  // In memory alone: what it held is gone with it.
+  const settings = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+  const begin = () =>
+    startProgram({
+      name: "Redis",
+      command: program,
+      args: [...settings, "--dir", folder],
+      speaksOn: "stdout",
+      isReady: (said) => said.includes("Ready to accept connections"),
+    });
+  let running = await begin();
+  const kill = () => running.stop("SIGKILL");
   return {
     url: `redis://127.0.0.1:${port}`,
     kill,
     async restart() {
-      child = await begin(program, port, folder);
+      running = await begin();
     },
-    freeze: () => void child.kill("SIGSTOP"),
-    resume: () => void child.kill("SIGCONT"),
+    freeze: () => void running.child.kill("SIGSTOP"),
+    resume: () => void running.child.kill("SIGCONT"),
     async stop() {
       await kill();
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** In memory alone: what it held is gone with it. */
-async function begin(program: string, port: number, folder: string): Promise<ChildProcess> {
-  const child = spawn(
-    program,
-    ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  const ready = new Promise<void>((resolve) => {
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      if (text.includes("Ready to accept connections")) resolve();
-    });
-  });
-  const gone = once(child, "exit").then(([code]) => {
-    throw new Error(`Redis ended with code ${String(code)} before it was ready`);
-  });
-  gone.catch(() => undefined);
-  await Promise.race([ready, gone]);
-  return child;
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }

@@ -20,7 +20,7 @@ export type SeedFleetOptions = {
   count: number;
   /** The factory's own cars begin at 1; these at 500,001, so that both fit into one database. */
   firstSerial?: number;
-  /** So many of them can connect; the others only fill the tables. Default: all. */
+  /** This many of them can connect; the others only fill the tables. Default: all. */
   connectable?: number;
   keyRing: Pick<KeyRing, "rootPublicKey" | "keySetToken" | "keySet">;
   /** Where cars connect; `carSecret` makes their passwords, `null` leaves TLS only. */
@@ -43,7 +43,7 @@ export type SeededCar = {
 };
 
 const firstSeededSerial = 500_001;
-/** Rows in one statement: past a few thousand nothing is gained. */
+/** Rows in one statement: more than a few thousand gain nothing. */
 const batchRows = 5_000;
 /** As the factory's tokens. */
 const tokenDays = 180;
@@ -150,7 +150,7 @@ async function insert(client: pg.Client, rows: readonly Row[], options: SeedFlee
       [
         vehicleIds,
         vins,
-        // Of tokens that nobody holds: these cars are enrolled, or never will be.
+        // Hashes of tokens that do not exist: these cars are enrolled, or never will be.
         rows.map(() => randomBytes(32).toString("base64url")),
         rows.map(({ tlsKeyThumbprint }) => tlsKeyThumbprint),
         proofs,

@@ -22,9 +22,9 @@ import { plainBrokerUrl, tlsBrokerUrl } from "../start/part-environments.ts";
 import { type Platform, startPlatform } from "../start/platform.ts";
 
 // The whole platform, started for a simulation, with cars that SQL has put there as if they had been sold. The
-// simulator itself knows nothing of what is inside: it is given addresses, logins and one entrance for roll-outs.
+// simulator itself knows nothing of the platform's insides: it gets addresses, logins and one entrance for roll-outs.
 
-/** As many waves are written at one time. */
+/** Waves written at one time. */
 const rollOutConnections = 6;
 /** A car buys each service once, so there must be some to choose from. */
 const services = 40;

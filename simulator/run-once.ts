@@ -37,7 +37,7 @@ export type RunOnceOptions = CommonOptions & {
 export type CommandLineFrame = {
   /** As a person types it. */
   name: string;
-  /** A platform of our own, where whoever runs this can start one. */
+  /** A platform of our own, where the caller can start one. */
   provideWorld: ProvideWorld | null;
 };
 

@@ -67,7 +67,7 @@ async function play(
 }
 
 const release = `
-describes: everybody gets a change
+describes: every car gets a change
 vehicles: 24
 duration: 1s
 settle: 20s
@@ -80,7 +80,7 @@ assertions:
 `;
 
 describe("a simulation", () => {
-  test("real agents in two processes get a change, and the report counts each (ME7, ME8)", async () => {
+  test("real agents in two processes get a change, and the report counts each [ME7, ME8]", async () => {
     const report = await play(release, { processes: 2 });
     expect(report.numbers).toMatchObject({
       vehicles: 24,
@@ -219,7 +219,7 @@ describe("a simulation", () => {
     expect(report.misses).toContain("no car was connected at the end");
   });
 
-  test("what this world cannot play is said before it begins", async () => {
+  test("a step that this world cannot play is reported before it begins", async () => {
     const buying = release.replace(/bulkChange: .*/, "purchases: { perSecond: 1, for: 1s }");
     await expect(play(buying)).rejects.toThrow(CannotSimulate);
     await expect(play(buying)).rejects.toThrow("--rest");

@@ -14,15 +14,15 @@ import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import { explainVin, parseVin, type Vin } from "@caas/contract/vin.ts";
 import * as z from "zod";
 
-// A demonstration car is a folder named by its VIN: the factory's hand puts the enrolment package there, and
+// A demonstration car is a folder named by its VIN: the factory puts the enrolment package there, and
 // the agent keeps its state beside it.
 
 /** The enrolment package inside a car's folder. */
 export const packageFileName = "enrolment.json";
 
 /**
- * Plays the factory's hand: installs the package in the car that was just built. The folder appears complete,
- * so whoever waits for cars never finds half of one.
+ * Acts as the factory: installs the package in the car that was just built. The folder appears complete,
+ * so nobody waiting for cars finds half of one.
  * @returns the car's folder
  */
 export function installPackage(carsFolder: string, given: EnrolmentPackage): string {

@@ -7,7 +7,7 @@ const entrySchema = z.looseObject({
   msg: z.string().default(""),
   err: z.looseObject({ message: z.string() }).optional(),
 });
-/** pino's "warn"; what is below is everyday life. */
+/** pino's "warn"; lower levels are routine. */
 const warnLevel = 40;
 
 /** The last warnings and errors in each part's log, to be shown when something went wrong. */

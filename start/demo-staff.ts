@@ -16,7 +16,7 @@ export function listStaffLogins({ staffPasswords }: Secrets): StaffLogins {
 }
 
 /**
- * Gives the demonstration's three employees their accounts, on the first start: an installation needs somebody
+ * Gives the demonstration's three employees their accounts, on the first start: an installation needs someone
  * who may sign in before anything can be done over REST.
  * @param databaseUrl of a database that is migrated
  */

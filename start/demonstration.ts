@@ -24,7 +24,7 @@ export type DemonstrationOptions = {
   environment: Environment;
   /** ^C */
   signal: AbortSignal;
-  /** A line for whoever watches. */
+  /** A line for the person watching. */
   say: (line: string) => void;
   narrator: Narrator;
 };
@@ -40,7 +40,7 @@ export class PartEnded extends Error {
  * What `npm start` shows: the platform comes up, its cars come up, a story is played; then it stays until
  * `signal`.
  * @returns the story as it went, or `null` without one
- * @throws whatever ends it early, after everything that was started has been stopped
+ * @throws what ended it early, after everything that was started has been stopped
  */
 export async function demonstrate(asked: DemonstrationOptions): Promise<Played | null> {
   const { signal, say } = asked;

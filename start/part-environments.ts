@@ -3,19 +3,19 @@ import type { PreparedFolder } from "@caas/control-plane/fleet-link/key-folder.t
 import type { Ports } from "./ports.ts";
 import type { Secrets } from "./secrets.ts";
 
-// What each part is told by its environment. Each reads and checks its own (its config.ts); here is only what
+// What each part gets in its environment. Each reads and checks its own (its config.ts); here is only what
 // they must agree on.
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What everything below is put together from. */
+/** What all parts' environments are made from. */
 export type Installation = {
   dataDir: string;
   ports: Ports;
   /** Of the broker's further processes, which share a Redis with the first. */
   siblings: readonly Ports[];
   secrets: Secrets;
-  /** The caller's own: whatever it names is used instead of ours. */
+  /** The caller's own: the services it names are used instead of ours. */
   environment: Environment;
   /** `CAAS_BUSINESS_TIME`; without it business time is real time. */
   businessTime: string | undefined;
@@ -41,7 +41,7 @@ export function isSet(environment: Environment, name: string): boolean {
   return environment[name] !== undefined && environment[name] !== "";
 }
 
-/** The partners whose address the environment names: these are not ours to stand in for. */
+/** The partners whose address the environment names: they get no stand-in. */
 export function listOutsidePartners(environment: Environment): PartnerName[] {
   const outside: PartnerName[] = partnerNames.filter((name) =>
     isSet(environment, `${partnerVariables[name]}_URL`),
@@ -49,7 +49,7 @@ export function listOutsidePartners(environment: Environment): PartnerName[] {
   return isSet(environment, "SMTP_URL") ? [...outside, "smtp"] : outside;
 }
 
-/** The demonstration plays these partners' people: it cannot where they are real. `null`: it can. */
+/** Why the story cannot be played: it acts for the partners' people, which it cannot where partners are real. */
 export function explainNoStory(environment: Environment): string | null {
   const outside = listOutsidePartners(environment);
   const needed = (["factory", "transport", "smtp"] as const).filter((name) => outside.includes(name));
@@ -109,7 +109,7 @@ export function standInsEnvironment(installation: Installation, folder: string):
   };
 }
 
-/** @param name of the process: what it keeps on the disk is its own */
+/** @param name of the process, which keeps its own files */
 export function brokerEnvironment(
   installation: Installation,
   certificates: PreparedFolder,

@@ -39,7 +39,7 @@ export type PlatformOptions = {
   ports: "default" | "free";
   /** Processes of the broker; more than one share the Redis that REDIS_URL names. Default 1. */
   brokers?: number;
-  /** Whatever it names is used instead of ours: DATABASE_URL, MQTT_URL, FACTORY_URL … */
+  /** The services it names are used instead of ours: DATABASE_URL, MQTT_URL, FACTORY_URL … */
   environment: Environment;
   /** A part ended by itself; nothing is restarted. `reason` holds its last lines. */
   onFailure: (reason: string) => void;
@@ -64,9 +64,9 @@ export type Platform = {
   whyNoStory: string | null;
   staff: StaffLogins;
   ownBroker: boolean;
-  /** Below it a folder a car, for the one process of many cars. */
+  /** Holds one folder per car, for the process of many cars. */
   demoCarsFolder: string;
-  /** Below it a folder a car, each for a process of its own. */
+  /** Holds one folder per car, each for a process of its own. */
   storyCarsFolder: string;
   /** Resolves when the cars that have a folder are connected. */
   startDemoCars: () => Promise<RunningChild>;
@@ -81,7 +81,7 @@ export type Platform = {
   stop: () => Promise<void>;
 };
 
-/** Children get this long each; the tree has 5 s in all, and closing in turn they rarely need a tenth of it. */
+/** Per child; the tree has 5 s in all, and closing one after another rarely takes a tenth of it. */
 const stopTimeoutMs = 2_000;
 
 const entries = {
@@ -93,8 +93,8 @@ const entries = {
 };
 
 /**
- * Starts the parts as child processes, each beside what it does not need: database, partners, keys and broker
- * together, then the control plane, which migrates. Whatever the environment names is used and not started.
+ * Starts the parts as child processes, concurrently where they do not need each other: database, partners, keys and
+ * broker together, then the control plane, which migrates. Services that the environment names are used and not started.
  *
  * @throws StartRefused with a sentence for a person (a taken port, a folder in use); Error with a child's last lines
  */
@@ -142,7 +142,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 
 type Running = { supervisor: Supervisor; stopDatabase: (() => Promise<void>) | null };
 
-/** The database last: everybody else writes to it until the end. */
+/** The database last: all other parts write to it until the end. */
 async function stopAll(running: Running): Promise<void> {
   await running.supervisor.stop();
   await running.stopDatabase?.();
@@ -283,7 +283,7 @@ async function startStandIns(supervisor: Supervisor, installation: Installation)
   };
 }
 
-/** All of them, or the first failure once none is under way any more: nothing starts while we already close. */
+/** All results, or the first failure once nothing is under way any more: nothing may start while we already close. */
 async function settleAll<T extends readonly unknown[]>(work: readonly [...T]) {
   for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
   return Promise.all(work);

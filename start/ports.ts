@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
-/** The ports people look for. All others (database, partners' interfaces) are free ones that we hand on. */
+/** The ports that people use. All others (database, partners' interfaces) are free ones that we hand on. */
 export const portTable = {
   rest: { variable: "HTTP_PORT", port: 8080, serves: "REST interface" },
   mqtt: { variable: "BROKER_TCP_PORT", port: 1883, serves: "MQTT broker, plain" },
@@ -20,7 +20,7 @@ export const portTable = {
 export type PortName = keyof typeof portTable;
 export type Ports = Readonly<Record<PortName, number>>;
 
-/** Wrong use or something in the way: said in a sentence, without a stack. */
+/** Wrong use or an obstacle, explained in a sentence, without a stack trace. */
 export class StartRefused extends Error {
   override name = "StartRefused";
 }
@@ -28,8 +28,8 @@ export class StartRefused extends Error {
 const names = Object.keys(portTable).filter((name): name is PortName => Object.hasOwn(portTable, name));
 
 /**
- * `default`: the table's ports, or what the environment sets instead, and each must be free. `free`: ports
- * nobody uses, for runs beside another.
+ * `default`: the table's ports, or those of the environment, and each must be free. `free`: ports
+ * that are not in use, for runs beside another.
  *
  * @throws StartRefused naming the port, what it is for and the variable that changes it
  */
@@ -68,7 +68,7 @@ function readPort(name: PortName, environment: Readonly<Record<string, string | 
 type Held = { port: number; problem: string | null; release: () => Promise<void> };
 
 // Between being chosen here and being listened on by its part, a port the system hands out by itself may become the
-// near end of anybody's connection. Below these ranges (from 32768 on Linux, 49152 elsewhere) that cannot happen.
+// local end of some connection. Below these ranges (from 32768 on Linux, 49152 elsewhere) that cannot happen.
 const firstFreePort = 20_000;
 const lastFreePort = 32_000;
 const freePortTries = 50;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Platform } from "./platform.ts";
 import type { TreeMemory } from "./processes.ts";
 
-/** Where to look, and as whom. */
+/** Addresses and logins. */
 export function printAddresses(platform: Platform, say: (line: string) => void): void {
   const { rest, ports, staff, standIns, dataDir } = platform;
   const row = (what: string, where: string) => say(`  ${what.padEnd(22)} ${where}`);
@@ -28,7 +28,7 @@ export function printAddresses(platform: Platform, say: (line: string) => void):
   say("");
 }
 
-/** `cars` is what was asked for, to read the number by. */
+/** @param cars that were asked for, to put the number into context */
 export function printMemory(memory: TreeMemory | null, cars: number, say: (line: string) => void): void {
   if (memory === null) return;
   const megabytes = Math.round(memory.pssBytes / 1024 / 1024);

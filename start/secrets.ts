@@ -30,7 +30,7 @@ export function openSecrets(dataDir: string): Secrets {
   const path = join(dataDir, "secrets.json");
   if (existsSync(path)) return readSecrets(path);
   const secrets = makeSecrets();
-  // Complete before it has its name: a start that is killed here leaves no half file.
+  // Written completely before it gets its name: a start that is killed here leaves no partial file.
   const draft = `${path}.draft`;
   writeFileSync(draft, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 });
   chmodSync(draft, 0o600);

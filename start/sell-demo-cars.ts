@@ -11,13 +11,13 @@ import { silentNarrator } from "./story/narrate.ts";
 import { choosePlan, inventPerson } from "./story/people.ts";
 import { runPlainly } from "./story/step.ts";
 
-/** Sales under way together: two cores are busy with fewer, and the story beside them still moves. */
+/** Sales under way at a time: two cores are busy with fewer, and the story beside them still proceeds. */
 const soldAtOnce = 8;
 
 /**
  * Sells `count` cars the way every car is sold: over REST, to customers who pay, wait, and link their app.
  * @param onSold hears how many are done
- * @returns the cars, Operational; nobody follows their feeds any more
+ * @returns the cars, Operational; their feeds are stopped
  * @throws the first failure, after the sales under way have ended
  */
 export async function sellDemoCars(

@@ -11,7 +11,7 @@ export type ChildSpec = {
   /** The `main.ts` to run. */
   entry: string | URL;
   args?: readonly string[];
-  /** Node's own options for this child, behind those for all: where they contradict, these hold. */
+  /** Node's own options for this child, after those for all: where they contradict, these win. */
   nodeOptions?: readonly string[];
   /** Added to our own environment. */
   env?: Readonly<Record<string, string>>;
@@ -119,7 +119,7 @@ function startChild(
     log?.write(`${line}\n`);
     options.onLine?.(name, line);
   };
-  // What it said on standard error explains an end best; a child that logs to standard output only still has a word.
+  // Standard error explains an end best; a child that logs to standard output only is heard as well.
   const readLastLines = () => (lastLines.stderr.length > 0 ? lastLines.stderr : lastLines.stdout);
 
   return new Promise((resolve, reject) => {
@@ -155,7 +155,7 @@ function startChild(
       supervised.hasEnded = true;
       log?.end();
       const { exitCode: code, signalCode: signal } = child;
-      // One that was started again may die before it serves: nobody but us waits for it.
+      // One that was started again may die before it serves: only we wait for it.
       if ((phase === "ready" || predecessor !== null) && !isStopping()) {
         const exit = { name, code, signal, lastLines: [...readLastLines()] };
         if (options.revive?.(exit) === true)
@@ -177,7 +177,7 @@ async function stopInReverse(children: readonly Supervised[], stopTimeoutMs: num
   }
 }
 
-/** The child and whatever it started. */
+/** The child and all that it started. */
 function killGroup(child: ChildProcess): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");

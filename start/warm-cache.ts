@@ -1,7 +1,7 @@
 import { flushCompileCache } from "node:module";
 
-// Loads what the parts consist of and does nothing with it, so that its compiled form is kept: run once by the first
-// start of all, alone, with NODE_COMPILE_CACHE. Otherwise each part would load the compiler and keep it until it ends.
+// Loads the parts' modules and does nothing with them, so that their compiled form is kept: run once by the first
+// start, alone, with NODE_COMPILE_CACHE. Otherwise each part would load the compiler and keep it until it ends.
 
 await Promise.all([
   import("@caas/broker/main.ts"),
@@ -13,5 +13,5 @@ await Promise.all([
   import("./end-with-supervisor.ts"),
 ]);
 flushCompileCache();
-// Whatever a module holds open by being loaded keeps nobody waiting.
+// Handles that a module opens when it is loaded must not keep this process alive.
 process.exit(0);

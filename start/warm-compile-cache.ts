@@ -5,12 +5,13 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const program = fileURLToPath(new URL("./warm-cache.ts", import.meta.url));
-/** It takes some 3 s; a machine on which it takes as long as this goes without. */
+/** It takes some 3 s; a machine that needs longer than this goes without. */
 const patienceMs = 60_000;
 
 /**
- * Before the first start of all: compiles the parts' sources in a process that ends again. Measured with 25 cars: the
- * first start takes that much longer, and 150 MB less as long as it stays up. Where it fails, Node compiles as it goes.
+ * Before the first start: compiles the parts' sources in a process that ends again. Measured with 25 cars: the
+ * first start takes that much longer, and the platform 150 MB less as long as it runs. Where it fails, each part
+ * compiles for itself.
  */
 export async function warmCompileCache(folder: string): Promise<void> {
   const mark = join(folder, `warm-${process.version}`);
@@ -22,6 +23,6 @@ export async function warmCompileCache(folder: string): Promise<void> {
     });
     writeFileSync(mark, "");
   } catch {
-    // A folder that cannot be written, say: each part compiles for itself.
+    // For example, the folder cannot be written: each part compiles for itself.
   }
 }

@@ -93,7 +93,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
     keysDir,
     keyRing,
     enrolment,
-    /** Every car shall hold the next step of a roll-out. */
+    /** Gives every car the next step of a roll-out. */
     async rollOut(vehicleIds: readonly string[], level: number) {
       const { carried } = await opened.db
         .transaction()
@@ -102,7 +102,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
         );
       expect(carried).toBe(vehicleIds.length);
     },
-    /** Every car has said, signed, that it holds what it shall. */
+    /** Resolves when every car has reported, signed, that it holds what it must. */
     async converged() {
       for (;;) {
         const heard = feed.count();
@@ -122,7 +122,7 @@ async function open(databaseUrl: string, businessTime: string, rest: string) {
   };
 }
 
-test("cars that slept a year, through two key rotations and their certificates' end, come back and converge unaided (SY16)", async () => {
+test("cars that slept a year, through two key rotations and their certificates' end, come back and converge unaided [SY16]", async () => {
   // A year ago: two cars are built, enrol over HTTP and take their first change over mutual TLS.
   const then = await start(yearMs);
   const { ports } = then.platform;

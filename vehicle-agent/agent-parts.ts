@@ -15,7 +15,7 @@ import type { AgentMetrics } from "./metrics.ts";
 import type { Screen } from "./report/display.ts";
 import type { AgentStorage } from "./storage/storage.ts";
 
-// What the pieces of one running agent share. `agent.ts` alone puts them together.
+// Shared by the parts of one running agent. Only `agent.ts` puts them together.
 
 export type AgentEvents = {
   /** Connected, and the broker has taken the first report. */
@@ -25,7 +25,7 @@ export type AgentEvents = {
   outcome: [outcome: Outcome];
   /** A version is staged and waits for the car. */
   deferred: [deferral: NonNullable<Report["deferred"]>];
-  /** A report was handed to the broker and taken. */
+  /** The broker has taken a report. */
   reported: [seq: number];
   refused: [reason: string];
   displayed: [message: Display, result: DisplayAck["result"]];
@@ -40,7 +40,7 @@ export type AgentEvents = {
 
 export type AgentLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 
-/** What a car's one timer wakes it for. */
+/** The purposes of a car's one timer. */
 export type WakeUpName = "report" | "refusals" | "termEnd" | "deferral" | "renewal" | "telemetry" | "backlog";
 
 export type AgentParts = {

@@ -49,8 +49,8 @@ async function restart(changes?: Parameters<TestCar["again"]>[0]): Promise<void>
   await startConnected(car.agent);
 }
 
-describe("a car on the link (SY9, SY16)", () => {
-  test("says that it is online, retained, and reports what it holds", async () => {
+describe("a car on the link [SY9, SY16]", () => {
+  test("publishes a retained presence, and reports its configuration", async () => {
     await startConnected(car.agent);
     expect(await broker.next(({ topic }) => topic === topicOf(car.vin, "presence"))).toEqual({
       topic: topicOf(car.vin, "presence"),
@@ -68,7 +68,7 @@ describe("a car on the link (SY9, SY16)", () => {
     });
   });
 
-  test("DO15: applies a signed manifest and proves it with a signed report", async () => {
+  test("applies a signed manifest and proves it with a signed report [DO15]", async () => {
     await startConnected(car.agent);
     const answer = await sendManifest(car.signer.manifest(car, 1, [base, seats]));
     const hash = manifestHash([base, seats]);
@@ -95,7 +95,7 @@ describe("a car on the link (SY9, SY16)", () => {
     });
   });
 
-  test("comes back after the broker cut it, as a new connection, and reports again", async () => {
+  test("reconnects after the broker cut it, as a new connection, and reports again", async () => {
     await startConnected(car.agent);
     await sendManifest(car.signer.manifest(car, 1, [base]));
     const seen = broker.messages.length;
@@ -115,7 +115,7 @@ describe("a car on the link (SY9, SY16)", () => {
     expect((await report(({ seq }) => seq > 1)).seq).toBe(2);
   });
 
-  test("FA6: a manifest sent again is the status query: same outcome, no second apply", async () => {
+  test("a manifest sent again is the status query: same outcome, no second apply [FA6]", async () => {
     await startConnected(car.agent);
     const first = await sendManifest(car.signer.manifest(car, 1, [base]));
     const applied = adapter.applied.length;
@@ -126,7 +126,7 @@ describe("a car on the link (SY9, SY16)", () => {
     expect(adapter.applied.length).toBe(applied);
   });
 
-  test("FA6: also the outcome of a failure is final for its version", async () => {
+  test("also the outcome of a failure is final for its version [FA6]", async () => {
     await startConnected(car.agent);
     adapter.faults = { rejects: "no heated seats fitted" };
     const first = await sendManifest(car.signer.manifest(car, 1, [seats]));
@@ -138,7 +138,7 @@ describe("a car on the link (SY9, SY16)", () => {
     expect(retry.outcome).toMatchObject({ result: "applied", version: 2 });
   });
 
-  test("fault 4: duplicates and reordering have one effect, in the order of versions", async () => {
+  test("duplicates and reordering have one effect, in the order of versions [fault 4]", async () => {
     await startConnected(car.agent);
     const outcomes: Outcome[] = [];
     car.agent.on("outcome", (outcome) => outcomes.push(outcome));
@@ -157,7 +157,7 @@ describe("a car on the link (SY9, SY16)", () => {
   });
 });
 
-describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
+describe("messages that a car refuses [fault 4, fault 5, fault 8, fault 10]", () => {
   const flip = (token: string, part: number): string => {
     const parts = token.split(".");
     const bytes = Buffer.from(parts[part] ?? "", "base64url");
@@ -171,32 +171,32 @@ describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
 
   test.each<{ attack: string; reason: string; token: (car: TestCar) => string }>([
     {
-      attack: "fault 5: a manifest for another car",
+      attack: "a manifest for another car [fault 5]",
       reason: "manifest.otherVehicle",
       token: (at) => at.signer.manifest({ vin: otherVin, proofKey: at.proofKey }, 2, [seats]),
     },
     {
-      attack: "fault 5: a manifest for a former owner of the VIN's keys",
+      attack: "a manifest for a former owner of the VIN's keys [fault 5]",
       reason: "manifest.otherProofKey",
       token: (at) => at.signer.manifest({ vin: at.vin, proofKey: makeSigningKey() }, 2, [seats]),
     },
     {
-      attack: "fault 5: one bit of the payload changed",
+      attack: "one bit of the payload changed [fault 5]",
       reason: "manifest.badSignature",
       token: (at) => flip(at.signer.manifest(at, 2, [seats]), 1),
     },
     {
-      attack: "fault 5: one bit of the signature changed",
+      attack: "one bit of the signature changed [fault 5]",
       reason: "manifest.badSignature",
       token: (at) => flip(at.signer.manifest(at, 2, [seats]), 2),
     },
     {
-      attack: "fault 5: an unknown key",
+      attack: "an unknown key [fault 5]",
       reason: "manifest.unknownKey",
       token: (at) => at.signer.manifest(at, 2, [seats], { signer: makeSigningKey() }),
     },
     {
-      attack: "fault 5: `alg` changed",
+      attack: "`alg` changed [fault 5]",
       reason: "manifest.wrongAlgorithm",
       token: (at) =>
         withHeader(at.signer.manifest(at, 2, [seats]), {
@@ -206,39 +206,39 @@ describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
         }),
     },
     {
-      attack: "fault 8: a signed notice passed off as a manifest",
+      attack: "a signed notice passed off as a manifest [fault 8]",
       reason: "manifest.wrongType",
       token: (at) => at.signer.display(at.vin),
     },
     {
-      attack: "fault 8: a hash that is not that of the entries",
+      attack: "a hash that is not that of the entries [fault 8]",
       reason: "manifest.wrongHash",
       token: (at) => at.signer.manifest(at, 2, [seats], { hash: manifestHash([base]) }),
     },
     {
-      attack: "fault 4: an older version, rightly signed",
+      attack: "an older version, rightly signed [fault 4]",
       reason: "manifest.older",
       token: (at) => at.signer.manifest(at, 1, [base]),
     },
     {
-      attack: "fault 4: the same version with other content",
+      attack: "the same version with other content [fault 4]",
       reason: "manifest.otherHash",
       token: (at) => at.signer.manifest(at, 5, [seats]),
     },
-    { attack: "fault 10: nonsense", reason: "manifest.malformed", token: () => "\u0000{nonsense" },
-    { attack: "fault 10: nothing", reason: "manifest.malformed", token: () => "" },
-    { attack: "fault 10: a huge text", reason: "manifest.tooLarge", token: () => "x".repeat(70_000) },
+    { attack: "nonsense [fault 10]", reason: "manifest.malformed", token: () => "\u0000{nonsense" },
+    { attack: "nothing [fault 10]", reason: "manifest.malformed", token: () => "" },
+    { attack: "a huge text [fault 10]", reason: "manifest.tooLarge", token: () => "x".repeat(70_000) },
     {
       attack: "a signed manifest without a version",
       reason: "manifest.invalid",
       token: (at) => at.signer.manifest(at, Number.NaN, [seats]),
     },
     {
-      attack: "a signed manifest in which an id stands twice",
+      attack: "a signed manifest in which an id occurs twice",
       reason: "manifest.invalid",
       token: (at) => at.signer.manifest(at, 6, [seats, seats]),
     },
-  ])("$attack: refused, nothing changes, told in the next report", async ({ reason, token }) => {
+  ])("$attack: refused, nothing changes, and the next report says so", async ({ reason, token }) => {
     await startConnected(car.agent);
     const proved = await sendManifest(car.signer.manifest(car, 5, [base]));
     const applied = adapter.applied.length;
@@ -247,12 +247,12 @@ describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
     expect(answer.active).toEqual(proved.active);
     expect(answer.outcome).toEqual(proved.outcome);
     expect(adapter.applied.length).toBe(applied);
-    // The process stays up, and what was told once is not told again.
+    // The process stays up, and the refusal is reported only once.
     const next = await sendManifest(car.signer.manifest(car, 6, [base, seats]));
     expect(next).toMatchObject({ refused: {}, outcome: { result: "applied", version: 6 } });
   });
 
-  test("fault 8: a flood of forgeries is counted and does not make the car talk", async () => {
+  test("a flood of forgeries is counted and does not make the car talk [fault 8]", async () => {
     await startConnected(car.agent);
     const forged = car.signer.manifest(car, 2, [seats], { signer: makeSigningKey() });
     const refused = once(car.agent, "refused");
@@ -269,7 +269,7 @@ describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
     expect(later.refused).toEqual({ "manifest.unknownKey": 20 });
   });
 
-  test("fault 6: an entry past its `applyBefore` is not applied and the report says why", async () => {
+  test("an entry past its `applyBefore` is not applied and the report says why [fault 6]", async () => {
     await startConnected(car.agent);
     const late = { ...seats, applyBefore: "2026-03-01T07:59:00.000Z" };
     expect(await sendManifest(car.signer.manifest(car, 1, [late]))).toMatchObject({
@@ -278,7 +278,7 @@ describe("what a car refuses (fault 4, fault 5, fault 8, fault 10)", () => {
     });
   });
 
-  test("fault 7: setting the car's clock back does not make a late entry timely", async () => {
+  test("setting the car's clock back does not make a late entry timely [fault 7]", async () => {
     await startConnected(car.agent);
     await sendManifest(car.signer.manifest(car, 1, [base]));
     car.clock.setWallClock(new Date("2020-01-01T00:00:00.000Z"));
@@ -301,7 +301,7 @@ describe("key sets", () => {
     expect(await report(({ seq }) => seq > answer.seq)).toMatchObject({ keySetVersion: 2 });
   });
 
-  test("fault 5: a key that the newer set no longer holds is refused, also what it signed before", async () => {
+  test("a key missing from the newer set is refused, also for earlier signatures [fault 5]", async () => {
     await startConnected(car.agent);
     const early = car.signer.manifest(car, 1, [base], { keySetVersion: 2 });
     expect(await sendManifest(early)).toMatchObject({ outcome: null });
@@ -332,7 +332,7 @@ describe("the car's screen", () => {
     return displayAckSchema.parse(verifyDisplayAck(message.payload, car.vin, car.verifyingKey));
   };
 
-  test("shows the linking code, says so signed, and keeps it over a reboot until it expires", async () => {
+  test("shows the linking code, acknowledges it signed, and keeps it across a reboot until it expires", async () => {
     await startConnected(car.agent);
     await broker.send(car.vin, "display", car.signer.display(car.vin));
     const answer = await ack();
@@ -347,7 +347,7 @@ describe("the car's screen", () => {
     expect(car.agent.display()).toEqual([]);
   });
 
-  test("does not show what is over, and says so", async () => {
+  test("does not show an expired message, and reports that", async () => {
     await startConnected(car.agent);
     const over = car.signer.display(car.vin, { expiresAt: "2026-03-01T08:00:00.000Z" });
     await broker.send(car.vin, "display", over);
@@ -369,7 +369,7 @@ describe("the car's screen", () => {
     expect(car.agent.display().map(({ content }) => content.kind)).toEqual(["notice", "linkingCode"]);
   });
 
-  test("fault 5: a notice for another car is refused", async () => {
+  test("a notice for another car is refused [fault 5]", async () => {
     await startConnected(car.agent);
     await broker.send(car.vin, "display", car.signer.display(otherVin));
     expect((await report(({ refused }) => "display.untrusted" in refused)).refused).toEqual({
@@ -384,7 +384,7 @@ describe("time", () => {
     agentClock(formatBusinessTime({ realMs: Date.now(), businessMs: car.clock.now().getTime(), scale }));
 
   test("ends a term by itself and reports the new state, without being asked", async () => {
-    // An hour of business time a second.
+    // An hour of business time per second.
     const fast = fastClock(3600);
     await restart({ clock: fast });
     const issuedAt = fast.now().toISOString();
@@ -411,8 +411,8 @@ describe("time", () => {
   });
 });
 
-describe("fault 3: power lost between applying and reporting", () => {
-  test("the agent is dead at once, and the next one repeats the outcome without applying again", async () => {
+describe("power lost between applying and reporting [fault 3]", () => {
+  test("the agent is dead at once, and the next one repeats the outcome without applying it again", async () => {
     const failpoint = failAt({ name: "afterOutcome", passage: 1 }, () => {
       throw new PowerLoss();
     });
@@ -429,7 +429,7 @@ describe("fault 3: power lost between applying and reporting", () => {
   });
 });
 
-test("metrics count what happened, and /health, /metrics and /display tell it on loopback", async () => {
+test("metrics count events, and /health, /metrics and /display serve them on loopback", async () => {
   const metrics = createAgentMetrics();
   await restart({ metrics });
   const http = await startHttpServer(0, car.agent, metrics);

@@ -43,9 +43,9 @@ export type AgentOptions = {
   logger: AgentLogger;
   metrics?: AgentMetrics;
   failpoint?: Failpoint;
-  /** Renews what the transport proves the car with; without it that lasts as long as it does. */
+  /** Renews the transport's certificate; without it the certificate is never renewed. */
   certificates?: CertificateKeeper;
-  /** Real ms after which a change under way is reported as such; default 5 s. */
+  /** Real ms after which a running change is reported as such; default 5 s. */
   slowWorkMs?: number;
 };
 
@@ -60,17 +60,17 @@ export type AgentState = Pick<JournalRecord, "active" | "outcome" | "seq" | "con
 
 export type Agent = EventEmitter<AgentEvents> & {
   readonly vin: Vin;
-  /** Ends what a crash left open and starts connecting; resolves before the car is connected. */
+  /** Ends work that a crash left open and starts connecting; resolves before the car is connected. */
   start(): Promise<void>;
-  /** Ends the change under way, says goodbye to the broker and resolves when nothing runs any more. */
+  /** Ends the running change, disconnects from the broker and resolves when nothing runs any more. */
   stop(): Promise<void>;
-  /** What the car's screen shows, newest first. */
+  /** The messages on the car's screen, newest first. */
   display(): Display[];
   /** @throws before `start`. */
   state(): AgentState;
 };
 
-/** Messages that wait while one is processed; all of them can be sent again, so more is refused. */
+/** Messages that wait while one is processed; more are refused, because all of them are sent again. */
 const longestInbox = 64;
 type Running = AgentParts & {
   reporter: Reporter;
@@ -90,7 +90,7 @@ export function createAgent(options: AgentOptions): Agent {
   const keys = createKeyRing(identity.rootPublicKey);
   const queue = createSerialQueue(longestInbox);
   const wakeUps = createWakeUps<WakeUpName>(clock, (name) => {
-    // The control plane may take long to answer; the car goes on meanwhile.
+    // The control plane may take long to answer; the car continues meanwhile.
     if (name === "renewal") void guarded(async (car) => car.renewal?.whileConnected(stopping.signal));
     else void queue.run(() => guarded((car) => wake(car, name)));
   });
@@ -98,7 +98,7 @@ export function createAgent(options: AgentOptions): Agent {
   const stopping = new AbortController();
   let isStarted = false;
   let isStopped = false;
-  /** Signals change many times a second; one look that has not begun yet covers them all. */
+  /** Signals change many times per second; one pending look covers them all. */
   let isNoticing = false;
   let unwatch: (() => void) | undefined;
 
@@ -107,7 +107,7 @@ export function createAgent(options: AgentOptions): Agent {
     return parts;
   }
 
-  /** A task that throws leaves the car as its journal says; the control plane will ask again. */
+  /** A task that throws leaves the car in the state of its journal; the control plane will ask again. */
   async function guarded(task: (car: Running) => Promise<void>): Promise<void> {
     try {
       await task(running());
@@ -246,7 +246,7 @@ export function createAgent(options: AgentOptions): Agent {
     return { ...all, waitingWork, takeMessage: createMessageTaker(all) };
   }
 
-  /** @throws what keeps the car from knowing its own state; one that refuses its configuration still connects. */
+  /** @throws when the car cannot know its own state; a car that refuses its configuration still connects. */
   async function boot(car: Running): Promise<void> {
     const { applier } = car;
     try {

@@ -61,7 +61,7 @@ async function residentMb(pid: number | undefined): Promise<number> {
 }
 
 describe("the bundle", () => {
-  test("is one file that asks for nothing but Node's own modules", async () => {
+  test("is one file that imports only Node's own modules", async () => {
     expect((await readdir(root)).filter((name) => name.startsWith("caas-agent"))).toEqual(["caas-agent.mjs"]);
     const text = await readFile(file, "utf8");
     const imported = [...text.matchAll(/^import .*?from "([^"]+)";$/gm)].map(([, name = ""]) => name);

@@ -5,9 +5,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 // Makes the one file that is installed in a car: `node vehicle-agent/bundle.ts FILE.mjs`. Cars change their
-// runtime slowly: it asks for nothing newer than Node 24, and for no node_modules.
+// runtime slowly: it needs nothing newer than Node 24, and no node_modules.
 
-/** @throws Error with the bundler's words. */
+/** @throws Error with the bundler's output. */
 export async function bundleAgent(file: string): Promise<void> {
   const bundler = join(
     dirname(fileURLToPath(import.meta.resolve("rolldown/package.json"))),

@@ -3,7 +3,7 @@ import { readConfig } from "./config.ts";
 import { failAt, parseFailpoint } from "./failpoints.ts";
 
 describe("the agent's environment", () => {
-  test("without anything there are defaults, and an empty variable counts as none", () => {
+  test("without variables there are defaults, and an empty variable counts as none", () => {
     const defaults = { LOG_LEVEL: "info" };
     expect(readConfig({})).toMatchObject(defaults);
     const empty = readConfig({
@@ -16,7 +16,7 @@ describe("the agent's environment", () => {
     expect(empty.CAAS_AGENT_BROKER_URL).toBeUndefined();
   });
 
-  test("what is right is read", () => {
+  test("valid variables are read", () => {
     expect(
       readConfig({
         CAAS_AGENT_HTTP_PORT: "0",
@@ -58,7 +58,7 @@ describe("failpoints", () => {
     expect(parseFailpoint(text)).toEqual(place);
   });
 
-  test("fires at the n-th passage of its own place, once", () => {
+  test("fires once, at the n-th passage of its own place", () => {
     let crashes = 0;
     const failpoint = failAt({ name: "afterSwitch", passage: 2 }, () => {
       crashes += 1;

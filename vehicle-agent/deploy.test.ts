@@ -42,7 +42,7 @@ describe("the systemd unit", () => {
   });
 
   test.skipIf(!hasSystemd)("is taken by systemd, which finds little exposed", async () => {
-    // systemd wants the program to exist; all else is judged as it stands.
+    // systemd requires the program to exist; everything else is judged as it is.
     const unit = (await readFile(unitFile, "utf8")).replace("/usr/bin/node", process.execPath);
     const file = join(root, "caas-agent.service");
     await writeFile(file, unit);

@@ -1,6 +1,6 @@
 import { createFailpoints, parseFailpointPlan } from "@caas/contract/failpoints.ts";
 
-// Named places where a power loss is rehearsed. In a car they do nothing.
+// Named places where a power loss is rehearsed. In production they do nothing.
 
 export const failpointNames = [
   "afterIntent",

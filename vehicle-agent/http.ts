@@ -44,7 +44,7 @@ async function answer(url: string, agent: Agent, metrics: AgentMetrics): Promise
   });
   switch (url.split("?")[0]) {
     case "/health": {
-      // An unconnected car is healthy: it keeps what it has. Whoever needs the link reads `connected`.
+      // An unconnected car is healthy: it keeps its configuration. `connected` tells about the link.
       const { seq: _seq, connection: _connection, ...state } = agent.state();
       return json(200, { vin: agent.vin, ...state });
     }

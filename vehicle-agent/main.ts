@@ -38,12 +38,12 @@ async function main(): Promise<void> {
   if (rest.length > 0 || (command !== "enrol" && command !== "run"))
     throw new ProgramError("say `enrol` or `run`; --help explains them");
   if (dataDir === undefined) throw new ProgramError("name the car's folder with --data");
-  // Only now: what is loaded from here on is already loaded into a small heap.
+  // Imported here, so that everything is loaded into a small heap.
   const { enrolFolder, runAgent } = await import("./program.ts");
   const stop = new AbortController();
   const end = (): void => stop.abort();
   process.once("SIGTERM", end).once("SIGINT", end);
-  // A parent that started the car with a channel and is gone takes the car along.
+  // A car started with a channel ends with its parent.
   process.once("disconnect", end);
   if (command === "run") {
     const onReady = (ready: object): void => print({ ready: true, ...ready });

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** Measures of one or many agents; VINs are no labels, so a fleet in one process shares them. */
+/** Metrics of one or many agents; no label holds a VIN, so a fleet in one process shares them. */
 export type AgentMetrics = {
   registry: Registry;
   /** `reason` is `none` for a change that was applied. */

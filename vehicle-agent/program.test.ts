@@ -97,7 +97,7 @@ async function activeOnDisk() {
 }
 
 describe("the program caas-agent", () => {
-  test("enrols, connects, says that it is ready, applies, and leaves with a word on SIGTERM", async () => {
+  test("enrols, connects, prints that it is ready, applies, and disconnects in order on SIGTERM", async () => {
     const car = runCar();
     const { vin, addresses } = await car.ready;
     expect(vin).toBe(testVin);
@@ -115,14 +115,14 @@ describe("the program caas-agent", () => {
     });
   });
 
-  test("ends when the process that started it is gone", async () => {
+  test("ends when its parent process is gone", async () => {
     const car = runCar();
     await car.ready;
     car.child.disconnect();
     expect(await car.ended).toMatchObject({ code: 0 });
   });
 
-  test("enrol says who the car is; the token is not needed again", async () => {
+  test("enrol prints the car's identity; the token is not needed again", async () => {
     const args = ["enrol", "--package", join(root, "package.json"), "--data", join(root, "car")];
     const first = runCar({}, args);
     expect(JSON.parse(await first.firstLine)).toEqual({ enrolled: true, vin: testVin });
@@ -156,7 +156,7 @@ describe("the program caas-agent", () => {
       environment: { CAAS_AGENT_HTTP_PORT: "http" },
       words: "CAAS_AGENT_HTTP_PORT",
     },
-  ])("$fault is said in one sentence, exit code 1", async ({ args, environment, words }) => {
+  ])("$fault is reported in one sentence, exit code 1", async ({ args, environment, words }) => {
     const { code, errors } = await runCar(environment, args).ended;
     expect(code).toBe(1);
     expect(errors).toContain(words);
@@ -201,7 +201,7 @@ describe("the program caas-agent", () => {
     await app.endAsync(true);
   });
 
-  test("two agents on one folder: the second is told so, and a killed one leaves no lock behind", async () => {
+  test("two agents on one folder: the second is refused, and a killed one leaves no lock behind", async () => {
     const first = runCar();
     await first.ready;
     const second = await runCar().ended;
@@ -239,7 +239,7 @@ describe("the program caas-agent", () => {
   });
 });
 
-describe("fault 9: killed at every step of applying, in a process of its own", () => {
+describe("killed at every step of applying, in a process of its own [fault 9]", () => {
   const unhealthyAt2 = `! grep -q '"version":2' "$CAAS_CONFIGURATION_DIR/manifest.json"`;
   const failed = (reason: string) => ({ result: "failed", reason, rolledBack: true });
   const applied = { result: "applied" };
@@ -263,7 +263,7 @@ describe("fault 9: killed at every step of applying, in a process of its own", (
   });
 
   test.each(rows)(
-    "fault 3: kill -9 at $step: old or new, reported once and for all",
+    "kill -9 at $step: old or new, reported once and for all [fault 3]",
     async ({ step, ...row }) => {
       const doomed = runCar({ CAAS_AGENT_CRASH_AT: step, CAAS_AGENT_PROBE_COMMAND: row.probe });
       await doomed.ready;
@@ -271,7 +271,7 @@ describe("fault 9: killed at every step of applying, in a process of its own", (
       await report(({ outcome }) => outcome?.version === 1);
       await broker.send(testVin, "manifest", manifest(2, [seats]));
       expect(await doomed.ended).toMatchObject({ signal: "SIGKILL" });
-      // What the car's programs see at this very moment is whole.
+      // At this moment the car's programs see a complete configuration.
       const seen = await activeOnDisk();
       expect(seen.kind).toBe("intact");
       expect([manifestHash([base]), manifestHash([seats])]).toContain(seen.hash);
@@ -296,7 +296,7 @@ describe("fault 9: killed at every step of applying, in a process of its own", (
     },
   );
 
-  test("killed during the very first report, a new car still starts with nothing switched on", async () => {
+  test("killed during its first report, a new car still starts with an empty configuration", async () => {
     const doomed = runCar({ CAAS_AGENT_CRASH_AT: "beforeReport" });
     expect(await doomed.ended).toMatchObject({ signal: "SIGKILL" });
     const car = runCar();

@@ -17,7 +17,7 @@ import { createAgentMetrics } from "./metrics.ts";
 import { type FolderLock, lockFolder } from "./storage/folder-lock.ts";
 import { type AgentStorage, openDirectoryStorage } from "./storage/storage.ts";
 
-/** Enrols the folder unless it is. */
+/** Enrols the folder unless it is enrolled. */
 export async function enrolFolder(
   dataDir: string,
   packageFile: string,
@@ -77,7 +77,7 @@ export type RunOptions = {
 };
 
 /**
- * Runs the agent of one car until `signal`; resolves when it has said goodbye.
+ * Runs the agent of one car until `signal`; resolves when it has disconnected.
  * @throws ProgramError where another agent has the folder, or enrolment does not succeed.
  */
 export async function runAgent(options: RunOptions): Promise<void> {

@@ -8,7 +8,7 @@ import { createAgentMetrics } from "./metrics.ts";
 
 const read = (name: string) => readFile(join(import.meta.dirname, name), "utf8");
 
-test("the README shows the lifecycle as it is, row by row", async () => {
+test("the README shows the lifecycle row by row", async () => {
   const rows = [...(await read("README.md")).matchAll(/^\| (\w+) +\| (\w+) +\| (\w+) +\|$/gm)]
     .map(([, ...cells]) => cells)
     .filter(([state]) => state !== "state");

@@ -1,15 +1,15 @@
 /** Runs tasks strictly one after another. */
 export type SerialQueue = {
-  /** Adds a task unless the queue is full; whether it was added. A task must not reject. */
+  /** Adds a task unless the queue is full. A task must not reject. @returns whether it was added */
   offer(task: () => Promise<void>): boolean;
-  /** Adds a task whatever the length, and resolves when it has ended. */
+  /** Adds a task even if the queue is full, and resolves when it has ended. */
   run(task: () => Promise<void>): Promise<void>;
-  /** Drops what has not begun and resolves when what has is over; takes nothing from then on. */
+  /** Drops tasks that have not begun and resolves when the running one has ended; takes nothing from then on. */
   close(): Promise<void>;
 };
 
 export function createSerialQueue(limit: number): SerialQueue {
-  /** The one that runs included. */
+  /** Including the running one. */
   let pending = 0;
   let isClosed = false;
   let last: Promise<void> = Promise.resolve();
@@ -22,7 +22,7 @@ export function createSerialQueue(limit: number): SerialQueue {
     }
   }
 
-  /** A task that finds nobody before it begins at once. */
+  /** A task starts at once if none is before it. */
   function run(task: () => Promise<void>): Promise<void> {
     pending += 1;
     last = pending === 1 ? work(task) : last.then(() => work(task));

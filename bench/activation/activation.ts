@@ -21,7 +21,7 @@ export type ActivationOptions = {
   seed: number;
 };
 
-/** One service a car before anything is measured: connections open, code compiled, plans cached. */
+/** Services per car before anything is measured: connections open, code compiled, plans cached. */
 const warmUpPerCar = 2;
 /** The burst is a closed loop: the next purchase follows this soon after an end. */
 const lookEveryMs = 5;

@@ -1,14 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { type ManifestEntry, manifestHash, signManifest } from "@caas/contract/manifest.ts";
 import { verifyReport } from "@caas/contract/report.ts";
 import { fleetFilter, parseTopic, topicOf } from "@caas/contract/topics.ts";
+import { withTemporaryFolder } from "@caas/simulator/command/run.ts";
 import { createKeepAliveWheel } from "@caas/simulator/link/keep-alive-wheel.ts";
 import { createLightTransport } from "@caas/simulator/link/light-transport.ts";
+import { nowMs, until } from "@caas/simulator/run/pace.ts";
 import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/link/transport.ts";
 import { type ProcessMemory, readProcessMemory } from "../../start/processes.ts";
 import type { Findings, Frame } from "../frame.ts";
@@ -27,7 +25,7 @@ export type AgentMemoryOptions = {
   /** Minutes between two losses of the link; 0: never. */
   cut: number;
   form: AgentForm;
-  /** Megabytes (10^6 bytes) the agent may hold resident at the end. */
+  /** Megabytes (10^6 bytes) that may be resident in the agent at the end. */
   maxRss: number;
 };
 
@@ -38,19 +36,16 @@ const readingEveryMs = 1_000;
 
 /** One car's agent in a process of its own, as installed, watched while it does everyday work. */
 export async function measureAgentMemory(options: AgentMemoryOptions, frame: Frame): Promise<Findings> {
-  const folder = mkdtempSync(join(tmpdir(), "caas-bench-"));
-  const closing: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
-  try {
+  return withTemporaryFolder("bench", async (folder) => {
+    await using closing = new AsyncDisposableStack();
     const broker = await startTlsBroker(folder);
-    closing.unshift(() => broker.stop());
+    closing.defer(broker.stop);
     const tunnel = await openTunnel(broker.tlsPort);
-    closing.unshift(() => tunnel.close());
+    closing.defer(tunnel.close);
     const agent = await startBenchAgent(folder, broker, { form: options.form, brokerPort: tunnel.port });
-    closing.unshift(() => agent.stop());
+    closing.defer(agent.stop);
     return await watch(options, frame, { broker, agent, cutLink: tunnel.cut });
-  } finally {
-    for (const close of closing) await close();
-  }
+  });
 }
 
 type Measured = { broker: BenchBroker; agent: BenchAgent; cutLink: () => void };
@@ -64,7 +59,7 @@ async function watch(
   const app = await openApp(agent);
   const started = readMemory(agent);
   frame.say(`  start         ${describe(started)}`);
-  const endsAtMs = performance.now() + options.minutes * 60_000;
+  const endsAtMs = nowMs() + options.minutes * 60_000;
   const samples: ProcessMemory[] = [started];
   const jobs = [
     repeat(options.every * 1000, frame.signal, endsAtMs, office.change),
@@ -118,7 +113,7 @@ async function watch(
   }
 }
 
-/** The least of a control plane: writes a change, signs it, and hears the signed report about it. */
+/** A minimal control plane: writes a change, signs it, and receives the signed report about it. */
 async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker, agent: BenchAgent) {
   const { vin, proofKey } = agent;
   const base: ManifestEntry = {
@@ -167,7 +162,7 @@ async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker
   }
 
   return {
-    /** The next change, or, while the car has not answered, the same once more. */
+    /** Sends the next change, or the same again while the car has not answered. */
     async change(): Promise<void> {
       if (proved === version) version += 1;
       const entries = entriesOf(version);
@@ -192,7 +187,7 @@ async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker
   };
 }
 
-/** A program in the car that gives readings and hears configurations. */
+/** A program in the car that publishes readings and subscribes to configurations. */
 async function openApp({ local }: BenchAgent) {
   const link: CarLink = await createLightTransport({
     url: local.url,
@@ -223,7 +218,7 @@ const nobody: Pick<ConnectOptions, "will" | "signal"> = {
   signal: new AbortController().signal,
 };
 
-/** The road between car and broker: bytes pass as they are, until it is cut and laid anew at once. */
+/** The link between car and broker: bytes pass unchanged until it is cut; the car can reconnect at once. */
 async function openTunnel(brokerPort: number) {
   const sockets = new Set<Socket>();
   const server = createServer((inside) => {
@@ -264,11 +259,8 @@ async function repeat(
   endsAtMs: number,
   work: () => Promise<void>,
 ): Promise<void> {
-  for (let dueMs = performance.now() + everyMs; dueMs <= endsAtMs; dueMs += everyMs) {
-    await delay(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);
-    if (signal.aborted) return;
+  for (let dueMs = nowMs() + everyMs; dueMs <= endsAtMs && (await until(dueMs, signal)); dueMs += everyMs)
     await work();
-  }
 }
 
 function readMemory({ pid }: BenchAgent): ProcessMemory {

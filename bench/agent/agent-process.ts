@@ -1,9 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { realClock } from "@caas/contract/business-clock.ts";
 import { signingKeyFromPem, type VerifyingKey } from "@caas/contract/jws.ts";
@@ -17,16 +14,17 @@ import { bundleAgent } from "@caas/vehicle-agent/bundle.ts";
 import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
 import { openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import * as z from "zod";
+import { startProgram } from "../../lab/child-program.ts";
 
-// One car as it is installed: its program, started with the words of its unit, with a certificate and a folder of
-// its own, towards a broker in a process of its own that knows it by mutual TLS.
+// One car as it is installed: its program, started with the command of its systemd unit, with a certificate and a
+// folder of its own, and a broker in a process of its own that authenticates it by mutual TLS.
 
 export type AgentForm = "bundle" | "source";
 
 export type BenchBroker = {
   keyRing: KeyRing;
   keysDir: string;
-  /** For our own side, with this password. */
+  /** For the control plane, with this password. */
   tcpUrl: string;
   controlPlanePassword: string;
   tlsPort: number;
@@ -56,8 +54,11 @@ export async function startTlsBroker(folder: string): Promise<BenchBroker> {
   const keysDir = join(folder, "keys");
   const controlPlanePassword = randomBytes(24).toString("base64url");
   const prepared = await prepareKeyFolder(keysDir, realClock);
-  const child = spawn(process.execPath, [brokerFile], {
-    stdio: ["ignore", "pipe", "inherit"],
+  const running = await startProgram({
+    name: "the broker",
+    command: process.execPath,
+    args: [brokerFile],
+    speaksOn: "stdout",
     env: {
       ...process.env,
       BROKER_TCP_PORT: "0",
@@ -67,24 +68,24 @@ export async function startTlsBroker(folder: string): Promise<BenchBroker> {
       BROKER_TLS_CERT_FILE: prepared.broker.certificateFile,
       BROKER_TLS_CLIENT_CA_FILE: prepared.caFile,
       BROKER_ROOT_PUBLIC_KEY_FILE: prepared.rootPublicKeyFile,
-      // Our own side comes over TCP, whose rules want both secrets.
+      // The control plane connects over TCP, where the broker requires both secrets.
       BROKER_CAR_SECRET: randomBytes(24).toString("base64url"),
       BROKER_CONTROL_PLANE_PASSWORD: controlPlanePassword,
       LOG_LEVEL: "error",
     },
   });
-  const { addresses } = brokerReady.parse(await hearReady(child, "the broker"));
+  const { addresses } = brokerReady.parse(JSON.parse(running.said));
   return {
     keyRing: await openKeyRing(keysDir, realClock),
     keysDir,
     tcpUrl: `mqtt://127.0.0.1:${addresses.tcpPort}`,
     controlPlanePassword,
     tlsPort: addresses.tlsPort,
-    stop: () => end(child),
+    stop: () => running.stop(),
   };
 }
 
-/** Starts the agent of a freshly enrolled car with every way into the car open; connected when it resolves. */
+/** Starts the agent of a newly enrolled car with all its ports open; connected when it resolves. */
 export async function startBenchAgent(
   folder: string,
   { keyRing, keysDir }: BenchBroker,
@@ -107,30 +108,29 @@ export async function startBenchAgent(
   const app = { name: "dashboard", password: randomBytes(16).toString("base64url") };
   const appsFile = join(folder, "apps.json");
   await writeFile(appsFile, JSON.stringify({ apps: [describeApp(app)] }));
-  const child = spawn(
-    process.execPath,
-    [...(await nodeFlagsOfUnit()), await programOf(form, folder), "run"],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-      env: {
-        PATH: process.env.PATH,
-        CAAS_AGENT_DATA_DIR: dataDir,
-        CAAS_AGENT_HTTP_PORT: "0",
-        CAAS_AGENT_LOCAL_PORT: "0",
-        CAAS_AGENT_LOCAL_APPS_FILE: appsFile,
-        LOG_LEVEL: "warn",
-      },
+  const running = await startProgram({
+    name: "the agent",
+    command: process.execPath,
+    args: [...(await nodeFlagsOfUnit()), await programOf(form, folder), "run"],
+    speaksOn: "stdout",
+    env: {
+      PATH: process.env.PATH,
+      CAAS_AGENT_DATA_DIR: dataDir,
+      CAAS_AGENT_HTTP_PORT: "0",
+      CAAS_AGENT_LOCAL_PORT: "0",
+      CAAS_AGENT_LOCAL_APPS_FILE: appsFile,
+      LOG_LEVEL: "warn",
     },
-  );
-  const { addresses } = agentReady.parse(await hearReady(child, "the agent"));
+  });
+  const { addresses } = agentReady.parse(JSON.parse(running.said));
   const { kid, privateKey } = signingKeyFromPem(keys.proofKeyPem);
   return {
-    pid: pidOf(child),
+    pid: running.pid,
     vin,
     proofKey: { kid, publicKey: privateKey },
     local: { url: addresses.local, app: app.name, password: app.password },
     http: addresses.http,
-    stop: () => end(child),
+    stop: () => running.stop(),
   };
 }
 
@@ -150,32 +150,9 @@ async function programOf(form: AgentForm, folder: string): Promise<string> {
   return file;
 }
 
-/** What the unit says between `node` and the program: an agent is measured as a car runs it. */
+/** Node's options in the unit: an agent is measured as a car runs it. */
 async function nodeFlagsOfUnit(): Promise<string[]> {
   const command = /^ExecStart=\S*node (.*) \S+ run$/m.exec(await readFile(unitFile, "utf8"))?.[1];
   if (command === undefined) throw new Error("the unit does not say how the agent is started");
   return command.split(" ");
-}
-
-/** The child's first line, as JSON. */
-async function hearReady(child: ChildProcess, name: string): Promise<unknown> {
-  if (child.stdout === null) throw new Error(`${name} has no output`);
-  const gone = once(child, "exit").then(([code]) => {
-    throw new Error(`${name} ended with code ${String(code)} before it was ready`);
-  });
-  gone.catch(() => undefined);
-  const [line] = await Promise.race([once(createInterface({ input: child.stdout }), "line"), gone]);
-  return JSON.parse(String(line));
-}
-
-function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error("the agent did not start");
-  return child.pid;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
 }

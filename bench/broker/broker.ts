@@ -1,11 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { realClock } from "@caas/contract/business-clock.ts";
 import {
   openCertificateAuthority,
   type ServiceCertificates,
 } from "@caas/control-plane/fleet-link/certificate-authority.ts";
+import { withTemporaryFolder } from "@caas/simulator/command/run.ts";
 import { findOrInstall } from "../../lab/debian-packages.ts";
 import type { Findings, Frame } from "../frame.ts";
 import { certifyCars, type WayIn } from "./clients.ts";
@@ -31,13 +29,12 @@ export type BrokerBenchOptions = {
 const manifestBytes = 670;
 const reportBytes = 760;
 const connectTurns = 3;
-/** The growth is counted from here: before, a broker's own first buffers would count as cars'. */
+/** Growth is counted from here: earlier, a broker's own first buffers would be counted as the cars'. */
 const fewConnections = 1_000;
 
 /** Our broker, plain aedes and Mosquitto on the same loads, in one run. */
 export async function measureBrokers(options: BrokerBenchOptions, frame: Frame): Promise<Findings> {
-  const folder = await mkdtemp(join(tmpdir(), "caas-bench-broker-"));
-  try {
+  return withTemporaryFolder("bench-broker", async (folder) => {
     const authority = await openCertificateAuthority(folder, realClock);
     const certificates = await authority.issueForServices(folder);
     const mosquitto = await findOrInstall("mosquitto", "mosquitto");
@@ -49,14 +46,8 @@ export async function measureBrokers(options: BrokerBenchOptions, frame: Frame):
       start.set("mosquitto", () => startMosquitto(mosquitto.path, certificates));
     else frame.say(`Without Mosquitto: ${mosquitto.explanation}`);
     const { rows, versions } = await measureRows(options, start, authority, certificates, frame);
-    return {
-      numbers: { rows },
-      conditions: conditionsOf(options, versions),
-      failures: [],
-    };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+    return { numbers: { rows }, conditions: conditionsOf(options, versions), failures: [] };
+  });
 }
 
 async function measureRows(

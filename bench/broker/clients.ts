@@ -13,19 +13,19 @@ import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
 import type { CarLink } from "@caas/vehicle-agent/link/transport.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
-// Cars as a broker sees them: a connection, a will, a subscription. What is in them is not measured here.
+// Cars as a broker sees them: a connection, a will, a subscription. The agent itself is not measured here.
 
-/** How a car comes: `tls` proves the broker alone, `mutualTls` the car as well. */
+/** How a car connects: `tls` authenticates the broker alone, `mutualTls` the car as well. */
 export type WayIn = "plain" | "tls" | "mutualTls";
 
 export type MeasuredCar = { vin: Vin; link: CarLink };
 
-/** What cars prove themselves with over TLS: one certificate a car. */
+/** What cars authenticate with over TLS: one certificate per car. */
 export type CarCertificates = { ca: string; of: ReadonlyMap<Vin, TlsCredential> };
 
 /** Beyond the numbers of the factory and of seeded fleets. */
 const firstSerial = 900_001;
-/** As many handshakes under way at once as a reconnecting fleet keeps a broker busy with. */
+/** As many handshakes at a time as a reconnecting fleet keeps under way. */
 const connectedAtOnce = 64;
 
 export const vinOf = (index: number): Vin => assignVin(firstSerial + index);
@@ -93,7 +93,7 @@ async function connectCar(options: ConnectCars, index: number): Promise<Measured
   const ofCar = certificates?.of.get(vin);
   const transport = createLightTransport({
     url,
-    // A certificate is proof enough where one is shown.
+    // A certificate needs no password beside it.
     ...(way === "mutualTls" ? { username: vin, password: null } : broker.credentialsOf({ kind: "car", vin })),
     tls: way === "plain" ? null : credentialOf(way, ofCar, certificates?.ca),
     keepAlive,
@@ -122,7 +122,7 @@ function credentialOf(
   return way === "mutualTls" ? ofCar : { ...ofCar, certificate: "", key: "" };
 }
 
-/** The platform's side: hears every car's report, may speak to any. */
+/** The control plane's side: receives every car's report, and may publish to any car. */
 export function connectControlPlane(
   broker: MeasuredBroker,
   filter: string,

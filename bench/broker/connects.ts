@@ -6,12 +6,12 @@ import type { MeasuredBroker } from "./rival-brokers.ts";
 import { type BrokerRow, byContender, type Contender, medianOrNull } from "./rows.ts";
 
 const ways: Record<WayIn, string> = { plain: "plain", tls: "TLS", mutualTls: "mTLS" };
-/** After a crowd has come: what the broker put off is done then. A small one is done sooner. */
+/** After many cars have connected the broker does what it put off; after a few it is done sooner. */
 const settleMs = (cars: number): number => Math.min(3_000, 10 * cars);
 
 type ConnectSample = { perSecond: number; cpuUs: number | null; generatorShare: number };
 
-/** How fast cars come in: connected, let in, and subscribed. All leave again before the next turn. */
+/** How fast cars connect, are accepted and subscribe. All disconnect before the next turn. */
 export async function measureConnects(
   brokers: ReadonlyMap<Contender, MeasuredBroker>,
   shape: { way: WayIn; count: number; turns: number; certificates: CarCertificates },
@@ -70,7 +70,7 @@ export async function measureMemory(
   const bytes = new Map<Contender, number>();
   for (const [contender, begin] of start) {
     if (frame.signal.aborted) break;
-    // Each anew, so that nothing is left over from other loads.
+    // A new process each time, so that nothing is left over from other loads.
     const broker = await begin();
     try {
       const common = { broker, way, certificates, signal: frame.signal };

@@ -5,7 +5,7 @@ import { readProcessorTime } from "../../start/processes.ts";
 import { connectCars, connectControlPlane, dropCars, type MeasuredCar } from "./clients.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
-// The ways messages take through a broker of ours, bare: same topics, same number of bytes, and nobody signs,
+// The routes of messages through a broker, alone: same topics, same number of bytes, but nothing signs,
 // verifies or stores. What a broker cannot do here, no platform on it can.
 
 /**
@@ -87,7 +87,7 @@ export async function openLoad(options: LoadOptions): Promise<Load> {
     const car = byTopic.get(topic);
     if (car !== undefined) arrive(car);
   });
-  // A ring: the car that waited longest is next, and none has two messages under way.
+  // The car that waited longest is next, so none has two messages under way.
   const idle = [...cars];
 
   // Neither is awaited: what counts is what arrives.

@@ -8,7 +8,7 @@ import { type BrokerRow, byContender, type Contender, medianOrNull, type Ratio }
 export type MessageLoad = { kind: LoadKind; qos: 0 | 1; clients: number };
 
 export type MessageOptions = {
-  /** Each broker once a turn, in another order each time. */
+  /** Each broker once per turn, in another order each time. */
   pairs: number;
   seconds: number;
   /** Of a manifest and of a report. */
@@ -63,7 +63,7 @@ export async function measureMessages(
   return rowOf(name, kind === "roundTrip" ? "round trips/s" : "messages/s", samples);
 }
 
-/** Another first each time, so that none always follows the same one. */
+/** Rotates the order, so that no broker always follows the same other one. */
 function inTurn<T>(all: readonly T[], turn: number): T[] {
   const first = turn % Math.max(1, all.length);
   return [...all.slice(first), ...all.slice(0, first)];
@@ -96,7 +96,7 @@ function cpuUsOf({ brokerUs, messages }: LoadSample): number | null {
   return brokerUs === null ? null : brokerUs / messages;
 }
 
-/** Of the processor time a message, theirs divided by ours, in each turn. */
+/** Processor time per message, theirs divided by ours, of each turn. */
 export function ratioOf(ours: readonly LoadSample[], theirs: readonly LoadSample[]): Ratio | null {
   const ratios = ours.flatMap((one, turn) => {
     const other = theirs[turn];

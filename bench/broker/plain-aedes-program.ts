@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { Aedes } from "aedes";
 import * as z from "zod";
 
-// aedes as its package comes, everybody let in: what our broker's limits and access rules are measured against.
+// aedes as its package comes, open to everyone: what our broker's limits and access rules are measured against.
 
 const environment = z
   .object({ AEDES_KEY: z.string(), AEDES_CERTIFICATE: z.string(), AEDES_CLIENT_CA: z.string() })

@@ -1,8 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +7,7 @@ import { carPassword } from "@caas/contract/car-password.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { ServiceCertificates } from "@caas/control-plane/fleet-link/certificate-authority.ts";
 import * as z from "zod";
+import { findFreePort, startProgram } from "../../lab/child-program.ts";
 import { brokerNodeOptions, nodeOptions } from "../../start/node-settings.ts";
 
 /** A broker in a process of its own, to be measured. */
@@ -25,7 +23,7 @@ export type MeasuredBroker = {
   pid: number;
   /** What the cars' passwords are made from; `null` where there are none. */
   carSecret: string | null;
-  /** What clients prove themselves with; `null` where nobody asks. */
+  /** What clients authenticate with; `null` where nothing is asked. */
   credentialsOf(client: { kind: "car"; vin: Vin } | { kind: "controlPlane" }): {
     username: string;
     password: string | null;
@@ -35,12 +33,10 @@ export type MeasuredBroker = {
 
 const carSecret = "the cars' secret of a benchmark";
 const controlPlanePassword = "the control plane's password in a benchmark";
-/** Both start in well under a second on an idle machine. */
-const readyTimeoutMs = 20_000;
 const brokerProgram = fileURLToPath(new URL("../../broker/main.ts", import.meta.url));
 const plainAedesProgram = fileURLToPath(new URL("./plain-aedes-program.ts", import.meta.url));
 
-/** What one car or one benchmark is not allowed to do a second on the road; metered all the same. */
+/** Rates that no real car or benchmark may use in production; they are metered all the same. */
 const noRates = {
   BROKER_CAR_MESSAGES_PER_S: "1000000",
   BROKER_CAR_MESSAGE_BURST: "1000000",
@@ -57,7 +53,7 @@ const nodeSettings = [...nodeOptions, ...brokerNodeOptions];
 
 /** Our broker with its access rules and limits; with `certificates` on mutual TLS, too. */
 export async function startOurBroker(certificates?: ServiceCertificates): Promise<MeasuredBroker> {
-  const { addresses, child } = await startNode(brokerProgram, {
+  const { addresses, running } = await startNode(brokerProgram, {
     BROKER_TCP_PORT: "0",
     BROKER_CAR_SECRET: carSecret,
     BROKER_CONTROL_PLANE_PASSWORD: controlPlanePassword,
@@ -77,21 +73,21 @@ export async function startOurBroker(certificates?: ServiceCertificates): Promis
     name: "ours",
     url: `mqtt://127.0.0.1:${addresses.tcpPort}`,
     mutualTlsUrl: tlsUrlOf(addresses.tlsPort),
-    // It lets nobody in over TLS who brings no certificate.
+    // Over TLS it refuses clients without a certificate.
     serverTlsUrl: null,
-    pid: pidOf(child),
+    pid: running.pid,
     carSecret,
     credentialsOf: (client) =>
       client.kind === "car"
         ? { username: client.vin, password: carPassword(carSecret, client.vin) }
         : { username: "control-plane", password: controlPlanePassword },
-    stop: () => end(child),
+    stop: () => running.stop(),
   };
 }
 
-/** aedes alone, of the version that our broker is made with. */
+/** aedes alone, in the version that our broker uses. */
 export async function startPlainAedes(certificates: ServiceCertificates): Promise<MeasuredBroker> {
-  const { addresses, child } = await startNode(plainAedesProgram, {
+  const { addresses, running } = await startNode(plainAedesProgram, {
     AEDES_KEY: certificates.broker.keyFile,
     AEDES_CERTIFICATE: certificates.broker.certificateFile,
     AEDES_CLIENT_CA: certificates.caFile,
@@ -101,10 +97,10 @@ export async function startPlainAedes(certificates: ServiceCertificates): Promis
     url: `mqtt://127.0.0.1:${addresses.tcpPort}`,
     mutualTlsUrl: tlsUrlOf(addresses.tlsPort),
     serverTlsUrl: tlsUrlOf(addresses.serverTlsPort),
-    pid: pidOf(child),
+    pid: running.pid,
     carSecret: null,
     credentialsOf: () => ({ username: "", password: null }),
-    stop: () => end(child),
+    stop: () => running.stop(),
   };
 }
 
@@ -114,13 +110,15 @@ const readySchema = z.object({
 });
 
 async function startNode(program: string, settings: Readonly<Record<string, string>>) {
-  const child = spawn(process.execPath, [...nodeSettings, program], {
-    stdio: ["ignore", "pipe", "inherit"],
+  const running = await startProgram({
+    name: "the broker",
+    command: process.execPath,
+    args: [...nodeSettings, program],
     env: { ...process.env, ...settings },
+    speaksOn: "stdout",
   });
-  const [line] = await firstOf(child, once(child.stdout, "data"));
-  const { addresses } = readySchema.parse(JSON.parse(String(line)));
-  return { child, addresses };
+  const { addresses } = readySchema.parse(JSON.parse(running.said));
+  return { running, addresses };
 }
 
 function tlsUrlOf(tlsPort: number | null | undefined): string | null {
@@ -157,32 +155,31 @@ export async function startMosquitto(
     "max_queued_messages 0",
     "set_tcp_nodelay true",
     "log_dest stderr",
-    // Its "running" is an information; a line for each of thousands of connections would be work of its own.
+    // "running" is logged at this level; a line for each of thousands of connections would be a load of its own.
     "log_type information",
     "connection_messages false",
     ...(process.getuid?.() === 0 ? ["user root"] : []),
   ];
   const file = join(folder, "mosquitto.conf");
   await writeFile(file, `${settings.join("\n")}\n`);
-  const child = spawn(program, ["-c", file], { stdio: ["ignore", "ignore", "pipe"] });
-  let version = "";
-  const running = new Promise<void>((resolve) => {
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      version ||= /mosquitto version (\S+)/.exec(text)?.[1] ?? "";
-      if (/ running/.test(text)) resolve();
-    });
+  const running = await startProgram({
+    name: "Mosquitto",
+    command: program,
+    args: ["-c", file],
+    speaksOn: "stderr",
+    isReady: (said) => / running/.test(said),
   });
-  await firstOf(child, running);
+  const version = /mosquitto version (\S+)/.exec(running.said)?.[1] ?? "";
   return {
     name: `mosquitto ${version}`,
     url: `mqtt://127.0.0.1:${port}`,
     mutualTlsUrl: tlsUrlOf(tlsPort),
     serverTlsUrl: tlsUrlOf(serverTlsPort),
-    pid: pidOf(child),
+    pid: running.pid,
     carSecret: null,
     credentialsOf: () => ({ username: "", password: null }),
     async stop() {
-      await end(child);
+      await running.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -190,41 +187,4 @@ export async function startMosquitto(
 
 function identityOf({ broker }: ServiceCertificates): string[] {
   return [`certfile ${broker.certificateFile}`, `keyfile ${broker.keyFile}`];
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
-}
-
-function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error("the broker did not start");
-  return child.pid;
-}
-
-async function firstOf<T>(child: ChildProcess, work: Promise<T>): Promise<T> {
-  const gone = once(child, "exit").then(([code]) => {
-    throw new Error(`the broker ended with code ${String(code)} before it was ready`);
-  });
-  gone.catch(() => undefined);
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new Error(`the broker was not ready after ${readyTimeoutMs} ms`));
-    }, readyTimeoutMs);
-  });
-  return Promise.race([work, gone, late]).finally(() => clearTimeout(timer));
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
 }

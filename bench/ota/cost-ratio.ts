@@ -8,8 +8,8 @@ import { confidenceOf, median, medianOf } from "../statistics.ts";
 import { openRollOutDriver } from "./roll-out-driver.ts";
 
 // What a change costs beside a thousand cars and beside a hundred thousand: two whole platforms at once, the same
-// number of cars connected to each, and changes rolled out to them in turns, so that whatever else the machine does
-// falls on both. The other cars only fill the tables; they are not connected, as most of a fleet at any moment.
+// number of cars connected to each, and changes rolled out to them in turns, so that any other load of the machine
+// falls on both. The other cars only fill the tables; they are not connected, like most of a fleet at any moment.
 
 export type CostRatio = {
   /** Median over the pairs of µs a change in the filled platform, divided by the other's. */
@@ -19,7 +19,7 @@ export type CostRatio = {
   high: number;
   pairs: number;
   changesAHalf: number;
-  /** µs of processor time a change, medians, by part. */
+  /** µs of processor time per change, medians, by part. */
   few: Cost;
   many: Cost;
 };
@@ -78,7 +78,7 @@ async function compare(
 }
 
 type Installation = {
-  /** Rolls so many changes out, one after the other a car, and says what each cost. */
+  /** Rolls this many changes out, one at a time per car, and returns what each cost. */
   rollOut(changes: number): Promise<Cost>;
 };
 
@@ -122,7 +122,7 @@ async function fill(platform: Platform, count: number): Promise<void> {
   const cars = { count, firstSerial: firstFiller, connectable: 0 };
   await seedPlatform(platform, { ...cars, isTls: false, clock: realClock });
   await withClient(platform.databaseUrl, async (client) => {
-    // Whatever a proved change of a connected car has left in the tables, each of these has as well.
+    // Each of these cars has the same rows that a proved change of a connected car leaves.
     const { rows } = await client.query<{ columns: string }>(
       `select string_agg(quote_ident(column_name), ', ') as columns from information_schema.columns
        where table_schema = 'public' and table_name = 'plan_proofs' and column_name <> 'vehicle_id'`,

@@ -30,9 +30,9 @@ export type OtaOptions = {
 /** Connected in each of the two installations. */
 const comparedCars = 1_000;
 
-/** Each in a car of its own. */
+/** Each in another car. */
 const purchasesUnderWay = 200;
-/** The half load lasts about so long. */
+/** The half load lasts about this long. */
 const halfLoadSeconds = 10;
 /** Waves of the half load are small, so that a wave is not itself the load's peak. */
 const halfLoadWavesPerSecond = 20;
@@ -179,7 +179,7 @@ async function measureMessages(proofs: RollOutProofs, keysDir: string) {
   return { manifestBytes: Buffer.byteLength(manifest), reportBytes: sample.reportBytes };
 }
 
-/** Bytes a change by table, those that grew. */
+/** Bytes per change by table, for tables that grew. */
 function growthOf(
   before: ReadonlyMap<string, number>,
   after: ReadonlyMap<string, number>,
@@ -213,7 +213,7 @@ function report(
 ): Findings {
   const { halfLoad, saturated, rollOut } = measured;
   const ours = raw.ours.qos0;
-  // At QoS 1, which whoever rests on the broker's word would need; the platform itself does not and speaks at QoS 0.
+  // At QoS 1, which a peer that rests on the broker's word would need; the platform does not, and speaks at QoS 0.
   const mosquitto = raw.mosquitto.qos1;
   const ratioTo = (peer: { perSecond: number } | null) =>
     peer === null ? null : round(measured.carsPerSecond / peer.perSecond, 3);
@@ -246,7 +246,7 @@ function report(
           }
         : options.filled === 100_000
           ? {}
-          : { costRatio100kTo1k: `compared with ${options.filled} cars; the ratio stands below` }),
+          : { costRatio100kTo1k: `compared with ${options.filled} cars; the ratio is below` }),
       ...(halfLoad.measured === 0 ? { halfLoadP99Ms: "the run was stopped before its turn" } : {}),
       ...(ours === null || mosquitto === null ? { brokerCpuUs: raw.whyNoMosquitto } : {}),
       ...(mosquitto === null

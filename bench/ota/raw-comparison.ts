@@ -5,7 +5,7 @@ import { medianOrNull } from "../broker/rows.ts";
 import type { Frame } from "../frame.ts";
 import { medianOf } from "../statistics.ts";
 
-/** By quality of service: at 0 the platform speaks, 1 is what a peer needs that has nothing but the broker's word. */
+/** By quality of service: the platform uses 0; a peer that relies on the broker's acknowledgement needs 1. */
 export type ByQos = { qos0: RoundTripResult | null; qos1: RoundTripResult | null };
 
 export type Compared = {

@@ -33,13 +33,13 @@ export type RollOutDriver = {
 };
 
 /**
- * Each look whether there is room for a wave counts rows, at the platform's expense: the driver looks when proofs were
+ * Checking whether there is room for a wave counts rows, at the platform's expense: the driver checks when proofs were
  * committed, and not more often than this.
  */
 const lookEveryMs = 20;
-/** A ring may be missed. */
+/** A notification may be missed. */
 const lookAnywayMs = 250;
-/** A healthy fleet proves in milliseconds; re-sends come after 10 s and more. */
+/** A healthy fleet proves a change in milliseconds; re-sends come after 10 s and more. */
 const silenceMs = 60_000;
 /** @param signal ends a roll-out early: what is under way is still waited for, a few seconds */
 export async function openRollOutDriver(

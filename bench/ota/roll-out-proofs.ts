@@ -4,12 +4,12 @@ import pg from "pg";
 import { type Tenths, tenthsOf } from "../statistics.ts";
 import type { RollOut } from "./roll-out-driver.ts";
 
-// What a roll-out has left in the database.
+// What a roll-out leaves in the database.
 
 export type RollOutProofs = {
   /** Signed reports kept. */
   count(): Promise<number>;
-  /** Cars whose last report is not of the manifest they shall hold, or with something under way. */
+  /** Cars whose last report is not of the manifest they must hold, or with something under way. */
   countOpen(): Promise<number>;
   /** From a wave's commit, and from when it was due, to each car's proof recorded. */
   measure(rollOut: RollOut): Promise<{ fromCommit: Tenths; fromIntended: Tenths; measured: number }>;

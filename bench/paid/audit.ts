@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import pg from "pg";
+import { nowMs } from "@caas/simulator/run/pace.ts";
+import { openStandIn } from "@caas/simulator/stand-ins/client.ts";
 import * as z from "zod";
+import { withClient } from "../../lab/database.ts";
 import type { Bought } from "./buyers-process.ts";
 
 // What must be true of every purchase that is counted, read where the truth is: the gateway's own books and our tables.
@@ -19,15 +21,15 @@ export async function listUnpaid(
 ): Promise<string[]> {
   const purchases = bought.flatMap((one) => one.purchases);
   const refused = bought.flatMap((one) => Object.entries(one.refused));
-  const response = await fetch(`${gatewayUrl}/_control/charges`);
-  const { totals } = totalsSchema.parse(await response.json());
+  const { totals } = await openStandIn(gatewayUrl).get("/_control/charges", totalsSchema);
   const atGateway = new Map(totals.map((total) => [total.reference, total]));
-  const rows = await query<{ id: string; state: string; payment_id: string; amount_cents: number }>(
-    databaseUrl,
-    `select activation.id, activation.state, payment.id as payment_id, payment.amount_cents
-     from activations activation join payments payment on payment.activation_id = activation.id
-     where activation.id = any($1::uuid[])`,
-    [purchases.map(({ activationId }) => activationId)],
+  const { rows } = await withClient(databaseUrl, (client) =>
+    client.query<{ id: string; state: string; payment_id: string; amount_cents: number }>(
+      `select activation.id, activation.state, payment.id as payment_id, payment.amount_cents
+       from activations activation join payments payment on payment.activation_id = activation.id
+       where activation.id = any($1::uuid[])`,
+      [purchases.map(({ activationId }) => activationId)],
+    ),
   );
   const notActive = purchases.length - rows.filter(({ state }) => state === "ServiceActive").length;
   const notPaidOnce = rows.filter((row) => {
@@ -46,7 +48,7 @@ export async function listUnpaid(
 /** Until every mail was handed over. @returns when, ms of the machine's clock */
 export async function untilMailIsOut(databaseUrl: string, signal: AbortSignal): Promise<number> {
   await untilCount(databaseUrl, "select count(*) from notifications where status = 'queued'", 0, signal);
-  return performance.timeOrigin + performance.now();
+  return nowMs();
 }
 
 export async function untilCarsAreOnline(
@@ -57,30 +59,12 @@ export async function untilCarsAreOnline(
   await untilCount(databaseUrl, "select count(*) from vehicle_links where presence = 'online'", cars, signal);
 }
 
-async function untilCount(url: string, text: string, wanted: number, signal: AbortSignal): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+function untilCount(url: string, text: string, wanted: number, signal: AbortSignal): Promise<void> {
+  return withClient(url, async (client) => {
     while (!signal.aborted) {
       const { rows } = await client.query<{ count: string }>(text);
       if (Number(rows[0]?.count) === wanted) return;
       await delay(lookEveryMs);
     }
-  } finally {
-    await client.end();
-  }
-}
-
-async function query<Row extends pg.QueryResultRow>(
-  url: string,
-  text: string,
-  values: unknown[],
-): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<Row>(text, values)).rows;
-  } finally {
-    await client.end();
-  }
+  });
 }

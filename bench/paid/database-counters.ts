@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import pg from "pg";
+import { withClient } from "../../lab/database.ts";
 import { startEmbeddedPostgres } from "../../start/postgres/embedded-postgres.ts";
 
-/** What the database has done so far, whoever asked for it. */
+/** What the database has done so far, for all its clients. */
 export type DatabaseCounters = {
   commits: number;
   rollbacks: number;
@@ -51,14 +51,4 @@ export async function readDatabaseCounters(url: string): Promise<DatabaseCounter
       statements: statements === undefined ? null : Number(statements),
     };
   });
-}
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }

@@ -20,7 +20,7 @@ export type PaidOptions = {
   seed: number;
 };
 
-/** The half load lasts about so long. */
+/** The half load lasts about this long. */
 const halfLoadSeconds = 10;
 
 /** Starts the whole platform with real agents in a process of their own, and buys services in their cars. */

@@ -27,7 +27,7 @@ const nobodysTopics = [
   "caas/v1//manifest",
 ];
 
-describe("SY9, fault 15: what may be published", () => {
+describe("what may be published [SY9, fault 15]", () => {
   test.each(topicKindsFromCar)("a car publishes its own %s", (kind) => {
     expect(judgePublish(car, { topic: topicOf(own, kind), ...plain })).toEqual({ status: "allowed", kind });
   });
@@ -73,7 +73,7 @@ describe("SY9, fault 15: what may be published", () => {
   });
 });
 
-describe("fault 15: wills", () => {
+describe("wills [fault 15]", () => {
   test("a car's will is its own presence, retained or not", () => {
     const topic = topicOf(own, "presence");
     expect(isAllowedWill(car, { topic, qos: 1, retain: true })).toBe(true);
@@ -93,7 +93,7 @@ describe("fault 15: wills", () => {
   });
 });
 
-describe("SY9, fault 14: what may be heard", () => {
+describe("what may be subscribed to [SY9, fault 14]", () => {
   test.each([
     ...topicKindsToCar.map((kind) => [car, topicOf(own, kind), true] as const),
     ...topicKindsFromCar.map((kind) => [car, topicOf(own, kind), false] as const),

@@ -10,7 +10,7 @@ import {
 } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 
-// Who may say and hear what: default deny. What no line here allows is refused.
+// What each identity may publish and subscribe to: default deny, so everything that no line here allows is refused.
 
 /** `anyone` exists only under the open policy, which serves conformance tests on loopback. */
 export type Identity = { kind: "car"; vin: Vin } | { kind: "controlPlane" } | { kind: "anyone" };

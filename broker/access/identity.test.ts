@@ -53,8 +53,8 @@ function openTls(credentials: Credentials | undefined): Promise<TLSSocket> {
 const refusals = (reason: string) =>
   readMetric(running.metricsPort, `caas_broker_connects_refused_total{transport="tls",reason="${reason}"}`);
 
-describe("SY9: over mutual TLS the certificate is the identity", () => {
-  test("a car and the control plane talk without any password", async () => {
+describe("over mutual TLS the certificate is the identity [SY9]", () => {
+  test("a car and the control plane communicate without a password", async () => {
     const vin = testVin(1);
     const controlPlane = await connectWith(
       await carCa.issue({ subject: "CN=control-plane,OU=control-plane" }),
@@ -71,7 +71,7 @@ describe("SY9: over mutual TLS the certificate is the identity", () => {
     await Promise.all([car.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("fault 12: certificate A with client id B is refused; B stays connected", async () => {
+  test("certificate A with client id B is refused; B stays connected [fault 12]", async () => {
     const [a, b] = [testVin(2), testVin(3)];
     const carB = await connectWith(await carCa.issue({ subject: `CN=${b}` }), b);
     await carB.subscribeAsync(topicOf(b, "manifest"), { qos: 1 });
@@ -84,7 +84,7 @@ describe("SY9: over mutual TLS the certificate is the identity", () => {
     await Promise.all([carB.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("fault 16, fault 18: size and keep-alive are judged over TLS as well", async () => {
+  test("size and keep-alive are judged over TLS as well [fault 16, fault 18]", async () => {
     const vin = testVin(4);
     const credentials = await carCa.issue({ subject: `CN=${vin}` });
     const huge = converse(await openTls(credentials));
@@ -97,7 +97,7 @@ describe("SY9: over mutual TLS the certificate is the identity", () => {
   });
 });
 
-describe("fault 11: no certificate, foreign CA, expired: closed before any state is stored", () => {
+describe("no certificate, foreign CA, expired: closed before any state is stored [fault 11]", () => {
   const past = { notBefore: new Date(Date.now() - 3 * hourMs), notAfter: new Date(Date.now() - hourMs) };
   const vin = testVin(5);
   const subject = `CN=${vin}`;
@@ -143,7 +143,7 @@ describe("fault 11: no certificate, foreign CA, expired: closed before any state
   });
 });
 
-describe("fault 11: dates are judged by business time", () => {
+describe("dates are judged by business time [fault 11]", () => {
   test.each([
     ["expired by the machine's clock, valid in business time", -10, "accepted"],
     ["not yet valid by the machine's clock, valid in business time", 10, "accepted"],
@@ -169,12 +169,12 @@ describe("fault 11: dates are judged by business time", () => {
   });
 });
 
-describe("the judgement of a certificate, whatever TLS thought of it", () => {
+describe("a certificate is judged whatever the verdict of TLS", () => {
   const leaf = async (authority: TestAuthority, request: LeafRequest) =>
     new X509Certificate((await authority.issue(request)).cert);
   const subject = `CN=${testVin(7)}`;
 
-  test("a foreign signature is refused even where TLS calls it authorized", async () => {
+  test("a foreign signature is refused even if TLS calls it authorized", async () => {
     const certificate = await leaf(foreignCa, { subject });
     expect(
       judgeCertificate(
@@ -194,7 +194,7 @@ describe("the judgement of a certificate, whatever TLS thought of it", () => {
     });
   });
 
-  test("a server's certificate is refused where the date hid TLS's objection", async () => {
+  test("a server's certificate is refused even if the date hid TLS's objection", async () => {
     const certificate = await leaf(carCa, { subject, usage: "server" });
     const presented = { certificate, authorized: false, errorCode: "CERT_HAS_EXPIRED" };
     expect(judgeCertificate(presented, readAuthorities(carCa.pem), new Date())).toEqual({
@@ -203,7 +203,7 @@ describe("the judgement of a certificate, whatever TLS thought of it", () => {
     });
   });
 
-  test("an authority beyond its own dates vouches for nobody", async () => {
+  test("an expired authority vouches for no certificate", async () => {
     const afterAll = new Date("2095-01-01T00:00:00Z");
     const certificate = await leaf(carCa, { subject, notAfter: new Date("2099-01-01T00:00:00Z") });
     const presented = { certificate, authorized: true, errorCode: undefined };
@@ -213,7 +213,7 @@ describe("the judgement of a certificate, whatever TLS thought of it", () => {
     });
   });
 
-  test("of two authorities in the bundle either vouches", async () => {
+  test("each of two authorities in the bundle vouches", async () => {
     const certificate = await leaf(foreignCa, { subject });
     const both = readAuthorities(`${carCa.pem}\n${foreignCa.pem}`);
     expect(

@@ -4,7 +4,7 @@ import { normalizeSerialNumber } from "@caas/contract/revocation-list.ts";
 import { explainVin, parseVin } from "@caas/contract/vin.ts";
 import { type Identity, isAllowedWill, type Message } from "./access.ts";
 
-// Who is speaking: by certificate over TLS, by password on loopback. Pure; the clock is an argument.
+// The identity of a client: by certificate over TLS, by password on loopback. Pure; the clock is an argument.
 
 export type Authority = { certificate: X509Certificate; key: X509Certificate["publicKey"] };
 
@@ -18,7 +18,7 @@ export function readAuthorities(pem: string): Authority[] {
   });
 }
 
-/** What TLS found out: its own verdict, and the code of its objection (`CERT_HAS_EXPIRED`, …). */
+/** The result of the handshake: TLS's own verdict, and the code of its objection (`CERT_HAS_EXPIRED`, …). */
 export type PresentedCertificate = {
   certificate: X509Certificate | undefined;
   authorized: boolean;
@@ -31,7 +31,7 @@ export type CertificateRefusal =
   | "certificate-dates"
   | "certificate-subject";
 
-/** What of a certificate matters after the handshake; `serialNumber` as the revocation list writes it. */
+/** Used after the handshake; `serialNumber` is in the revocation list's form. */
 export type CertificateFacts = { serialNumber: string; expiresAt: Date };
 
 export type CertificateVerdict =
@@ -44,7 +44,7 @@ const clientAuthentication = "1.3.6.1.5.5.7.3.2"; // RFC 5280, 4.2.1.12
 /**
  * Judges a client certificate; validity is judged at `now`, which is business time.
  * OpenSSL keeps only its last objection, and dates come last: "expired" may hide "foreign CA". So the issuer's
- * signature is always checked here, and a car's certificate has to come directly from the car CA.
+ * signature is always checked here, and the car CA must have issued a car's certificate directly.
  */
 export function judgeCertificate(
   presented: PresentedCertificate,
@@ -83,7 +83,7 @@ function isValidAt(certificate: X509Certificate, now: Date): boolean {
 }
 
 function identityOfSubject(certificate: X509Certificate): Identity | undefined {
-  // A name given twice arrives as a list and is nobody's.
+  // A name given twice arrives as a list, and no identity has two names.
   const { CN, OU } = certificate.toLegacyObject().subject;
   if (typeof CN !== "string") return undefined;
   if (CN === controlPlaneName) return OU === controlPlaneName ? { kind: "controlPlane" } : undefined;
@@ -94,7 +94,7 @@ const controlPlaneName = "control-plane";
 
 export type Passwords = { carSecret: string; controlPlanePassword: string };
 
-/** How a connection came in; over TLS its identity is known before the first packet. */
+/** The transport of a connection; over TLS its identity is known before the first packet. */
 export type Peer = { transport: "tcp" } | ({ transport: "tls"; identity: Identity } & CertificateFacts);
 
 /** The CONNECT packet, as far as it is judged. `keepAliveS` is in seconds, 0 = off. */
@@ -130,7 +130,7 @@ export type ConnectRules =
 export function judgeConnect(request: ConnectRequest, peer: Peer, rules: ConnectRules): ConnectVerdict {
   // aedes speaks 3.1 and 3.1.1 only. [MQTT-3.1.2-2]
   if (request.protocolVersion !== 3 && request.protocolVersion !== 4) return refused("protocol-version", 1);
-  // A kept session without a name could never be found again. [MQTT-3.1.3-8]
+  // A kept session without a client id could never be found again. [MQTT-3.1.3-8]
   if (request.clientId === "" && !request.clean) return refused("client-id", 2);
   if (rules.policy === "open") {
     const anyone: Identity = { kind: "anyone" };
@@ -141,7 +141,7 @@ export function judgeConnect(request: ConnectRequest, peer: Peer, rules: Connect
 
   const identity = peer.transport === "tls" ? peer.identity : identityByPassword(request, rules.passwords);
   if (identity === undefined) return refused("credentials", 4);
-  // The client id is bound to the identity, or any car could take over another one's connection.
+  // The client id is bound to the identity; otherwise any car could take over another car's connection.
   if (!isOwnClientId(identity, request.clientId)) return refused("client-id", 2);
   if (request.keepAliveS === 0 || request.keepAliveS > rules.maxKeepAliveS) return refused("keep-alive", 5);
   // Nothing bounds the queue of a session kept for an absent client, so there are none.
@@ -176,7 +176,7 @@ function identityByPassword(request: ConnectRequest, passwords: Passwords | unde
   return isCarPassword(passwords.carSecret, vin, given) ? { kind: "car", vin } : undefined;
 }
 
-/** Compares hashes, so neither content nor length shows in the time it takes. */
+/** Compares hashes, so that the time it takes reveals neither content nor length. */
 function isSameText(one: string, other: string): boolean {
   const hash = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(hash(one), hash(other));

@@ -80,7 +80,7 @@ function connectTls(vin: string, leaf: { key: string; cert: string }): Promise<M
 const metric = (line: string) => readMetric(running.metricsPort, line);
 const lists = (result: string) => metric(`caas_broker_revocation_lists_total{result="${result}"}`);
 
-describe("fault 13: a revoked car", () => {
+describe("a revoked car [fault 13]", () => {
   test("its live sessions over TCP and TLS are cut at once, others stay, and its will is published", async () => {
     const second = testVin(803);
     await controlPlane.subscribeAsync(topicOf(revoked, "presence"), { qos: 1 });
@@ -108,7 +108,7 @@ describe("fault 13: a revoked car", () => {
     await bystander.endAsync();
   });
 
-  test("it is refused on every way in, by password with CONNACK 5 and over TLS before MQTT begins", async () => {
+  test("it is refused on every transport: by password with CONNACK 5, over TLS before MQTT begins", async () => {
     await publish(signer.messages(1, [wholeCar]));
     await expect(connectCar(running.tcpPort, revoked)).rejects.toMatchObject({ code: 5 });
     await expect(connectTls(revoked, await certificateOf(`CN=${revoked}`))).rejects.toThrow();
@@ -116,7 +116,7 @@ describe("fault 13: a revoked car", () => {
     expect(await metric('caas_broker_connects_refused_total{transport="tls",reason="revoked"}')).toBe(1);
   });
 
-  test("one revoked certificate shuts out its holder, not the car with its next one", async () => {
+  test("a revoked certificate is refused, the car with its next certificate is not", async () => {
     const [stolen, next] = [await certificateOf(`CN=${revoked}`), await certificateOf(`CN=${revoked}`)];
     const thief = await connectTls(revoked, stolen);
     const cut = closeOf(thief);
@@ -127,7 +127,7 @@ describe("fault 13: a revoked car", () => {
     await car.endAsync();
   });
 
-  test("it stays out over a restart of the broker before the control plane is back", async () => {
+  test("it stays refused after a restart of the broker, before the control plane is back", async () => {
     await publish(signer.messages(3, [wholeCar]));
     await controlPlane.endAsync();
     await running.broker.stop();
@@ -139,7 +139,7 @@ describe("fault 13: a revoked car", () => {
     await expect(connectCar(running.tcpPort, revoked)).rejects.toMatchObject({ code: 5 });
   });
 
-  test("a kept list that somebody changed is not believed, and the broker starts", async () => {
+  test("a stored list that was altered has no effect, and the broker starts", async () => {
     await controlPlane.endAsync();
     await running.broker.stop();
     const foreign = createRevocationSigner().messages(9, [{ vin: honest, serialNumber: null }]);
@@ -151,7 +151,7 @@ describe("fault 13: a revoked car", () => {
     expect(await lists("forged")).toBe(1);
   });
 
-  test("a list of many parts counts when the last part is there, in whatever order they come", async () => {
+  test("a list of many parts comes into force with the last part, in any order", async () => {
     const many = Array.from({ length: 900 }, (_, index) => ({
       vin: testVin(10_000 + index),
       serialNumber: null,
@@ -168,7 +168,7 @@ describe("fault 13: a revoked car", () => {
     expect(await metric("caas_broker_revocation_list_entries")).toBe(901);
   });
 
-  test("the longest part there can be fits a packet", async () => {
+  test("the longest possible part fits into a packet", async () => {
     const longest = Array.from({ length: 400 }, () => ({ vin: revoked, serialNumber: "f".repeat(40) }));
     const keySet = signer.keySetOf(1, [signer.key, ...Array.from({ length: 15 }, newSigningKey)]);
     const [part = ""] = signer.messages(1, longest, { keySet });
@@ -177,7 +177,7 @@ describe("fault 13: a revoked car", () => {
     expect(await lists("accepted")).toBe(1);
   });
 
-  test("a newer list without it lets it in again", async () => {
+  test("a newer list without it admits it again", async () => {
     await publish(signer.messages(1, [wholeCar]));
     await publish(signer.messages(2, []));
     const car = await connectCar(running.tcpPort, revoked);
@@ -185,7 +185,7 @@ describe("fault 13: a revoked car", () => {
   });
 });
 
-describe("fault 8, fault 13: a list that must not be believed", () => {
+describe("a list that must have no effect [fault 8, fault 13]", () => {
   const target = [{ vin: honest, serialNumber: null }];
   const stranger = newSigningKey();
   const cases: [string, string, () => string[]][] = [
@@ -208,7 +208,7 @@ describe("fault 8, fault 13: a list that must not be believed", () => {
     ],
     ["no list at all", "malformed", () => ["{}"]],
   ];
-  test.each(cases)("%s: counted, and nobody is cut", async (_, result, make) => {
+  test.each(cases)("%s: counted, and no session is cut", async (_, result, make) => {
     await publish(signer.messages(5, [], { keySet: signer.keySetOf(2, [signer.key]) }));
     const car = await connectCar(running.tcpPort, honest);
     await publish(make());
@@ -218,7 +218,7 @@ describe("fault 8, fault 13: a list that must not be believed", () => {
     await car.endAsync();
   });
 
-  test("nobody but the control plane may publish one, and nobody at all may hear it", async () => {
+  test("only the control plane may publish one, and no client may subscribe to it", async () => {
     const car = await connectCar(running.tcpPort, honest);
     expect(await subackCodes(car, [revocationTopic])).toEqual([128]);
     expect(await subackCodes(controlPlane, [revocationTopic])).toEqual([128]);
@@ -229,7 +229,7 @@ describe("fault 8, fault 13: a list that must not be believed", () => {
     expect(await metric("caas_broker_revocation_list_version")).toBe(0);
   });
 
-  test("a broker without a root believes none and says so", async () => {
+  test("a broker without a root accepts none and logs that", async () => {
     const rootless = await startBroker();
     const speaker = await connectControlPlane(rootless.tcpPort);
     const [message = ""] = signer.messages(1, [wholeCar]);
@@ -241,7 +241,7 @@ describe("fault 8, fault 13: a list that must not be believed", () => {
   });
 });
 
-test("fault 11: a session whose certificate ends in business time is cut, a fresh one is not", async () => {
+test("a session whose certificate ends in business time is cut, a fresh one is not [fault 11]", async () => {
   const short = await connectTls(
     revoked,
     await certificateOf(`CN=${revoked}`, new Date(Date.now() + hourMs)),

@@ -14,23 +14,24 @@ import type { Logger } from "pino";
 import * as z from "zod";
 import type { Metrics } from "../metrics.ts";
 
-// Whom the fleet's owner has shut out. The broker believes the pinned root, not the connection a list comes over.
+// The cars and certificates that the fleet's owner has revoked. The broker trusts the pinned root, not the connection
+// that a list comes over.
 
 export type Revocations = {
-  /** Whether this car may not be heard; over TLS by the serial number of its certificate too. */
+  /** Whether this car is revoked; over TLS by the serial number of its certificate too. */
   isRevoked(vin: Vin, serialNumber: string | undefined): boolean;
-  /** Takes one published part in. `true` when with it a new list came into force. */
+  /** Takes one published part. @returns `true` when a new list came into force with it */
   take(payload: string): boolean;
-  /** Reads what an earlier run kept; without a folder, or without a file in it, there is nothing. */
+  /** Reads the list that an earlier run stored, if there is a folder with one. */
   load(): Promise<void>;
-  /** Resolves when everything taken over is on disk. */
+  /** Resolves when every list in force is on disk. */
   settled(): Promise<void>;
 };
 
 const fileName = "revocations.json";
-/** The messages as they came: what lies on a disk is verified like what comes over the network. */
+/** The messages as they came: a stored list is verified like one from the network. */
 const fileSchema = z.strictObject({ parts: z.array(z.string()) });
-/** Lists begun at once; replicas of the control plane may send at the same moment. */
+/** Incomplete lists at once; replicas of the control plane may send at the same moment. */
 const maxUnfinished = 4;
 
 type Taken = { list: RevocationList; keySetVersion: number };
@@ -60,7 +61,7 @@ export function createRevocations(options: {
   ): Taken | "older" | "forged" | "malformed" {
     const message = revocationMessageSchema.safeParse(parseJson(payload));
     if (!message.success) return "malformed";
-    // The highest version seen counts: an older set would bring a retired key back.
+    // Not older than the newest set seen: an older one would bring a retired key back.
     const verified = verifyKeySet(message.data.keySet, trustedRoot, keySetVersion);
     if (verified.kind === "refused") return verified.reason === "untrusted" ? "forged" : verified.reason;
     const { keySet } = verified;
@@ -76,7 +77,7 @@ export function createRevocations(options: {
     return isOlder ? "older" : { list: part.list, keySetVersion: keySet.version };
   }
 
-  /** The payloads of the list's parts once all are there. */
+  /** The list's parts, once all of them are there. */
   function complete(list: RevocationList, payload: string): Unfinished | undefined {
     const name = `${list.version}|${list.issuedAt}|${list.parts}`;
     const begun = unfinished.get(name) ?? { parts: new Map() };
@@ -106,7 +107,7 @@ export function createRevocations(options: {
   function takeVerified(payload: string, at: Date | undefined): boolean {
     if (root === undefined) {
       metrics.revocationsReceived("unverifiable");
-      log.error("a revocation list came, but no root public key is configured to verify it with");
+      log.error("a revocation list arrived, but no root public key is configured to verify it");
       return false;
     }
     const taken = verifyPart(payload, root, at);
@@ -152,9 +153,10 @@ export function createRevocations(options: {
       const text = await readIfThere(join(stateDir, fileName));
       if (text === undefined) return;
       const kept = fileSchema.safeParse(parseJson(text));
-      // Kept with keys valid then: time passed since must not let a revoked car in.
+      // Stored with keys valid at that time: time passed since must not let a revoked car in.
       const isWhole = kept.success && kept.data.parts.map((part) => takeVerified(part, undefined)).at(-1);
-      if (isWhole !== true) log.error("the kept revocation list is damaged; waiting for the control plane's");
+      if (isWhole !== true)
+        log.error("the stored revocation list is damaged; waiting for the control plane's");
     },
     settled: () => writing,
   };

@@ -16,7 +16,7 @@ async function find(store: ReturnType<typeof createCleanSessionStore>, ...filter
   return found.map(({ topic, payload }) => `${topic}=${payload}`).sort();
 }
 
-test("what is retained is found by its topic and by a filter, until it is emptied", async () => {
+test("a retained message is found by its topic and by a filter, until it is emptied", async () => {
   const store = createCleanSessionStore();
   await store.storeRetained(packet("caas/v1/A/presence", "old"));
   await store.storeRetained(packet("caas/v1/A/presence", "on"));
@@ -30,14 +30,14 @@ test("what is retained is found by its topic and by a filter, until it is emptie
   expect(await find(store, "caas/v1/+/presence")).toEqual(["caas/v1/B/presence=off"]);
 });
 
-describe("a broker that keeps presence and nothing else", () => {
+describe("a broker that stores presence and nothing else", () => {
   let running: RunningBroker;
   beforeEach(async () => {
     running = await startBroker();
   });
   afterEach(() => running.broker.stop());
 
-  test("SY16: whoever asks for one car's presence by its exact topic gets the retained one", async () => {
+  test("a subscriber to one car's exact topic gets its retained presence [SY16]", async () => {
     const vin = testVin(1);
     const car = await connectCar(running.tcpPort, vin);
     await car.publishAsync(`caas/v1/${vin}/presence`, "here", { qos: 1, retain: true });
@@ -50,7 +50,7 @@ describe("a broker that keeps presence and nothing else", () => {
     await Promise.all([car.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("fault 10: acknowledgements of messages that never were are answered or passed over, no more", async () => {
+  test("acknowledgements of messages that never existed are answered or ignored, no more [fault 10]", async () => {
     const raw = await openRaw(running.tcpPort);
     raw.send(connectPacket(testVin(2)));
     expect(await raw.next()).toMatchObject({ cmd: "connack", returnCode: 0 });

@@ -4,10 +4,10 @@ import { compileFilter, hasWildcard } from "../lane/topic-filter.ts";
 type Retained = { topic: string; payload: Uint8Array };
 
 /**
- * What aedes needs to keep for a fleet whose sessions are all clean and all here: retained presence, and nothing else.
- * Its own memory store asks, for every QoS 1 message, which absent clients want it, and for every acknowledgement,
+ * What aedes must store for a fleet whose sessions are all clean and all here: retained presence, and nothing else.
+ * Its own memory store looks up, for every QoS 1 message, which absent clients want it, and for every acknowledgement,
  * which stored message it belongs to; here both answers are known. It also tries every retained message against every
- * subscription, so that connecting grew with the fleet: 3 ms of broker time a connect at 500 cars, 10 ms at 2,000.
+ * subscription, so the cost of a connect grew with the fleet: 3 ms of broker time at 500 cars, 10 ms at 2,000.
  */
 export function createCleanSessionStore() {
   const retained = new Map<string, Retained>();
@@ -28,7 +28,7 @@ export function createCleanSessionStore() {
   }
 
   return {
-    // aedes insists on an async function here.
+    // aedes requires an async function here.
     async setup(): Promise<void> {},
     async destroy(): Promise<void> {},
     storeRetained(packet: Retained) {
@@ -38,7 +38,7 @@ export function createCleanSessionStore() {
     },
     createRetainedStreamCombi: (filters: readonly string[]) => Readable.from(retainedFor(filters)),
     createRetainedStream: (filter: string) => Readable.from(retainedFor([filter])),
-    // No session outlives its connection, so nobody is absent and nothing waits for anybody.
+    // No session outlives its connection, so no client is absent and no message waits for one.
     subscriptionsByTopic: () => nobody,
     subscriptionsByClient: () => nobody,
     cleanSubscriptions: () => nothing,
@@ -51,12 +51,12 @@ export function createCleanSessionStore() {
     outgoingStream: () => Readable.from([]),
     countOffline: () => Promise.resolve({ subsCount: 0, clientsCount: 0 }),
     getClientList: () => Readable.from([]),
-    // QoS 2 is refused before it is stored; whoever answers to it all the same names what was never there.
+    // QoS 2 is refused before it is stored; an answer to it names a packet that never existed.
     incomingStorePacket: unknown,
     incomingGetPacket: unknown,
     incomingDelPacket: unknown,
     cleanIncoming: () => nothing,
-    // aedes holds a client's will itself; the store's copy is for brokers that find another one gone.
+    // aedes holds a client's will itself; the stored copy is for other brokers when this one dies.
     putWill: () => nothing,
     getWill: () => nothing,
     delWill: () => nothing,

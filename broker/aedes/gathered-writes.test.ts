@@ -34,13 +34,13 @@ async function receive(socket: Socket, count: number): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** A gatherer whose turns end when the test says so. */
+/** Its turns end when the test says so. */
 function createTurns() {
   const ends: Array<() => void> = [];
   return { gather: createGather((run) => void ends.push(run)), endTurn: () => ends.shift()?.(), ends };
 }
 
-test("what one turn says to several clients reaches each in its order, in one write", async () => {
+test("bytes written to several clients in one turn reach each in order, in one write", async () => {
   const { gather, endTurn, ends } = createTurns();
   const [one, other] = [await openPair(), await openPair()];
   gather(one.near);
@@ -72,12 +72,12 @@ test("a large piece keeps its place between small ones", async () => {
   expect(await receive(far, large.length + 13)).toBe(`before ${large} after`);
 });
 
-test("bytes that the system has not taken yet are not written over", async () => {
+test("bytes that the system has not taken yet are not overwritten", async () => {
   const { gather, endTurn } = createTurns();
   const [slow, quick] = [await openPair(), await openPair()];
   gather(slow.near);
   gather(quick.near);
-  // Nobody reads at the far end, so from some turn on the near end holds what it was given.
+  // The far end does not read, so from some turn on the near end holds what it was given.
   let said = "";
   for (let turn = 0; slow.near.writableLength === 0 || turn % 50 !== 0; turn += 1) {
     const words = `${turn} `.repeat(1_000);
@@ -93,7 +93,7 @@ test("bytes that the system has not taken yet are not written over", async () =>
   expect(await receive(slow.far, said.length)).toBe(said);
 });
 
-test("fault 17: a full client shows as full, and as drained afterwards", async () => {
+test("a full client is reported as full, and as drained afterwards [fault 17]", async () => {
   const { gather, endTurn } = createTurns();
   const { near, far } = await openPair();
   gather(near);
@@ -108,7 +108,7 @@ test("fault 17: a full client shows as full, and as drained afterwards", async (
   expect(near.write("m")).toBe(true);
 });
 
-test("a client that is gone is passed over, and the others get theirs", async () => {
+test("a client that is gone is skipped, and the others get their bytes", async () => {
   const { gather, endTurn } = createTurns();
   const [gone, there] = [await openPair(), await openPair()];
   gather(gone.near);

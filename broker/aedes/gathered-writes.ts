@@ -1,16 +1,16 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
-// aedes writes a message in six pieces and hands every message to the system by itself. A system call to a socket
-// costs as much as all the rest of a message: so what one turn of the event loop says to a client is put together
-// here and goes out in one call. Nothing waits longer than that turn.
+// aedes writes a message in six pieces and passes every message to the system by itself. A system call to a socket
+// costs as much as all the rest of a message, so everything that one turn of the event loop sends to a client is
+// collected here and goes out in one call. Nothing waits longer than that turn.
 
-/** Makes a socket's writes wait for the end of the turn; to be called once a socket. */
+/** Makes a socket's writes wait for the end of the turn; call it once per socket. */
 export type Gather = (socket: Socket) => void;
 
-/** Taken again and again as long as the system takes over what is in it at once. */
+/** Reused as long as the system takes over its content at once. */
 const slabBytes = 256 * 1024;
-/** What is larger is not worth copying: the socket keeps it as it is until it is sent. */
+/** A larger piece is not worth copying: the socket holds it as it is until it is sent. */
 export const maxPieceBytes = 16 * 1024;
 
 /** One for all sockets of a broker; `atEndOfTurn` is `setImmediate` outside of tests. */
@@ -18,7 +18,7 @@ export function createGather(atEndOfTurn: (run: () => void) => void): Gather {
   let slab = Buffer.allocUnsafeSlow(slabBytes);
   let used = 0;
   let isDue = false;
-  /** Where in the slab each socket's bytes lie: start, end, start, end, … */
+  /** The positions of each socket's bytes in the slab: start, end, start, end, … */
   const pieces = new Map<Socket, number[]>();
   let last: Socket | undefined;
   let lastPieces: number[] = [];
@@ -63,7 +63,7 @@ export function createGather(atEndOfTurn: (run: () => void) => void): Gather {
     if (!isTaken) slab = Buffer.allocUnsafeSlow(slabBytes);
   }
 
-  /** Hands a socket its bytes; whether the slab may be written again. */
+  /** Writes a socket's bytes. @returns whether the slab may be reused */
   function hand(socket: Socket, spans: readonly number[]): boolean {
     if (socket.destroyed || socket.writableEnded) return true;
     const parts: Buffer[] = [];
@@ -80,12 +80,12 @@ export function createGather(atEndOfTurn: (run: () => void) => void): Gather {
       append(this, chunk);
       return !this.writableNeedDrain;
     }
-    // What came before it goes first.
+    // Earlier pieces go first.
     if (pieces.has(this)) flush();
     return write.call(this, chunk);
   }
 
-  // Without `cork` the encoder leaves corking to us, and one tick a message less is scheduled.
+  // Without `cork` the encoder leaves corking to us, which saves a tick per message.
   const replaced = { write: writeLater, cork: undefined };
   return (socket) => void Object.assign(socket, replaced);
 }

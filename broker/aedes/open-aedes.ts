@@ -3,26 +3,26 @@ import { encodeConnack } from "@caas/contract/mqtt/write-packets.ts";
 import { Aedes, type AedesOptions } from "aedes";
 import type { ConnectRequest, ConnectVerdict } from "../access/identity.ts";
 import { ConnectionFault } from "../limits/connection-fault.ts";
-import { type ServedClient, serveClient } from "./served-client.ts";
+import { ServedClient } from "./served-client.ts";
 
 type Subscription = { topic: string; qos: 0 | 1 | 2 };
 /** A message with its content, as a gate judges it. */
 type GivenMessage = Subscription & { retain: boolean; payload: string | Buffer };
 
-/** What aedes asks and tells; `S` is what is known about a connection. */
+/** Called by aedes; `S` is the session of a connection. */
 export type Gates<S> = {
   find(conn: Duplex): S | undefined;
   connect(session: S, client: ServedClient, request: ConnectRequest): ConnectVerdict;
   /** The fault for which the connection ends; `undefined` lets the message pass. */
   publish(session: S, clientId: string, message: GivenMessage): ConnectionFault | undefined;
-  /** Whether a message of no client here passes: the last word of one whose process has died. */
+  /** Whether a message of no client here passes: the will of one whose process has died. */
   passesLastWords: boolean;
   subscribe(session: S, subscription: Subscription): boolean;
   unsubscribed(session: S, topics: readonly string[]): void;
-  /** Whether the client is handed a message that it subscribed to. */
+  /** Whether the client receives a message that it subscribed to. */
   forward(session: S, message: Subscription): boolean;
   connected(session: S, conn: Duplex): void;
-  /** What it has sent so far is dealt with. */
+  /** Everything it has sent so far is processed. */
   ready(session: S): void;
   wasCut(clientId: string, error: Error): void;
   erred(error: Error): void;
@@ -34,7 +34,7 @@ type Parts = Pick<
   "id" | "mq" | "persistence" | "heartbeatInterval" | "connectTimeout" | "drainTimeout"
 >;
 
-/** The broker inside ours: it is given connections and asks at its gates. */
+/** The broker inside ours: it is given connections and calls its gates. */
 export type OpenAedes = { handle(conn: Duplex): void; close(): Promise<void> };
 
 export async function openAedes<S>(parts: Parts, gates: Gates<S>): Promise<OpenAedes> {
@@ -56,9 +56,9 @@ function judgements<S>(gates: Gates<S>) {
     preConnect(client, packet, done) {
       const session = gates.find(client.conn);
       if (session === undefined) return done(new ConnectionFault("unknown-socket"), false);
-      const verdict = gates.connect(session, serveClient(client), readRequest(packet));
+      const verdict = gates.connect(session, new ServedClient(client), readRequest(packet));
       if (verdict.status === "accepted") return done(null, true);
-      // Answered here, before aedes knows the client id: a refused stranger touches nothing of that id's owner.
+      // Answered here, before aedes knows the client id: a refused client has no effect on the id's owner.
       client.conn.end(encodeConnack(verdict.returnCode), () =>
         done(new ConnectionFault("connect-refused"), false),
       );

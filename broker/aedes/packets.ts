@@ -1,10 +1,10 @@
 import type { TopicSwitch } from "../lane/topic-switch.ts";
 
-// What aedes hands round and tells its siblings.
+// Messages in the shape that aedes passes to its listeners and to its siblings.
 
 /**
- * A message as aedes' listeners take it. Without a number: aedes takes a message for a repeated one where a later
- * number came before it, as QoS 0 comes before QoS 1; without one each listener's copy is given the next.
+ * A message for aedes' listeners, without a number: aedes drops a message as repeated when one with a higher number
+ * came before it, as QoS 0 overtakes QoS 1. Without a number each listener's copy gets the next one.
  */
 export function aedesPacket(message: { topic: string; payload: Buffer; qos: 0 | 1; retain: boolean }) {
   return { cmd: "publish", ...message, dup: false, brokerCounter: 0 };
@@ -12,7 +12,7 @@ export function aedesPacket(message: { topic: string; payload: Buffer; qos: 0 | 
 
 type Counted = { topic: string; brokerCounter?: number };
 
-/** The switch as aedes' `mq`: what aedes emits goes without a number too. */
+/** The switch as aedes' `mq`: messages that aedes emits go without a number too. */
 export function createEmitter(topicSwitch: TopicSwitch<Counted>): TopicSwitch<Counted> {
   return {
     ...topicSwitch,
@@ -23,7 +23,7 @@ export function createEmitter(topicSwitch: TopicSwitch<Counted>): TopicSwitch<Co
   };
 }
 
-/** What aedes tells its siblings: that a client has come (so the old connection goes), and that it is alive. */
+/** aedes tells its siblings that a client has connected (so its old connection ends), and that it is alive. */
 const siblingTopic = /^\$SYS\/[^/]+\/(new\/clients|heartbeat|birth)$/;
 
 export function isForSiblings(topic: string): boolean {

@@ -1,32 +1,12 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
 
-/** A connected client, as the rest of the broker sees it. */
-export type ServedClient = {
-  readonly id: string;
-  readonly conn: Duplex;
-  /** The identifier of its next message with QoS 1. */
-  nextPacketId(): number;
-  /** Something came from it: its keep-alive begins anew. */
-  wasHeard(): void;
-  /** Calls `done` once its full socket has room again. */
-  waitForDrain(done: () => void): void;
-  /** From now on nothing waits for its full socket; `onFull` is called each time something would have. */
-  neverWait(onFull: () => void): void;
-};
-
 /** The members that aedes' documentation does not name. The version is pinned; a test says when they change. */
 type InnerClient = Client & {
   _nextId: number;
   _keepaliveTimer: { refresh(): void } | null;
   waitForDrain(done: () => void): void;
 };
-
-/** @throws Error with another version of aedes. */
-export function serveClient(client: Client): ServedClient {
-  if (!isInner(client)) throw new Error("this version of aedes is another one inside");
-  return new AedesClient(client);
-}
 
 function isInner(client: Client): client is InnerClient {
   return (
@@ -36,12 +16,14 @@ function isInner(client: Client): client is InnerClient {
   );
 }
 
-/** A class, because there is one per connection. */
-class AedesClient implements ServedClient {
+/** A connected client, as the rest of the broker sees it. */
+export class ServedClient {
   readonly conn: Duplex;
   readonly #client: InnerClient;
 
-  constructor(client: InnerClient) {
+  /** @throws Error with another version of aedes. */
+  constructor(client: Client) {
+    if (!isInner(client)) throw new Error("this version of aedes has other undocumented members");
     this.#client = client;
     this.conn = client.conn;
   }
@@ -51,20 +33,24 @@ class AedesClient implements ServedClient {
     return this.#client.id;
   }
 
+  /** The identifier of its next message with QoS 1. */
   nextPacketId(): number {
     const id = this.#client._nextId;
     this.#client._nextId = id >= 65_535 ? 1 : id + 1;
     return id;
   }
 
+  /** Something came from it: its keep-alive starts again. */
   wasHeard(): void {
     this.#client._keepaliveTimer?.refresh();
   }
 
+  /** Calls `done` once its full socket has room again. */
   waitForDrain(done: () => void): void {
     this.#client.waitForDrain(done);
   }
 
+  /** From now on nothing waits for its full socket; `onFull` is called each time something would have. */
   neverWait(onFull: () => void): void {
     const client = this.#client;
     Object.assign(client, {

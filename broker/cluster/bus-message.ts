@@ -1,7 +1,7 @@
-// A message on its way from one process of the broker to another: who sends it, how, on which topic, and the bytes.
+// A message from one process of the broker to another: sender, QoS, topic and the bytes.
 
 export type BusMessage = {
-  /** The process that it comes from. */
+  /** The sending process. */
   from: string;
   topic: string;
   qos: 0 | 1;
@@ -9,14 +9,14 @@ export type BusMessage = {
 };
 
 const lineEnd = 0x0a;
-/** An id, a digit and a topic of the fleet are below 100 bytes; no topic of ours has a space or a line's end in it. */
+/** An id, a digit and a topic of the fleet are below 100 bytes; no topic of ours contains a space or a newline. */
 const longestHead = 512;
 
 export function encodeBusMessage({ from, topic, qos, payload }: BusMessage): Buffer {
   return Buffer.concat([Buffer.from(`${from} ${qos} ${topic}\n`), payload]);
 }
 
-/** `null` for what is none: whoever may write to Redis may write anything. */
+/** `null` for anything else: other programs may write to Redis too. */
 export function decodeBusMessage(bytes: Buffer): BusMessage | null {
   const end = bytes.subarray(0, longestHead).indexOf(lineEnd);
   if (end < 0) return null;

@@ -7,16 +7,16 @@ import type { RedisBus } from "./redis-bus.ts";
 
 type Spoken = { topic: string; payload?: string | Buffer; qos?: number };
 
-/** Which channel a topic's messages cross on; `null`: they stay in this process. */
+/** The channel that carries a topic's messages; `null`: they stay in this process. */
 export type ChannelOf = (topicOrFilter: string) => string | null;
 
 const toCar: ReadonlySet<string> = new Set(topicKindsToCar);
-/** Asks the other processes what their cars have last said. */
+/** Asks the other processes for the presence of their cars. */
 const askTopic = (id: string): string => `$SYS/${id}/ask/presence`;
 
 /**
- * One channel a car for what it hears, so that Redis sends it to the one process where that car is; one channel a kind
- * for what cars say, heard only where a control plane is connected.
+ * One channel per car for messages to it, so that Redis sends them to the one process where that car is; one channel
+ * per kind for messages from cars, subscribed to only where a control plane is connected.
  */
 export function createChannels(prefix: string): ChannelOf & { readonly system: string } {
   const system = `${prefix}:system`;
@@ -31,17 +31,17 @@ export function createChannels(prefix: string): ChannelOf & { readonly system: s
 }
 
 /**
- * Hands messages round in this process, and to the others over Redis. What a car here hears and is said here crosses
- * nothing. Each process hears its own words back from Redis where it listens to a channel that it speaks on; they are
- * known by their sender.
+ * Passes messages to subscribers in this process, and to the other processes over Redis. A message published here for
+ * a car that is here does not cross. A process that subscribes to a channel it publishes on gets its own messages back
+ * from Redis; it knows them by their sender.
  */
 export function createClusterSwitch(options: {
   id: string;
   bus: Pick<RedisBus, "hear" | "leave" | "say">;
   channelOf: ChannelOf;
-  /** A list of revoked cars that came from another process. */
+  /** A list of revoked cars came from another process. */
   onRevocations(payload: string): void;
-  /** Another process has missed what was said, and a control plane there wants to know. */
+  /** Another process has missed messages, and a control plane there needs the presences. */
   onAsked(): void;
 }): TopicSwitch & {
   take(channel: string, bytes: Buffer): void;

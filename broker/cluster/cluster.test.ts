@@ -41,7 +41,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     for (const { broker } of brokers.splice(0)) await broker.stop();
   });
 
-  /** Two of one fleet; another prefix a test, so that none hears of another's. */
+  /** Two of one fleet; each test has its own prefix, so that tests do not affect each other. */
   async function startTwo(): Promise<[RunningBroker, RunningBroker]> {
     serial += 1;
     const cluster = { url: redis.url, prefix: `test${serial}` };
@@ -90,7 +90,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     return client;
   }
 
-  /** The newest presence of `whose` as a control plane finds it that connects now. */
+  /** The newest presence of `whose`, as a control plane that connects now finds it. */
   async function retainedPresence(at: RunningBroker, whose = vin): Promise<unknown> {
     const reader = await connectControlPlane(at.tcpPort, { clientId: "control-plane-reader" });
     const heard = hear(reader, 1);
@@ -101,7 +101,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
   }
 
   test.each([0, 1] as const)(
-    "a manifest reaches a car at another process, and its report comes back, QoS %i",
+    "a manifest reaches a car at another process, and its report comes back (QoS %i)",
     async (qos) => {
       const [a, b] = await startTwo();
       const platform = await controlPlane(a);
@@ -117,7 +117,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     },
   );
 
-  test("each control plane hears a car once, whichever process they and it are at", async () => {
+  test("each control plane gets a car's message once, at whichever processes they are", async () => {
     const [a, b] = await startTwo();
     const [here, there] = [
       await controlPlane(a),
@@ -136,7 +136,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     expect(heard.toSorted()).toEqual(["here 1", "here 2", "here end", "there 1", "there 2", "there end"]);
   });
 
-  test("what is said to a car that is at the same process does not go over Redis", async () => {
+  test("a message to a car at the same process does not go over Redis", async () => {
     const [a] = await startTwo();
     const platform = await controlPlane(a);
     const here = await car(a);
@@ -148,7 +148,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     expect(await said()).toBe(before);
   });
 
-  test("fault 14: other processes are no way round the rules: a car hears nothing of another's", async () => {
+  test("the rules hold across processes: a car gets no message for another car [fault 14]", async () => {
     const [a, b] = await startTwo();
     const platform = await controlPlane(a);
     const curious = await car(b, 1, other);
@@ -164,7 +164,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     expect(heard).toEqual([topicOf(other, "manifest")]);
   });
 
-  test("a car that moves is taken over: the old connection goes, and its late last word changes nothing", async () => {
+  test("a car that moves is taken over: the old connection ends, and its late will changes nothing", async () => {
     const [a, b] = await startTwo();
     const platform = await controlPlane(a);
     await platform.subscribeAsync(fleetFilter("presence"), { qos: 1 });
@@ -174,7 +174,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     const gone = closeOf(before);
     await car(b, 2);
     await gone;
-    // "offline" of the first connection is told, as everything a broker knows; its number says that it is over.
+    // "offline" of the first connection is published like everything else; its number says that it is outdated.
     await vi.waitFor(
       () =>
         expect(heard.toSorted()).toEqual([
@@ -190,7 +190,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     expect((await manifest)[0]?.payload).toBe("after the move");
   });
 
-  test("fault 13: a list of revoked cars cuts live sessions at every process, also at one that starts later", async () => {
+  test("a list of revoked cars cuts live sessions at every process, also at one that starts later [fault 13]", async () => {
     const [a, b] = await startTwo();
     const platform = await controlPlane(a);
     const [revoked, honest] = [await car(b), await car(b, 1, other)];
@@ -211,7 +211,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     await expect(connectCar(late.tcpPort, vin)).rejects.toThrow("Not authorized");
   });
 
-  test("fault 20: Redis goes and comes back: the process stays up, says so, and everybody's presence is known again", async () => {
+  test("Redis goes and comes back: the process stays up and reports it, and every presence is known again [fault 20]", async () => {
     const [a, b] = await startTwo();
     const platform = await controlPlane(a);
     await platform.subscribeAsync([fleetFilter("presence"), fleetFilter("report")], { qos: 1 });
@@ -230,7 +230,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
         },
         { timeout: 10_000 },
       );
-    // Who is here is served; what should have crossed is lost, and counted.
+    // Cars here are served; messages that should have crossed are lost, and counted.
     await stays.publishAsync(topicOf(vin, "report"), "lost", { qos: 1 });
     expect(await readMetric(b.metricsPort, 'caas_broker_redis_messages_total{what="lost"}')).toBeGreaterThan(
       0,
@@ -240,7 +240,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     const manifest = hear(here, 1);
     await platform.publishAsync(topicOf(local, "manifest"), "here", { qos: 0 });
     expect((await manifest)[0]?.payload).toBe("here");
-    // One comes while Redis is away, one goes without a word.
+    // One connects while Redis is away, one vanishes.
     const newcomer = testVin(904);
     await car(b, 7, newcomer);
     const left = closeOf(leaves);
@@ -265,13 +265,13 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
       { timeout: 10_000 },
     );
     expect(await retainedPresence(a, newcomer)).toEqual({ state: "online", connection: 7 });
-    // And both ways are open again.
+    // Both directions work again.
     const again = hear(stays, 1);
     await platform.publishAsync(topicOf(vin, "manifest"), "again", { qos: 0 });
     expect((await again)[0]?.payload).toBe("again");
   });
 
-  test("a process that is killed is missed, and the others say its cars' last words", {
+  test("when a process is killed the others publish its cars' wills", {
     timeout: 60_000,
   }, async () => {
     const [a] = await startTwo();
@@ -296,7 +296,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     }
   });
 
-  /** A broker as a process of its own, beside those of this test. */
+  /** A broker in another process, beside those of this test. */
   async function startProcess() {
     const child = spawn(process.execPath, [fileURLToPath(new URL("../main.ts", import.meta.url))], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -319,7 +319,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     return { child, ...addresses };
   }
 
-  test("fault 20: a Redis that hangs is as gone as one that ended", async () => {
+  test("a Redis that hangs is treated like one that is down [fault 20]", async () => {
     const [a] = await startTwo();
     redis.freeze();
     await vi.waitFor(async () => expect((await healthOf(a)).status).toBe(503), {
@@ -331,8 +331,8 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
   });
 });
 
-test("several processes are for a fleet: the open policy refuses them", async () => {
+test("the open policy refuses several processes", async () => {
   await expect(
     startBroker({ policy: "open", cluster: { url: "redis://127.0.0.1:1", prefix: "x" } }),
-  ).rejects.toThrow("the open policy is for one by itself");
+  ).rejects.toThrow("the open policy is for a single process");
 });

@@ -8,15 +8,15 @@ import { createChannels, createClusterSwitch } from "./cluster-switch.ts";
 import { openRedisBus } from "./redis-bus.ts";
 import { createSharedStore } from "./shared-store.ts";
 
-// One broker in several processes, beside each other over one Redis: a car may come to any of them, the control plane
-// reaches it wherever it is, and what is left of a process that dies is looked after by the others.
+// One broker in several processes that share a Redis: a car may connect to any of them, the control plane reaches it
+// at any of them, and when a process dies the others publish the wills of its cars.
 
 /** `url` as `redis://:password@host:6379/0`; `rediss://` for TLS. Brokers of one fleet share a prefix. */
 export type ClusterOptions = { url: string; prefix: string };
 
-/** How aedes says that it lives. Three of them missed, and the others say its cars' last words. */
+/** aedes' heartbeat. When three are missed, the other processes publish its cars' wills. */
 export const heartbeatIntervalMs = 3_000;
-/** After a break of our own nobody's silence is believed until everybody has had time to speak. */
+/** After a break of our own, silence means nothing until every process has had time for a heartbeat. */
 const trustSilenceAfterMs = 4 * heartbeatIntervalMs;
 
 export type Cluster = ReturnType<typeof openCluster>;
@@ -26,7 +26,7 @@ const keptListSchema = z.object({ parts: z.array(z.string()) });
 export function openCluster(
   { url, prefix }: ClusterOptions,
   parts: {
-    /** A list of revoked cars, or a part of one, that another process had. */
+    /** A list of revoked cars, or a part of one, came from another process. */
     onRevocations(payload: string): void;
     metrics: Metrics;
     log: Logger;
@@ -82,13 +82,13 @@ export function openCluster(
     );
   }
 
-  /** What was missed meanwhile on either side. The others may have been back, and have spoken, before us. */
+  /** Makes up for what either side missed. The other processes may have reconnected, and announced, before us. */
   async function catchUp(): Promise<void> {
     announce();
     if (bus.wants(presences)) clusterSwitch.askForPresences();
     const kept = await bus.keep.get(listKey).catch(() => null);
     const known = keptListSchema.safeParse(parseJson(kept ?? ""));
-    // Verified like what comes over a connection: an older list, or one that is not signed, has no effect.
+    // Verified like one from a connection: an older list, or an unsigned one, has no effect.
     for (const part of known.success ? known.data.parts : []) parts.onRevocations(part);
     keepList();
   }

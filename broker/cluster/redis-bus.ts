@@ -1,25 +1,25 @@
 import { Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "pino";
 
-// The way to the other processes of the broker: two connections to one Redis, one that hears and one that speaks.
-// Nothing that goes over it is promised. While Redis is away nobody waits for it: what is said is dropped and counted,
-// and whoever needs it there says it again when it is back.
+// The way to the other processes of the broker: two connections to one Redis, one that subscribes and one that
+// publishes. Delivery is not guaranteed. While Redis is away nothing waits for it: messages are dropped and counted, and
+// their senders repeat what is needed when it is back.
 
 export type RedisBus = {
-  /** Connects, and again whenever the connection is lost; does not wait for it. */
+  /** Connects, and reconnects whenever the connection is lost; does not wait for it. */
   start(): void;
-  /** Both connections are there and everything wanted is heard. */
+  /** Both connections are up and every wanted channel is subscribed to. */
   isUp(): boolean;
-  /** How long without a break, in ms; 0 while it is down. */
+  /** Ms since it came up; 0 while it is down. */
   upForMs(): number;
-  /** Hears a channel from now on; `done` when it is heard, or when it cannot be now. */
+  /** Subscribes to a channel; calls `done` when that is done, or when it cannot be done now. */
   hear(channel: string, done?: () => void): void;
-  /** Whether anybody here wants that channel. */
+  /** Whether that channel is wanted here. */
   wants(channel: string): boolean;
-  /** Once for each `hear`. */
+  /** Call it once for each `hear`. */
   leave(channel: string): void;
   say(channel: string, bytes: Buffer): void;
-  /** For what is kept there; rejects at once while Redis is away. */
+  /** Stored data; rejects at once while Redis is away. */
   readonly keep: Redis;
   close(): Promise<void>;
 };
@@ -27,10 +27,10 @@ export type RedisBus = {
 export type RedisBusOptions = {
   url: string;
   onMessage(channel: string, bytes: Buffer): void;
-  /** At every (re)connect, once all that is wanted is heard. */
+  /** At every (re)connect, once every wanted channel is subscribed to. */
   onUp(): void;
   onDown(): void;
-  /** Something could not be said or kept. */
+  /** Something could not be published or stored. */
   onLost(): void;
   random: () => number;
   monotonicMs: () => number;
@@ -38,7 +38,7 @@ export type RedisBusOptions = {
 };
 
 const connectTimeoutMs = 5_000;
-/** Longer than any command of ours takes; a Redis that hangs is as gone as one that was ended. */
+/** Longer than any command of ours takes; a Redis that hangs is treated like one that is down. */
 const commandTimeoutMs = 3_000;
 const pingEveryMs = 2_000;
 const firstRetryMs = 100;
@@ -50,11 +50,11 @@ export function openRedisBus(options: RedisBusOptions): RedisBus {
   const { log } = options;
   const common: RedisOptions = {
     lazyConnect: true,
-    // Nothing is kept for later: it would come in a flood, and too late.
+    // Nothing is queued: it would arrive in a flood, and too late.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    // What is wanted is known here, also what was asked for meanwhile.
+    // We know which channels are wanted, those added meanwhile included.
     autoResubscribe: false,
     connectTimeout: connectTimeoutMs,
     retryStrategy: (attempt) =>
@@ -78,7 +78,7 @@ export function openRedisBus(options: RedisBusOptions): RedisBus {
     changed.push({ channel, done });
   }
 
-  /** Together, because a fleet that connects asks for thousands. */
+  /** In batches, because a connecting fleet asks for thousands. */
   async function apply(): Promise<void> {
     const asked = changed;
     changed = [];
@@ -98,7 +98,7 @@ export function openRedisBus(options: RedisBusOptions): RedisBus {
       for (let from = 0; from < begin.length; from += atOnce)
         await hearing.subscribe(...begin.slice(from, from + atOnce));
     } catch (error) {
-      // The connection broke; everything wanted is asked for on the next.
+      // The connection broke; every wanted channel is subscribed to on the next one.
       log.debug({ err: error }, "channels could not be changed");
     }
   }
@@ -118,7 +118,7 @@ export function openRedisBus(options: RedisBusOptions): RedisBus {
     upSinceMs = null;
     if (isClosed) return;
     log.warn(
-      "the connection to Redis was lost; cars here are served, those of other processes are not heard",
+      "the connection to Redis was lost; cars here are served, those at other processes are not reached",
     );
     options.onDown();
   }
@@ -126,7 +126,7 @@ export function openRedisBus(options: RedisBusOptions): RedisBus {
   for (const connection of [keep, hearing]) {
     connection.on("ready", () => void becomeUp());
     connection.on("close", becomeDown);
-    // Each attempt fails with one; the state is what is told.
+    // Every failed attempt emits one; only the change of state is reported.
     connection.on("error", (error: Error) => log.debug({ err: error }, "Redis"));
   }
   hearing.on("messageBuffer", (channel: Buffer, bytes: Buffer) =>

@@ -6,8 +6,8 @@ import { aedesPacket } from "../aedes/packets.ts";
 import { compileFilter, hasWildcard } from "../lane/topic-filter.ts";
 import type { RedisBus } from "./redis-bus.ts";
 
-// What a fleet of clean sessions leaves with the broker, kept in Redis for all its processes: each car's retained
-// presence, and its will, for the case that the process which holds its connection dies.
+// What the broker stores for a fleet of clean sessions, in Redis for all its processes: each car's retained presence,
+// and its will in case the process that holds its connection dies.
 
 type Packet = { topic: string; payload: Uint8Array; qos?: number };
 type WillOwner = { id: string; brokerId?: string };
@@ -19,8 +19,8 @@ const willSchema = z.object({
 });
 
 /**
- * Keeps a presence unless a newer connection has spoken: after a car has moved, the process it left says "offline" of
- * the old connection, and may say it late.
+ * Stores a presence unless a newer connection has stored one: after a car has moved, the process it left publishes
+ * "offline" for the old connection, possibly late.
  */
 const keepPresence = `
 local old = redis.call('HGET', KEYS[1], ARGV[1])
@@ -34,12 +34,12 @@ end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1`;
 
-/** How many fields one answer brings. */
+/** Fields per answer. */
 const scanCount = 1_000;
-/** Said again after a break, so many at a time, so that nobody is flooded. */
+/** Presences announced at a time after a break, so that no process is flooded. */
 const announcedAtOnce = 500;
 const announceEveryMs = 50;
-/** Cars that left while Redis was away are spoken of so long after its return: the others come back at their own pace. */
+/** For how long after Redis returns cars that left meanwhile are still announced: other processes return later. */
 const rememberGoneMs = 60_000;
 
 export type SharedStore = ReturnType<typeof createSharedStore>;
@@ -48,14 +48,14 @@ export function createSharedStore(options: {
   id: string;
   prefix: string;
   bus: Pick<RedisBus, "keep" | "isUp" | "upForMs">;
-  /** Before that the silence of another process says nothing about it. */
+  /** Before that the silence of another process means nothing. */
   trustSilenceAfterMs: number;
   onLost(): void;
 }) {
   const { id, prefix, bus, onLost } = options;
   const keys = { retained: `${prefix}:retained`, processes: `${prefix}:processes` };
   const willsOf = (process: string): string => `${prefix}:wills:${process}`;
-  /** The presence of each car that is connected here, and of those that left while Redis was away. */
+  /** The presence of each car connected here, and of those that left while Redis was away. */
   const here = new Map<string, Packet>();
   const wills = new Map<string, string>();
   let announcing: NodeJS.Timeout | undefined;
@@ -83,12 +83,12 @@ export function createSharedStore(options: {
   }
 
   async function readOne(topic: string): Promise<string | null> {
-    // What a car hears is never retained, and thousands of cars ask at once.
+    // Messages to a car are never retained, and thousands of cars subscribe at once.
     if (!topic.endsWith("/presence")) return null;
     return bus.keep.hget(keys.retained, topic).catch(() => null);
   }
 
-  /** Everybody's; without Redis those of the cars here, and the other processes say theirs when it is back. */
+  /** Of all cars; without Redis of the cars here, and the other processes announce theirs when it is back. */
   async function* allRetained(): AsyncGenerator<[string, Uint8Array | string]> {
     if (!bus.isUp()) {
       for (const [topic, { payload }] of here) yield [topic, payload];
@@ -111,7 +111,7 @@ export function createSharedStore(options: {
     }
   }
 
-  /** Wills of processes that no longer say they are alive. */
+  /** Wills held by processes without a heartbeat. */
   async function* orphanedWills(alive: Readonly<Record<string, number>>) {
     if (bus.upForMs() < options.trustSilenceAfterMs) return;
     const processes = await bus.keep.smembers(keys.processes).catch(() => []);
@@ -128,7 +128,7 @@ export function createSharedStore(options: {
           };
         else bus.keep.hdel(willsOf(process), clientId).catch(lose);
       }
-      // The next look finds none left, and then the process is forgotten.
+      // When none is left, the process is forgotten.
       if (count === 0)
         bus.keep.multi().srem(keys.processes, process).del(willsOf(process)).exec().catch(lose);
     }
@@ -144,7 +144,7 @@ export function createSharedStore(options: {
     storeRetained(packet: Packet) {
       const { topic, payload } = packet;
       const isOnline = payload.length > 0 && isOnlineWord(payload);
-      // A car that has gone is remembered only until it could be said.
+      // A car that has gone is remembered only until Redis has it.
       if (isOnline || !bus.isUp()) here.set(topic, { topic, payload: Buffer.from(payload) });
       else here.delete(topic);
       keepRetained(topic, payload);
@@ -170,7 +170,7 @@ export function createSharedStore(options: {
     streamWill: (alive: Readonly<Record<string, number>>) => Readable.from(orphanedWills(alive)),
 
     /**
-     * After a break: what is kept for this process, and what its cars have last said, again.
+     * After a break: stores the wills and presences of this process again.
      * @param say tells the other processes
      */
     announce(say: (packet: Packet) => void): void {
@@ -196,7 +196,7 @@ export function createSharedStore(options: {
       clearTimeout(forgetting);
       forgetting = setTimeout(forgetGone, rememberGoneMs).unref();
     },
-    /** This process ends in order: its cars' wills have been said. */
+    /** This process ends in order: its cars' wills have been published. */
     async leave(): Promise<void> {
       clearTimeout(announcing);
       clearTimeout(forgetting);

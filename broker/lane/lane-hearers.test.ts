@@ -66,12 +66,12 @@ async function nextMessage(raw: RawConnection): Promise<IPublishPacket> {
   return packet;
 }
 
-describe("who hears a message that went past aedes", () => {
+describe("subscribers to a message that went past aedes", () => {
   test.each([
     ["small", 10],
     ["too large to be gathered", 40_000],
   ])(
-    "each in the quality he asked for, under an identifier of his own, and never as repeated (%s)",
+    "each receives it with its own QoS and packet identifier, and never as repeated (%s)",
     async (_, bytes) => {
       const { tcpPort } = await start();
       const [one, other, plain] = [
@@ -102,7 +102,7 @@ describe("who hears a message that went past aedes", () => {
       }
       for (const [first = 0, second, third] of ids)
         expect([second, third]).toEqual([following(first), following(following(first))]);
-      // A message with QoS 0 is one for everybody.
+      // A message with QoS 0 reaches every subscriber with QoS 0.
       car.send(message(topicOf(vin, "report"), payload));
       for (const hearer of [one, other, plain])
         expect(await nextMessage(hearer)).toMatchObject({ qos: 0, topic: topicOf(vin, "report") });
@@ -110,7 +110,7 @@ describe("who hears a message that went past aedes", () => {
     },
   );
 
-  test("identifiers go round from 65,535 to 1", async () => {
+  test("identifiers wrap from 65,535 to 1", async () => {
     const { tcpPort } = await start();
     const controlPlane = await openControlPlane(tcpPort);
     await subscribe(controlPlane, "caas/v1/+/report", 1);
@@ -131,7 +131,7 @@ describe("who hears a message that went past aedes", () => {
     for (const { socket } of [controlPlane, car]) socket.destroy();
   });
 
-  test("a subscription made anew replaces the one before; after an UNSUBACK nothing more comes", async () => {
+  test("a new subscription replaces the one before; after an UNSUBACK nothing more comes", async () => {
     const { tcpPort } = await start();
     const [vin, watched] = [testVin(1), testVin(2)];
     const controlPlane = await openControlPlane(tcpPort);
@@ -142,7 +142,7 @@ describe("who hears a message that went past aedes", () => {
     controlPlane.send(message(topic, "once", { qos: 1 }));
     await controlPlane.next();
     expect(await nextMessage(car)).toMatchObject({ qos: 1 });
-    // Whatever the broker would still say comes before what it says after it.
+    // Anything the broker still sent would come before its next message.
     const publishing = setInterval(() => controlPlane.send(message(topic, "many")), 0);
     car.send({ cmd: "unsubscribe", messageId: 2, unsubscriptions: [topic] });
     let packet = await car.next();
@@ -161,7 +161,7 @@ describe("who hears a message that went past aedes", () => {
     for (const { socket } of [controlPlane, car, witness]) socket.destroy();
   });
 
-  test("what a car says in one breath with its CONNECT comes before what it says next", async () => {
+  test("messages sent together with the CONNECT come before later ones", async () => {
     const { tcpPort } = await start();
     const controlPlane = await openControlPlane(tcpPort);
     await subscribe(controlPlane, "caas/v1/+/report", 0);
@@ -169,7 +169,7 @@ describe("who hears a message that went past aedes", () => {
     const car = await openRaw(tcpPort);
     const say = (n: number) => generate(message(topicOf(vin, "report"), String(n)));
     const hello = generate(connectPacket(vin));
-    // The last of the first breath is cut in the middle.
+    // The last message of the first piece is cut in the middle.
     const breath = Buffer.concat([hello, ...[0, 1, 2, 3].map(say)]);
     car.send(breath.subarray(0, breath.length - 5));
     await car.next();
@@ -180,7 +180,7 @@ describe("who hears a message that went past aedes", () => {
     for (const { socket } of [controlPlane, car]) socket.destroy();
   });
 
-  test("whoever only sends messages is alive: no keep-alive ends him", async () => {
+  test("a client that only publishes is alive: no keep-alive ends it", async () => {
     const { tcpPort } = await start();
     const [busy, silent] = [testVin(1), testVin(2)];
     const talker = await greet(await openRaw(tcpPort), connectPacket(busy, { keepalive: 1 }));
@@ -198,7 +198,7 @@ describe("who hears a message that went past aedes", () => {
   });
 });
 
-describe("fault 17: a control plane that does not read holds up who talks to it, and loses nothing of theirs", () => {
+describe("a control plane that does not read holds up the cars that publish to it, and loses none of their messages [fault 17]", () => {
   const rounds = 400; // 24 MB: more than all buffers between the two take
   const body = "x".repeat(60_000);
 
@@ -230,12 +230,12 @@ describe("fault 17: a control plane that does not read holds up who talks to it,
   };
 
   test.each(["TCP", "TLS"] as const)(
-    "when it reads on, everything comes, in its order (%s)",
+    "when it reads on, everything comes in order (%s)",
     async (way) => {
       const vin = testVin(1);
       const { controlPlane, car } = await ways[way](await start(), vin);
       await subscribe(controlPlane, "caas/v1/+/report", 1);
-      // Another hears the same at once: what waits for the first must not be given the other's identifiers.
+      // Another subscriber receives the same at once: messages waiting for the first must not get the other's identifiers.
       const other = await openControlPlane(running?.tcpPort ?? 0, "control-plane-2");
       await subscribe(other, "caas/v1/+/report", 1);
       controlPlane.socket.pause();
@@ -248,7 +248,7 @@ describe("fault 17: a control plane that does not read holds up who talks to it,
             ),
           ),
         );
-      // It is held up: the broker reads nothing of it, though it could.
+      // The car is held up: the broker stops reading from it, although it could.
       const held = car.socket.writableLength;
       for (let turns = 0; turns < 50; turns++) {
         const passer = await openCar(running?.tcpPort ?? 0, testVin(2 + turns));
@@ -269,7 +269,7 @@ describe("fault 17: a control plane that does not read holds up who talks to it,
     90_000,
   );
 
-  test("when it goes away instead, they go on", async () => {
+  test("when it disconnects instead, they go on", async () => {
     const vin = testVin(1);
     const { controlPlane, car } = await ways.TCP(await start(), vin);
     await subscribe(controlPlane, "caas/v1/+/report", 0);

@@ -4,12 +4,12 @@ import type { ServedClient } from "../aedes/served-client.ts";
 import type { Frame, LaneParts } from "./message-lane.ts";
 import type { Listener } from "./topic-switch.ts";
 
-// The other end of the lanes: who has subscribed is handed what came through them.
+// The other end of the lanes: subscribers receive the messages that came through them.
 
 export type Hearing = {
   filter: string;
   granted: 0 | 1;
-  /** Nothing more is said to it, from the turn on in which it was ended [MQTT-3.10.4-2]. */
+  /** Nothing more is sent, from the turn in which it ended [MQTT-3.10.4-2]. */
   isOver: boolean;
   hearer: Listener<Frame>;
 };
@@ -17,7 +17,7 @@ export type Hearing = {
 /** A connection's subscriptions; a handful. */
 type Hears = { hearing: readonly Hearing[] };
 
-/** A subscription was granted; one to the same filter is replaced [MQTT-3.8.4-3]. */
+/** A granted subscription replaces an earlier one to the same filter [MQTT-3.8.4-3]. */
 export function startHearing<C extends Hears>(
   parts: LaneParts<C>,
   connection: C,
@@ -66,9 +66,9 @@ function createHearing<C>(
   }
 }
 
-/** The same message with the hearer's own packet identifier. */
+/** The same message with the subscriber's own packet identifier. */
 function withId(bytes: Buffer, idAt: number, client: ServedClient): Buffer {
-  // A copy where the socket may keep it: gathered writes copy small pieces only.
+  // A copy where the socket may hold on to it: gathered writes copy small pieces only.
   const packet = bytes.length > maxPieceBytes ? Buffer.from(bytes) : bytes;
   packet.writeUInt16BE(client.nextPacketId(), idAt);
   return packet;

@@ -3,8 +3,8 @@ import { Aedes } from "aedes";
 import fc from "fast-check";
 import { generate, type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
-import { serveClient } from "../aedes/served-client.ts";
-import { type LaneParts, openLane } from "./message-lane.ts";
+import { ServedClient } from "../aedes/served-client.ts";
+import { Lane, type LaneParts } from "./message-lane.ts";
 import { createTopicSwitch } from "./topic-switch.ts";
 
 const opened: Aedes[] = [];
@@ -14,7 +14,7 @@ afterEach(() => {
 
 type Heard = { topic: string; qos: number; bytes: Buffer };
 
-/** A lane of a real client of aedes, whose hearer is done when `answer` says so. */
+/** A lane of a real client of aedes, whose subscriber is done when `answer` says so. */
 async function open(answer: (done: () => void) => void = (done) => done()) {
   const broker = await Aedes.createBroker();
   opened.push(broker);
@@ -26,7 +26,7 @@ async function open(answer: (done: () => void) => void = (done) => done()) {
       done();
     },
   });
-  const client = serveClient(broker.handle(conn));
+  const client = new ServedClient(broker.handle(conn));
   const heard: Heard[] = [];
   let idle = 0;
   const parts: LaneParts<string> = {
@@ -42,7 +42,7 @@ async function open(answer: (done: () => void) => void = (done) => done()) {
     heard.push({ topic, qos, bytes: Buffer.from(bytes) });
     answer(done);
   });
-  const lane = openLane(parts, "a connection", client);
+  const lane = new Lane(parts, "a connection", client);
   return { lane, heard, said: () => Buffer.concat(said), idle: () => idle };
 }
 
@@ -87,8 +87,8 @@ const packets: fc.Arbitrary<Expected> = fc.oneof(
   })),
 );
 
-describe("what goes past aedes", () => {
-  test("however the network cuts the bytes, each packet goes once and whole to where it belongs, in order", async () => {
+describe("packets that go past aedes", () => {
+  test("however the network cuts the bytes, each packet goes once, whole and in order to its destination", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(packets, { maxLength: 30 }),
@@ -122,7 +122,7 @@ describe("what goes past aedes", () => {
     );
   });
 
-  test("what is malformed is left for aedes to judge, and so is what only looks like an acknowledgement", async () => {
+  test("malformed packets are left to aedes, and so are those that only look like an acknowledgement", async () => {
     const { lane, heard } = await open();
     const malformed = [
       [0x36, 0x02, 0x00, 0x00], // a QoS of 3
@@ -139,7 +139,7 @@ describe("what goes past aedes", () => {
     expect(heard).toEqual([]);
   });
 
-  test("behind a refused message nothing is taken, and behind a DISCONNECT nothing either", async () => {
+  test("nothing is taken after a refused message, nor after a DISCONNECT", async () => {
     const behind = generate(publish("lane/a", "behind it"));
     const refused = await open();
     expect(refused.lane.take(Buffer.concat([generate(publish("refused/a", "x")), behind]))).toBe(null);
@@ -149,7 +149,7 @@ describe("what goes past aedes", () => {
     expect([...refused.heard, ...left.heard]).toEqual([]);
   });
 
-  test("as long as a hearer has not taken a message the lane is busy, and says once when it no longer is", async () => {
+  test("the lane is busy until every subscriber has taken a message, and reports once that it no longer is", async () => {
     const waiting: Array<() => void> = [];
     const { lane, idle } = await open((done) => void waiting.push(done));
     lane.take(Buffer.concat([generate(publish("lane/a", "1")), generate(publish("lane/a", "2"))]));
@@ -160,13 +160,13 @@ describe("what goes past aedes", () => {
     expect([lane.isBusy(), idle()]).toEqual([false, 1]);
   });
 
-  test("another aedes than the one this was written for is noticed", async () => {
+  test("an aedes with other undocumented members is noticed", async () => {
     const { lane } = await open();
     expect(lane.isBusy()).toBe(false);
     const broker = await Aedes.createBroker();
     opened.push(broker);
     const client = broker.handle(new Duplex({ read() {}, write() {} }));
     Reflect.deleteProperty(client, "_nextId");
-    expect(() => serveClient(client)).toThrow("this version of aedes is another one inside");
+    expect(() => new ServedClient(client)).toThrow("this version of aedes has other undocumented members");
   });
 });

@@ -4,57 +4,45 @@ import type { Message } from "../access/access.ts";
 import type { ServedClient } from "../aedes/served-client.ts";
 import type { TopicSwitch } from "./topic-switch.ts";
 
-// Most of what a broker is handed are messages that pass right through, their acknowledgements, and pings. aedes makes
-// objects of each, hands them through a dozen callbacks and puts the same bytes together again. Here they are judged by
-// the same rules and handed on as they came. Everything else (who connects, subscribes or leaves, what is retained,
-// wills) is aedes'. Within one topic nothing overtakes: which way a message goes is decided by its topic's kind.
+// Most packets a broker receives are messages that only pass through, their acknowledgements, and pings. aedes makes
+// objects of each, passes them through a dozen callbacks and writes the same bytes again. Here the same rules judge
+// them, and they are forwarded as they came. Everything else (connecting, subscribing, leaving, retained messages,
+// wills) is left to aedes. Messages of one topic stay in order, because the kind of topic decides the way.
 
-/** A message as it came; its bytes may be changed once nobody else is handed them. */
+/** A message as it came; its bytes may be changed once no other subscriber receives them. */
 export type Frame = {
   topic: string;
   qos: 0 | 1;
   /** The whole packet. */
   bytes: Buffer;
-  /** Where the packet identifier's two bytes lie, with QoS 1; what follows it otherwise. */
+  /** Position of the packet identifier's two bytes with QoS 1; of the payload otherwise. */
   idAt: number;
 };
 
-/** What lanes ask and tell, one for all; `C` is a connection. */
+/** Shared by all lanes; `C` is a connection. */
 export type LaneParts<C> = {
   hearers: TopicSwitch<Frame>;
-  /** `aedes`: not for the lane. `refused`: the connection is over. */
+  /** `aedes`: not for the lane. `refused`: the connection has been ended. */
   judge(connection: C, message: Message): "passes" | "aedes" | "refused";
-  /** Asked before a client is sent a message with QoS 1. */
+  /** Called before a client is sent a message with QoS 1. */
   mayHave(connection: C): boolean;
-  /** Nothing that came this way is waited for any more. */
+  /** The lane is no longer busy. */
   becameIdle(connection: C): void;
 };
 
-export type Lane = {
-  /** Handles what it can; what is left for aedes, whole packets, or `null`. */
-  take(chunk: Buffer): Buffer | null;
-  /** While a hearer's socket is full the connection shall not be read. */
-  isBusy(): boolean;
-};
-
-/** Taken again and again: a socket's gathered writes are copied at once. */
+/** Reused for every message: gathered writes copy it at once. */
 const acknowledgement = encodePuback(0);
 const dupFlag = 0x08;
 
-/** For a connection of which nothing but its CONNECT has come so far. */
-export function openLane<C>(parts: LaneParts<C>, connection: C, client: ServedClient): Lane {
-  return new MessageLane(parts, connection, client);
-}
-
-/** A class, because there is one a connection. */
-class MessageLane<C> implements Lane {
+/** For a connection that has sent nothing but its CONNECT so far. A class, because there is one per connection. */
+export class Lane<C> {
   readonly #parts: LaneParts<C>;
   readonly #connection: C;
   readonly #client: ServedClient;
-  /** The pieces of a packet whose end has not come. */
+  /** The pieces of an incomplete packet. */
   #held: Buffer[] | null = null;
   #heldBytes = 0;
-  /** How many bytes make it worth looking again. */
+  /** With fewer bytes it is still incomplete. */
   #wantedBytes = 0;
   #unanswered = 0;
 
@@ -64,10 +52,12 @@ class MessageLane<C> implements Lane {
     this.#client = client;
   }
 
+  /** While a subscriber's socket is full the connection must not be read. */
   isBusy(): boolean {
     return this.#unanswered > 0;
   }
 
+  /** Handles what it can. @returns whole packets that are left for aedes, or `null` */
   take(chunk: Buffer): Buffer | null {
     const bytes = this.#join(chunk);
     if (bytes === null) return null;
@@ -85,7 +75,7 @@ class MessageLane<C> implements Lane {
       if (verdict === "aedes") {
         const packet = bytes.subarray(at, end);
         rest = rest === null ? packet : Buffer.concat([rest, packet]);
-        // What comes behind a DISCONNECT is nobody's. [MQTT-3.14.4-2]
+        // Nothing after a DISCONNECT is read. [MQTT-3.14.4-2]
         if ((bytes[at] ?? 0) >> 4 === packetType.disconnect) return rest;
       }
       at = end;
@@ -116,7 +106,7 @@ class MessageLane<C> implements Lane {
       case packetType.publish:
         return this.#publish(bytes, at, bodyAt, end);
       case packetType.puback:
-        // Sessions are clean: nothing is kept that it could end. The guard has counted it.
+        // Sessions are clean, so nothing is stored that it would release. The guard has counted it.
         return first === 0x40 && end - bodyAt === 2 ? "done" : "aedes";
       case packetType.pingreq:
         if (first !== 0xc0 || end !== bodyAt) return "aedes";
@@ -131,7 +121,7 @@ class MessageLane<C> implements Lane {
     const first = bytes[at] ?? 0;
     const qos = (first >> 1) & 0x03;
     const idAt = bodyAt + 2 + (((bytes[bodyAt] ?? 0) << 8) | (bytes[bodyAt + 1] ?? 0));
-    // Malformed; aedes says so.
+    // Malformed: aedes ends the connection.
     if (qos === 3 || (qos === 0 && (first & dupFlag) !== 0)) return "aedes";
     if (end < bodyAt + 2 || end < idAt + (qos === 0 ? 0 : 2)) return "aedes";
     const topic = bytes.toString("latin1", bodyAt + 2, idAt);
@@ -141,7 +131,7 @@ class MessageLane<C> implements Lane {
     if (verdict === "refused") return "over";
     if (verdict === "aedes" || !isKnownQos) return "aedes";
     if (qos === 1) {
-      // Before anybody has it, as aedes does: nothing here rests on an acknowledgement.
+      // Before any subscriber has it, as aedes does: nothing here relies on an acknowledgement.
       acknowledgement[2] = bytes[idAt] ?? 0;
       acknowledgement[3] = bytes[idAt + 1] ?? 0;
       this.#say(acknowledgement);

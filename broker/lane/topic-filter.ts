@@ -1,14 +1,14 @@
-/** Whether a subscription's filter names more than one topic. */
+/** Whether a subscription's filter may match more than one topic. */
 export function hasWildcard(filter: string): boolean {
   return filter.includes("+") || filter.includes("#");
 }
 
 /**
- * Which topics a filter with wildcards matches: MQTT 3.1.1, 4.7. Topics that begin with `$` are matched only by
- * filters that do so themselves [MQTT-4.7.2-1].
+ * The topics that a filter with wildcards matches: MQTT 3.1.1, 4.7. Only filters that begin with `$` match topics that
+ * do [MQTT-4.7.2-1].
  */
 export function compileFilter(filter: string): (topic: string) => boolean {
-  // The fleet's filters have one `+` in the middle: two comparisons, and nothing is taken apart.
+  // The fleet's filters have one `+` in the middle: two comparisons without splitting the topic.
   const [before = "", after = "", ...more] = filter.split("+");
   const isPlain = more.length === 0 && before.endsWith("/") && after.startsWith("/") && !filter.includes("#");
   if (isPlain) return (topic) => matchesAround(topic, before, after);

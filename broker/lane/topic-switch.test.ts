@@ -9,7 +9,7 @@ import { connectTo, hear } from "../testing/fleet.ts";
 import { compileFilter } from "./topic-filter.ts";
 import { createTopicSwitch, type Listener } from "./topic-switch.ts";
 
-/** Who heard `topic`, by the name each subscribed under. */
+/** The filters whose listeners received `topic`. */
 async function hearersOf(topic: string, filters: readonly string[]): Promise<string[]> {
   const topicSwitch = createTopicSwitch();
   const heard: string[] = [];
@@ -22,7 +22,7 @@ async function hearersOf(topic: string, filters: readonly string[]): Promise<str
   return heard.sort();
 }
 
-/** The same of aedes with the emitter it brings along. */
+/** The same with aedes and its own emitter. */
 function hearersInAedes(topic: string, filters: readonly string[]): Promise<string[]> {
   const aedes = new Aedes();
   const heard: string[] = [];
@@ -39,7 +39,7 @@ function hearersInAedes(topic: string, filters: readonly string[]): Promise<stri
   return new Promise((resolve) => aedes.publish(message, () => resolve(heard.sort())));
 }
 
-describe("who hears a topic", () => {
+describe("the listeners of a topic", () => {
   test.each([
     { filter: "caas/v1/+/report", topic: "caas/v1/A/report", matches: true },
     { filter: "caas/v1/+/report", topic: "caas/v1/A/B/report", matches: false },
@@ -58,7 +58,7 @@ describe("who hears a topic", () => {
     expect(compileFilter(filter)(topic)).toBe(matches);
   });
 
-  test("the same as with aedes' own emitter, whatever the topics and filters", async () => {
+  test("are the same as with aedes' own emitter, for all topics and filters", async () => {
     const level = fc.constantFrom("a", "b", "caas", "report", "");
     const topic = fc
       .array(level, { minLength: 1, maxLength: 4 })
@@ -77,8 +77,8 @@ describe("who hears a topic", () => {
   });
 });
 
-describe("handing round", () => {
-  test("a message that overtakes one with an acknowledgement does not make aedes drop it as an old one", async () => {
+describe("delivery", () => {
+  test("aedes does not drop a message that another has overtaken", async () => {
     const aedes = await Aedes.createBroker({
       mq: createEmitter(createTopicSwitch()),
       persistence: createCleanSessionStore(),
@@ -100,7 +100,7 @@ describe("handing round", () => {
     server.close();
   });
 
-  test("is over when the last listener is", async () => {
+  test("ends when the last listener is done", async () => {
     const topicSwitch = createTopicSwitch();
     const waiting: Array<() => void> = [];
     const wait: Listener = (_message, done) => void waiting.push(done);
@@ -117,7 +117,7 @@ describe("handing round", () => {
     expect(isOver).toBe(true);
   });
 
-  test("whoever left hears nothing more, and the others still do", async () => {
+  test("a listener that left gets nothing more, the others do", async () => {
     const topicSwitch = createTopicSwitch();
     const heard: string[] = [];
     const named =
@@ -134,7 +134,7 @@ describe("handing round", () => {
     expect(heard).toEqual(["stayer"]);
   });
 
-  test("after the end it is refused", async () => {
+  test("is refused after the end", async () => {
     const topicSwitch = createTopicSwitch();
     await new Promise<void>((resolve) => topicSwitch.close(resolve));
     const error = await new Promise((resolve) => topicSwitch.emit({ topic: "a" }, resolve));

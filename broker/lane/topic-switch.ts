@@ -2,19 +2,19 @@ import { compileFilter, hasWildcard } from "./topic-filter.ts";
 
 type Message = { topic: string };
 
-/** Takes one message; `done` when the next may come. */
+/** Takes one message and calls `done` when the next may come. */
 export type Listener<M extends Message = Message> = (
   message: M,
   done: (error?: Error | null) => void,
 ) => void;
 
-/** What hands messages round, in the shape of mqemitter. */
+/** Passes messages to their subscribers, in the shape of mqemitter. */
 export type TopicSwitch<M extends Message = Message> = {
   on(filter: string, listener: Listener<M>, done?: () => void): TopicSwitch<M>;
   removeListener(filter: string, listener: Listener<M>, done?: () => void): TopicSwitch<M>;
-  /** `done` when every listener is, in whatever order. */
+  /** Calls `done` when every listener is done, in any order. */
   emit(message: M, done?: (error?: Error | null) => void): TopicSwitch<M>;
-  /** Whether somebody here has subscribed to exactly this topic. */
+  /** Whether a listener here has subscribed to exactly this topic. */
   hears(topic: string): boolean;
   close(done: () => void): void;
 };
@@ -26,12 +26,12 @@ type Several<M extends Message> = {
 };
 
 /**
- * Who hears a topic. mqemitter looks in a tree of words, which takes every topic apart and keeps several maps a car;
- * but cars subscribe to exact topics, one look into one map each, and filters with wildcards there are a handful of,
- * the control plane's, so they are simply tried. Not for clients that may subscribe to what they like.
+ * Finds the listeners of a topic. mqemitter uses a tree of words, which splits every topic and keeps several maps per
+ * car. But cars subscribe to exact topics, one look-up in one map each, and only the control plane has filters with
+ * wildcards, a handful, so they are simply tried. Not for clients that may subscribe to anything.
  */
 export function createTopicSwitch<M extends Message = Message>(): TopicSwitch<M> {
-  // Never changed in place: a message under way keeps the listeners it began with.
+  // Never changed in place: a message being delivered keeps the listeners it began with.
   const exact = new Map<string, readonly Listener<M>[]>();
   /** Apart, because neither kind of filter matches the other's topics [MQTT-4.7.2-1]. */
   const wild: Record<"ordinary" | "system", readonly Several<M>[]> = { ordinary: [], system: [] };
@@ -66,7 +66,7 @@ export function createTopicSwitch<M extends Message = Message>(): TopicSwitch<M>
       return topicSwitch;
     },
     removeListener(filter, listener, done) {
-      // Later, as in mqemitter: a message that is being handed round still reaches everybody.
+      // Later, as in mqemitter: a message being delivered still reaches every listener.
       setImmediate(() => {
         change(filter, (listeners) => listeners.filter((other) => other !== listener));
         done?.();
@@ -101,7 +101,7 @@ export function createTopicSwitch<M extends Message = Message>(): TopicSwitch<M>
   return topicSwitch;
 }
 
-/** Heard by nobody; a list of `never` is a list of anything. */
+/** No listeners; a list of `never` is a list of anything. */
 const none: readonly never[] = [];
 
 const dollar = 0x24;

@@ -3,25 +3,26 @@ import type { Identity } from "../access/access.ts";
 import type { Metrics, Transport } from "../metrics.ts";
 import { fullBucket, type Rate, refill, type TokenBucket } from "./token-bucket.ts";
 
-// How many come in, how fast, and how long they may take to say who they are. Decided before a byte is read.
+// How many connections come in, how fast, and how long they may take to prove their identity. Decided before a byte
+// is read.
 
 export type DoorLimits = {
   connects: Rate;
   connectsPerSource: Rate;
   /** Cars connected at once. */
   maxConnections: number;
-  /** Connections that have not yet proved who they are. */
+  /** Connections that have not yet proved their identity. */
   maxUnauthenticated: number;
-  /** From the TCP connection over the TLS handshake to the CONNECT, together. */
+  /** For TCP connection, TLS handshake and CONNECT together. */
   connectTimeoutMs: number;
 };
 
-/** One connection that was let in. */
+/** One admitted connection. */
 export type Admission = {
   acceptedAtMs: number;
-  /** Says who it is; `full` when a car came beyond the limit, which only the control plane may. */
+  /** Its identity is proved. `full` for a car beyond the limit; the control plane may exceed it. */
   authenticated(identity: Identity["kind"]): "admitted" | "full";
-  /** How to end it when it is late; whoever serves it later puts a better way. */
+  /** Ends it when it is late; the code that serves it sets a better way. */
   endLate: () => void;
 };
 
@@ -34,13 +35,13 @@ export type DoorRefusal =
 export type Door = {
   /** Counts the connection until it closes; `undefined` when it was refused, counted and destroyed. */
   admit(socket: Socket, transport: Transport): Admission | undefined;
-  /** Ends connections that took too long, forgets quiet sources: to be called a few times a second. */
+  /** Ends connections that took too long, forgets quiet sources: call it a few times per second. */
   sweep(): void;
 };
 
 /** Places beyond the limit, so that a fleet that fills the broker cannot keep the control plane out. */
 const placesKept = 64;
-/** Sources remembered at once, about 20 MB; more of them share one bucket. */
+/** Sources remembered at once, about 20 MB; all others share one bucket. */
 const maxSources = 100_000;
 
 export function createDoor(
@@ -51,7 +52,7 @@ export function createDoor(
   const all = fullBucket(limits.connects, monotonicMs());
   const sources = new Map<string, TokenBucket>();
   const crowd = fullBucket(limits.connectsPerSource, monotonicMs());
-  /** In the order they came: the oldest is first. */
+  /** In order of arrival: the oldest is first. */
   const unauthenticated = new Map<Socket, Admission>();
   let connections = 0;
 
@@ -62,7 +63,7 @@ export function createDoor(
     const source = bucketOf(sourceOf(address), nowMs);
     if (refill(source, limits.connectsPerSource, nowMs) < 1) return "source-connect-rate";
     if (refill(all, limits.connects, nowMs) < 1) return "connect-rate";
-    // Taken only together, so that a refused source does not use up what belongs to all.
+    // Taken together, so that a refused source does not use up the tokens of all.
     source.tokens -= 1;
     all.tokens -= 1;
     return undefined;
@@ -109,7 +110,7 @@ export function createDoor(
         unauthenticated.delete(socket);
         admission.endLate();
       }
-      // A few at a time, oldest first: a full bucket says no more than none.
+      // A few at a time, oldest first: a full bucket is as good as none.
       let looked = 0;
       for (const [source, bucket] of sources) {
         if (++looked > 1_000) break;
@@ -121,12 +122,12 @@ export function createDoor(
   };
 }
 
-/** IPv4 as IPv4, also where a dual-stack listener writes it as IPv6. */
+/** An IPv4 address as such, also where a dual-stack listener writes it as IPv6. */
 function plainAddress(address: string): string {
   return address.startsWith("::ffff:") && address.includes(".") ? address.slice("::ffff:".length) : address;
 }
 
-/** Whom an address is counted as: itself; of IPv6 the /64, which one host is given as a whole. */
+/** The source that an address counts as: itself, or its /64 with IPv6, because one host is given a whole one. */
 export function sourceOf(address: string): string {
   if (!isIPv6(address)) return address;
   const [head = "", tail] = address.split("%")[0]?.split("::") ?? [];

@@ -1,4 +1,4 @@
-/** Why the broker closed a connection by itself; `reason` is a metric label. */
+/** The broker closed a connection; `reason` is a metric label. */
 export class ConnectionFault extends Error {
   override readonly name = "ConnectionFault";
   readonly reason: string;

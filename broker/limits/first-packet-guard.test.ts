@@ -17,8 +17,8 @@ const publish = (payloadBytes: number) =>
     retain: false,
   });
 
-describe("what is read while its connection is paused", () => {
-  /** A socket nobody is at the other end of, its chunks pushed by the test; what is handled is told by number. */
+describe("bytes read while the connection is paused", () => {
+  /** A socket without a peer: the test pushes its chunks, and handled ones are logged by their length. */
   function open(whileHandling: (n: number, intake: Intake) => void = () => {}) {
     const socket = new Socket();
     const log: string[] = [];
@@ -49,7 +49,7 @@ describe("what is read while its connection is paused", () => {
     return { socket, log, intake, pause };
   }
 
-  test("waits, and is handled whole and in its order, though handling it ends a pause itself", () => {
+  test("wait, and are handled whole and in order, although handling them ends a pause", () => {
     const { socket, log, intake, pause } = open((_, nested) => nested.resume());
     pause(true);
     const chunks = [publish(1), publish(2), publish(3)];
@@ -61,7 +61,7 @@ describe("what is read while its connection is paused", () => {
     expect(socket.push(publish(4))).toBe(true);
   });
 
-  test("stays where a new pause begins, and the end of the connection comes last", () => {
+  test("wait again when a new pause begins, and the end of the connection comes last", () => {
     const { socket, log, intake, pause } = open((n) => {
       if (n === 1) pause(true);
     });
@@ -80,7 +80,7 @@ describe("what is read while its connection is paused", () => {
     return expect.poll(() => ended).toEqual(["ended"]);
   });
 
-  test("is held to the limits all the same", () => {
+  test("are held to the limits all the same", () => {
     const { socket, log, pause } = open();
     socket.on("error", () => {});
     pause(true);

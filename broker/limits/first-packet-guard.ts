@@ -3,24 +3,24 @@ import { Readable } from "node:stream";
 import { createFrameCheck, type FrameFault, type FrameLimits } from "@caas/contract/mqtt/frame-check.ts";
 import { ConnectionFault } from "./connection-fault.ts";
 
-/** Who looks on while connections are read; one for all, each call says which. */
+/** Watches connections being read; one for all of them. */
 export type ReadWatch<C> = {
-  /** While paused nothing more is read; whoever ends the pause calls `resume`. */
+  /** While paused nothing more is read; call `resume` when the pause ends. */
   isPaused(connection: C): boolean;
   onPacket(connection: C, firstByte: number): void;
-  /** A chunk was read, in which `packets` began. */
+  /** A chunk was read in which `packets` began. */
   took(connection: C, packets: number, bytes: number): void;
-  /** What of a chunk is left for whoever reads the socket; `null` for nothing. */
+  /** The part of a chunk that is left for the socket's reader; `null` for nothing. */
   handle(connection: C, chunk: Buffer): Buffer | null;
 };
 
-/** The reading of one connection. */
+/** Reads one connection. */
 export type Intake = { resume(): void };
 
 /**
- * Checks what a socket receives before it reaches the socket's own buffer; at a fault the socket is destroyed with a
- * `ConnectionFault`. A wrapping stream would do the same for twice the memory of a connection, and what `handle`
- * keeps for itself never goes through the stream at all.
+ * Checks what a socket receives before it reaches the socket's own buffer; a fault destroys the socket with a
+ * `ConnectionFault`. A wrapping stream would do the same for twice the memory per connection, and bytes that `handle`
+ * keeps never go through the stream at all.
  */
 export function guardFrames<C>(
   socket: Socket,
@@ -30,20 +30,20 @@ export function guardFrames<C>(
 ): Intake {
   const intake = new GuardedIntake(socket, limits, watch, connection);
   socket.push = (chunk: unknown) => intake.receive(chunk);
-  // TLS may have brought something along with the handshake's end.
+  // TLS may have delivered bytes together with the end of the handshake.
   const early: unknown = socket.readableLength > 0 ? socket.read() : null;
   if (early !== null) intake.receive(early);
   return intake;
 }
 
-/** A class, because there is one a connection. */
+/** A class, because there is one per connection. */
 class GuardedIntake<C> implements Intake {
   readonly #socket: Socket;
   readonly #watch: ReadWatch<C>;
   readonly #connection: C;
   readonly #check: (chunk: Uint8Array) => FrameFault | undefined;
   #packets = 0;
-  /** What came while paused: reading stops with the first piece, but over TLS more may be on its way already. */
+  /** Received while paused: reading stops at the first piece, but over TLS more may already be on its way. */
   #waiting: Buffer[] | null = null;
   #isStopped = false;
   #isResuming = false;
@@ -59,7 +59,7 @@ class GuardedIntake<C> implements Intake {
     });
   }
 
-  /** Whether more may come; `null` is the end. */
+  /** @param chunk `null` at the end. @returns whether more may come */
   receive(chunk: unknown): boolean {
     if (!Buffer.isBuffer(chunk)) {
       this.#hasEnded = this.#waiting !== null;
@@ -89,7 +89,7 @@ class GuardedIntake<C> implements Intake {
   }
 
   resume(): void {
-    // Called from within `handle` too, where the chunk at hand comes first.
+    // Also called from within `handle`, where the current chunk comes first.
     if (this.#isResuming) return;
     this.#isResuming = true;
     while (this.#isStopped && !this.#watch.isPaused(this.#connection) && !this.#socket.destroyed) {
@@ -97,7 +97,7 @@ class GuardedIntake<C> implements Intake {
       if (chunk === undefined) {
         this.#isStopped = false;
         this.#waiting = null;
-        // A chunk of nothing is how a stream is told to read on.
+        // An empty chunk makes a stream read on.
         push.call(this.#socket, this.#hasEnded ? null : nothing);
       } else this.#handle(chunk);
     }

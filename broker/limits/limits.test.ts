@@ -34,7 +34,7 @@ const cuts = (port: number, reason: string) =>
 const never = { perS: 1e-9, burst: 3 };
 const endless = { perS: 1e9, burst: 1e9 };
 
-describe("fault 19: how fast and how many may connect", () => {
+describe("how fast and how many may connect [fault 19]", () => {
   test.each([
     ["source-connect-rate", { connectsPerSource: never, connects: endless }],
     ["connect-rate", { connectsPerSource: endless, connects: never }],
@@ -54,7 +54,7 @@ describe("fault 19: how fast and how many may connect", () => {
     },
   );
 
-  test("the control plane's address is bound by no connect rate", async () => {
+  test("no connect rate applies to the control plane's address", async () => {
     const { tcpPort } = await start({ limits: { connects: never }, exemptAddresses: ["127.0.0.1"] });
     for (let round = 0; round < 5; round += 1) await (await connectControlPlane(tcpPort)).endAsync();
   });
@@ -70,7 +70,7 @@ describe("fault 19: how fast and how many may connect", () => {
     await next.endAsync();
   });
 
-  test("tokens come back with time, for each source its own", () => {
+  test("tokens come back with time, separately for each source", () => {
     let nowMs = 0;
     const metrics = createMetrics(0, () => nowMs);
     const limits = {
@@ -108,7 +108,7 @@ describe("fault 19: how fast and how many may connect", () => {
   });
 });
 
-describe("fault 18: one budget for everything before the CONNECT was accepted", () => {
+describe("one budget for everything before the CONNECT was accepted [fault 18]", () => {
   test("a TLS client that stops before, within or after the handshake is closed in time", async () => {
     const ca = await createAuthority("car CA");
     const server = await ca.issue({ subject: "CN=broker", usage: "server" });
@@ -132,7 +132,7 @@ describe("fault 18: one budget for everything before the CONNECT was accepted", 
   });
 });
 
-describe("fault 18: whoever does not speak is counted as that", () => {
+describe("a silent connection is counted as such [fault 18]", () => {
   test("also when many come at once and the event loop is held up meanwhile", async () => {
     const { tcpPort, metricsPort } = await start({ limits: { connectTimeoutMs: 500 } });
     for (let round = 1; round <= 4; round += 1) {
@@ -153,8 +153,8 @@ describe("fault 18: whoever does not speak is counted as that", () => {
   });
 });
 
-describe("fault 17: what one client may have open", () => {
-  test("a subscription beyond the limit is answered 0x80, the ones before it stand", async () => {
+describe("what one client may have open [fault 17]", () => {
+  test("a subscription beyond the limit is answered 0x80, earlier ones stay in force", async () => {
     const { tcpPort, metricsPort } = await start({ limits: { maxSubscriptions: 2 } });
     const vin = testVin(4);
     const car = await connectCar(tcpPort, vin);
@@ -204,7 +204,7 @@ describe("fault 17: what one client may have open", () => {
   });
 });
 
-describe("fault 10: what one car may send", () => {
+describe("what one car may send [fault 10]", () => {
   test.each([
     ["message-rate", { carMessages: { perS: 40, burst: 10 }, carBytes: endless }, 30, 10],
     ["byte-rate", { carMessages: endless, carBytes: { perS: 40_000, burst: 10_000 } }, 30, 1_000],
@@ -230,7 +230,7 @@ describe("fault 10: what one car may send", () => {
     },
   );
 
-  test("a car that does not stop is cut, and the others never notice", async () => {
+  test("a car that does not stop is cut, and no other car notices", async () => {
     const { tcpPort, metricsPort } = await start({
       limits: { carMessages: { perS: 20, burst: 20 }, evictAfterMs: 1_000 },
     });
@@ -251,7 +251,7 @@ describe("fault 10: what one car may send", () => {
     await Promise.all([car.endAsync(), controlPlane.endAsync()]);
   });
 
-  test("no rate binds the control plane", async () => {
+  test("no rate applies to the control plane", async () => {
     const { tcpPort } = await start({
       limits: { carMessages: never, carBytes: never, maxSubscriptions: 100, evictAfterMs: 1 },
     });

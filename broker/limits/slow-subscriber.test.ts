@@ -12,10 +12,10 @@ import {
 } from "../testing/fleet.ts";
 import { connectPacket, openRaw, type RawConnection } from "../testing/raw-connection.ts";
 
-describe("fault 17: a subscriber that never reads", () => {
+describe("a subscriber that never reads [fault 17]", () => {
   const payload = Buffer.alloc(60_000); // with many of these every buffer on the way is full
 
-  /** A car that subscribed to its manifest, with its presence as will, and reads no more. */
+  /** A car that has subscribed to its manifest, with its presence as will, and stops reading. */
   async function stall(port: number, vin: Vin): Promise<RawConnection> {
     const stalled = await openRaw(port);
     const topic = topicOf(vin, "presence");
@@ -31,7 +31,7 @@ describe("fault 17: a subscriber that never reads", () => {
   }
 
   test.each([0, 1] as const)(
-    "the others get all their messages while it still hangs there (QoS %i)",
+    "the others get all their messages while it is still connected (QoS %i)",
     async (qos) => {
       const own = await startBroker({ limits: { maxUnsentBytes: 64 * 1024 * 1024 } });
       const [stalledVin, vin] = [testVin(13), testVin(14)];
@@ -62,7 +62,7 @@ describe("fault 17: a subscriber that never reads", () => {
   );
 
   test.each([0, 1] as const)(
-    "a control plane that never reads holds up only who talks to it (QoS %i)",
+    "a control plane that never reads holds up only the cars that publish to it (QoS %i)",
     async (qos) => {
       const own = await startBroker();
       const stalled = await openRaw(own.tcpPort);
@@ -117,9 +117,9 @@ describe("fault 17: a subscriber that never reads", () => {
   );
 
   test.each([0, 1] as const)(
-    "it is cut at once when it owes more than a car may cost in memory (QoS %i)",
+    "it is cut at once when its unsent bytes exceed what a car may cost in memory (QoS %i)",
     async (qos) => {
-      // So long a patience that only the bytes can be the reason.
+      // A time limit so long that only the bytes can be the reason.
       const own = await startBroker({ limits: { maxUnsentBytes: 1_000_000, drainTimeoutMs: 600_000 } });
       const vin = testVin(15);
       const controlPlane = await connectControlPlane(own.tcpPort);

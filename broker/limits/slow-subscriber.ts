@@ -6,8 +6,8 @@ export type DrainLimits = { drainTimeoutMs: number; maxUnsentBytes: number };
 /**
  * Nothing waits for a car. When a car's socket is full, aedes holds back the *publisher* until it drains, and the
  * publisher is the control plane with every other car's manifest behind this one. So waiting ends at once, and the
- * car is cut when it takes nothing for `drainTimeoutMs` or owes `maxUnsentBytes`; its next report brings again what it
- * lost.
+ * car is cut when it takes nothing for `drainTimeoutMs` or has more than `maxUnsentBytes` unsent; what it lost is sent
+ * again after its next report.
  */
 export function neverWaitFor(client: ServedClient, limits: DrainLimits): void {
   const { conn } = client;

@@ -3,14 +3,14 @@ import type { Metrics } from "../metrics.ts";
 import { ConnectionFault } from "./connection-fault.ts";
 import { fullBucket, type Rate, refill, type TokenBucket } from "./token-bucket.ts";
 
-// What one car may send. Who sends more is read no further until it is within its rate again, which the car notices
-// as back-pressure; who goes on all the same is cut. Two numbers a car and one timer for all of them.
+// What one car may send. We stop reading from a car that exceeds its rate until it is within it again, which the car
+// notices as back-pressure; a car that goes on all the same is cut. Two numbers per car and one timer for all.
 
 export type TrafficLimits = {
   /** Packets of any type. */
   carMessages: Rate;
   carBytes: Rate;
-  /** A car that needed pausing again and again for so long is cut. */
+  /** A car that keeps needing pauses for this long is cut. */
   evictAfterMs: number;
 };
 
@@ -20,20 +20,20 @@ type ExcessOf = "message-rate" | "byte-rate";
 export type Meter = {
   /** While paused its socket must not be read. */
   isPaused(): boolean;
-  /** Counts what was just read; from here on the connection may be paused. */
+  /** Counts what was just read; after this the connection may be paused. */
   took(packets: number, bytes: number): void;
 };
 
 export type Traffic = {
   /** `onResume` is called when a pause is over. */
   meter(conn: Duplex, onResume: () => void): Meter;
-  /** Lets those go on that may, cuts those that do not stop: to be called a few times a second. */
+  /** Ends pauses that are over, cuts cars that do not stop: call it a few times per second. */
   sweep(): void;
 };
 
 type Paused = { reason: ExcessOf; sinceMs: number; resume(): void; isWithin(nowMs: number): boolean };
 
-/** Paused again within this long, it is still the same excess. */
+/** Another pause within this time belongs to the same excess. */
 const calmMs = 2_000;
 
 export function createTraffic(limits: TrafficLimits, metrics: Metrics, monotonicMs: () => number): Traffic {
@@ -71,7 +71,7 @@ export function createTraffic(limits: TrafficLimits, metrics: Metrics, monotonic
         took(packetCount, byteCount) {
           messages.tokens -= packetCount;
           bytes.tokens -= byteCount;
-          // The clock is asked only when what was left over is used up.
+          // The clock is read only when the tokens left are used up.
           if (isPaused || (messages.tokens >= 0 && bytes.tokens >= 0)) return;
           const nowMs = monotonicMs();
           if (!isWithin(nowMs)) pause(nowMs);

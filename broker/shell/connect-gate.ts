@@ -20,7 +20,7 @@ type Parts = {
   log: Logger;
 };
 
-/** Lets a client in, or says why not; from then on its session knows who it is. */
+/** Judges a CONNECT; the session of an accepted client knows its identity from then on. */
 export function takeConnect(
   parts: Parts,
   session: Session,
@@ -51,7 +51,7 @@ function judge({ rules, revocations }: Parts, { peer, admission }: Session, requ
     : verdict;
 }
 
-/** Why a live session may go on no longer; `now` is business time. */
+/** Why a live session must end; `now` is business time. */
 export function judgeExpiry({ known, peer }: Session, now: Date): "certificate-expired" | undefined {
   const isOver = known?.identity.kind === "car" && peer.transport === "tls" && peer.expiresAt < now;
   return isOver ? "certificate-expired" : undefined;

@@ -17,7 +17,7 @@ export function takeMessage(parts: Parts, session: Session, clientId: string, me
   return verdict;
 }
 
-/** The same judgement for a message that could go past aedes; what aedes is left with is counted there. */
+/** The same judgement for a message that could go past aedes; one left to aedes is counted there. */
 export function takeInLane(parts: Parts, session: Session, message: Message): "passes" | "aedes" | "refused" {
   const { known } = session;
   if (known === undefined) return "aedes";
@@ -26,7 +26,7 @@ export function takeInLane(parts: Parts, session: Session, message: Message): "p
     known.client.conn.destroy(verdict.fault);
     return "refused";
   }
-  // Retained ones, and what the broker itself takes.
+  // Retained messages, and those for the broker itself.
   if (verdict.kind === "presence" || verdict.kind === "revocations") return "aedes";
   count(parts, verdict.kind);
   return "passes";

@@ -11,7 +11,7 @@ import { createEmitter } from "../aedes/packets.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { passFailpoint } from "../failpoints.ts";
 import { startHearing, stopHearing } from "../lane/lane-hearers.ts";
-import { type LaneParts, openLane } from "../lane/message-lane.ts";
+import { Lane, type LaneParts } from "../lane/message-lane.ts";
 import { createTopicSwitch } from "../lane/topic-switch.ts";
 import type { Admission } from "../limits/connection-door.ts";
 import { ConnectionFault } from "../limits/connection-fault.ts";
@@ -21,19 +21,19 @@ import type { Traffic } from "../limits/traffic-meter.ts";
 import type { Metrics } from "../metrics.ts";
 import { judgeExpiry, judgeRevocation, takeConnect } from "./connect-gate.ts";
 import { takeInLane, takeMessage } from "./message-gate.ts";
-import { createSessions, openSession, type Session, type Sessions } from "./sessions.ts";
+import { createSessions, Session, type Sessions } from "./sessions.ts";
 import { mayForward, mayHave, type SubscriptionLimits, takeSubscription } from "./subscription-gate.ts";
 
 export type MqttLimits = FrameLimits & DrainLimits & SubscriptionLimits & { connectTimeoutMs: number };
 
 export type MqttShell = {
-  /** Serves MQTT on a socket whose peer may be heard; the socket belongs to the shell from here on. */
+  /** Serves MQTT on an admitted socket, which belongs to the shell from here on. */
   accept(socket: Socket, peer: Peer, admission: Admission): void;
   /** Cuts cars whose certificate has ended at `now`, which is business time. */
   cutExpired(now: Date): void;
-  /** Takes a list of revoked cars, or a part of one, that did not come over a connection of a client. */
+  /** Takes a list of revoked cars, or a part of one, that no client of this process published. */
   takeRevocations(payload: string): void;
-  /** Closes every client; wills are published to those still there. */
+  /** Closes every client; wills are published to clients still connected. */
   close(): Promise<void>;
 };
 
@@ -46,11 +46,11 @@ type Parts = {
   log: Logger;
   /** An aedes persistence; without one everything is held in memory. */
   persistence: unknown;
-  /** What makes this process one of several. */
+  /** Set where this process is one of several. */
   cluster: Pick<Cluster, "id" | "mq" | "persistence" | "heartbeatIntervalMs"> | undefined;
 };
 
-/** What the gates share. */
+/** Shared by the gates. */
 type Shared = Parts & { sessions: Sessions; lanes: LaneParts<Session> | undefined };
 
 /** aedes with our judgement at each of its gates. */
@@ -63,11 +63,7 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
   const aedes = await openAedes(aedesParts(parts), createGates(shared));
   return {
     accept(socket, peer, admission) {
-      const session = openSession(
-        peer,
-        admission,
-        traffic.meter(socket, () => resume(session)),
-      );
+      const session = new Session(peer, admission, (onResume) => traffic.meter(socket, onResume));
       sessions.add(socket, session);
       admission.endLate = () => socket.destroy(new ConnectionFault("connect-timeout"));
       session.intake = guardFrames(socket, limits, watch, session);
@@ -85,23 +81,23 @@ export async function openMqttShell(parts: Parts): Promise<MqttShell> {
 }
 
 function openLanes({ rules, limits, metrics, log, persistence, cluster }: Parts): Shared["lanes"] {
-  // With a store of its own, or several brokers, messages have to go through aedes.
+  // With another store, or several processes, messages must go through aedes.
   if (rules.policy !== "fleet" || persistence !== undefined || cluster !== undefined) return undefined;
   return {
     hearers: createTopicSwitch(),
     judge: (session, message) => takeInLane({ metrics, log }, session, message),
     mayHave: (session) => mayHave(session, limits),
-    becameIdle: resume,
+    becameIdle: ({ intake }) => intake?.resume(),
   };
 }
 
 function aedesParts({ rules, limits, persistence, cluster }: Parts) {
   return {
     drainTimeout: limits.drainTimeoutMs,
-    // The door ends a late connection and says so. A timer counts from the loop's time, which is a little older than
-    // the door's, so aedes' own must not be the first: it would end them before they are late, for no known reason.
+    // The door ends a late connection and counts it. A timer counts from the loop's time, which is a little older than
+    // the door's, so aedes' own must not fire first: it would end connections before they are late, for no known reason.
     connectTimeout: Math.min(2 * limits.connectTimeoutMs, longestTimerMs),
-    // Under the open policy anybody may keep sessions and subscribe to anything: aedes' own parts do that.
+    // Under the open policy clients may keep sessions and subscribe to anything, which aedes' own parts support.
     ...(rules.policy === "fleet"
       ? { mq: createEmitter(createTopicSwitch()), persistence: createCleanSessionStore() }
       : {}),
@@ -130,7 +126,7 @@ function createGates(shared: Shared): Gates<Session> {
       if (verdict.kind === "revocations") takeRevocations(shared, message.payload.toString());
       return undefined;
     },
-    // Judged when the client connected to the process that has died.
+    // It was judged when the client connected to the process that has died.
     passesLastWords: cluster !== undefined,
     subscribe(session, subscription) {
       const isGranted = takeSubscription(shared, session, subscription);
@@ -148,15 +144,15 @@ function createGates(shared: Shared): Gates<Session> {
       passFailpoint("connected-before-subscribed");
       const { kind } = known.identity;
       metrics.clientConnected(transport, kind);
-      // The socket's end, because aedes does not announce every disconnect when a client is taken over.
+      // Counted at the socket's end, because aedes does not announce every disconnect when a client is taken over.
       if (conn.closed) metrics.clientDisconnected(transport, kind);
       else conn.once("close", () => metrics.clientDisconnected(transport, kind));
     },
     ready(session) {
       const client = session.known?.client;
-      // A client that says more before it is let in has messages under way in aedes, which the next must not overtake.
+      // A client that sends more before its CONNACK has messages in aedes, which the next must not overtake.
       if (client === undefined || lanes === undefined || session.packets > 1) return;
-      session.lane = openLane(lanes, session, client);
+      session.lane = new Lane(lanes, session, client);
     },
     wasCut(clientId, error) {
       const reason = explainCut(error);
@@ -188,10 +184,6 @@ const watch: ReadWatch<Session> = {
   },
   handle: ({ lane }, chunk) => (lane === undefined ? chunk : lane.take(chunk)),
 };
-
-function resume({ intake }: Session): void {
-  intake?.resume();
-}
 
 function explainCut(error: Error): string {
   if (error instanceof ConnectionFault) return error.reason;

@@ -10,38 +10,30 @@ import type { Intake } from "../limits/first-packet-guard.ts";
 import type { Meter } from "../limits/traffic-meter.ts";
 
 /** One connection as the shell sees it. */
-export type Session = {
-  peer: Peer;
-  admission: Admission;
-  /** Who it is, from its CONNECT on. */
+export class Session {
+  readonly peer: Peer;
+  readonly admission: Admission;
+  readonly meter: Meter;
+  /** Its identity, from its CONNECT on. */
   known: { identity: Identity; client: ServedClient } | undefined;
-  meter: Meter;
   /** The QoS that a car was granted for each topic it subscribed to. */
-  granted: Map<string, 0 | 1 | 2>;
+  readonly granted = new Map<string, 0 | 1 | 2>();
   /** Messages sent to a car with QoS 1 that it has not acknowledged. */
-  inflight: number;
+  inflight = 0;
   /** Packets that came before `lane` was opened. */
-  packets: number;
-  /** Where its messages go past aedes, once it is open. */
-  lane: Lane | undefined;
-  /** What it hears of the others' lanes; a handful. */
-  hearing: readonly Hearing[];
+  packets = 0;
+  /** Takes its messages past aedes, once it is open. */
+  lane: Lane<Session> | undefined;
+  /** Its subscriptions to messages from lanes; a handful. */
+  hearing: readonly Hearing[] = none;
   intake: Intake | undefined;
-};
 
-export function openSession(peer: Peer, admission: Admission, meter: Meter): Session {
-  return {
-    peer,
-    admission,
-    known: undefined,
-    meter,
-    granted: new Map(),
-    inflight: 0,
-    packets: 0,
-    lane: undefined,
-    hearing: none,
-    intake: undefined,
-  };
+  /** @param createMeter is given what to do when a pause is over */
+  constructor(peer: Peer, admission: Admission, createMeter: (onResume: () => void) => Meter) {
+    this.peer = peer;
+    this.admission = admission;
+    this.meter = createMeter(() => this.intake?.resume());
+  }
 }
 
 const none: readonly never[] = [];
@@ -49,7 +41,7 @@ const none: readonly never[] = [];
 export type Sessions = {
   add(conn: Duplex, session: Session): void;
   get(conn: Duplex): Session | undefined;
-  /** Cuts every car that `reasonOf` names a reason for; how many. */
+  /** Cuts every session for which `reasonOf` gives a reason. @returns how many */
   cut(reasonOf: (session: Session) => string | undefined): number;
 };
 

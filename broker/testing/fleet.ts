@@ -67,7 +67,7 @@ export function closeOf(client: MqttClient): Promise<void> {
 
 export type Heard = { topic: string; payload: string; retain: boolean };
 
-/** The next `count` messages that `client` hears. */
+/** The next `count` messages that `client` receives. */
 export function hear(client: MqttClient, count: number): Promise<Heard[]> {
   return new Promise((resolve) => {
     const heard: Heard[] = [];

@@ -5,13 +5,13 @@ import type { Vin } from "@caas/contract/vin.ts";
 import { generate, type IConnectPacket, type Packet, parser } from "mqtt-packet";
 import { passwords } from "./fleet.ts";
 
-/** A client that may misbehave: it sends whatever it is told and keeps what it gets. */
+/** A client that may misbehave: it sends anything and keeps everything it receives. */
 export type RawConnection = {
   socket: Socket;
   send(what: Packet | Uint8Array): void;
   /** The next packet not yet taken; `undefined` when the broker closed instead. */
   next(): Promise<Packet | undefined>;
-  /** Fulfilled when the connection is over, whoever ended it. */
+  /** Fulfilled when the connection is over, ended by either side. */
   closed: Promise<void>;
 };
 

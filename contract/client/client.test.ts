@@ -53,7 +53,7 @@ async function refusalOf(call: Promise<unknown>): Promise<RestRefused> {
 }
 
 describe("the REST client", () => {
-  test("a sale is registered with the token of whoever signed in, and read back with its typed fields", async () => {
+  test("a sale is registered with the token of the signed-in user, and read back with its typed fields", async () => {
     const { expediente } = await registerASale(await aSale("ana@caas.example"), sales);
     const { expedientes } = await listExpedientes({ search: expediente.reference }, sales);
     expect(expedientes.map(({ reference }) => reference)).toEqual([expediente.reference]);
@@ -76,12 +76,12 @@ describe("the REST client", () => {
     expect(message).toContain("POST /api/sales was refused with 400 badRequest");
   });
 
-  test("without a token nothing but the public routes answers", async () => {
+  test("without a token only the public routes answer", async () => {
     const refusal = await refusalOf(listPlansAndOptions(anonymous));
     expect(refusal.problem.code).toBe("notSignedIn");
   });
 
-  test("an id is one segment of the path, whatever it holds", async () => {
+  test("an id is one segment of the path, whatever characters it contains", async () => {
     const asked: string[] = [];
     const client = createClient({
       baseUrl: "http://127.0.0.1:1/",
@@ -98,7 +98,7 @@ describe("the REST client", () => {
     ]);
   });
 
-  test("an answer that is not the platform's is said to be unreadable", async () => {
+  test("an answer that is not the platform's is reported as unreadable", async () => {
     const proxy = createServer((_request, response) => response.writeHead(502).end("<h1>Bad gateway</h1>"));
     await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
     const { port } = proxy.address() as AddressInfo; // it listens on TCP
@@ -107,7 +107,7 @@ describe("the REST client", () => {
     await new Promise((resolve) => proxy.close(resolve));
   });
 
-  test("who gives up waiting is not answered", async () => {
+  test("a caller that aborts gets no answer", async () => {
     const call = listTasks({ ...sales, signal: AbortSignal.abort(new Error("closed the page")) });
     await expect(call).rejects.toThrow("closed the page");
   });

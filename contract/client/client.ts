@@ -1,14 +1,14 @@
 import * as z from "zod";
 import { parseJson } from "../parse-json.ts";
 
-// The hand-written half of the REST client: who calls, with which key, and what a problem becomes. The functions
-// themselves are generated from the interface's description (generated.ts) and take a client as their last argument:
+// The hand-written half of the REST client: sessions, keys and problems. The functions themselves are generated from
+// the interface's description (generated.ts) and take a client as their last argument:
 //
 //   const client = createClient({ baseUrl: "http://127.0.0.1:8080" });
 //   const { token } = await signIn({ username, password }, client);
 //   const activation = await buyAService(vehicleId, { serviceId, paymentMethod }, { ...client, token });
 
-/** RFC 9457, as every route answers when it does not do what it was asked; docs/errors.md lists the codes. */
+/** RFC 9457, the answer of every route that refuses; docs/errors.md lists the codes. */
 export const problemSchema = z.looseObject({
   title: z.string(),
   status: z.int(),
@@ -20,7 +20,7 @@ export const problemSchema = z.looseObject({
 });
 export type RestProblem = z.infer<typeof problemSchema>;
 
-/** The platform answered, and did not do it. `problem.code` says why; only the kind `transient` is worth repeating. */
+/** The platform refused. `problem.code` says why; only the kind `transient` is worth repeating. */
 export class RestRefused extends Error {
   override name = "RestRefused";
   readonly problem: RestProblem;
@@ -30,13 +30,13 @@ export class RestRefused extends Error {
   }
 }
 
-/** Who calls. A plain value: spread it to call once with another token, key or signal. */
+/** The caller. A plain value: spread it to call once with another token, key or signal. */
 export type Client = {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   baseUrl: string;
-  /** Of `signIn`; without it only public routes answer. */
+  /** From `signIn`; without it only public routes answer. */
   token?: string | undefined;
-  /** One call may take so long, real time. */
+  /** Limit of one call, real time. */
   timeoutMs: number;
   newKey: () => string;
   fetch: typeof fetch;
@@ -44,13 +44,13 @@ export type Client = {
 
 /** What one call may add. */
 export type Call = Client & {
-  /** Of a POST. Repeat a call with the key of the first try to be sure that it is done once; default: a new one. */
+  /** Of a POST. Repeat a call with the key of the first try so that it is done only once; default: a new one. */
   idempotencyKey?: string;
   signal?: AbortSignal | null;
   headers?: RequestInit["headers"];
 };
 
-/** Longer than the longest time the platform keeps a caller waiting for a step (20 s). */
+/** Longer than the longest time that the platform lets a caller wait for a step (20 s). */
 const defaultTimeoutMs = 30_000;
 
 /** @throws TypeError when `baseUrl` is no http or https address */
@@ -91,7 +91,7 @@ export async function send<T>(path: string, call: Call & { method: string; body?
   throw new RestRefused(`${method} ${path.split("?")[0]}`, readProblem(response.status, answer));
 }
 
-/** A proxy in front of the platform may answer in words of its own. */
+/** A proxy in front of the platform may answer in its own format. */
 function readProblem(status: number, answer: unknown): RestProblem {
   const parsed = problemSchema.safeParse(answer);
   if (parsed.success) return parsed.data;

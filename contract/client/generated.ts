@@ -999,7 +999,7 @@ export const getReadTheManifestOfAVehicleUrl = (vehicleId: string,) => {
 }
 
 /**
- * What the car shall hold now, and what it last reported to hold.
+ * The services the car must hold now, and those in its last report.
  *
  * For admin, support, sales (dealership), customer (own).
  * @summary Read the manifest of a vehicle

@@ -13,7 +13,7 @@ import {
   pingResponse,
 } from "./write-packets.ts";
 
-// Held against a general implementation of the standard.
+// Compared with a general implementation of the standard.
 
 const longestPacket = 1_048_576;
 
@@ -30,7 +30,7 @@ function readByLibrary(bytes: Buffer): Packet {
   return packet;
 }
 
-/** What a reader is given, kept beyond its call. */
+/** The packets that a reader passes on, with copies of their payloads. */
 function read(...chunks: Buffer[]): PacketFromBroker[] {
   const packets: PacketFromBroker[] = [];
   const reader = createPacketReader(longestPacket, (packet) =>
@@ -173,7 +173,7 @@ describe("we read what a general codec writes", () => {
 
   test("byte by byte", () => expect(read(...[...stream].map((byte) => Buffer.from([byte])))).toEqual(meant));
 
-  test("cut after every single byte, into a buffer that is used again", () => {
+  test("cut after every single byte, in a buffer that is reused", () => {
     const reused = Buffer.alloc(stream.length);
     for (let cut = 1; cut < stream.length; cut += 1) {
       const packets: PacketFromBroker[] = [];

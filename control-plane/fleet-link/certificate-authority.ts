@@ -8,13 +8,13 @@ import type { Vin } from "@caas/contract/vin.ts";
 import * as x509 from "@peculiar/x509";
 import { readOrMake, writeSecret } from "./secret-files.ts";
 
-// Gives cars, the broker and the control plane itself their TLS certificates (P-256, X.509).
+// Issues the TLS certificates (P-256, X.509) of cars, of the broker and of the control plane itself.
 
-/** `serialNumber` as the revocation list writes it. */
+/** `serialNumber` in the revocation list's form. */
 export type IssuedCertificate = { pem: string; serialNumber: string; notAfter: Date };
 
 export type CertificateAuthority = {
-  /** Whoever connects to the broker trusts this; the broker trusts it for its clients. */
+  /** Clients of the broker trust it, and the broker trusts it for its clients. */
   caCertificate: string;
   /** @param publicKeyPem SubjectPublicKeyInfo of the car's P-256 key, PEM; throws when it is none */
   issueForCar(vin: Vin, publicKeyPem: string): Promise<IssuedCertificate>;
@@ -31,9 +31,9 @@ export type ServiceCertificates = {
 const algorithm = { name: "ECDSA", namedCurve: "P-256" } as const;
 const signing = { name: "ECDSA", hash: "SHA-256" } as const;
 const caYears = 20;
-/** A car renews at two thirds of it, so a stolen one is of use for a season at most. */
+/** A car renews at two thirds of it, so that a stolen certificate is usable for a season at most. */
 const carDays = 90;
-/** Ours are issued anew at each start. */
+/** Our own are issued again at each start. */
 const serviceDays = 730;
 
 function pemToDer(pem: string): Uint8Array<ArrayBuffer> {
@@ -118,7 +118,7 @@ export async function openCertificateAuthority(folder: string, clock: Clock): Pr
     const keyFile = join(folderPath, `${name}.key`);
     const certificateFile = join(folderPath, `${name}.pem`);
     const pair = await importPair(await readOrMake(keyFile, makeKeyPem));
-    // Anew at each start: it costs a millisecond and never lets a running platform's own certificate lapse.
+    // Again at each start: it costs a millisecond, and a running platform's own certificate never expires.
     await writeSecret(
       certificateFile,
       (await issue(subject, pair.publicKey, usage, serviceDays, extensions)).pem,

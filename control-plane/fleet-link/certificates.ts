@@ -20,7 +20,7 @@ export type Renewal = {
   ): Promise<{ kind: "renewed"; response: RenewalResponse } | Refusal>;
 };
 
-/** Either way: a car's clock and ours may differ, and a request caught on its way must not be good for long. */
+/** In both directions: a car's clock and ours may differ, and an intercepted request must not be usable for long. */
 const requestLifeMs = dayMs;
 
 export function createRenewal(
@@ -40,7 +40,7 @@ export function createRenewal(
         .where("vin", "=", request.vin)
         .forUpdate()
         .executeTakeFirst();
-      // One answer for an unknown car and a foreign signature: nobody learns here which VINs exist.
+      // One answer for an unknown car and a foreign signature, so that it does not reveal which VINs exist.
       const proofKey = car?.proof_public_key ?? null;
       if (car === undefined || proofKey === null || !isRenewalProved(request, tlsKey, proofKey))
         return refuse("signatureInvalid", "both keys of an enrolled car must sign the renewal statement");
@@ -68,7 +68,7 @@ export function createRenewal(
         .select("pem")
         .where("request_hash", "=", requestHash)
         .executeTakeFirst();
-      // The answer was lost on the way.
+      // The answer was lost.
       if (earlier !== undefined) return respond(earlier.pem);
       const issued = await certificateAuthority.issueForCar(parseVin(request.vin), request.tlsPublicKey);
       await keepCertificate(tx, { vehicleId: car.vehicle_id, thumbprint, requestHash, issued, at: now });

@@ -7,7 +7,7 @@ import { passFailpoint } from "../store/failpoints.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { MqttLink } from "./mqtt-link.ts";
 
-/** A manifest the engine wants sent now. */
+/** A manifest that is due to be sent. */
 export type DueManifest = {
   vin: Vin;
   version: number;
@@ -21,7 +21,7 @@ export type DueManifest = {
 export type Dispatcher = {
   start(): void;
   stop(): Promise<void>;
-  /** Something was committed that may be due: look now. */
+  /** Something that may be due was committed: looks at once. */
   wake(): void;
 };
 
@@ -29,7 +29,7 @@ const batch = 512;
 /** Re-sends come due by the clock, not by a wake-up. */
 const lookEveryMs = 250;
 
-/** Claims due manifests, signs each afresh and hands it to the broker. */
+/** Claims due manifests, signs each one again and passes it to the broker. */
 export function createDispatcher(options: {
   takeDue(limit: number): Promise<DueManifest[]>;
   link: MqttLink;

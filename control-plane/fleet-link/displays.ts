@@ -12,7 +12,7 @@ import type { MqttLink } from "./mqtt-link.ts";
 
 export type Displays = {
   onDisplayRequested: EventHandler<"displayRequested">;
-  /** Shows again what the cars have not acknowledged. */
+  /** Sends unacknowledged messages again. */
   onCarConnected: EventHandler<"carConnected">;
   acknowledge(tx: Transaction, displayId: string, vin: string, result: string): Promise<void>;
   jobs: readonly JobHandler[];
@@ -20,7 +20,7 @@ export type Displays = {
 
 const sendDisplay = jobType("sendDisplay", z.strictObject({ displayId: z.uuid() }));
 
-/** Signed messages for a car's own screen, kept until the car says it showed them or they expire. */
+/** Signed messages for a car's own screen, stored until the car acknowledges them or they expire. */
 export function createDisplays(context: Context, options: { link: MqttLink; keyRing: KeyRing }): Displays {
   const { link, keyRing } = options;
 
@@ -93,7 +93,7 @@ export function createDisplays(context: Context, options: { link: MqttLink; keyR
         .set({
           acknowledged_at: context.clock.now(),
           result,
-          // A linking code has been shown; nobody needs to read it here again.
+          // A linking code has been shown and is no longer needed here.
           content: sql`case when content->>'kind' = 'linkingCode' then '{"kind":"linkingCode"}'::jsonb else content end`,
         })
         .where("id", "=", displayId)

@@ -39,7 +39,7 @@ async function send(request: object) {
   return { status: response.statusCode, body: response.json() };
 }
 
-/** A car whose VIN was just assigned: it has a token and has not used it. */
+/** A car whose VIN was just assigned: it has an unused token. */
 async function newCar() {
   const { context, db } = fleet;
   const [vehicleId, expedienteId] = [newId(), newId()];
@@ -68,7 +68,7 @@ function nextVin(): string {
 }
 
 describe("a car's enrolment", () => {
-  test("gives a certificate for its VIN, and the same one again for the same token and keys", async () => {
+  test("issues a certificate for its VIN, and the same one again for the same token and keys", async () => {
     const { vin, token } = await newCar();
     const keys = makeKeys();
     const first = await send(requestWith(token, keys));
@@ -78,7 +78,7 @@ describe("a car's enrolment", () => {
     expect(again.body.certificate).toBe(first.body.certificate);
   });
 
-  test("refuses the token to any other key once it was used, and changes nothing", async () => {
+  test("refuses a used token with any other key, and changes nothing", async () => {
     const { vehicleId, token } = await newCar();
     const keys = makeKeys();
     await send(requestWith(token, keys));

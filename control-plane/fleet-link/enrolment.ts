@@ -19,7 +19,7 @@ import type { KeyRing } from "./key-ring.ts";
 
 export type Enrolment = {
   onVinAssigned: EventHandler<"vinAssigned">;
-  /** What the factory puts into the car; the same one each time it is asked for. */
+  /** The package that the factory installs in the car; always the same one. */
   packageFor(vehicleId: string): Promise<EnrolmentPackage>;
   enrol(
     tx: Transaction,
@@ -41,7 +41,7 @@ export function createEnrolment(
     keyRing: KeyRing;
     /** Derives the one-time tokens, so that none is stored. */
     tokenSecret: string;
-    /** Where cars reach this REST interface; known once it listens. */
+    /** The address at which cars reach this REST interface; known once it listens. */
     controlPlaneUrl: () => string;
     broker: { url: string; carSecret: string | null };
   },
@@ -95,7 +95,7 @@ export function createEnrolment(
     },
 
     async enrol(tx, request) {
-      // One sentence for every reason: who holds no valid token learns nothing about which VINs exist.
+      // One sentence for every reason, so that an invalid token does not reveal which VINs exist.
       const invalid = refuse("tokenInvalid", "the token is unknown, expired, or was used by another key");
       const row = await tx
         .selectFrom("enrolment_tokens")
@@ -130,7 +130,7 @@ export function createEnrolment(
         }) as const;
 
       if (row.used_at !== null) {
-        // The answer was lost on the way: the same car asks again with the same keys.
+        // The answer was lost: the same car asks again with the same keys.
         const same = row.tls_key_thumbprint === thumbprint && row.proof_public_key === request.proofPublicKey;
         return same && row.certificate !== null ? respond(row.certificate) : invalid;
       }

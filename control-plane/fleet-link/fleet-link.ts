@@ -14,7 +14,7 @@ import { createKeySpreader } from "./key-spreader.ts";
 import { createMqttLink, type LinkTls } from "./mqtt-link.ts";
 import { createRevocationPublisher } from "./revocations.ts";
 
-/** What the link asks of the manifest engine. */
+/** The manifest engine, as far as the link uses it. */
 export type Engine = {
   takeDue(limit: number): Promise<DueManifest[]>;
   ingest(tx: Transaction, received: readonly { vin: Vin; report: Report; token: string }[]): Promise<unknown>;
@@ -52,7 +52,7 @@ export type FleetLink = Capability &
     connected(): Promise<void>;
   };
 
-/** The MQTT side of the control plane: sends what is due, takes in what cars say. */
+/** The MQTT side of the control plane: sends due messages, takes in messages from cars. */
 export function createFleetLink(context: Context, options: FleetLinkOptions): FleetLink {
   const { engine, keyRing, metrics } = options;
   const logger = context.logger.child({ part: "fleet-link" });
@@ -70,9 +70,9 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
       topic: fleetFilter(kind),
       qos: qosOf[kind],
     })),
-    // Whoever is online says so by the retained presence that the subscription brings.
+    // The subscription brings the retained presence of every car that is online.
     onConnecting: engine.forgetPresences,
-    // A broker that was started anew may know of no revocation.
+    // A restarted broker may have no revocation list.
     onConnected: () => revocations.publish(),
     onMessage: (message) => ingester.take(message),
     random: context.random,
@@ -103,14 +103,14 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
     db: context.db,
     keyRing,
     link,
-    // The broker too learns of a retired key: no list signed by it is believed any more.
+    // The broker must learn of a retired key too, so that it no longer accepts lists signed by it.
     onNewKeys: () => revocations.publish(),
     logger,
   });
   const displays = createDisplays(context, { link, keyRing });
 
   async function handle(tx: Transaction, messages: readonly FromCar[]): Promise<void> {
-    // Presences go before reports, so their locks would cross those of a roll-out: all of them first, in one order.
+    // Presences precede reports, so their locks would cross those of a roll-out: all locks are taken first, in one order.
     if (messages.some(({ kind }) => kind === "presence"))
       await lockLinks(
         tx,

@@ -11,7 +11,7 @@ import type { Db, Transaction } from "../store/database.ts";
 import { isConflict, isDatabaseUnavailable } from "../store/database-errors.ts";
 import { passFailpoint } from "../store/failpoints.ts";
 
-/** What a car said, verified where it must be. */
+/** A message from a car, verified where necessary. */
 export type FromCar =
   | { kind: "report"; vin: Vin; report: Report; token: string }
   | { kind: "presence"; vin: Vin; presence: Presence }
@@ -25,26 +25,26 @@ export type Ingester = {
 
 type Waiting = { vin: Vin; kind: string; payload: Buffer; acknowledge(): void };
 
-/** All that waits, up to this: a statement for five hundred rows costs little more than one for a hundred. */
+/** Messages in one batch: a statement for five hundred rows costs little more than one for a hundred. */
 const batch = 512;
 /**
- * After a batch, with fewer waiting than this, more are waited for a moment: a transaction costs as much for ten as
- * for a hundred. Whoever speaks alone is taken at once.
+ * After a batch, with fewer messages waiting than this, we wait a moment for more: a transaction costs as much for ten
+ * as for a hundred. A single message is taken at once.
  */
 const worthATransaction = 256;
 const gatherMs = 20;
 const databaseRetryMs = 500;
-/** A deadlock with a request about the same car ends one of the two; which, is chance. */
+/** A deadlock with a request about the same car ends one of the two, by chance. */
 const conflictTries = 5;
 
 /**
- * Takes what cars send in batches: verify, one transaction, acknowledge. When a batch fails, each of its
- * messages is tried by itself, so one that cannot be taken costs nobody else anything; cars repeat themselves
- * on every connect, and the re-send asks again.
+ * Takes messages from cars in batches: verify, one transaction, acknowledge. When a batch fails, each of its messages
+ * is tried by itself, so that one that cannot be taken does not affect the others; cars repeat their reports on every
+ * connect, and the re-send asks again.
  */
 export function createIngester(options: {
   db: Db;
-  /** In the order of their VINs; what one car said stays in its own order. */
+  /** In VIN order; messages of one car stay in their order. */
   handle(tx: Transaction, messages: readonly FromCar[]): Promise<void>;
   onRefused?(reason: string): void;
   onTaken?(count: number): void;
@@ -54,7 +54,7 @@ export function createIngester(options: {
   const queue: Waiting[] = [];
   let working: Promise<void> | undefined;
   let stopped = false;
-  /** Proof keys never change while a car keeps its identity; an unknown car is asked for again each time. */
+  /** Proof keys never change while a car keeps its identity; an unknown car is looked up each time. */
   const keys = new Map<Vin, VerifyingKey>();
 
   function refuse(vin: Vin, reason: string): null {
@@ -115,7 +115,7 @@ export function createIngester(options: {
   async function takeBatch(waiting: readonly Waiting[]): Promise<void> {
     await loadKeys(waiting.map(({ vin }) => vin));
     const messages = waiting.map(read).filter((message) => message !== null);
-    // One order for everybody's locks. The sort is stable: what one car said stays in its order.
+    // One order for all locks. The sort is stable: messages of one car stay in their order.
     messages.sort((a, b) => (a.vin < b.vin ? -1 : a.vin > b.vin ? 1 : 0));
     try {
       await takeTogether(messages);
@@ -130,7 +130,7 @@ export function createIngester(options: {
     options.onTaken?.(messages.length);
   }
 
-  /** While the database is away messages wait, unacknowledged; any other failure is logged and passed over. */
+  /** While the database is away messages wait, unacknowledged; any other failure is logged and the message dropped. */
   async function takeBatchOnceThereIsADatabase(waiting: readonly Waiting[]): Promise<void> {
     for (;;) {
       try {

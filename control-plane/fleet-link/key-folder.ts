@@ -3,13 +3,13 @@ import type { Clock } from "@caas/contract/business-clock.ts";
 import { openCertificateAuthority, type ServiceCertificates } from "./certificate-authority.ts";
 import { openKeyRing } from "./key-ring.ts";
 
-/** `rootPublicKeyFile` is what the broker verifies revocation lists with. */
+/** The broker verifies revocation lists with `rootPublicKeyFile`. */
 export type PreparedFolder = ServiceCertificates & { rootPublicKeyFile: string };
 
 /**
  * Makes everything a fresh installation needs in its keys folder: root, signing key and key set, the fleet's
- * certificate authority, and TLS keys and certificates for the broker and for our own link to it. What is
- * there already is kept; the two service certificates are issued anew.
+ * certificate authority, and TLS keys and certificates for the broker and for our own link to it. Existing
+ * files are kept; the two service certificates are issued again.
  */
 export async function prepareKeyFolder(folder: string, clock: Clock): Promise<PreparedFolder> {
   await openKeyRing(folder, clock);
@@ -20,7 +20,7 @@ export async function prepareKeyFolder(folder: string, clock: Clock): Promise<Pr
   };
 }
 
-/** Where `prepareKeyFolder` put our own end's files. */
+/** The files of our own connection, made by `prepareKeyFolder`. */
 export function controlPlaneTlsFiles(folder: string) {
   return {
     caFile: join(folder, "car-ca.pem"),

@@ -7,7 +7,7 @@ import { type KeySet, keySetSchema, signKeySet } from "@caas/contract/key-set.ts
 import { makeEd25519, readIfThere, readOrMake, restrictFolder, writeSecret } from "./secret-files.ts";
 
 // The control plane's keys, made on the first start in one folder (0700, files 0600). The root signs only key
-// sets; a real fleet makes it offline and gives this folder nothing but signed sets and the signing key.
+// sets; a real fleet makes it offline, and this folder gets only signed sets and the signing key.
 
 export type KeyRing = {
   /** Pinned in every car at the factory, and in the broker. */
@@ -17,18 +17,18 @@ export type KeyRing = {
   readonly keySet: KeySet;
   /** The key set signed by the root. */
   readonly keySetToken: string;
-  /** Takes over a newer set that was written into the folder since; whether there was one. */
+  /** Takes over a newer set that was written into the folder since. @returns whether there was one */
   refresh(): Promise<boolean>;
 };
 
-/** What is in the folder: the set says which key signs, so that one renamed file is the whole change. */
+/** The folder's content: the set says which key signs, so that renaming one file is the whole change. */
 export type KeyFolder = { root: SigningKey; keySet: KeySet; signingKey: SigningKey };
 
 export const keySetFile = "key-set.json";
 export const signingKeyYears = 2;
 const renewBeforeDays = 180;
 
-/** The set's entry for a key that is valid from now on. */
+/** The entry of a key that is valid from now on. */
 export function keySetEntry(key: SigningKey, now: Date): KeySet["keys"][number] {
   return {
     kid: key.kid,
@@ -39,17 +39,17 @@ export function keySetEntry(key: SigningKey, now: Date): KeySet["keys"][number] 
   };
 }
 
-/** Where the private half of a set's key lies. */
+/** The file of the private half of a set's key. */
 export function signingKeyFile(folder: string, kid: string): string {
   return join(folder, `signing-${kid}.pem`);
 }
 
-/** @throws when the folder is not complete or a file is not what it should be. */
+/** @throws when the folder is incomplete or a file is invalid. */
 export async function readKeyFolder(folder: string): Promise<KeyFolder> {
   const root = signingKeyFromPem(await readFile(join(folder, "root.pem"), "utf8"));
   const keySet = keySetSchema.parse(JSON.parse(await readFile(join(folder, keySetFile), "utf8")));
   const kid = keySet.keys[0]?.kid ?? "";
-  // `signing.pem` is where the key lay before there could be several.
+  // `signing.pem` held the key before there could be several.
   const pem =
     (await readIfThere(signingKeyFile(folder, kid))) ?? (await readFile(join(folder, "signing.pem"), "utf8"));
   const signingKey = signingKeyFromPem(pem);
@@ -62,7 +62,7 @@ async function makeMissing(folder: string, clock: Clock): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await restrictFolder(folder);
   const root = signingKeyFromPem(await readOrMake(join(folder, "root.pem"), makeEd25519));
-  // For whoever verifies: the broker pins it.
+  // For the broker, which pins it.
   await readOrMake(join(folder, "root.pub"), () => `${exportPublicKey(root.privateKey)}\n`);
   await readOrMake(join(folder, keySetFile), async () => {
     const pem = (await readIfThere(join(folder, "signing.pem"))) ?? makeEd25519();
@@ -74,7 +74,7 @@ async function makeMissing(folder: string, clock: Clock): Promise<void> {
   });
 }
 
-/** A set whose current key ends within half a year is issued anew, with the next version. */
+/** A set whose current key ends within half a year is issued again, with the next version. */
 async function extend(folder: string, held: KeyFolder, now: Date): Promise<KeyFolder> {
   const [current, ...others] = held.keySet.keys;
   const endsMs = current === undefined ? 0 : Date.parse(current.notAfter);
@@ -93,7 +93,7 @@ async function extend(folder: string, held: KeyFolder, now: Date): Promise<KeyFo
 
 /**
  * Opens the folder's keys, making what is missing.
- * @throws when a file is there but is not what it should be.
+ * @throws when an existing file is invalid.
  */
 export async function openKeyRing(folder: string, clock: Clock): Promise<KeyRing> {
   await makeMissing(folder, clock);

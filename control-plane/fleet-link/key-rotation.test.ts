@@ -24,7 +24,7 @@ describe("the keys in a folder", () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  test("a rotated key signs at once; the old one verifies for 30 days, and its private half is gone", async () => {
+  test("a rotated key signs at once; the old one verifies for 30 days, and its private half is deleted", async () => {
     const ring = await openKeyRing(folder, clock);
     const old = ring.signingKey;
     const oldToken = ring.keySetToken;
@@ -47,7 +47,7 @@ describe("the keys in a folder", () => {
     expect(verifyKeySet(oldToken, root, 2)).toEqual({ kind: "refused", reason: "older" });
   });
 
-  test("a key of long ago leaves the set, and what is opened again is what was left", async () => {
+  test("an old key leaves the set, and the folder opens again unchanged", async () => {
     await openKeyRing(folder, clock);
     const first = await rotateKeys(folder, clock);
     clock.advanceMs(31 * dayMs);
@@ -57,7 +57,7 @@ describe("the keys in a folder", () => {
     expect((await openKeyRing(folder, clock)).keySet).toEqual(second);
   });
 
-  test("revoking takes a key out at once, the current one too; one that is not there is refused", async () => {
+  test("revoking removes a key at once, also the current one; an unknown key is refused", async () => {
     await openKeyRing(folder, clock);
     const rotated = await rotateKeys(folder, clock);
     const [current, old] = rotated.keys.map(({ kid }) => kid);
@@ -71,14 +71,14 @@ describe("the keys in a folder", () => {
   });
 });
 
-describe("fault 5: rotation and revocation rehearsed on a running fleet", () => {
+describe("rotation and revocation rehearsed on a running fleet [fault 5]", () => {
   let fleet: TestFleet;
   beforeAll(async () => {
     fleet = await startTestFleet();
   });
   afterAll(() => fleet?.close());
 
-  /** What the car does next, in the order it was asked for. */
+  /** The car's next events, in the order requested. */
   async function accepted(car: TestCar, version: number): Promise<void> {
     while (car.agent().state().keySetVersion < version) await once(car.agent(), "keysAccepted");
   }
@@ -117,7 +117,7 @@ describe("fault 5: rotation and revocation rehearsed on a running fleet", () => 
     await accepted(sleeper, 4);
     await fleetHas(4);
 
-    // Whoever took the key before can still reach the broker's topic, in this test with our own password.
+    // A thief of the former key can still reach the broker's topic, in this test with our own password.
     const forged: Manifest = {
       vin: parseVin(first.vin),
       version: 1_000,

@@ -8,15 +8,15 @@ import type { MqttLink } from "./mqtt-link.ts";
 export type KeySpreader = {
   start(): void;
   stop(): Promise<void>;
-  /** A car said which set it has: one that slept through a rotation may be owed nothing else that brings the keys. */
+  /** A car reported its set: a car that slept through a rotation may have no due manifest that would bring the keys. */
   heard(vin: Vin, keySetVersion: number): void;
 };
 
 /** How soon a rotation by another process is noticed. */
 const lookEveryMs = 1_000;
-/** A car that was told and says nothing is told again after so many looks. */
+/** A car that does not answer is sent the keys again after this many looks. */
 const looksUntilAgain = 30;
-/** So many cars a look: a whole fleet's keys at once would hold up its manifests. */
+/** Cars per look: a whole fleet's keys at once would hold up its manifests. */
 const carsALook = 500;
 
 /**
@@ -36,7 +36,7 @@ export function createKeySpreader(options: {
   let working: Promise<void> | undefined;
   let isStopped = true;
   let looks = 0;
-  /** Cars up to this id were told in this round; `null` between rounds. */
+  /** Cars up to this id were sent the keys in this round; `null` between rounds. */
   let toldUpTo: string | null = "00000000-0000-0000-0000-000000000000";
 
   async function look(): Promise<void> {
@@ -68,7 +68,7 @@ export function createKeySpreader(options: {
 
   function tick(): void {
     working = look()
-      .catch((error: unknown) => logger.error({ err: error }, "looking after the keys failed"))
+      .catch((error: unknown) => logger.error({ err: error }, "checking the keys failed"))
       .finally(() => {
         working = undefined;
         if (!isStopped) timer = setTimeout(tick, lookEveryMs);

@@ -12,8 +12,8 @@ import {
   pingRequest,
 } from "@caas/contract/mqtt/write-packets.ts";
 import type { Logger } from "pino";
-// The control plane's end of the link: MQTT 3.1.1 over `net`, because a message must be acknowledged after the
-// transaction that took it in has committed, and whole batches at once. A client library acknowledges for us.
+// The control plane's end of the link: MQTT 3.1.1 over `net`, because messages must be acknowledged in batches after
+// the transaction that took them in has committed. A client library acknowledges by itself.
 
 export type LinkTls = { ca: string; key: string; cert: string };
 
@@ -27,7 +27,7 @@ export type LinkOptions = {
   subscriptions: readonly { topic: string; qos: 0 | 1 }[];
   /** Before the subscriptions are made, at every (re)connect. */
   onConnecting(): Promise<void>;
-  /** The subscriptions stand, at every (re)connect. */
+  /** The subscriptions are in force, at every (re)connect. */
   onConnected?(): void;
   /** `acknowledge` is called once the message may be forgotten. */
   onMessage(message: { topic: string; payload: Buffer; acknowledge(): void }): void;
@@ -39,9 +39,9 @@ export type MqttLink = {
   start(): void;
   stop(): Promise<void>;
   isConnected(): boolean;
-  /** Resolves at the first moment the subscriptions stand. */
+  /** Resolves as soon as the subscriptions are in force. */
   connected(): Promise<void>;
-  /** A PUBACK is not waited for: a broker acknowledges before it stores, so nothing rests on it. */
+  /** Does not wait for a PUBACK: a broker acknowledges before it stores, so nothing relies on it. */
   publish(topic: string, payload: string | Buffer, qos: 0 | 1): boolean;
 };
 
@@ -49,10 +49,10 @@ const keepAliveSeconds = 30;
 const connectTimeoutMs = 10_000;
 const ofRetries = { firstMs: 100, longestMs: 10_000 };
 const packetIds = 65_535;
-/** Far above what our broker passes on (64 KiB). */
+/** Far above the limit of our broker (64 KiB). */
 const maxPacketBytes = 1_048_576;
 const refusedSubscription = 0x80;
-/** What is sent in one turn of the event loop goes out in one system call, or in a few of about this size. */
+/** Messages of one turn of the event loop go out in one system call, or in a few of about this size. */
 const gatheredBytes = 65_536;
 
 export function createMqttLink(options: LinkOptions): MqttLink {
@@ -73,7 +73,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
     return packetId;
   }
 
-  /** What waits for the end of this turn. */
+  /** Waits for the end of this turn. */
   let gathered: Buffer[] = [];
   let gatheredLength = 0;
 
@@ -165,7 +165,7 @@ export function createMqttLink(options: LinkOptions): MqttLink {
       topic,
       payload,
       acknowledge: () => {
-        // On a newer connection the id means another message: the car repeats what was not acknowledged.
+        // On a newer connection the id belongs to another message; the car repeats unacknowledged ones.
         if (qos === 1 && current === socket) send(encodePuback(id));
       },
     });

@@ -6,7 +6,7 @@ import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
 import { seedStaff } from "../testing/fixtures/people.ts";
 import { carSecret } from "../testing/test-platform.ts";
 
-// Everybody at once: the broker's every session is gone, and hundreds of real agents come back together.
+// The broker has lost every session, and hundreds of real agents reconnect at once.
 
 const carCount = 300;
 let platform: TestFleet;
@@ -42,7 +42,7 @@ async function rollOut(some: readonly SeededCar[], level: number) {
     .execute((tx) => platform.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
 }
 
-/** Nothing is under way any more, and every car says that it holds what it should. */
+/** No work is left, and every car reports the configuration it should have. */
 async function allConverged(): Promise<void> {
   await platform.waitUntil("the whole fleet converged", async () => {
     const open = await platform.db
@@ -59,7 +59,7 @@ async function allConverged(): Promise<void> {
   });
 }
 
-test("fault 19: a fleet that comes back all at once converges, no car starves, and people are answered meanwhile", async () => {
+test("a fleet that reconnects at once converges, no car starves, and users are answered meanwhile [fault 19]", async () => {
   await rollOut(cars, 1);
   await allConverged();
   expect(fleet.counts).toMatchObject({ connected: carCount, applied: carCount });
@@ -87,7 +87,7 @@ test("fault 19: a fleet that comes back all at once converges, no car starves, a
   expect(fleet.counts).toMatchObject({ applied: carCount + half.length, doubleApplies: 0, failed: {} });
   for (const [index, { vin }] of cars.entries())
     expect(fleet.cars.get(vin)?.state().active.version, vin).toBe(index < half.length ? 2 : 1);
-  // A car that had nothing waiting was told nothing and asked for nothing.
+  // A car without due messages was sent nothing and requested nothing.
   const due = await platform.db.selectFrom("manifest_dispatches").selectAll().execute();
   expect(due).toEqual([]);
   // The last presences may be on their way still when the last report is in.

@@ -130,7 +130,7 @@ describe("a car's next certificate", () => {
     expect((await renew(requestOf(vin, keys, new Date(now - dayMs)))).status).toBe(200);
   });
 
-  test("fault 13: is refused to the key of a revoked certificate, and to a revoked car whatever its key", async () => {
+  test("is refused for the key of a revoked certificate, and for a revoked car with any key [fault 13]", async () => {
     const { vehicleId, vin, keys, first } = await enrolledCar();
     const asIssued = await fleet.db
       .selectFrom("certificates")

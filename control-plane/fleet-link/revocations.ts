@@ -9,7 +9,7 @@ import { parseVin } from "@caas/contract/vin.ts";
 import type { Context } from "../lifecycle/context.ts";
 import type { KeyRing } from "./key-ring.ts";
 
-/** The signed messages that say who is shut out now; an expired certificate needs no saying. */
+/** The signed messages with the current revocations; expired certificates are left out. */
 export async function signRevocations(context: Context, keyRing: KeyRing): Promise<string[]> {
   const now = context.clock.now();
   const { version, revoked } = await context.db
@@ -43,7 +43,7 @@ function toEntry(row: { vin: string; serial_number: string | null }): Revocation
 }
 
 export type RevocationPublisher = {
-  /** The broker may not know the newest list: tell it, now or as soon as the database and the link are there. */
+  /** Publishes the newest list, now or as soon as the database and the link are up. */
   publish(): void;
   stop(): Promise<void>;
 };
@@ -66,7 +66,7 @@ export function createRevocationPublisher(
   async function work(): Promise<void> {
     while (isWanted && !isStopped) {
       isWanted = false;
-      // Without a link there is nothing to do: with the next one everything is said again.
+      // Nothing to do without a link: the next connection publishes everything again.
       if (!link.isConnected()) return;
       for (const message of await signRevocations(context, keyRing))
         link.publish(revocationTopic, message, 1);

@@ -10,11 +10,11 @@ import { makeEd25519, writeSecret } from "./secret-files.ts";
 // Changing the signing keys of a folder that a running control plane may be using. The set names its current key
 // first, so renaming that one file is the whole change: before it the old key signs, after it the new one.
 
-/** What was signed just before a rotation is still read by then, and every car that is driven has the new set. */
+/** By then messages signed just before a rotation have been read, and every car that is driven has the new set. */
 export const graceDays = 30;
 const mostKeys = 16;
 
-/** A new key becomes the current one; the old one verifies until its grace is over, and its private half is gone. */
+/** Makes a new key the current one; the old one verifies until its grace period ends, its private half is deleted. */
 export async function rotateKeys(folder: string, clock: Clock): Promise<KeySet> {
   return replaceCurrent(folder, clock, (old, now) =>
     old.map((key) => {
@@ -25,7 +25,7 @@ export async function rotateKeys(folder: string, clock: Clock): Promise<KeySet> 
 }
 
 /**
- * Takes a key out of the set at once: what it signed is refused by every car that has the new set. Revoking the
+ * Removes a key from the set at once: cars with the new set refuse everything it signed. Revoking the
  * current key makes a new one.
  * @throws Error when the set has no such key.
  */

@@ -7,10 +7,10 @@ import type { Db } from "../store/database.ts";
 import type { Renewal } from "./certificates.ts";
 import type { Enrolment } from "./enrolment.ts";
 
-/** An address may be many cars behind one operator; this bounds who tries tokens, or has us verify signatures. */
+/** An address may be many cars behind one operator; this bounds attempts to guess tokens or to make us verify. */
 const triesAMinute = 600;
 
-/** `POST /api/enrolments`: open to whoever holds a token, because a new car has nothing else. */
+/** `POST /api/enrolments`: open to holders of a token, because a new car has nothing else. */
 export function enrolmentRoutes(server: Http, db: Db, enrolment: Enrolment): void {
   server.post(
     "/api/enrolments",

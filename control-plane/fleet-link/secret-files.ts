@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { chmod, open, readFile, rename } from "node:fs/promises";
 
-/** Writes a secret so that a crash leaves the old file or the new one, and nobody else can read either. */
+/** Writes a secret so that a crash leaves the old file or the new one, readable only by our user. */
 export async function writeSecret(path: string, text: string): Promise<void> {
   const file = await open(`${path}.new`, "w", 0o600);
   try {
@@ -13,7 +13,7 @@ export async function writeSecret(path: string, text: string): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** The file's text, or `undefined` when there is none. */
+/** The file's text, or `undefined` if there is no file. */
 export async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
@@ -23,7 +23,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** The file's text, or `make()` written to it when there is none. */
+/** The file's text; without a file, `make()` is written to it. */
 export async function readOrMake(path: string, make: () => string | Promise<string>): Promise<string> {
   const found = await readIfThere(path);
   if (found !== undefined) return found;

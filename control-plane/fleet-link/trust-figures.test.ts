@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => fleet?.close());
 
-test("what is signed with and who is shut out is told with its version and age", async () => {
+test("the signing key and the revocation list are reported with version and age", async () => {
   const { db, clock, context } = fleet;
   const read = () => readTrustFigures(db, fleet.keyRing, clock);
   const before = await read();

@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import type { Reader } from "../store/database.ts";
 import type { KeyRing } from "./key-ring.ts";
 
-/** What this process signs with and tells the broker, for gauges; ages in seconds of business time. */
+/** Figures about this process's keys and revocations, for gauges; ages in seconds of business time. */
 export type TrustFigures = {
   keySetVersion: number;
   keySetAgeSeconds: number;

@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import { betterAuth } from "better-auth";
 import { APIError } from "better-auth/api";
 import { bearer } from "better-auth/plugins";
@@ -27,7 +28,6 @@ export type Sessions = {
 const sessionDays = 7;
 /** better-auth's own default: an older session gets its full time again. */
 const refreshAfterDays = 1;
-const dayMs = 86_400_000;
 
 type SessionUser = {
   id: string;

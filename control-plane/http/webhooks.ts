@@ -1,3 +1,4 @@
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { sql } from "kysely";
 import * as z from "zod";
 import type { Db } from "../store/database.ts";
@@ -114,14 +115,6 @@ function oncePerMessage<Event extends { type: string }>(
     const done = new Set(first);
     return received.map((one) => refused.get(one.id) ?? { kind: done.has(one) ? "done" : "duplicate" });
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function fieldOf({ path, message }: z.core.$ZodIssue) {

@@ -1,4 +1,4 @@
-/** Who really did a step. */
+/** The person or system that did a step. */
 export type Actor =
   | { kind: "system" }
   | { kind: "staff"; id: string }

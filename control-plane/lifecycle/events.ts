@@ -69,13 +69,13 @@ export type DomainEvents = {
   serviceCaptureRequested: { activationId: string };
   /** Nothing will be delivered: release the hold. Answered by voided. */
   serviceVoidRequested: { activationId: string };
-  /** The hold for a service stands; `captureBefore` is when the gateway lets it lapse. */
+  /** The price of a service is held; `captureBefore` is when the gateway lets it lapse. */
   servicePaymentAuthorised: { activationId: string; paymentId: string; captureBefore: Date };
   /** The gateway did not answer and the payment is treated as successful; the truth is known by `reconcileBy`. */
   servicePaymentPresumed: { activationId: string; paymentId: string; reconcileBy: Date };
   /** The gateway did not answer and the payment may not be presumed: nothing is delivered until it is known. */
   servicePaymentAwaited: { activationId: string; paymentId: string; rule: string; reason: string };
-  /** A presumed payment exists: its hold stands, as an authorised one's does. */
+  /** A presumed payment exists: its price is held, as an authorised one's is. */
   servicePaymentConfirmed: { activationId: string; paymentId: string; captureBefore: Date };
   /** A presumed payment does not exist, and never will. */
   servicePaymentRefuted: { activationId: string; paymentId: string; reason: string };
@@ -108,7 +108,7 @@ export type DomainEvents = {
   /** Show something on the car's own screen. */
   displayRequested: { vehicleId: string; displayId: string; content: Display["content"]; expiresAt: Date };
   vinAssigned: { vehicleId: string; expedienteId: string; vin: string };
-  /** The car's proof that an attempt's version is applied. */
+  /** The car's proof that an attempt's version is applied. The car's next change may be possible, too. */
   attemptApplied: { activationId: string; vehicleId: string; version: number; appliedAt: Date };
   attemptFailed: {
     activationId: string;
@@ -117,7 +117,7 @@ export type DomainEvents = {
     reason: string;
     failureClass: FailureClass;
   };
-  /** The manifest engine can take this car's next unproved change: the last one ended, or the car came online. */
+  /** A purchase waits for this car, and its next change may be possible: the last one ended, or it came online. */
   changePossible: { vehicleId: string };
   /** The car said so itself, and was not known to be online. */
   carConnected: { vehicleId: string };

@@ -88,6 +88,16 @@ export async function moveVehicles<const Moves extends readonly VehicleMove[]>(
   return answers;
 }
 
+/** The same for events that must be possible here. @throws when the rules refuse one: a mistake of ours */
+export async function mustMoveVehicles(
+  context: Context,
+  tx: Transaction,
+  moves: readonly VehicleMove[],
+): Promise<void> {
+  for (const decision of await moveVehicles(context, tx, moves))
+    if (decision.kind === "refused") throw new Error(decision.message);
+}
+
 /**
  * What `moveVehicles` would answer now, with the row locked so that it stays true until the end of the transaction;
  * nothing is written. For steps that only ask someone else to act, and must be refused before they do. Where the

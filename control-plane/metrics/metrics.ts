@@ -4,7 +4,7 @@ import type { DomainEvents } from "../lifecycle/events.ts";
 import type { TaskTeam } from "../rules/task-table.ts";
 import { defineMetrics } from "./define-metrics.ts";
 
-// What operators watch. Labels hold kinds and reasons only: never a VIN, an order or a person.
+// The metrics that operators watch.
 
 export type ControlPlaneMetrics = {
   /** The text that Prometheus scrapes. */

@@ -1,3 +1,4 @@
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { type PartnerName, PartnerUnavailable } from "./partner-error.ts";
 
@@ -10,6 +11,15 @@ export type PartnerEndpoint = {
   /** For the whole call: connecting, waiting and reading the answer. Real time. */
   timeoutMs: number;
 };
+
+export type PartnerOptions = { baseUrl: string; apiKey: string; timeoutMs?: number };
+
+/** Offices and factories take their time, and no person waits at a screen for them. */
+const defaultTimeoutMs = 10_000;
+
+export function endpointOf(name: PartnerName, options: PartnerOptions): PartnerEndpoint {
+  return { name, timeoutMs: defaultTimeoutMs, ...options };
+}
 
 export type PartnerRequest = {
   method: "GET" | "POST" | "PUT";
@@ -24,7 +34,7 @@ export type PartnerAnswer<T> =
   /** The partner understood and said no: repeating the same request would not help. */
   | { kind: "refused"; status: number; code: string; message: string };
 
-// A partner's document is small; what is larger is nonsense and must not fill our memory.
+// A partner's document is small; a larger one is nonsense and must not fill our memory.
 const maxAnswerBytes = 256 * 1024;
 
 const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
@@ -50,6 +60,31 @@ export async function callPartner<T>(
       parsed.error,
     );
   return { kind: "ok", value: parsed.data };
+}
+
+/**
+ * Asks for something of which the partner makes one for each of our references: an order, a registration. A try that
+ * follows another first looks up what the earlier one may have done.
+ *
+ * @param collection as in the path: `/v1/orders`
+ * @throws PartnerUnavailable: try again later
+ */
+export async function requestOnce<T>(
+  endpoint: PartnerEndpoint,
+  collection: string,
+  request: { reference: string },
+  schema: z.ZodType<T>,
+  attempt: number,
+): Promise<PartnerAnswer<T>> {
+  const { reference } = request;
+  const path = `/v1/${collection}`;
+  if (attempt > 1) {
+    const asked = { method: "GET", path: `${path}?reference=${encodeURIComponent(reference)}` } as const;
+    const found = await callPartner(endpoint, asked, z.object({ [collection]: z.array(schema).max(1) }));
+    const known = found.kind === "ok" ? found.value[collection]?.[0] : undefined;
+    if (known !== undefined) return { kind: "ok", value: known };
+  }
+  return callPartner(endpoint, { method: "POST", path, body: request, idempotencyKey: reference }, schema);
 }
 
 async function exchange(
@@ -97,12 +132,4 @@ function explain(error: unknown, timeoutMs: number): string {
 function describeRefusal(text: string): { code: string; message: string } {
   const parsed = errorSchema.safeParse(parseJson(text));
   return parsed.success ? parsed.data.error : { code: "unknown", message: "refused without a reason" };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

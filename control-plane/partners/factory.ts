@@ -1,6 +1,12 @@
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
-import { callPartner, type PartnerAnswer, type PartnerEndpoint } from "./call-partner.ts";
+import {
+  callPartner,
+  endpointOf,
+  type PartnerAnswer,
+  type PartnerOptions,
+  requestOnce,
+} from "./call-partner.ts";
 
 export type NewFactoryOrder = {
   /** Our own number for this order: the factory builds one car for each. */
@@ -16,38 +22,17 @@ const orderSchema = z.object({
 
 export type FactoryOrder = z.infer<typeof orderSchema>;
 
-/** Where the cars are built. Every call throws PartnerUnavailable; what happens to an order comes as webhooks. */
+/** The factory that builds the cars. Both calls throw PartnerUnavailable; news of an order come as webhooks. */
 export type Factory = {
-  placeOrder(order: NewFactoryOrder): Promise<PartnerAnswer<FactoryOrder>>;
-  /** `null`: the factory knows no order with this reference. */
-  findByReference(reference: string): Promise<FactoryOrder | null>;
+  placeOrder(order: NewFactoryOrder, attempt: number): Promise<PartnerAnswer<FactoryOrder>>;
   /** Has the package installed in the car. Repeating it changes nothing. */
   handOverEnrolment(orderId: string, enrolment: EnrolmentPackage): Promise<PartnerAnswer<unknown>>;
 };
 
-// Nobody waits at a screen for a factory order; the factory may take its time.
-const defaultTimeoutMs = 10_000;
-
-export function createFactory(options: { baseUrl: string; apiKey: string; timeoutMs?: number }): Factory {
-  const endpoint: PartnerEndpoint = {
-    name: "factory",
-    baseUrl: options.baseUrl,
-    apiKey: options.apiKey,
-    timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
-  };
-  const foundSchema = z.object({ orders: z.array(orderSchema).max(1) });
+export function createFactory(options: PartnerOptions): Factory {
+  const endpoint = endpointOf("factory", options);
   return {
-    placeOrder: (order) =>
-      callPartner(
-        endpoint,
-        { method: "POST", path: "/v1/orders", body: order, idempotencyKey: order.reference },
-        orderSchema,
-      ),
-    async findByReference(reference) {
-      const path = `/v1/orders?reference=${encodeURIComponent(reference)}`;
-      const answer = await callPartner(endpoint, { method: "GET", path }, foundSchema);
-      return answer.kind === "ok" ? (answer.value.orders[0] ?? null) : null;
-    },
+    placeOrder: (order, attempt) => requestOnce(endpoint, "orders", order, orderSchema, attempt),
     handOverEnrolment: (orderId, enrolment) =>
       callPartner(
         endpoint,

@@ -9,7 +9,7 @@ export type PartnerName =
   | "push";
 
 /**
- * The partner gave no answer that can be trusted: it was slow, down, or talked nonsense. What it did is unknown,
+ * The partner gave no answer that can be trusted: it was slow, down, or answered nonsense. What it did is unknown,
  * so look it up by our own reference before asking again. Only this kind of error is worth repeating unchanged.
  */
 export class PartnerUnavailable extends Error {

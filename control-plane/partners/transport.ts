@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { callPartner, type PartnerAnswer, type PartnerEndpoint } from "./call-partner.ts";
+import type { Address } from "../store/schema.ts";
+import { endpointOf, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
 
 export type TransportRequest = {
   /** Our own number for this transport: the carrier makes one for each. */
@@ -7,7 +8,7 @@ export type TransportRequest = {
   vin: string;
   /** Calendar day, as `2026-03-01`. */
   date: string;
-  destination: { street: string; city: string; postalCode: string; country: string };
+  destination: Address;
   contactPhone: string;
 };
 
@@ -21,34 +22,15 @@ const transportSchema = z.object({
 
 export type CarrierTransport = z.infer<typeof transportSchema>;
 
-/** The subcontracted carrier. Both calls throw PartnerUnavailable; what happens on the road comes as webhooks. */
+/** The subcontracted carrier; news from the road come as webhooks. */
 export type Carrier = {
-  arrange(request: TransportRequest): Promise<PartnerAnswer<CarrierTransport>>;
-  /** `null`: the carrier knows no transport with this reference. */
-  findByReference(reference: string): Promise<CarrierTransport | null>;
+  /** @throws PartnerUnavailable */
+  arrange(request: TransportRequest, attempt: number): Promise<PartnerAnswer<CarrierTransport>>;
 };
 
-const defaultTimeoutMs = 10_000;
-
-export function createCarrier(options: { baseUrl: string; apiKey: string; timeoutMs?: number }): Carrier {
-  const endpoint: PartnerEndpoint = {
-    name: "transport",
-    baseUrl: options.baseUrl,
-    apiKey: options.apiKey,
-    timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
-  };
-  const foundSchema = z.object({ transports: z.array(transportSchema).max(1) });
+export function createCarrier(options: PartnerOptions): Carrier {
+  const endpoint = endpointOf("transport", options);
   return {
-    arrange: (request) =>
-      callPartner(
-        endpoint,
-        { method: "POST", path: "/v1/transports", body: request, idempotencyKey: request.reference },
-        transportSchema,
-      ),
-    async findByReference(reference) {
-      const path = `/v1/transports?reference=${encodeURIComponent(reference)}`;
-      const answer = await callPartner(endpoint, { method: "GET", path }, foundSchema);
-      return answer.kind === "ok" ? (answer.value.transports[0] ?? null) : null;
-    },
+    arrange: (request, attempt) => requestOnce(endpoint, "transports", request, transportSchema, attempt),
   };
 }

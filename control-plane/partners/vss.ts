@@ -1,6 +1,6 @@
 import { vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
-import { callPartner, type PartnerEndpoint } from "./call-partner.ts";
+import { callPartner, endpointOf, type PartnerOptions } from "./call-partner.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
 
 const maintenanceSchema = z.object({
@@ -12,7 +12,7 @@ const maintenanceSchema = z.object({
 });
 
 /**
- * What the workshops say about a car. `unknown`: they do not know it. `unavailable`: slow, down, or nonsense,
+ * The workshops' answer about a car. `unknown`: they do not know it. `unavailable`: slow, down, or nonsense,
  * which an answer about another car also is.
  */
 export type MaintenanceAnswer =
@@ -29,7 +29,7 @@ export type MaintenancePlan = { soldOn: string; planMonths: number; planKm: numb
 
 /** The workshops' maintenance system. (Not COVESA's signal names, which share its abbreviation.) */
 export type Vss = {
-  /** Never throws and never takes longer than the budget: whoever waits must get an answer. */
+  /** Never throws and never takes longer than the budget: the customer waits for its answer. */
   askMaintenance(vin: string): Promise<MaintenanceAnswer>;
   /**
    * From here on the workshops know the car. Repeating it changes nothing.
@@ -41,23 +41,12 @@ export type Vss = {
 // Specification, "Process Performance Metrics": the check answers in under 2 s. What is left of that is for
 // picking up the job and committing the answer.
 const defaultCheckBudgetMs = 1_800;
-const defaultTimeoutMs = 10_000;
 
-export function createVss(options: {
-  baseUrl: string;
-  apiKey: string;
-  /** Real time, for one whole question. */
-  checkBudgetMs?: number;
-  timeoutMs?: number;
-}): Vss {
-  const { baseUrl, apiKey } = options;
-  const asking: PartnerEndpoint = {
-    name: "vss",
-    baseUrl,
-    apiKey,
-    timeoutMs: options.checkBudgetMs ?? defaultCheckBudgetMs,
-  };
-  const writing: PartnerEndpoint = { ...asking, timeoutMs: options.timeoutMs ?? defaultTimeoutMs };
+/** @param options.checkBudgetMs real time, for one whole question */
+export function createVss(options: PartnerOptions & { checkBudgetMs?: number }): Vss {
+  const { checkBudgetMs = defaultCheckBudgetMs, ...reached } = options;
+  const writing = endpointOf("vss", reached);
+  const asking = { ...writing, timeoutMs: checkBudgetMs };
   return {
     async askMaintenance(vin) {
       try {

@@ -17,7 +17,10 @@ const mostErrorCharacters = 1_000;
 
 const notOnDisk = "select set_config('synchronous_commit', 'off', true) as off";
 
-/** Takes due jobs, of each kind as many as there is `room` for. */
+/** Taken at one time. */
+export const mostTaken = 128;
+
+/** Takes due jobs, of each kind at most as many as there is `room` for. */
 export async function takeJobs(
   pool: pg.Pool,
   worker: number,
@@ -32,12 +35,13 @@ export async function takeJobs(
         cross join lateral (
           select id from jobs
           where kind = room.kind and due_at <= now() and attempts < max_attempts
-          order by due_at limit room.free for update skip locked) as due)
+          order by due_at limit room.free for update skip locked) as due
+        limit $5)
       update jobs as job
       set attempts = attempts + 1, taken_by = $3, due_at = clock_timestamp() + make_interval(secs => $4)
       from next, fast where job.id = next.id and fast.off is not null
       returning job.id, job.kind, job.payload, job.attempts`,
-    values: [room.map(({ kind }) => kind), room.map(({ free }) => free), worker, leaseSeconds],
+    values: [room.map(({ kind }) => kind), room.map(({ free }) => free), worker, leaseSeconds, mostTaken],
   });
   return rows;
 }

@@ -7,6 +7,7 @@ import { groupCommit } from "./group-commit.ts";
 import {
   completeJobs,
   type JobOutcome,
+  mostTaken,
   recoverJobs,
   showAlive,
   type TakenJob,
@@ -15,8 +16,6 @@ import {
 import { type JobHandler, jobsChannel } from "./jobs.ts";
 import { createNotifyListener } from "./notify-listener.ts";
 
-/** Taken at one time, of one kind. */
-const mostTaken = 128;
 /** NOTIFY does not announce a job whose time has come. */
 const lookEveryMs = 250;
 /** Between two looks: under load a dozen jobs arrive in this time, and one by one they cost three times as much. */
@@ -105,13 +104,16 @@ export async function startJobs(options: {
 
   /** @returns whether more may be due already */
   async function takeAndBegin(): Promise<boolean> {
-    const room = options.handlers
-      .map((handler) => ({ kind: handler.name, free: Math.min(freeOf(handler), mostTaken) }))
-      .filter(({ free }) => free > 0);
-    const taken = await takeJobs(pool, worker, room);
+    const room = options.handlers.map((handler) => ({ kind: handler.name, free: freeOf(handler) }));
+    const taken = await takeJobs(
+      pool,
+      worker,
+      room.filter(({ free }) => free > 0),
+    );
     for (const job of taken) begin(job);
+    if (taken.length === mostTaken) return true;
     if (taken.length > 0) await delay(restMs);
-    return room.some(({ kind, free }) => taken.filter((job) => job.kind === kind).length === free);
+    return false;
   }
 
   async function work(): Promise<void> {

@@ -1,9 +1,9 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
 import { dayMs } from "@caas/contract/durations.ts";
-import { createAuthority } from "../partners/authority.ts";
 import { createFactory } from "../partners/factory.ts";
 import type { Mail, MailMessage } from "../partners/mail.ts";
 import type { GatewayPayment, PaymentGateway } from "../partners/payment-gateway.ts";
+import { createRegistrationAuthority } from "../partners/registration-authority.ts";
 import { createCarrier } from "../partners/transport.ts";
 import type { Vss } from "../partners/vss.ts";
 import type { Partners } from "../wiring.ts";
@@ -37,7 +37,7 @@ export function createFakePartners(clock: Clock): FakePartners {
     vss: createFakeVss(clock),
     mail: createMailbox(),
     factory: createFactory(nowhere),
-    registrationAuthority: createAuthority(nowhere),
+    registrationAuthority: createRegistrationAuthority(nowhere),
     carrier: createCarrier(nowhere),
   };
 }

@@ -1,11 +1,10 @@
 import type pg from "pg";
 import type { Logger } from "pino";
-import { completeJobs, takeJobs } from "../store/job-claims.ts";
+import { completeJobs, mostTaken, takeJobs } from "../store/job-claims.ts";
 import type { JobHandler } from "../store/jobs.ts";
 import { runJob } from "../store/work-jobs.ts";
 
 const worker = 0;
-const mostTaken = 128;
 
 /** Runs all jobs that are due and those they enqueue; how many failed. Failed ones stay for later. */
 export async function runDueJobs(

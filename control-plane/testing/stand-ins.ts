@@ -5,10 +5,10 @@ import { startGateway } from "@caas/simulator/stand-ins/gateway/server.ts";
 import { startInbox } from "@caas/simulator/stand-ins/inbox/server.ts";
 import { startTransport } from "@caas/simulator/stand-ins/transport/server.ts";
 import { startVss } from "@caas/simulator/stand-ins/vss/server.ts";
-import { createAuthority } from "../partners/authority.ts";
 import { createFactory } from "../partners/factory.ts";
 import { createMail } from "../partners/mail.ts";
 import { createPaymentGateway } from "../partners/payment-gateway.ts";
+import { createRegistrationAuthority } from "../partners/registration-authority.ts";
 import { createCarrier } from "../partners/transport.ts";
 import { createVss } from "../partners/vss.ts";
 import type { Partners } from "../wiring.ts";
@@ -59,7 +59,10 @@ export async function startStandIns(
     },
     async authority() {
       const server = await startAuthority(common);
-      return { ...server, partner: { registrationAuthority: createAuthority(client(server.url)) } };
+      return {
+        ...server,
+        partner: { registrationAuthority: createRegistrationAuthority(client(server.url)) },
+      };
     },
     async carrier() {
       const server = await startTransport({

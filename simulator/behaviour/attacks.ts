@@ -20,7 +20,7 @@ function readAttackersKey(): SigningKey {
   return attackersKey;
 }
 
-/** Above what a broker lets through and below what would be refused at the header alone. */
+/** Above what a broker accepts, and below what it would refuse by the header alone. */
 const oversizedBytes = 48 * 1024;
 
 /** What a car that was taken over sends next. */
@@ -50,7 +50,7 @@ export function nextAttack(vin: string, kinds: readonly AttackKind[], random: Ra
     case "garbageReport":
       return message(topicOf(own, "report"), `e30.${"A".repeat(64)}.${random()}`, 1);
     case "foreignTopic":
-      // Nobody's VIN, so that no honest car of the run is blamed for it.
+      // A VIN that no car has, so that no honest car of the run is blamed for it.
       return message(topicOf(parseVin("WDB11111111111111"), "report"), "not mine", 1);
     case "oversizedTelemetry":
       return message(topicOf(own, "telemetry"), "x".repeat(oversizedBytes), 0);

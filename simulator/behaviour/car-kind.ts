@@ -25,7 +25,7 @@ export const failureStages = {
 } as const;
 export type FailureStage = keyof typeof failureStages;
 
-/** What a malicious car sends; each must be without effect on anybody else. */
+/** What a malicious car sends; none of it may affect other cars. */
 export const attackKinds = ["forgedReport", "garbageReport", "foreignTopic", "oversizedTelemetry"] as const;
 export type AttackKind = (typeof attackKinds)[number];
 
@@ -52,7 +52,7 @@ export const carKindSchema = z.strictObject({
     .default([]),
   /** Power is lost once in the middle of a change, at one of these places. */
   reboot: z.strictObject({ chance: share, at: z.array(z.enum(failpointNames)).min(1) }).optional(),
-  /** The car's own clock: off by up to so much either way, and running too fast or slow by up to so many ppm. */
+  /** The car's own clock: its largest offset either way, and its largest drift in ppm. */
   clock: z
     .strictObject({ offsetSeconds: z.number().min(0).max(31_536_000), driftPpm: z.number().min(0).max(500) })
     .optional(),

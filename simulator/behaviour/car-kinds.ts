@@ -2,7 +2,7 @@ import type { CarKind } from "./car-kind.ts";
 
 // The kinds of cars there are. Numbers are plausible, not measured in any fleet; a scenario may bring its own.
 
-/** A car that works well: fractions of a second, and a failure now and then. */
+/** A car that works well: a change takes fractions of a second and fails now and then. */
 const working = {
   applyMs: { median: 120, sigma: 0.6 },
   telemetry: true,

@@ -16,7 +16,7 @@ import type { CarKind, FailureStage } from "./car-kind.ts";
 type Fate = {
   failsAt: FailureStage | null;
   detail: string;
-  /** Where power goes, once. */
+  /** Where power is lost, once. */
   powerGoesAt: FailpointName | null;
 };
 const goodFate: Fate = { failsAt: null, detail: "", powerGoesAt: null };
@@ -31,7 +31,7 @@ export type ModelCarOptions = {
   kind: CarKind;
   random: Random;
   clock: AgentClock;
-  /** Hears what the car's screen shows, after every change of it. */
+  /** Called with what the car's screen shows, after every change of it. */
   onShown?: (messages: readonly Display[]) => void;
 };
 
@@ -59,7 +59,7 @@ class ModelledCar implements CarAdapter {
   readonly #driving: Alternation | null;
   readonly #lowBattery: Alternation | null;
   #fate: Fate = goodFate;
-  /** What the present change would make of the car; what is put back is older and works as it did before. */
+  /** What the present change makes of the car; a configuration that is put back works as it did before. */
   #planned: { version: number; ids: readonly string[] } = { version: 0, ids: [] };
   /** Ids of the entries that were found working: taking some of them away breaks nothing. */
   #working: readonly string[] = [];
@@ -147,7 +147,7 @@ class ModelledCar implements CarAdapter {
     return {
       ...slots,
       stage: async (slot, files) => {
-        // Before `check` there is no knowing what is new: a car that is staged was asked.
+        // Only `check` tells what is new, and it comes before staging.
         if (this.#failsAt("staging")) throw new Error(this.#fate.detail);
         await slots.stage(slot, files);
       },

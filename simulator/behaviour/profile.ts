@@ -77,7 +77,7 @@ export const profiles: Readonly<Record<string, Profile>> = {
 
 export type DealtKind = { name: string; kind: CarKind };
 
-/** Which kind a car is: by seed and VIN alone, whatever cars there are beside it. */
+/** Which kind a car is: decided by seed and VIN alone, independent of the other cars. */
 export function dealKinds(profile: Profile, seed: number): (vin: string) => DealtKind {
   const rows = profile.mix.map(({ kind, share }, index) => ({
     share,

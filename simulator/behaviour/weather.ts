@@ -10,7 +10,7 @@ import type { Random } from "../chance/seeded-random.ts";
 import { type Attack, nextAttack } from "./attacks.ts";
 import type { CarKind } from "./car-kind.ts";
 
-// The weather over one car: its link goes when its kind, or the scenario, says so, and stays away for a time.
+// The weather over one car: its link is lost when its kind or the scenario says so, and is away for a time.
 
 export type WeatherOptions = {
   vin: string;
@@ -43,7 +43,7 @@ export class Weather {
     return { connect: (wanted) => this.#connect(transport, wanted) };
   }
 
-  /** The link goes without a word; the car may try again after `forMs` of real time. */
+  /** The link is lost without notice; the car may try again after `forMs` of real time. */
   cut(reason: WeatherReason, forMs: number): void {
     this.#awayUntilMs = Math.max(this.#awayUntilMs, performance.now() + forMs);
     this.#reason = reason;
@@ -110,7 +110,7 @@ export class Weather {
         });
         const next = nextAttack(vin, attacks.kinds, random);
         onAttack(next.kind);
-        // The broker may cut the link for it: that is its good right.
+        // The broker may cut the link for it, as it should.
         await link.publish(next.message);
       }
     };

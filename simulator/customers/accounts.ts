@@ -5,7 +5,7 @@ import type { Owner } from "../run/world.ts";
 
 /** Owners who are signed in. They sign in once, however often they come back to buy. */
 export type Accounts = {
-  /** The owner's client; signs in where that has not been done. @throws RestRefused, or when nobody answers */
+  /** The owner's client; signs in on the first call. @throws RestRefused, or when there is no answer */
   clientOf(owner: Owner): Promise<Client>;
   /** Of every call over REST that the accounts' owners make, signing in included. */
   readonly restLatencies: Latencies;

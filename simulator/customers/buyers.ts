@@ -16,7 +16,7 @@ import { aborted, arrivalTimes, beginWhenDue, nowMs, until } from "../run/pace.t
 import type { Owner } from "../run/world.ts";
 import type { Accounts } from "./accounts.ts";
 
-// Customers come at random, each in its own time: however long the platform takes, the next one comes (open loop).
+// Customers arrive at random, independent of how long the platform takes (open loop).
 
 export type BuyersOptions = {
   accounts: Accounts;
@@ -34,17 +34,17 @@ export type Arrivals = {
   thinkMs: number;
   badCards: number;
   random: Random;
-  /** Nobody comes any more. */
+  /** No customer arrives any more. */
   noMore: AbortSignal;
 };
 
-/** What customers met. */
+/** What customers experienced. */
 export type CustomerCounts = {
   arrived: number;
   bought: number;
   /** Nothing was left to sell for this car, or every owner was busy. */
   nothingToBuy: number;
-  /** The maintenance check or the card said no: the platform did as it should. */
+  /** The maintenance check or the card refused: the platform did as it should. */
   denied: Record<string, number>;
   /** The platform refused or did not answer, by code. */
   refused: Record<string, number>;
@@ -66,18 +66,18 @@ export const goodCard = "pm_card_visa";
 export const refusedCard = "pm_card_chargeDeclined";
 
 const endsWell = "ServiceActive";
-/** Ends that are the customer's or the workshops' doing and no failure of a delivery. */
+/** Ends caused by the customer or the workshops: no failed delivery. */
 const denials: ReadonlySet<string> = new Set(["ServiceDenied", "PaymentFailed"]);
 const endsBadly = "NoCharge";
 /** Nothing goes to a car before the workshops and the card have said yes. */
 const undecided: ReadonlySet<string> = new Set(["ServiceSelected", "MaintenanceCheck", "PaymentInitiated"]);
 
-/** How often an activation is looked at while nothing is heard of its car; at once when something is. */
+/** How often an activation is read while its car says nothing; it is read at once when the car reports. */
 const lookEveryMs = 2_000;
-/** Between looks right after the car's answer: the platform takes its report in. */
+/** Between reads right after the car's report, which the platform must take in first. */
 const lookSoonMs = [4, 4, 8, 16, 32, 64, 128, 256, 512];
 
-/** With waits of up to a second, two, four …: some two minutes. */
+/** With waits of up to one, two, four … seconds: about two minutes in all. */
 const lookTries = 8;
 
 export function openBuyers(options: BuyersOptions): Buyers {
@@ -125,7 +125,7 @@ export function openBuyers(options: BuyersOptions): Buyers {
       return;
     }
     const thinkMs = drawExponential(arrivals.random, arrivals.thinkMs);
-    // What the customer thinks about is not the platform's time; what it kept the customer waiting before is.
+    // The customer's thinking is not the platform's time; its earlier answers are.
     const intendedMs = arrivedMs + thinkMs + (nowMs() - arrivedMs);
     if (!(await until(intendedMs, signal))) return;
     const paymentMethod = arrivals.random() < arrivals.badCards ? refusedCard : goodCard;
@@ -165,7 +165,7 @@ export function openBuyers(options: BuyersOptions): Buyers {
     }
   }
 
-  /** A customer who sees no answer looks again, later each time; one who never sees one goes. */
+  /** A customer who gets no answer tries again, later each time, and gives up in the end. */
   async function readPatiently(activationId: string, client: Client, random: Random): Promise<Activation> {
     for (let tries = 1; ; tries += 1)
       try {
@@ -176,7 +176,7 @@ export function openBuyers(options: BuyersOptions): Buyers {
       }
   }
 
-  /** Tells the changeLog what is new; whether that was the end. */
+  /** Records what is new in the change log. @returns whether that was the end */
   function tellEnd(change: Change, { attempts, state, endReason }: Activation): boolean {
     const ended = attempts.filter(({ result }) => result === "applied" || result === "failed");
     for (const { result, reason } of ended.slice(change.attempts))

@@ -22,20 +22,20 @@ import { openStandIn } from "../stand-ins/client.ts";
 import { awaitMail, readCredentials } from "../stand-ins/inbox/read-mails.ts";
 import { goodCard } from "./buyers.ts";
 
-// A sale from the desk to a car that is ready for use, as people and partners do it, over REST alone.
+// A sale, from its registration to a car that is ready for use, as people and partners do it, over REST alone.
 
 export type SellersOptions = {
   restUrl: string;
   dealership: Dealership;
   random: Random;
-  /** The factory's hand: the car that was just built wakes up. */
+  /** Acts as the factory: the car that was just built wakes up. */
   adopt: (given: EnrolmentPackage) => Promise<void>;
   onSold: (owner: Owner) => void;
   signal: AbortSignal;
 };
 
 export type Sellers = {
-  /** Resolves when the last customer has come; each sale goes on in its own time. */
+  /** Resolves when the last customer has arrived; each sale goes on. */
   receive(arrivals: { count: number; perSecond: number; noMore: AbortSignal }): Promise<void>;
   codeShown(vin: string, code: string): void;
   /** `plansApplied`: operational cars that have proved their plan's services, when their weather let them. */
@@ -129,7 +129,7 @@ export function openSellers(options: SellersOptions): Sellers {
     keepUnderWay(seePlanApplied(follow));
   }
 
-  /** The sale is over; when the car takes its plan's services is a matter of its drives and its network. */
+  /** The sale is over; when the car takes its plan's services depends on its drives and its network. */
   async function seePlanApplied(follow: Follow): Promise<void> {
     await follow("planApplied", Number.POSITIVE_INFINITY).then(
       () => {

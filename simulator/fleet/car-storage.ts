@@ -14,10 +14,10 @@ export const carImageSchema = z.strictObject({
 });
 export type CarImage = z.infer<typeof carImageSchema>;
 
-/** A car's disk in memory: it outlives its agents, and can be written down as a whole. */
+/** A car's disk in memory: it outlives its agents, and can be saved as a whole. */
 export type CarStorage = AgentStorage & { image(): CarImage };
 
-/** Gives back one string for equal texts: a fleet's key set is the same thousandfold. */
+/** Returns one string for equal texts: thousands of cars have the same key set. */
 export type Intern = (text: string) => string;
 
 export function createIntern(): Intern {
@@ -29,7 +29,7 @@ export function createIntern(): Intern {
 }
 
 export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
-  /** A value is written down only when somebody asks for its text: most never are. */
+  /** A value is serialised only when its text is asked for: most never are. */
   const texts = new Map<string, string | object>();
   const slots = new Map<SlotName, SlotFiles>();
   let active: SlotName | null = image?.active ?? null;

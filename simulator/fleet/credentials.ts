@@ -4,7 +4,7 @@ import { keySetFileName, type StoredIdentity, saveIdentity } from "@caas/vehicle
 import type { AgentStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { forEachAtOnce } from "../run/pace.ts";
 
-/** A car that is enrolled already: its rows stand in the database, its keys were made elsewhere. */
+/** A car that is enrolled already: its rows are in the database, its keys were made elsewhere. */
 export type CarCredentials = StoredIdentity & {
   /** Both PKCS #8 PEM. */
   tlsKeyPem: string;
@@ -13,7 +13,7 @@ export type CarCredentials = StoredIdentity & {
   keySet: string;
 };
 
-/** Puts into an empty storage what enrolment would have put there. */
+/** Writes into an empty storage what enrolment would have written. */
 export async function installCredentials(storage: AgentStorage, credentials: CarCredentials): Promise<void> {
   const { tlsKeyPem, proofKeyPem, keySet, ...identity } = credentials;
   await storage.write("keys/tls.pem", tlsKeyPem);
@@ -27,7 +27,7 @@ const enrolledAtOnce = 16;
 
 /**
  * Enrols cars over HTTP with keys of their own; a storage that is enrolled already stays as it is.
- * @throws Error naming the first car that the control plane refused or did not answer; the rest is not begun then.
+ * @throws Error naming the first car that the control plane refused or did not answer; the remaining cars are not enrolled then.
  */
 export async function enrolAll(
   cars: readonly { storage: AgentStorage; package: EnrolmentPackage }[],

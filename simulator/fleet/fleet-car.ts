@@ -16,7 +16,7 @@ import { adapterOf, type CarProfile, failpointOf } from "./profiles.ts";
 export type CarWitness = {
   connected(vin: Vin): void;
   disconnected(vin: Vin, reason: string): void;
-  /** A version was processed; once a version, whatever crashed around it. */
+  /** A version was processed; once per version, even when the car crashed meanwhile. */
   processed(vin: Vin, outcome: Outcome): void;
   /** A version was processed that had been before. */
   processedAgain(vin: Vin, outcome: Outcome): void;
@@ -29,15 +29,15 @@ export type FleetCarOptions = Pick<AgentOptions, "clock" | "random" | "logger"> 
   vin: Vin;
   storage: AgentStorage;
   profile: CarProfile;
-  /** Passed besides the profile's own; may end the process. */
+  /** Called in addition to the profile's own; may end the process. */
   failpoint?: AgentOptions["failpoint"];
-  /** Made once in a car's life; `credential` gives what the next connection proves the car with. */
+  /** Made once in a car's life; `credential` returns what authenticates the car on the next connection. */
   transportOf: (identity: CarIdentity, credential: () => LinkCredential) => CarTransport;
   witness: CarWitness;
   metrics: AgentOptions["metrics"] | undefined;
 };
 
-/** One car through all its agents: its disk and its fate stay, the agent comes and goes. */
+/** One car through all its agents: its disk and its fate stay, agents come and go. */
 export class FleetCar {
   readonly vin: Vin;
   readonly profile: CarProfile;
@@ -118,7 +118,7 @@ export class FleetCar {
             failpoint: this.#failpoint,
           });
     this.#credential = () => certificates?.credential ?? identity.link.present;
-    // One for the car's life: a bad link goes on where it was after a reboot.
+    // One for the car's life: after a reboot a bad link continues where it was.
     this.#transport ??= transportOf(identity, () => this.#credential());
     const agent = createAgent({
       identity,

@@ -18,7 +18,7 @@ export type FleetCounts = {
   crashes: Record<string, number>;
   /** Versions committed a second time; must stay 0. */
   doubleApplies: number;
-  /** Versions that only a forger gave out, processed; must stay 0. */
+  /** Processed versions that only a forger uses; must stay 0. */
   forgedAccepted: number;
 };
 

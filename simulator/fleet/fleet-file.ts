@@ -8,7 +8,7 @@ import { type Vin, vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { type CarImage, carImageSchema } from "./car-storage.ts";
 
-// A fleet between two runs: one gzipped file, a JSON line a car with its keys, certificate, journal and slots.
+// A fleet between two runs: one gzipped file, one JSON line per car with its keys, certificate, journal and slots.
 
 const lineSchema = z.strictObject({ vin: vinSchema, car: carImageSchema });
 
@@ -17,7 +17,7 @@ export type StoredCar = { vin: Vin; car: CarImage };
 /** What a fleet's file is called in its folder. */
 export const fleetFileName = "fleet.jsonl.gz";
 
-/** Speed before size: what repeats in every line is found at the lowest level as well. */
+/** Speed before size: even the lowest level finds what repeats in every line. */
 const compressionLevel = 1;
 
 /** Replaces the file as a whole, readable by its user only: it holds private keys. */

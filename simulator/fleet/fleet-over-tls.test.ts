@@ -53,7 +53,7 @@ afterEach(async () => {
   await renewals.close();
 });
 
-test("cars with certificates connect over TLS, and one that slept a year comes back with a new one (SY16)", async () => {
+test("cars with certificates connect over TLS, and one that slept a year comes back with a new one [SY16]", async () => {
   await fleet.start();
   expect(fleet.counts.connected).toBe(1);
   const car = fleet.cars.get(testVin);

@@ -262,7 +262,7 @@ describe("a fleet between two runs", () => {
     await expect(makeFleet([], { storage: { folder } })).rejects.toThrow("line 1 is no car");
   });
 
-  test("cars enrol themselves once, with keys of their own (SY9)", async () => {
+  test("cars enrol themselves once, with keys of their own [SY9]", async () => {
     const vin = testVin(1);
     const enrolment = await startTestEnrolment(vin, signer, `mqtt://127.0.0.1:${running.tcpPort}`);
     enrolment.tamper = (response) => ({

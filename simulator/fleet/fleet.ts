@@ -30,7 +30,7 @@ import { fleetFileName, readFleetFile, writeFleetFile } from "./fleet-file.ts";
 import { type CarProfile, healthy } from "./profiles.ts";
 
 export type FleetOptions = {
-  /** Cars whose rows stand in the database already. */
+  /** Cars whose rows are in the database already. */
   credentials?: readonly CarCredentials[];
   /** Cars that enrol themselves over HTTP. */
   packages?: readonly EnrolmentPackage[];
@@ -67,7 +67,7 @@ export type FleetEvents = {
   disconnected: [vin: Vin, reason: string];
   /** Once a version and car. */
   outcome: [vin: Vin, outcome: Outcome];
-  /** A version that had been processed was processed again, which must not be. */
+  /** A version that had been processed was processed again, which must not happen. */
   outcomeAgain: [vin: Vin, outcome: Outcome];
   reported: [vin: Vin, seq: number];
   refused: [vin: Vin, reason: string];
@@ -199,7 +199,7 @@ async function openDisks(options: FleetOptions, folder: string): Promise<Readonl
   return storages;
 }
 
-/** Filled into `storages`, which is also the answer. */
+/** Fills `storages`, and returns it. */
 async function assembleStorages(
   options: FleetOptions,
   file: string | null,
@@ -223,7 +223,7 @@ async function assembleStorages(
   try {
     await enrolAll(enrolling, seededRandom(deriveSeed(options.seed, "enrolment")));
   } finally {
-    // Whatever came of it: a token is bound to the first keys that the control plane saw with it.
+    // Also after a failure: a token is bound to the first keys that the control plane saw with it.
     await writeStorages(file, storages);
   }
   return storages;

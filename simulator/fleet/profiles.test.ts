@@ -5,7 +5,7 @@ import { dealProfiles } from "./profiles.ts";
 const vins = Array.from({ length: 2_000 }, (_, index) => assignVin(index + 1));
 const shares = { rejects: 0.1, unhealthy: 0.2, crashes: 0.3 };
 
-test("a car's fate is pinned by seed and VIN, whatever cars there are beside it", () => {
+test("a car's fate is pinned by seed and VIN, independent of the other cars", () => {
   const deal = dealProfiles(11, shares);
   const fates = vins.map(deal);
   expect(vins.toReversed().map(dealProfiles(11, shares)).toReversed()).toEqual(fates);

@@ -14,7 +14,7 @@ import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 const crashSchema = z.object({ at: z.enum(failpointNames), passage: z.int().min(1) });
 
-/** What a car makes of every change, whatever the link does. */
+/** What a car makes of every change, independent of its link. */
 export const fateSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("healthy") }),
   /** Says no to every configuration before anything is touched: a permanent failure. */
@@ -26,10 +26,10 @@ export const fateSchema = z.discriminatedUnion("kind", [
 ]);
 export type Fate = z.infer<typeof fateSchema>;
 
-/** `modelled`: the car's systems are somebody else's. */
+/** `modelled`: the caller provides the car's systems. */
 export type CarProfile = Fate | ({ kind: "modelled" } & CarModel);
 
-/** A car's own systems, made by somebody else; what is left out is as in a healthy car. */
+/** A car's own systems, provided by the caller; what is left out is as in a healthy car. */
 export type CarModel = {
   adapter: CarAdapter;
   /** Whether power is lost at this passage of the place. */
@@ -96,7 +96,7 @@ export function adapterOf(profile: CarProfile): CarAdapter {
   }
 }
 
-/** Of the whole life of a car and not of one agent: a car that has crashed once is past it. */
+/** For the whole life of a car and not of one agent: a car crashes only once. */
 export function failpointOf(profile: CarProfile, onCrash: (at: FailpointName) => void): Failpoint {
   if (profile.kind === "modelled") {
     const { losesPowerAt } = profile;

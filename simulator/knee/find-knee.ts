@@ -19,7 +19,7 @@ export type KneeOptions = {
   profile: Profile;
   objective: Objective;
   load: "bulk" | "purchases";
-  /** The first load, a second. */
+  /** The first load, per second. */
   from: number;
   /** How long each load lasts. */
   levelMs: number;
@@ -27,7 +27,7 @@ export type KneeOptions = {
   seed: number;
   folder: string;
   signal: AbortSignal;
-  /** Hears each load's result, and why it was too much or `null`. */
+  /** Called with each load's result, and why it was too much or `null`. */
   onLevel: (level: LevelResult, broken: string | null) => void;
   say: (line: string) => void;
 };
@@ -40,21 +40,21 @@ export type Knee = {
   broken: LevelResult | null;
 };
 
-/** Between two loads: what was under way ends, and nothing of one is counted to the next. */
+/** Between two loads: what is under way ends, and is not counted in the next load. */
 const restMs = 1_000;
-/** What does not end in this time after a load did not end in time. */
+/** Changes that do not end within this time after a load count as late. */
 const settleMs = 10_000;
 const wavesPerSecond = 20;
-/** A platform that has just begun gets faster with each load, for a minute or two: code is compiled, plans are cached. */
+/** A platform that has just started gets faster for a minute or two: code is compiled, plans are cached. */
 const mostTries = 8;
 const clearlyBetter = 1.1;
-/** As many as sign in at a time. */
+/** Customers who sign in at a time. */
 const signingIn = 4;
-/** After doubling until it breaks, so often the space between is halved. */
+/** After doubling until it breaks, the interval is halved this many times. */
 const refinements = 3;
 const mostDoublings = 16;
 
-/** Raises the load until the objective breaks, and then closes in on where. */
+/** Raises the load until the objective breaks, and then narrows down where. */
 export async function findKnee(options: KneeOptions): Promise<Knee> {
   const { world, signal } = options;
   const hosts = await startCarHosts({
@@ -79,7 +79,7 @@ export async function findKnee(options: KneeOptions): Promise<Knee> {
     await comeUp(hosts, { rampMs: 0, signal }, running, options.say);
     const accounts = options.load === "purchases" ? await signEverybodyIn(options) : null;
     const around = { hosts, keeper, outcomes, accounts };
-    // Connections open: the first load is not measured.
+    // Opens connections: the first load is not measured.
     await measureLevel(options.from, 0, options, around);
     return await search(options, (perSecond, number) => measureLevel(perSecond, number, options, around));
   } finally {
@@ -87,7 +87,7 @@ export async function findKnee(options: KneeOptions): Promise<Knee> {
   }
 }
 
-/** A knee is sought in what purchases cost; customers stay signed in for days. */
+/** The knee is about purchases and not about signing in: customers stay signed in for days. */
 async function signEverybodyIn({ world, signal, say }: KneeOptions): Promise<Accounts | null> {
   const { restUrl, owners, makeKnown } = world;
   if (restUrl === null) return null;
@@ -117,7 +117,7 @@ async function search(
   const levels: LevelResult[] = [];
   /**
    * Whether it held; `null` when there was no more time to know. A load that breaks is tried again, and again as long
-   * as each try goes clearly better than the one before: one disturbance, or a platform not yet warm, is no knee.
+   * as each try is clearly better than the one before: one disturbance, or a platform not yet warm, is no knee.
    */
   async function judge(perSecond: number): Promise<{ level: LevelResult; held: boolean } | null> {
     let before: LevelResult | null = null;
@@ -217,7 +217,7 @@ async function measureLevel(
   };
 }
 
-/** Resolves when the load has been put on; what comes of it is not waited for. */
+/** Resolves when the load has been applied; its outcome is not waited for. */
 async function load(
   perSecond: number,
   number: number,
@@ -226,7 +226,7 @@ async function load(
 ): Promise<void> {
   const { hosts, outcomes, accounts, changeLog, within, onBusy } = around;
   const random = seededRandom(deriveSeed(seed, "knee", number));
-  // A platform that takes the load too slowly is not waited for: what it has not taken by then is its answer.
+  // A platform that takes the load too slowly is not waited for: what is left by then counts against it.
   const noMore = AbortSignal.any([within, AbortSignal.timeout(levelMs * 1.25)]);
   const shared = { name: `${perSecond} a second`, random, noMore };
   if (accounts !== null) {
@@ -236,7 +236,7 @@ async function load(
   if (world.changeCars === null) throw new Error("this platform has no entrance for a change of many cars");
   const fleet = [...hosts.cars.keys()];
   const count = Math.max(1, Math.round((perSecond * levelMs) / 1000));
-  // The cars in turn: whoever was changed longest ago is next.
+  // The cars in turn: the one that was changed longest ago is next.
   const start = Math.floor(random() * fleet.length);
   return changeInBulk({
     ...shared,

@@ -33,7 +33,7 @@ test("it is broken by a percentile above it, and by changes that never came out"
   expect(explainBroken({ kind: "success", atLeast: 0.99 }, { ...level, applied: 989 })).toContain("98.9 %");
 });
 
-test("what gave way is the thread without time, else the machine, else something that waits", () => {
+test("the part that gave way is the thread without time, else the machine, else something that waits", () => {
   const using = (processors: Record<string, number>) => ({ ...level, processors });
   expect(explainLimit(using({ controlPlane: 0.97, broker: 0.3 }), 8, 1)).toMatch(/^controlPlane: a thread/);
   expect(explainLimit(using({ fleet: 1.9, broker: 0.3 }), 8, 2)).toMatch(/^the simulator itself: a thread/);

@@ -5,7 +5,7 @@ export type Objective =
   | { kind: "latency"; percentile: 50 | 95 | 99; atMostMs: number }
   | { kind: "success"; atLeast: number };
 
-/** What a load came to. */
+/** The result of a load. */
 export type LevelResult = {
   perSecond: number;
   sent: number;
@@ -14,14 +14,14 @@ export type LevelResult = {
   pending: number;
   /** Of those sent, changes that found an earlier one still under way in their car. */
   foundBusy: number;
-  /** Ends a second, while the load lasted. */
+  /** Ends per second, while the load lasted. */
   achievedPerSecond: number;
   p50Ms: number | null;
   p95Ms: number | null;
   p99Ms: number | null;
   /** Of one processor, by part; `null` where it cannot be known. */
   processors: Readonly<Record<string, number>> | null;
-  /** Of all processors of the machine, whoever used them: 1 is one processor. */
+  /** Of all processors of the machine and all programs: 1 is one processor. */
   machineBusy: number;
   /** Longest that a process of cars was late. */
   generatorLagMs: number;
@@ -47,7 +47,7 @@ export function describeObjective(objective: Objective): string {
     : `at least ${objective.atLeast * 100} % applied`;
 }
 
-/** Less than all of the load has to come out of it again, or a queue grows that no percentile has seen yet. */
+/** When less than this share of the load completes, a queue grows that no percentile shows yet. */
 const leastShareDone = 0.95;
 
 /** Why the objective does not hold at this load; `null` when it does. */
@@ -67,12 +67,12 @@ export function explainBroken(objective: Objective, level: LevelResult): string 
 /** A program of one thread can use one processor. */
 const oneThreaded = ["broker", "controlPlane", "fleet", "driver", "partners"];
 const nearlyAll = 0.9;
-/** So much of a processor is always used by something else. */
+/** This much of a processor is always used by something else. */
 const aLittle = 0.1;
-/** From here on, where nothing else is full, it is the cars that are waited for. */
+/** From here on, where nothing else is saturated, the cars are the bottleneck. */
 const manyBusy = 0.2;
 
-/** Which part gave way, by what each used of the processors. */
+/** Which part was saturated, by its use of the processors. */
 export function explainLimit(level: LevelResult, cores: number, carProcesses: number): string {
   const { processors, generatorLagMs } = level;
   if (processors === null)

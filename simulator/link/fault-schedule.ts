@@ -13,7 +13,7 @@ export type Direction = "toCar" | "fromCar";
 
 export type PacketFate =
   | { kind: "passed" }
-  /** `draw`, [0, 1), decides the particulars: how long, which bit, which earlier packet. */
+  /** `draw`, [0, 1), decides the details: how long, which bit, which earlier packet. */
   | { kind: FaultKind; draw: number };
 
 export type FaultSchedule = {
@@ -30,7 +30,7 @@ export type FaultSchedule = {
 const hashedCars = 16;
 const hashedPackets = 128;
 
-/** @throws Error when the probabilities are none. */
+/** @throws Error when these are no probabilities. */
 export function createFaultSchedule(options: {
   seed: number;
   toCar?: FaultProbabilities;
@@ -67,12 +67,12 @@ function boundsOf(probabilities: FaultProbabilities): Bound[] {
     sum += probability;
     bounds.push({ kind, below: sum });
   }
-  // A little more than 1 is what adding tenths gives.
+  // Adding tenths can give a little more than 1.
   if (sum > 1 + 1e-9) throw new Error(`the probabilities of the faults add up to ${sum}, more than 1`);
   return bounds;
 }
 
-/** Over decisions and not only over what was asked for: a change of the algorithm is another schedule. */
+/** Over the decisions and not only the probabilities: another algorithm is another schedule. */
 function hashOf(seed: number, bounds: object, fateOf: FaultSchedule["fateOf"]): string {
   const hash = createHash("sha256").update(JSON.stringify({ seed, bounds }));
   for (let car = 0; car < hashedCars; car += 1)
@@ -82,7 +82,7 @@ function hashOf(seed: number, bounds: object, fateOf: FaultSchedule["fateOf"]): 
   return hash.digest("hex").slice(0, 16);
 }
 
-/** What really was done to packets, for a whole fleet. */
+/** What was really done to packets, for a whole fleet. */
 export type FaultCounts = Record<"passed" | FaultKind, number>;
 
 export function createFaultCounts(): FaultCounts {

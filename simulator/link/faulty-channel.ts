@@ -4,7 +4,7 @@ import type { Forger } from "./forger.ts";
 /** A packet as the faults see it. */
 export type ChannelPacket = { topic: string; payload: string; qos: 0 | 1; retain: boolean };
 
-/** Calls `work` after `delayMs`; the answer calls it off. */
+/** Calls `work` after `delayMs`. @returns a function that cancels it */
 export type Postpone = (delayMs: number, work: () => void) => () => void;
 
 export const postponeByTimer: Postpone = (delayMs, work) => {
@@ -93,7 +93,7 @@ export function createFaultyChannel(parts: ChannelParts): FaultyChannel {
     };
     switch (kind) {
       case "dropped":
-        // Acknowledged and lost all the same: brokers acknowledge before they store.
+        // Acknowledged and lost: brokers acknowledge before they store.
         return count("dropped");
       case "duplicated": {
         count("duplicated");

@@ -3,12 +3,12 @@ import { exportPublicKey, type SigningKey, thumbprintOf } from "@caas/contract/j
 import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 /**
- * Added to every `version` and `seq` in a document that is signed anew with the wrong key: whoever believes it
- * shows it by a number that nobody else gave out.
+ * Added to every `version` and `seq` in a document that is signed again with the wrong key: a part that believes it
+ * shows it by a number that no other part uses.
  */
 export const forgedOffset = 1_000_000;
 
-/** What a compromised broker could make of a packet. */
+/** What a compromised broker could turn a packet into. */
 export type Forger = {
   /**
    * A false version of a signed text: a flipped bit, or other content signed with a key of the forger's, under
@@ -56,7 +56,7 @@ function counterfeit(payload: Readonly<Record<string, unknown>>): Record<string,
   return copy;
 }
 
-/** Of the lower seven bits: a signed text is ASCII and stays it. */
+/** One of the lower seven bits: a signed text stays ASCII. */
 function flipBit(token: string, draw: number): string {
   const bit = Math.floor(draw * token.length * 7);
   const at = Math.floor(bit / 7);

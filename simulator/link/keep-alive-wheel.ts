@@ -2,13 +2,13 @@
 // processor at thousands of different moments.
 
 export type KeepAliveWheel = {
-  /** Calls `beat` once a turn from now on; the answer ends that. */
+  /** Calls `beat` once per turn from now on. @returns a function that ends that */
   join(beat: () => void): () => void;
   /** How many are on it. */
   readonly members: number;
 };
 
-/** Starts calling `tick` at the wheel's pace; the answer ends that. */
+/** Starts calling `tick` at the wheel's pace. @returns a function that ends that */
 export type WheelDrive = (tick: () => void) => () => void;
 
 /** A turn takes half the keep-alive: one lost ping is noticed within it. */
@@ -20,7 +20,7 @@ const everySecond: WheelDrive = (tick) => {
   return () => clearInterval(timer);
 };
 
-/** `drive` ticks `turnSeconds` times a turn, and only while somebody is on the wheel. */
+/** `drive` ticks `turnSeconds` times per turn, and only while the wheel has members. */
 export function createKeepAliveWheel(drive: WheelDrive = everySecond): KeepAliveWheel {
   const spokes = Array.from({ length: turnSeconds }, () => new Set<() => void>());
   let position = 0;

@@ -86,7 +86,7 @@ async function presences(of: Vin): Promise<() => Promise<string[]>> {
   return async () => (await hear(controlPlane, 1)).map(({ payload }) => payload);
 }
 
-describe.each(ways)("a simulated car's link over %s (SY16)", (way) => {
+describe.each(ways)("a simulated car's link over %s [SY16]", (way) => {
   test("hears its topics and is heard, messages of many reads long included", async () => {
     const long = "x".repeat(60_000);
     const { promise: heard, resolve } = Promise.withResolvers<string[]>();

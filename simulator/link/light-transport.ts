@@ -25,24 +25,24 @@ export type LightTransportOptions = {
    */
   url: string;
   username: string;
-  /** `null` sends no user name either, for brokers that let everybody in. */
+  /** `null` sends no user name either, for brokers that let everyone in. */
   password: string | null;
   /** Needed with `mqtts://`; a function is asked before every connection. */
   tls: TlsCredential | (() => TlsCredential) | null;
   /** Shared by all cars of the process. */
   keepAlive: KeepAliveWheel;
-  /** `false` keeps the will to itself: a broker takes one only from cars. Default true. */
+  /** `false` connects without a will, which a broker takes only from cars. Default true. */
   sendsWill?: boolean;
   /** Connects from this address; see `loopbackAddressOf`. */
   localAddress?: string | undefined;
 };
 
 const connectTimeoutMs = 10_000;
-/** A farewell that takes longer is not waited for. */
+/** A disconnect that takes longer is not waited for. */
 const closeTimeoutMs = 2_000;
 const packetIds = 65_535;
 const refusedSubscription = 0x80;
-/** A broker passes up to 64 KiB; what claims more is no broker of ours. */
+/** Our broker passes up to 64 KiB; a peer that claims more is not ours. */
 const maxPacketBytes = 128 * 1024;
 
 /** Below the 28,232 ports Linux gives out by default: one address has no more towards one broker. */
@@ -57,7 +57,7 @@ export function loopbackAddressOf(index: number): string | undefined {
   return block === 0 ? undefined : `127.0.0.${block + 1}`;
 }
 
-/** Into which every plain socket reads: a chunk is taken out of it before the next is read. */
+/** Every plain socket reads into it: a chunk is copied before the next is read. */
 type ReadInto = NonNullable<TcpNetConnectOpts["onread"]>;
 const readBufferBytes = 64 * 1024;
 let sharedReadBuffer: Buffer | null = null;
@@ -90,7 +90,7 @@ export function createLightTransport(options: LightTransportOptions): CarTranspo
 
 type Waiting = { resolve: () => void; reject: (error: Error) => void };
 
-/** A class, so that a car costs its fields and not a set of closures. */
+/** A class, so that a car costs its fields and no closures. */
 class LightLink implements CarLink {
   readonly closed: Promise<string>;
   readonly opened: Promise<CarLink>;
@@ -226,14 +226,14 @@ class LightLink implements CarLink {
     } else this.#end("the broker fell silent");
   }
 
-  /** What one turn of the loop says goes out in one system call: an answer together with its acknowledgement. */
+  /** All writes of one turn of the event loop go out in one system call: an answer with its acknowledgement. */
   #write(bytes: Buffer): void {
     const { length } = this.#unsent;
     this.#unsent.push(bytes);
     if (length === 0) flushLater(this);
   }
 
-  /** Hands what was said to the socket. */
+  /** Writes what was collected to the socket. */
   flush(): void {
     const [first, ...more] = this.#unsent;
     if (first === undefined) return;
@@ -266,10 +266,10 @@ class LightLink implements CarLink {
   }
 }
 
-// Links with something to say. A car that has heard a manifest goes through its whole change before the turn of the
+// Links with pending writes. A car that has received a manifest completes its whole change before the turn of the
 // loop ends, and a system call costs as much as a tenth of it.
 const unflushed: LightLink[] = [];
-/** So many cars' words are held back at most: the broker shall not stand idle while a whole wave is worked off. */
+/** Writes of at most this many cars are held back: the broker must not be idle while a whole wave is processed. */
 const mostUnflushed = 16;
 let isFlushPlanned = false;
 

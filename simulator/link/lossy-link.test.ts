@@ -160,7 +160,7 @@ describe.each(["toCar", "fromCar"] as const)(
       expect(counts).toMatchObject({ forged: 0, passed: 5 });
     });
 
-    test("what is under way when the link ends is lost with it", async () => {
+    test("packets under way when the link ends are lost with it", async () => {
       const link = await connect({ [direction]: { delayed: 1 } });
       const published = link.publish(message("late"));
       far.say("late");
@@ -258,7 +258,7 @@ describe("a forged document (fault 5, fault 8)", () => {
     expect([...reasons].sort()).toEqual(expect.arrayContaining(["badSignature", "malformed", "unknownKey"]));
   });
 
-  test("signed with the forger's key it would be believed only by whoever trusted that one, and shows it", () => {
+  test("signed with the forger's key it would be believed only by a part that trusts that key, and shows it", () => {
     const forged = createForger(3).forge(token, 0.9) ?? "";
     const result = verifyJws("caas-report+jws", forged, () => trusted);
     expect(result).toEqual({ kind: "refused", reason: "badSignature" });

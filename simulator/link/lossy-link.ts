@@ -12,12 +12,12 @@ export type LossyLinkOptions = {
   postpone?: Postpone;
 };
 
-/** Puts the same kind of bad link under every car it is given. */
+/** Gives every car the same kind of bad link. */
 export type LossyLink = (car: string, transport: CarTransport) => CarTransport;
 
 /**
  * A link that does to decoded packets, in both directions, what the schedule says. Connecting, subscribing, the
- * will and acknowledgements are the transport's: what a broker tells a car there is never a fault of ours.
+ * will and acknowledgements are left to the transport: the schedule never touches them.
  */
 export function createLossyLink(options: LossyLinkOptions): LossyLink {
   const { schedule, counts, maxDelayMs = 200, postpone = postponeByTimer } = options;

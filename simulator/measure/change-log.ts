@@ -1,8 +1,8 @@
 import { createLatencies, type Latencies } from "./latencies.ts";
 
-// What was asked of the fleet and what became of it: one entry a change that a car was meant to get.
+// What was asked of the fleet and what became of it: one entry for each change that a car was meant to get.
 
-/** `bulk`: a change for many; `purchase`: a service somebody paid for. */
+/** `bulk`: one change for many cars; `purchase`: a service that was paid for. */
 export type ChangeKind = "bulk" | "purchase";
 
 export type Change = {

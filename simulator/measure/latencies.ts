@@ -8,7 +8,7 @@ export type Quantiles = {
   maxMs: number | null;
 };
 
-/** So many of the measured took at most so long, and longer than the bar before. */
+/** How many of the measured took at most `upToMs`, and longer than the bar before. */
 export type Bar = { upToMs: number; count: number };
 
 /** Latencies by HDR histogram, three significant digits, microseconds to an hour. */

@@ -11,7 +11,7 @@ export type Point = {
   p99Ms: number | null;
 };
 
-/** How things went over time, a point a second; long runs are told in fewer. */
+/** The course of a run, one point per second; long runs have fewer points. */
 export type Series = {
   sent(): void;
   applied(latencyMs: number): void;
@@ -45,7 +45,7 @@ export function createSeries(): Series {
     tick(atS, connected) {
       ended.push({ ...present, atS, connected });
       present = fresh();
-      // Every second point is taken into its neighbour: twice as long a run in the same room.
+      // Neighbouring points are merged: twice as long a run in the same space.
       if (ended.length >= 2 * mostPoints) ended = pairUp(ended);
     },
     points: () => ended.map(({ latencies, ...point }) => ({ ...point, ...quantilesOf(latencies) })),

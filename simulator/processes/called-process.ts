@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
 
-/** How a process ended that nobody had told to, or not in the way it should. */
+/** How a process ended without being told to, or not in the way it should. */
 export type ProcessEnd = { why: string; signal: NodeJS.Signals | null; lastLines: readonly string[] };
 
 /** A program of ours in a process of its own that does what it is told over its channel. */
@@ -19,7 +19,7 @@ export type CalledProcess = {
 };
 
 export type CalledProcessOptions = {
-  /** For sentences about it. */
+  /** For messages about it. */
   name: string;
   /** What it says without being asked. */
   onTold?(message: unknown): void;

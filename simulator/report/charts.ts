@@ -1,6 +1,6 @@
 import { escapeText } from "./escape-text.ts";
 
-// Plots as SVG text: no library and no script, so the page stays one file that anything can show.
+// Plots as SVG text: no library and no script, so the page stays one file that any browser shows.
 
 /** 1 good, 2 bad, 3 notable, 4 in the back; the page's style sheet has the colours. */
 export type Tone = 1 | 2 | 3 | 4;

@@ -16,11 +16,11 @@ export type Comparison = {
   /** What it is compared with, in words. */
   earlier: string;
   rows: ComparedRow[];
-  /** Why the two cannot be set side by side without care, a sentence each. */
+  /** Reasons for care when comparing the two, one sentence each. */
   cautions: string[];
 };
 
-/** On a machine that does other things besides, less says nothing. */
+/** On a machine with other load, smaller differences mean nothing. */
 const noise = 0.2;
 
 /** @throws CannotSimulate naming the file and the first field that is not a report's */

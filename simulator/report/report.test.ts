@@ -11,14 +11,14 @@ import { judgeTarget } from "./targets.ts";
 const sample = makeSampleReport();
 
 describe("the specification's targets", () => {
-  test("the bound itself is a miss (ME7, ME10)", () => {
+  test("the bound itself is a miss [ME7, ME10]", () => {
     expect(judgeTarget("otaFirstAttempt", { value: 0.951, samples: 100 }).verdict).toBe("met");
     expect(judgeTarget("otaFirstAttempt", { value: 0.95, samples: 100 }).verdict).toBe("missed");
     expect(judgeTarget("maintenanceCheck", { value: 1_999, samples: 1 }).verdict).toBe("met");
     expect(judgeTarget("maintenanceCheck", { value: 2_000, samples: 1 }).verdict).toBe("missed");
   });
 
-  test("what hardly happened is not measured, and that is said", () => {
+  test("too few samples are not measured, and that is said", () => {
     expect(judgeTarget("otaAfterRetries", { value: 1, samples: 3 }).verdict).toBe("notMeasured");
     expect(judgeTarget("salesToCredentials", { value: null, samples: 0 }).verdict).toBe("notMeasured");
   });

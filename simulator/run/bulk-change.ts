@@ -27,7 +27,7 @@ export type BulkChangeOptions = {
 
 /** Until a car that failed gets the change again, and until one that was busy is asked again at the latest; real time. */
 const againAfter = { firstMs: 500, longestMs: 8_000 };
-/** Of the platform's entrance, whatever it is: cars that wait are gathered so long. */
+/** Cars that wait are collected for this long before the platform is asked again for all of them. */
 const gatherMs = 50;
 /** Waves whose transactions are under way; more would only wait for a connection to the database. */
 const sendingAtOnce = 8;
@@ -61,7 +61,7 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
     setTimeout(() => sendSoon(change, tries), backoffMs(tries, options.random, againAfter)).unref();
   }
 
-  /** Once the car has ended what it is at, and after a while in any case: the change may be somebody else's. */
+  /** When the car has ended its present change, and after a while in any case: the change may be another run's. */
   function sendWhenFree(change: Change, tries: number): void {
     if (tries === 0) options.onBusy?.();
     const timer = setTimeout(goOn, backoffMs(tries + 1, options.random, againAfter)).unref();
@@ -88,7 +88,7 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
 
   async function send(changes: readonly { change: Change; tries: number }[]): Promise<void> {
     if (changes.length === 0) return;
-    // An entrance that is closed for a while leaves the cars as they were: they are asked for again.
+    // A platform that is away for a while leaves the cars as they were: they are tried again.
     const versions = await options.changeCars(changes.map(({ change }) => change.vin)).catch(() => null);
     for (const { change, tries } of changes) {
       if (versions === null) {
@@ -109,7 +109,7 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
       change: changeLog.begin({ wave: name, kind: "bulk", vin, intendedMs: dueMs }),
       tries: 0,
     }));
-    // The next wave does not wait for this one's transaction: that would be the platform's pace and not ours.
+    // The next wave does not wait for this one's transaction: the pace must not be the platform's.
     const sent: Promise<void> = send(changes).finally(() => sending.delete(sent));
     sending.add(sent);
     if (sending.size >= sendingAtOnce) await Promise.race(sending);

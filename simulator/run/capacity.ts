@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 
-// What this machine lets a process have, asked before anything is started.
+// What this machine allows a process, checked before anything is started.
 
 export type Capacity = {
-  /** Open files a process, sockets among them; `null` where it cannot be known. */
+  /** Open files per process, sockets included; `null` where it is unknown. */
   openFiles: { now: number; most: number } | null;
   /** Ports that a connection can come from, for each address and destination. */
   ports: number | null;
@@ -35,7 +35,7 @@ function readText(path: string): string {
 
 /** What a process of cars opens besides its cars' sockets. */
 const ownFiles = 100;
-/** Cars of one process, where more only make its memory's clean-up slower. */
+/** Cars per process: more only make garbage collection slower. */
 const comfortableCars = 4_000;
 /** `loopbackAddressOf` gives each address so many. */
 const carsPerLoopbackAddress = 20_000;
@@ -62,7 +62,7 @@ export function planProcesses(
       kind: "impossible",
       why: `a process may open ${openFiles?.now} files, too few for any car; raise it: ${raise(ownFiles + comfortableCars, openFiles?.most)}`,
     };
-  // One also where cars are yet to be sold.
+  // At least one, also where cars are yet to be sold.
   const wanted = Math.max(
     1,
     Math.ceil(vehicles / room),

@@ -39,7 +39,7 @@ export type CarHost = {
   perform(command: Exclude<Command, Prepare>): Promise<unknown>;
 };
 
-/** Cars of one process: wakes them, lets the weather at them, and tells what became of them. */
+/** Cars of one process: wakes them, exposes them to the weather, and tells what became of them. */
 export async function startCarHost(options: Prepare, say: (told: Told) => void): Promise<CarHost> {
   const emptyRssBytes = process.memoryUsage.rss();
   const { seed } = options;
@@ -53,9 +53,9 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
   let isHealed = options.isHealed;
   /** When a car was meant to be connected; absent while it is. */
   const wantedSince = new Map<string, number>();
-  /** Cars that shall be connected, as far as the scenario goes. */
+  /** Cars that must be connected, as far as the scenario goes. */
   const wanted = new Set<string>();
-  /** Their links go next. */
+  /** Their links are lost next. */
   const lostPower = new Set<string>();
   const fleets: Fleet[] = [];
   const cars = new Map<string, FleetCar>();
@@ -70,7 +70,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
     return known;
   }
 
-  /** One schedule a kind: its hash names what is done to the kind's packets. */
+  /** One schedule per kind: its hash names what is done to the kind's packets. */
   function lossyLinkOf({ name, kind }: DealtKind): LossyLink | null {
     if (kind.link === undefined) return null;
     const known = lossy.get(name);
@@ -146,7 +146,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
       const hasNoPower = lostPower.delete(vin);
       if (!wanted.has(vin)) return;
       const isWeather = weatherReasons.some((known) => known === reason);
-      // A car that lost power goes by what its kind says, too.
+      // A power loss is also what its kind wants.
       if (isWeather) countOne(gathered.weather, reason);
       else if (hasNoPower || reason === "power lost") countOne(gathered.weather, "power lost");
       else if (kindOfCar(vin).kind.attacks !== undefined) countOne(gathered.weather, "after an attack");
@@ -205,7 +205,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
     }
   }
 
-  /** Each car's turn comes when it comes; only so many are in the making at once. */
+  /** Each car has its turn when it is due; only a limited number come up at once. */
   async function inTurn(
     vins: readonly string[],
     overMs: number,

@@ -28,7 +28,7 @@ export type CarHostsOptions = Pick<Prepare, "seed" | "profile" | "brokerUrl" | "
   packages: readonly EnrolmentPackage[];
 } & Partial<typeof ordinary>;
 
-/** What a benchmark or a rehearsal of failure wants otherwise. */
+/** What benchmarks and rehearsals of failure change. */
 const ordinary: Pick<
   Prepare,
   "storage" | "fates" | "outOfReach" | "isHealed" | "tellsOutcomes" | "failpoints" | "commitsFile"
@@ -49,7 +49,7 @@ export type CarHostsEvents = {
   lost: [host: number, end: ProcessEnd];
 };
 
-/** The processes that host a run's cars, spoken to as one. */
+/** The processes that host a run's cars, addressed as one. */
 export type CarHosts = EventEmitter<CarHostsEvents> & {
   readonly pids: readonly number[];
   /** Every car and its kind. */
@@ -78,7 +78,7 @@ const stopTimeoutMs = 20_000;
 
 type Host = { process: CalledProcess; vins: Set<string> };
 
-/** The cars of all parts as their processes have written them last: after enrolment, and when they end. */
+/** All cars as their processes have saved them last: after enrolment, and when they end. */
 export async function readParts(folder: string, processes: number): Promise<StoredCar[]> {
   const folders = Array.from({ length: processes }, (_, index) => partFolder(folder, index)).flatMap(
     (part) => [
@@ -145,7 +145,7 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
     events.emit("adopted", told.vin);
   }
 
-  /** Only the cars of each process are told to it. @returns the answers */
+  /** Tells each process about its own cars only. @returns the answers */
   function tellOwners(
     vins: readonly string[],
     commandFor: (own: string[]) => Exclude<Command, { kind: "prepare" }>,

@@ -1,7 +1,7 @@
 import type { FleetCar } from "../fleet/fleet-car.ts";
 import type { News } from "./host-messages.ts";
 
-// What a process of cars gathers between two news, in words that can be counted.
+// What a process of cars collects between two news, as countable labels.
 
 /** What a car that has not ended its change waits for, as far as it knows itself. */
 export function explainWaiting(car: FleetCar | undefined): string {
@@ -11,7 +11,7 @@ export function explainWaiting(car: FleetCar | undefined): string {
   return lifecycle === "idle" ? "nothing to do: it waits for the platform" : "the change is under way";
 }
 
-/** Reasons as labels: an address in them would make every car's its own. */
+/** Reasons as labels: with an address in it every car's would be different. */
 export function plainReason(reason: string): string {
   return reason.replaceAll(/\d{1,3}(\.\d{1,3}){3}:\d+/g, "the broker").slice(0, 80);
 }

@@ -37,10 +37,10 @@ export type Prepare = z.infer<typeof prepareSchema>;
 
 export const commandSchema = z.discriminatedUnion("kind", [
   prepareSchema,
-  /** Cars come up evenly over so long. */
+  /** Cars come up evenly over this time. */
   z.strictObject({ kind: z.literal("wake"), vins, overMs: z.number().min(0) }),
   z.strictObject({ kind: z.literal("sleep"), vins, overMs: z.number().min(0) }),
-  /** Their links go without a word and stay away for so long. */
+  /** Their links are lost without notice and stay away for this time. */
   z.strictObject({
     kind: z.literal("cut"),
     vins,
@@ -71,7 +71,7 @@ export const preparedSchema = z.array(carSchema);
 
 export const countsSchema = z.record(z.string(), z.number());
 
-/** What happened since the last news, and how things stand. */
+/** What happened since the last news, and the present state. */
 export const newsSchema = z.object({
   kind: z.literal("news"),
   connected: z.int(),

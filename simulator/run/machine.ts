@@ -9,7 +9,7 @@ export function describeMachine(): RunReport["machine"] {
     memoryGb: Math.round(totalmem() / 1024 ** 3),
     system: `${type()} ${release()}`,
     node: process.version,
-    /** Of the last minute, the run's own included: well above the cores, latencies are other people's too. */
+    /** Of the last minute, the run's own included: well above the cores, other programs slow the run down. */
     load: Math.round((loadavg()[0] ?? 0) * 100) / 100,
   };
 }

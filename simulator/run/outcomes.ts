@@ -1,7 +1,7 @@
 /** What a car made of a version: `applied`, or the reason of its failure. */
 export type CarOutcome = { result: string; atMs: number };
 
-/** The cars' outcomes, as they come from the hosts, given to whoever waits for them. */
+/** Gives the cars' outcomes, as they come from the hosts, to those waiting for them. */
 export type Outcomes = {
   heard(vin: string, version: number, outcome: CarOutcome): void;
   /** Calls `take` once, now if the outcome has come already. */

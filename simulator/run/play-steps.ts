@@ -19,7 +19,7 @@ export type PlayOptions = {
   outcomes: Outcomes;
   buyers: Buyers | null;
   sellers: Sellers | null;
-  /** Cars that shall be connected; kept up to date. */
+  /** Cars that must be connected; kept up to date. */
   wanted: Set<string>;
   trouble: (sentence: string) => void;
   say: (sentence: string) => void;
@@ -34,7 +34,7 @@ export function nameOf(step: Step, index: number): string {
   return step.name ?? `${actionNames.find((name) => step[name] !== undefined) ?? "step"} ${index + 1}`;
 }
 
-/** What a scenario needs and this world does not have; a sentence a step. */
+/** What a scenario needs and this world does not have; one sentence per step. */
 export function explainImpossible(scenario: Scenario, world: World): string[] {
   return scenario.steps.flatMap((step, index) => {
     const name = nameOf(step, index);
@@ -81,7 +81,7 @@ export async function playSteps(options: PlayOptions): Promise<void> {
     );
   });
   await until(startedMs + scenario.duration, signal);
-  // A step that hangs keeps nobody from the report.
+  // A step that hangs must not prevent the report.
   await Promise.race([Promise.all(playing), until(nowMs() + graceMs, signal)]);
 }
 

@@ -25,7 +25,7 @@ export type RunOptions = {
   folder: string;
   /** ^C: come to an end soon, with what there is. */
   signal: AbortSignal;
-  /** Hears what happens, for those who watch. */
+  /** Called with what happens, for live views. */
   listener: RunListener;
 };
 
@@ -98,7 +98,7 @@ export async function run(options: RunOptions): Promise<Finished> {
   const ending = new AbortController();
   const stopped = AbortSignal.any([signal, ending.signal]);
   try {
-    // At once: whatever becomes of the run, a token enrols a car only once.
+    // At once: a token enrols a car only once, however the run ends.
     if (world.packages.length > 0) await keepCars();
     const kindOfCar = (vin: string) => hosts.cars.get(vin) ?? "new";
     const changeLog = createChangeLog(kindOfCar, {
@@ -209,7 +209,7 @@ export async function run(options: RunOptions): Promise<Finished> {
 
 type Stage = { buyers: Buyers | null; sellers: Sellers | null; owners: Owner[] };
 
-/** Who buys and who sells, where the world has a REST interface. */
+/** Buyers and sellers, where the world has a REST interface. */
 function createStage(
   { world, seed }: RunOptions,
   around: { hosts: CarHosts; outcomes: Outcomes; changeLog: ChangeLog; signal: AbortSignal },

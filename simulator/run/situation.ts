@@ -1,10 +1,10 @@
 import type { News } from "./host-messages.ts";
 
-// How the cars of all hosts stand, put together from their news.
+// The state of the cars of all hosts, combined from their news.
 
 export type Situation = {
   connected: number;
-  /** Cars that were connected at least once… as connections made in all. */
+  /** Connections made in all. */
   connections: number;
   /** By reason, since the run began. */
   drops: Record<string, number>;

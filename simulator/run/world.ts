@@ -1,10 +1,10 @@
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { StoredCar } from "../fleet/fleet-file.ts";
 
-/** Somebody who can buy services for a car over REST. */
+/** A customer who can buy services for a car over REST. */
 export type Owner = { vin: string; vehicleId: string; username: string; password: string };
 
-/** Who works at the sales desk, and where the stand-ins for the factory and the mailboxes are. */
+/** A seller's login, and where the stand-ins for the factory and the mailboxes are. */
 export type Dealership = { username: string; password: string; factoryUrl: string; inboxUrl: string };
 
 /** A part of the platform on this machine and the µs of processor time it has used. */
@@ -24,7 +24,7 @@ export type World = {
   businessTime: string | null;
   owners: readonly Owner[];
   /**
-   * Changes these cars as one step of a roll-out, through whatever entrance the platform has for it.
+   * Changes these cars as one step of a roll-out, through the platform's own entrance for that.
    * @returns the version that carries it, for those cars that got it; the others have a change under way
    */
   changeCars: ((vins: readonly string[]) => Promise<ReadonlyMap<string, number>>) | null;
@@ -41,7 +41,7 @@ export type World = {
   /** Where Prometheus finds the platform's own measures: its job, and host with port. */
   scrape: readonly { job: string; address: string }[];
   partTimes: (() => PartTimes | null) | null;
-  /** Writes the cars down as they are, for a later run; `null` where nobody needs them any more. */
+  /** Saves the cars as they are, for a later run; `null` where there is none. */
   keepCars: ((cars: readonly StoredCar[]) => Promise<void>) | null;
   /** What went wrong with the platform itself meanwhile, a sentence each. */
   failures(): readonly string[];
@@ -55,9 +55,9 @@ export type WantedWorld = {
   tls: boolean;
   /** Processes of the broker, of a platform of our own. */
   brokers: number;
-  /** Business time is so many times as fast. */
+  /** How many times as fast business time runs. */
   timeScale: number;
-  /** Whether anybody buys. */
+  /** Whether there are purchases. */
   withOwners: boolean;
   /** A folder that is removed after the run. */
   folder: string;

@@ -66,7 +66,7 @@ export function parseScenario(text: string, path: string): Scenario {
 type Place = readonly PropertyKey[];
 type Mistake = { path: Place; message: string };
 
-/** Unknown fields stand at their own place, and of a union's branches the one that came furthest speaks. */
+/** Unknown fields are reported at their own place; of a union's branches, the one that matched furthest. */
 function unfold(issue: z.core.$ZodIssue): Mistake[] {
   if (issue.code === "unrecognized_keys")
     return issue.keys.map((key) => ({ path: [...issue.path, key], message: "is no field of a scenario" }));
@@ -84,7 +84,7 @@ function depthOf(mistakes: readonly Mistake[]): number {
   return Math.max(0, ...mistakes.map(({ path }) => path.length));
 }
 
-/** Where the field stands, or the nearest thing around it that is there. */
+/** The field's position, or that of the nearest parent that exists. */
 function offsetOf(document: Document, place: Place): number {
   for (let length = place.length; length > 0; length -= 1) {
     const node = document.getIn(place.slice(0, length), true);

@@ -89,7 +89,7 @@ export type Step = z.infer<typeof stepSchema>;
 
 /** What an assertion can be about; each is one number of the run's end. */
 export const measures = {
-  connectedShare: "cars connected at the end, of those that shall be",
+  connectedShare: "cars connected at the end, of those that must be",
   connectedOnceShare: "cars that were connected at least once, of all",
   drops: "links lost that neither the scenario nor the weather took",
   appliedShare: "changes applied, of those sent",

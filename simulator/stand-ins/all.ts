@@ -13,7 +13,7 @@ export type PartnerSettings = { port: number; apiKey: string };
 export type WebhookPartnerSettings = PartnerSettings & { webhookSecret: string };
 
 export type PartnersOptions = {
-  /** One SQLite file a partner is kept here; `:memory:` keeps nothing. */
+  /** Holds one SQLite file per partner; `:memory:` keeps nothing. */
   dataDir: string;
   host?: string;
   /** Where the platform listens; `null`: webhooks wait until `setWebhookBaseUrl`. */

@@ -22,7 +22,7 @@ test("keys and secrets are enough: any free ports, the usual folder, no wait bet
   });
 });
 
-test("what is set is used", () => {
+test("variables that are set are used", () => {
   const config = readConfig({
     ...good,
     WEBHOOK_BASE_URL: "http://127.0.0.1:3000/",

@@ -4,7 +4,7 @@ import { pino } from "pino";
 import { startPartners } from "./all.ts";
 import { readConfig } from "./config.ts";
 
-// `caas-partners`: every stand-in in one process, until it is told to stop or whoever started it is gone.
+// `caas-partners`: every stand-in in one process, until it is told to stop or its starter is gone.
 
 /** The log goes to stderr: stdout holds the one line that says where everything listens. */
 const logger = pino({ name: "caas-partners", level: process.env.LOG_LEVEL || "warn" }, pino.destination(2));

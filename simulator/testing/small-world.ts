@@ -37,7 +37,7 @@ export async function openSmallWorld(cars: number): Promise<SmallWorld> {
   }
   const client = await connectControlPlane(port, { reconnectPeriod: 50 });
   const sender = await startManifestSender(client, signer, credentials);
-  // As the platform does: whoever has not answered is sent the same again.
+  // As the platform does: a car that has not answered is sent the same again.
   const resending = sender.converge(-1);
   resending.catch(() => undefined);
   let version = 0;

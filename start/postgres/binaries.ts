@@ -130,7 +130,7 @@ function copyToCache(native: string, version: string, user: OperatingUser): stri
   return join(cache, "native");
 }
 
-/** In a folder everybody may write to, the name may have been taken by somebody else to have us run theirs. */
+/** In a folder that everyone may write to, another user may have taken the name to have us run their program. */
 function refuseForeign(cache: string, ownUid: number): void {
   const found = lstatSync(cache);
   if (!found.isDirectory() || found.uid !== ownUid || (found.mode & 0o022) !== 0) {
@@ -138,7 +138,7 @@ function refuseForeign(cache: string, ownUid: number): void {
   }
 }
 
-/** Everybody may read and enter, whatever the umask of the installation was. */
+/** Everyone may read and enter, independent of the installation's umask. */
 function openForReading(path: string): void {
   const found = lstatSync(path);
   if (found.isSymbolicLink()) return;

@@ -21,7 +21,7 @@ import { readStartMark } from "./process-identity.ts";
 export const superuser = "caas";
 export const databaseName = "caas";
 
-/** How a program run as the operating user finds the cluster: working folder and the name to say with `-D`. */
+/** How a program run as the operating user finds the cluster: working folder and the name for `-D`. */
 export type ClusterAddress = { folder: string; pgdata: string };
 
 /**
@@ -65,7 +65,7 @@ export async function createCluster(
     "--auth-local=reject",
     "--auth-host=scram-sha-256",
     "--encoding=UTF8",
-    // PostgreSQL's own C.UTF-8: sorts the same on every machine, whatever its libc knows.
+    // PostgreSQL's own C.UTF-8: sorts the same on every machine, independent of its libc.
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
@@ -78,7 +78,7 @@ export async function createCluster(
   } finally {
     closeSync(passwordFile);
   }
-  // Single-user mode: the database exists before anybody can connect, and no client library is needed.
+  // Single-user mode: the database exists before any client can connect, and no client library is needed.
   await runProgram(binaries.postgres, ["--single", ...at, "-c", "fsync=off", "postgres"], {
     address,
     user,
@@ -102,7 +102,7 @@ export function refuseOtherMajor(folder: string, binaries: PostgresBinaries): vo
 
 /**
  * Ends a server whose owner was killed and which still runs on this cluster, and forgets a `postmaster.pid`
- * that now names somebody else's process (PostgreSQL would refuse to start because of it). The caller holds
+ * that now names another program's process (PostgreSQL would refuse to start because of it). The caller holds
  * the folder's lock, so no server found here can be wanted.
  *
  * @returns the process id of a server that had to be stopped.

@@ -26,7 +26,7 @@ export function lockFolder(folder: string): () => void {
   const draftPath = join(folder, `lock.${process.pid}.${process.hrtime.bigint()}.draft`);
   writeFileSync(draftPath, `${JSON.stringify(record)}\n`, { mode: 0o600 });
   try {
-    // link(2) creates the lock with its content in one step, so nobody ever reads half a lock.
+    // link(2) creates the lock with its content in one step, so a reader never sees half a lock.
     while (!linked(draftPath, lockPath)) setAsideAbandonedLock(lockPath, folder);
   } finally {
     rmSync(draftPath, { force: true });
@@ -86,7 +86,7 @@ function sameHolder(left: LockRecord | undefined, right: LockRecord | undefined)
   );
 }
 
-/** @returns undefined for a lock that is absent or unreadable: such a file protects nobody. */
+/** @returns undefined for a lock that is absent or unreadable: such a file protects nothing. */
 function readLock(lockPath: string): LockRecord | undefined {
   try {
     const parsed: unknown = JSON.parse(readFileSync(lockPath, "utf8"));
@@ -108,6 +108,6 @@ function touch(lockPath: string): void {
   try {
     utimesSync(lockPath, new Date(), new Date());
   } catch {
-    // The folder was deleted under a running server; that is PostgreSQL's to report, not the heartbeat's.
+    // The folder was deleted under a running server; PostgreSQL reports that, not the heartbeat.
   }
 }

@@ -40,7 +40,7 @@ export function canReach(user: OperatingUser, path: string): boolean {
       return false;
     }
   }
-  // Asked of the kernel, as that user: modes, groups and access lists then all have their say.
+  // Asked of the kernel, as that user: so modes, groups and access lists all count.
   return succeeds(user, "/", 'test -r "$1" && test -x "$1"', path);
 }
 

@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { readStat } from "../processes.ts";
 
 /**
- * Who a process is beyond its number: numbers are given out again, so a lock names the start time too.
+ * What identifies a process: numbers are reused, so a lock names the start time too.
  * `startMark` is only ever compared for equality (Linux: clock ticks since boot, elsewhere what `ps` prints).
  */
 export type ProcessIdentity = { pid: number; startMark: string; host: string; bootId: string };

@@ -23,7 +23,7 @@ export type ServerOptions = {
   /** Removed by the watchdog, too, when this process is killed. */
   temporaryFolder?: string;
   onLine: (line: string) => void;
-  /** The server ended and nobody had asked it to. */
+  /** The server ended without being asked to. */
   onUnexpectedExit: (reason: string) => void;
 };
 
@@ -37,7 +37,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
     const port = options.port === 0 ? await findFreePort() : options.port;
     const started = await launch(options, port);
     if (started.status === "ready") return started.server;
-    // Between finding a free port and taking it, somebody else may have taken it.
+    // Between finding a free port and taking it, another program may have taken it.
     const takenMeanwhile =
       options.port === 0 && started.lastLines.includes("could not create any TCP/IP sockets");
     if (!takenMeanwhile || attempt === 5) {
@@ -58,7 +58,7 @@ function launch(options: ServerOptions, port: number): Promise<Launched> {
         ...identityOf(user),
         cwd: address.folder,
         env: programEnvironment(),
-        // An own session: ^C in the terminal must not reach the database before those who still write to it.
+        // A session of its own: ^C in the terminal must not reach the database before the parts that still write to it.
         detached: true,
         stdio: ["ignore", "ignore", "pipe"],
       },

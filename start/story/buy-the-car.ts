@@ -9,9 +9,9 @@ import type { Narrator } from "./narrate.ts";
 import type { Person, PlanChoice } from "./people.ts";
 import type { RunStep } from "./step.ts";
 
-// Chapter one: from the sales desk to a car that is built and waits for its final payment.
+// Chapter one: from the sale to a car that is built and waits for its final payment.
 
-/** What the sales desk holds after a sale. */
+/** What the dealership knows after a sale. */
 export type Sale = { expedienteId: string; vehicleId: string; reference: string; feed: Feed };
 
 /** A sale whose customer has signed in. */
@@ -78,7 +78,7 @@ export async function payReservation({ step }: Telling, purchase: Purchase): Pro
   });
 }
 
-/** The factory builds; its hand installs the enrolment package, and the car wakes up and reports (LF3, LF4). */
+/** The factory builds and installs the enrolment package; the car wakes up and reports (LF3, LF4). */
 export async function awaitBuilding(
   { cast, step, narrator }: Telling,
   purchase: Purchase,

@@ -10,7 +10,7 @@ import { StartRefused } from "../ports.ts";
 /** A car that its owner can sit in: `folder` is where its agent keeps state, screen and configuration. */
 export type Car = { vin: string; folder: string };
 
-/** Where the story plays: the platform's REST interface, and the people of the partners around it. */
+/** Who acts in the story: clients of the platform's REST interface, and the partners' control entrances. */
 export type Cast = {
   /** Not signed in. */
   rest: Client;
@@ -19,7 +19,7 @@ export type Cast = {
   support: Client;
   /** Control entrances of the stand-ins. */
   partners: Record<"factory" | "gateway" | "vss" | "transport" | "inbox", StandIn>;
-  /** The factory's hand: installs the enrolment package in the car it is building, and the car wakes up. */
+  /** Acts as the factory: installs the enrolment package in the car it is building, and the car wakes up. */
   wakeCar(given: EnrolmentPackage): Promise<Car>;
 };
 

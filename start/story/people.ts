@@ -1,4 +1,4 @@
-/** A customer as the sales desk enters one, and what they choose. */
+/** A customer as the dealership enters one, and what they choose. */
 export type Person = {
   name: string;
   email: string;

@@ -1,12 +1,12 @@
-/** Who a step of the story belongs to. */
+/** Who acts in a step of the story. */
 export type StepActor = "staff" | "customer" | "platform" | "factory" | "carrier" | "car";
 
 export type StoryStep<T> = { name: string; actor: StepActor; run: () => Promise<T> };
 
-/** Runs one step and gives on what it found. */
+/** Runs one step and returns its result. */
 export type RunStep = <T>(step: StoryStep<T>) => Promise<T>;
 
-/** For those who only need what the steps lead to. */
+/** For callers that only need the results. */
 export const runPlainly: RunStep = (step) => step.run();
 
 export type StepTiming = { name: string; ms: number };

@@ -61,7 +61,7 @@ const sentences: Readonly<Record<string, (detail: Detail) => string>> = {
   chargeReleased: () => "The hold is released: nothing is charged",
 };
 
-/** What happened, in words; an event nobody has written a sentence for reads as its name. */
+/** What happened, in words; an event without a sentence reads as its name. */
 export function describeStep(step: Pick<Step, "event" | "detail">): string {
   const sentence = sentences[step.event]?.(step.detail);
   if (sentence !== undefined) return sentence.trim();

@@ -4,13 +4,13 @@ import type { Telemetry } from "@caas/contract/telemetry.ts";
 import type { CarConditions } from "../change/conditions.ts";
 import type { SlotReading } from "../change/slots.ts";
 
-/** What is active in the car, whole. */
+/** The complete active configuration of the car. */
 export type AppliedConfiguration = {
   version: number;
   /** Hash of the entries in force. */
   hash: string;
   entries: readonly ManifestEntry[];
-  /** Where it lies on disk; `null` in a car without one. */
+  /** Its folder on disk; `null` in a car without a disk. */
   directory: string | null;
 };
 
@@ -23,19 +23,19 @@ export type CarAdapter = {
   check?(configuration: AppliedConfiguration): Promise<{ kind: "ok" } | { kind: "rejected"; detail: string }>;
   /** @throws when the car's systems do not take it; the agent then rolls back. */
   apply(configuration: AppliedConfiguration): Promise<void>;
-  /** Whether the car works with what was applied last. */
+  /** Whether the car works with the configuration applied last. */
   probe(): Promise<{ healthy: true } | { healthy: false; reason: string }>;
   /** Present readings of the car, for telemetry. */
   signals?(): Promise<Telemetry["signals"]>;
-  /** What the car's screen shows now, newest first; after every change of it and at every boot. */
+  /** Called with the messages on the car's screen, newest first, after every change of them and at every boot. */
   show?(messages: readonly Display[]): Promise<void>;
-  /** What may keep a staged change waiting; without it nothing does. Must not throw. */
+  /** Conditions that may keep a staged change waiting; without it nothing does. Must not throw. */
   conditions?(): Promise<CarConditions>;
-  /** Has `onChange` called whenever conditions may have changed; gives the way to end that. */
+  /** Calls `onChange` whenever conditions may have changed. @returns ends that */
   watch?(onChange: () => void): () => void;
 };
 
-/** What was read from a slot as an adapter is given it. */
+/** The content of a slot in the form an adapter receives. */
 export function configurationIn(
   reading: SlotReading,
   directory: string | null,

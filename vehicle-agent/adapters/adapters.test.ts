@@ -34,7 +34,7 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true, force: true }));
 
 describe("a program run with the configuration on its input", () => {
-  test("is given the whole configuration, again and again the same", async () => {
+  test("receives the complete configuration, the same each time", async () => {
     const file = join(root, "given");
     const adapter = createProgramAdapter({ command: `cat >> '${file}'` });
     await adapter.apply(configuration(7, [seats, base]));
@@ -53,9 +53,9 @@ describe("a program run with the configuration on its input", () => {
     { command: "echo seats do not answer >&2; exit 1", words: "the program said: seats do not answer" },
     { command: "kill -9 $$", words: "the program said: ended by SIGKILL" },
     { command: "/nowhere/at-all", words: "/nowhere/at-all" },
-    // Only the end of long words is told.
+    // Only the end of a long output is reported.
     { command: "seq 1000 >&2; echo the end >&2; exit 1", words: "1000\nthe end" },
-    // What the shell started holds the output open; it is ended too.
+    // A process that the shell started holds the output open; it is ended too.
     { command: "sleep 600 & sleep 600", words: "no end within 50 ms" },
   ])("$command is not taken: $words", async ({ command, words }) => {
     const adapter = createProgramAdapter({ command, timeoutMs: words.includes("50 ms") ? 50 : 20_000 });
@@ -70,7 +70,7 @@ describe("a program run with the configuration on its input", () => {
 });
 
 describe("several ways into one car", () => {
-  test("each is given it in order, the first no decides, and what any knows counts", async () => {
+  test("each receives it in order, the first refusal decides, and readings of all count", async () => {
     const [one, two] = [createFaultyAdapter(), createFaultyAdapter()];
     const both = combineAdapters([one, { ...two, signals: async () => ({ "Vehicle.Speed": 3 }) }]);
     await both.apply(configuration(1, [base]));
@@ -175,7 +175,7 @@ describe("the local port for apps in the car", () => {
       });
   }
 
-  test("an app finds its configuration, hears of each change, and of its end", async () => {
+  test("an app gets its configuration, each change, and its end", async () => {
     await port.apply(configuration(1, [base, seats]));
     const next = await hear(await join_("seats"), "car/v1/configuration/asientosCalefactables");
     const { id, term } = seats;
@@ -188,7 +188,7 @@ describe("the local port for apps in the car", () => {
     expect(await port.probe()).toEqual({ healthy: true });
   });
 
-  test("what is active is told to every app, also to one that comes later", async () => {
+  test("every app gets the active configuration, also one that connects later", async () => {
     await port.apply(configuration(4, [seats, base]));
     const next = await hear(await join_("drive"), "car/v1/active");
     expect(JSON.parse(await next())).toEqual({
@@ -210,7 +210,7 @@ describe("the local port for apps in the car", () => {
     expect(await port.conditions?.()).toMatchObject({ moving: true });
   });
 
-  test("a lock holds until it is released, its holder goes, or its time is over", async () => {
+  test("a lock is held until it is released, its holder disconnects, or its time is over", async () => {
     const seatsApp = await join_("seats");
     const next = await hear(seatsApp, "car/v1/lock");
     expect(JSON.parse(await next())).toEqual({ heldBy: [] });
@@ -230,7 +230,7 @@ describe("the local port for apps in the car", () => {
     expect(await port.conditions?.()).toMatchObject({ lockedBy: null });
   });
 
-  test("the screen's app is given what the car shows", async () => {
+  test("the screen's app receives the car's messages", async () => {
     const next = await hear(await join_("screen"), "car/v1/display");
     await port.show?.([]);
     expect(await next()).toBe("[]");
@@ -262,7 +262,7 @@ describe("the local port for apps in the car", () => {
     "car/v1/signals/Vehicle.IsMoving",
     "$SYS/#",
     "$share/group/car/v1/active",
-  ])("an app that may not read %s hears nothing of it", async (topic) => {
+  ])("an app that may not read %s gets nothing of it", async (topic) => {
     const seatsApp = await join_("seats");
     const answer = await seatsApp.subscribeAsync(topic).then(
       (granted) => granted.map(({ qos }) => qos),
@@ -291,7 +291,7 @@ describe("the local port for apps in the car", () => {
     expect(refusals).toEqual([`${row.name}: publish ${row.topic}`]);
   });
 
-  test("a huge packet ends its connection at the header, before anyone has said who he is", async () => {
+  test("a huge packet ends its connection at the header, before the client is identified", async () => {
     const { port: number } = new URL(port.url);
     const socket = connect(Number(number), "127.0.0.1");
     await once(socket, "connect");
@@ -317,7 +317,7 @@ describe("the environment chooses", () => {
     await open.close();
   });
 
-  test("a program and a port: both are given it; without a list of apps nobody gets in", async () => {
+  test("a program and a port: both receive it; without a list of apps no app is admitted", async () => {
     const file = join(root, "given");
     const open = await openAdapters(
       { ...none, CAAS_AGENT_APPLY_COMMAND: `cat > '${file}'`, CAAS_AGENT_LOCAL_PORT: 0 },
@@ -337,7 +337,7 @@ describe("the environment chooses", () => {
     { text: '{"apps":[{"name":"Seats!","passwordSha256":""}]}', words: "name" },
     {
       text: JSON.stringify({ apps: ["a", "a"].map((name) => ({ name, passwordSha256: "x".repeat(43) })) }),
-      words: "a name stands twice",
+      words: "a name occurs twice",
     },
   ])("a list of apps that reads $text stops the start", async ({ text, words }) => {
     const file = join(root, "apps.json");
@@ -346,7 +346,7 @@ describe("the environment chooses", () => {
     await expect(open).rejects.toThrow(words);
   });
 
-  test("an app may do only what its row says", () => {
+  test("an app may do only what its row allows", () => {
     const { apps } = localAppsSchema.parse({ apps: [{ name: "a", passwordSha256: "x".repeat(43) }] });
     expect(apps[0]).toMatchObject({ reads: [], gives: [], mayLock: false, isDisplay: false });
   });

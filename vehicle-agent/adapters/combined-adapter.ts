@@ -2,8 +2,8 @@ import type { CarConditions } from "../change/conditions.ts";
 import type { CarAdapter } from "./adapter.ts";
 
 /**
- * Several ways into one car as one adapter: each is given every configuration, in their order, the first that
- * says no decides, and what any of them knows of the car counts.
+ * Several adapters as one: each receives every configuration, in order; the first refusal decides, and readings of
+ * all of them count.
  */
 export function combineAdapters(adapters: readonly CarAdapter[]): CarAdapter {
   const withSignals = adapters.flatMap((adapter) => (adapter.signals === undefined ? [] : [adapter]));

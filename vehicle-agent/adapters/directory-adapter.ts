@@ -1,7 +1,7 @@
 import type { CarAdapter } from "./adapter.ts";
 import { runCommand } from "./run-command.ts";
 
-/** A program that has not answered by then is as good as unhealthy. */
+/** A program that has not answered by then counts as unhealthy. */
 const probeTimeoutMs = 30_000;
 
 /**

@@ -3,7 +3,7 @@ import { parseJson } from "@caas/contract/parse-json.ts";
 import { telemetrySchema } from "@caas/contract/telemetry.ts";
 import * as z from "zod";
 
-// Who may do what on the car's local port. What is not said here is not allowed.
+// Permissions of apps on the car's local port: default deny.
 
 const signalNames = telemetrySchema.shape.signals.keyType;
 export type SignalName = z.infer<typeof signalNames>;
@@ -11,9 +11,9 @@ export type SignalName = z.infer<typeof signalNames>;
 const appSchema = z.strictObject({
   /** User name and client id. */
   name: z.string().regex(/^[a-z0-9-]{1,23}$/),
-  /** SHA-256 of its password, base64url: the file holds nothing that opens the port. */
+  /** SHA-256 of its password, base64url: the file contains nothing that opens the port. */
   passwordSha256: z.string().length(43),
-  /** Codes of the entries it is given. */
+  /** Codes of the entries it receives. */
   reads: z.array(z.string().min(1).max(64)).default([]),
   /** Readings it provides. */
   gives: z.array(signalNames).default([]),
@@ -27,17 +27,17 @@ export const localAppsSchema = z.strictObject({
   apps: z
     .array(appSchema)
     .max(64)
-    .refine((apps) => new Set(apps.map(({ name }) => name)).size === apps.length, "a name stands twice"),
+    .refine((apps) => new Set(apps.map(({ name }) => name)).size === apps.length, "a name occurs twice"),
 });
 
 const prefix = "car/v1/";
 /** The topics of the local port, all under `car/v1/`. */
 export const localTopics = {
-  /** Retained: `{"version","hash","codes"}` of what is active. */
+  /** Retained: `{"version","hash","codes"}` of the active configuration. */
   active: `${prefix}active`,
-  /** Retained, one a code: the entries of that code, as JSON array; empty when there are none. */
+  /** Retained, one per code: the entries of that code, as JSON array; empty when there are none. */
   configuration: (code: string) => `${prefix}configuration/${encodeURIComponent(code)}`,
-  /** From an app: the present reading, as JSON value. */
+  /** From an app: the current reading, as JSON value. */
   signal: (name: SignalName) => `${prefix}signals/${name}`,
   /** From an app: `{"seconds": 1 to 3600}`. */
   lockRequest: `${prefix}lock/request`,
@@ -45,7 +45,7 @@ export const localTopics = {
   lockRelease: `${prefix}lock/release`,
   /** Retained: `{"heldBy": [names]}`. */
   lock: `${prefix}lock`,
-  /** Retained: what the screen shows, newest first, as JSON array. */
+  /** Retained: the messages on the screen, newest first, as JSON array. */
   display: `${prefix}display`,
 } as const;
 
@@ -63,7 +63,7 @@ export function maySubscribe(app: LocalApp, topic: string): boolean {
   return app.reads.some((code) => topic === localTopics.configuration(code));
 }
 
-/** What an app wants by publishing; `null` where it may not, or where it is nothing. */
+/** The meaning of an app's publish; `null` where it is not allowed or malformed. */
 export type AppRequest =
   | { kind: "signal"; name: SignalName; value: number | boolean | string }
   | { kind: "lock"; seconds: number }

@@ -9,8 +9,8 @@ import type { CarAdapter } from "./adapter.ts";
 import { checkConnection } from "./checked-connection.ts";
 import { isAppsPassword, type LocalApp, localTopics, maySubscribe, readAppRequest } from "./local-apps.ts";
 
-// MQTT for the apps inside the car, on loopback. It only ever gives what the adapter was given, and takes
-// readings and locks; nothing of it reaches the fleet link but telemetry.
+// MQTT for the apps inside the car, on loopback. It only passes on what the adapter receives, and takes readings and
+// locks; only telemetry from here reaches the fleet link.
 
 export type LocalPort = CarAdapter & { url: string; close(): Promise<void> };
 
@@ -23,7 +23,7 @@ const mostConnections = 128;
 export async function startLocalPort(options: {
   port: number;
   apps: readonly LocalApp[];
-  /** Hears of everything that was refused. */
+  /** Called for every refusal. */
   onRefused?: (app: string, what: string) => void;
 }): Promise<LocalPort> {
   const { onRefused = () => undefined } = options;
@@ -84,7 +84,7 @@ export async function startLocalPort(options: {
   };
   const broker = new Aedes(rules);
   await broker.listen();
-  // An app that is gone cannot need its lock.
+  // An app that is gone no longer needs its lock.
   broker.on("clientDisconnect", (client) => release(client.id));
   for (const event of ["clientError", "connectionError"] as const) broker.on(event, () => undefined);
 
@@ -114,7 +114,7 @@ export async function startLocalPort(options: {
     for (const listener of listeners) listener();
   }
 
-  /** Retained: whoever connects later finds it. */
+  /** Retained: apps that connect later get it. */
   function say(topic: string, text: string): Promise<void> {
     const packet = {
       cmd: "publish",

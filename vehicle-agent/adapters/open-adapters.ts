@@ -17,9 +17,9 @@ export type OpenAdapters = {
 };
 
 /**
- * The ways into the car that the environment names, in this order: the program, the local port, the folder with
- * its probe, which is always there.
- * @throws ProgramError where the list of apps is none.
+ * The adapters that the environment names, in this order: the program, the local port, the folder with its probe,
+ * which is always there.
+ * @throws ProgramError where the list of apps cannot be read.
  */
 export async function openAdapters(
   config: Pick<

@@ -6,9 +6,9 @@ import { runCommand } from "./run-command.ts";
 const applyTimeoutMs = 60_000;
 
 /**
- * Gives the whole active configuration to a program (run by the shell) on its standard input, as one line of
+ * Passes the complete active configuration to a program (run by the shell) on its standard input, as one line of
  * canonical JSON `{"entries":[{code,configuration,id,term}],"hash":…,"version":…}`: after every switch and at
- * every boot, so it must be able to take the same one again. Exit code 0 means taken; the end of its standard
+ * every boot, so it must accept the same one again. Exit code 0 means taken; the end of its standard
  * error becomes the detail of the failure.
  */
 export function createProgramAdapter(options: { command: string; timeoutMs?: number }): CarAdapter {

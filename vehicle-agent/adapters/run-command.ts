@@ -5,22 +5,22 @@ export type CommandOptions = {
   command: string;
   /** Added to the agent's own environment. */
   environment?: NodeJS.ProcessEnv;
-  /** Without it the command finds its input at its end. */
+  /** Without it the command's input is empty. */
   input?: string;
   /** Real ms; then it is killed with everything it started. */
   timeoutMs: number;
 };
 
-/** Enough of the last words to know what went wrong; they go into a signed report. */
+/** Enough of the output's end to know what went wrong; it goes into a signed report. */
 const longestTail = 300;
 
-/** Runs a command of the car; `detail` is the end of its standard error, or how it ended without a word. */
+/** Runs a command of the car; `detail` is the end of its standard error or, without output, how it ended. */
 export function runCommand(options: CommandOptions): Promise<{ ok: true } | { ok: false; detail: string }> {
   return new Promise((resolve) => {
     const child = spawn(options.command, {
       shell: true,
       stdio: ["pipe", "ignore", "pipe"],
-      // A group of its own: what the shell started must not outlive the time-out and hold its output open.
+      // Its own process group: processes that the shell started must not outlive the time-out and hold its output open.
       detached: true,
       env: { ...process.env, ...options.environment },
     });
@@ -44,7 +44,7 @@ export function runCommand(options: CommandOptions): Promise<{ ok: true } | { ok
       const said = words.trim() || ending;
       resolve({ ok: false, detail: isTimedOut ? `no end within ${options.timeoutMs} ms` : said });
     });
-    // A command that does not read its input is its own business; its exit code tells.
+    // A command may ignore its input; only its exit code counts.
     child.stdin.on("error", () => undefined).end(options.input ?? "");
   });
 }

@@ -21,7 +21,7 @@ const rows = [
   },
 ] as const;
 
-describe("what a car does with a verified manifest (fault 4)", () => {
+describe("how a car treats a verified manifest [fault 4]", () => {
   test.each(rows)("$manifest after $processed: $verdict", ({ manifest, processed, verdict }) => {
     expect(judgeManifest({ ...manifest, keySetVersion: 4 }, processed, 4)).toEqual(verdict);
     expect(judgeManifest({ ...manifest, keySetVersion: 3 }, processed, 4)).toEqual(verdict);

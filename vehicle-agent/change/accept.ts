@@ -1,10 +1,10 @@
 import type { Manifest } from "@caas/contract/manifest.ts";
 
-// What a car does with a manifest whose signature, addressee and hash are right: decided from its journal only.
+// How a car treats a manifest whose signature, addressee and hash are right: decided from its journal only.
 
 export type Verdict =
   | { kind: "process" }
-  /** Already processed: the outcome is said again and nothing is done again. */
+  /** Already processed: only the outcome is reported again. */
   | { kind: "repeatOutcome" }
   /** Signed under a newer key set than ours: ours is reported, and the message waits for the newer one. */
   | { kind: "awaitKeys" }
@@ -16,7 +16,7 @@ export function judgeManifest(
   processed: { version: number; hash: string } | null,
   keySetVersion: number,
 ): Verdict {
-  // First of all: under a newer set the key that signed this may be a revoked one.
+  // First: in a newer set the key that signed this may be revoked.
   if (manifest.keySetVersion > keySetVersion) return { kind: "awaitKeys" };
   if (processed === null || manifest.version > processed.version) return { kind: "process" };
   if (manifest.version < processed.version) return { kind: "refuse", reason: "older" };

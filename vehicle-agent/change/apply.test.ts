@@ -42,7 +42,7 @@ function manifest(version: number, entries: ManifestEntry[]): Manifest {
   };
 }
 
-/** The car as it comes up from what is on its disk. */
+/** The car as it boots from its disk. */
 async function bootCar(faults: CarFaults = {}, failpoint: Failpoint = noFailpoint, at = clock) {
   const storage = await openDirectoryStorage(root);
   const journal = await openJournal(storage, emptyManifestHash);
@@ -67,7 +67,7 @@ async function carWithBase() {
   return car;
 }
 
-describe("applying in the car (DO15)", () => {
+describe("applying in the car [DO15]", () => {
   test("a new car holds the empty configuration", async () => {
     const car = await bootCar();
     expect(car.journal.record.active).toEqual({ version: 0, hash: emptyManifestHash });
@@ -129,7 +129,7 @@ describe("applying in the car (DO15)", () => {
       given: [2, 1],
     },
     {
-      fault: "fault 6: an entry is past its `applyBefore`",
+      fault: "an entry is past its `applyBefore` [fault 6]",
       faults: {},
       entries: [base, late],
       reason: "applyBeforePassed",
@@ -171,7 +171,7 @@ describe("applying in the car (DO15)", () => {
     expect(outcome?.result).toBe("applied");
   });
 
-  test("a car that does not take its former configuration back says so", async () => {
+  test("a car that does not take its former configuration back reports that", async () => {
     const car = await carWithBase();
     car.adapter.faults = { unhealthy: "no answer", failsToApply: 1 };
     const outcome = await car.applier.applyManifest(manifest(2, [base, seats]), 0);
@@ -207,7 +207,7 @@ describe("applying in the car (DO15)", () => {
     expect(await car.active()).toMatchObject({ hash: manifestHash([base]) });
   });
 
-  test("a disk too full to keep the outcome: the change stays open and is ended once there is room", async () => {
+  test("a disk too full for the outcome: the change stays open and is ended once there is room", async () => {
     const car = await carWithBase();
     const write = car.storage.write;
     let writes = 0;
@@ -223,8 +223,8 @@ describe("applying in the car (DO15)", () => {
   });
 });
 
-describe("fault 9: power loss at every step of applying", () => {
-  // What the car holds after it has come up again.
+describe("power loss at every step of applying [fault 9]", () => {
+  // The car's configuration after the reboot.
   const steps: { name: FailpointName; faults: CarFaults; version: number; outcome: object }[] = [
     { name: "afterIntent", faults: {}, version: 1, outcome: { result: "failed", reason: "interrupted" } },
     { name: "afterStage", faults: {}, version: 1, outcome: { result: "failed", reason: "interrupted" } },
@@ -267,7 +267,7 @@ describe("fault 9: power loss at every step of applying", () => {
       active: { version: row.version, hash: expected },
       outcome: { version: 2, ...row.outcome },
     });
-    // Whatever happened, the car's systems end with what is active.
+    // In every case the car's systems end with the active configuration.
     expect(car.adapter.applied.at(-1)).toMatchObject({ version: row.version, hash: expected });
 
     const again = await bootCar(row.faults);
@@ -287,7 +287,7 @@ describe("fault 9: power loss at every step of applying", () => {
     expect(car.journal.record.outcome).toMatchObject({ reason: "probeFailed", rolledBack: true });
   });
 
-  test("fault 6: a switch that slept past its `applyBefore` is taken back, not committed", async () => {
+  test("a switch that slept past its `applyBefore` is taken back, not committed [fault 6]", async () => {
     await carWithBase();
     const crash = failAt({ name: "afterSwitch", passage: 1 }, () => {
       throw new PowerLoss();
@@ -301,7 +301,7 @@ describe("fault 9: power loss at every step of applying", () => {
     expect(car.journal.record.outcome).toMatchObject({ reason: "applyBeforePassed", rolledBack: true });
   });
 
-  test("power lost again and again during the recovery still ends in one outcome", async () => {
+  test("repeated power loss during the recovery still ends in one outcome", async () => {
     await carWithBase();
     const loseAt = (name: FailpointName) =>
       failAt({ name, passage: 1 }, () => {
@@ -338,7 +338,7 @@ describe("terms end in the car", () => {
     expect(await car.applier.removeEnded()).toBe(false);
   });
 
-  test("fault 7: a clock set back at the next boot does not bring the entry back", async () => {
+  test("a clock set back at the next boot does not bring the entry back [fault 7]", async () => {
     const at = createTestClock();
     const car = await bootCar({}, noFailpoint, at);
     car.time.witness(at.now());
@@ -355,7 +355,7 @@ describe("terms end in the car", () => {
     });
   });
 
-  test("a car that does not work without the entry keeps it, and it is tried again", async () => {
+  test("a car that does not work without the entry keeps it, and the removal is tried again", async () => {
     const at = createTestClock();
     const car = await bootCar({}, noFailpoint, at);
     await car.applier.applyManifest(manifest(1, [base, minute]), 0);
@@ -370,7 +370,7 @@ describe("terms end in the car", () => {
 });
 
 describe("boot", () => {
-  test("what somebody else changed in the active slot is reported as it is, and given to nobody", async () => {
+  test("a foreign change of the active slot is reported as it is, and not applied", async () => {
     const car = await carWithBase();
     expect(car.bootProblem).toBeNull();
     await writeFile(join(root, "configuration", "active", `plataformaBase.${base.id}.json`), "{}");

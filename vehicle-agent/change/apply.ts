@@ -14,35 +14,36 @@ import {
 } from "./slots.ts";
 import { endTerms, planTerms, type Terms } from "./terms.ts";
 
-/** A change that waits, staged, until the car is in a state to be changed. */
+/** A staged change that waits until the car can be changed. */
 export type Deferral = { version: number; hash: string; reason: DeferralReason; applyBefore: string | null };
 
-/** Processes changes one at a time; the caller never starts a second before the first rests. */
+/** Processes changes one at a time; the caller must not start a second before the first rests. */
 export type Applier = {
-  /** Where the present change is in the lifecycle. */
+  /** The lifecycle state of the current change. */
   readonly state: LifecycleState;
-  /** Whether a change is neither at its end nor waiting: something for `recover`. */
+  /** Whether a change is neither finished nor waiting, so that `recover` must end it. */
   readonly isOpen: boolean;
   /** The change that waits, if one does. */
   readonly deferral: Deferral | null;
   /**
-   * Prepares an empty car, ends what a crash left open, and gives the car's systems the active configuration.
-   * A deferred change goes on waiting.
-   * @returns why they did not take it, or `null`.
+   * Prepares an empty car, ends a change that a crash left open, and applies the active configuration.
+   * A deferred change continues to wait.
+   * @returns why the car's systems did not take it, or `null`.
    */
   boot(): Promise<string | null>;
   /** Ends a change that a crash, or a disk that refused a write, left open; call before judging a manifest. */
   recover(): Promise<void>;
   /**
    * Processes a manifest judged `process` that arrived at `startedMs` of the stopwatch; one that waits is
-   * superseded by it. Gives its journalled outcome, or `null` when it is deferred and has none yet.
+   * superseded by it.
+   * @returns its journalled outcome, or `null` when it is deferred and has none yet
    */
   applyManifest(manifest: Manifest, startedMs: number): Promise<Outcome | null>;
-  /** Judges the change that waits, if one does, by the present conditions and its `applyBefore`. */
+  /** Judges a waiting change by the current conditions and its `applyBefore`. */
   rejudge(): Promise<void>;
   /**
-   * Takes entries whose term is over out of the car, unless it is moving; whether anything changed. A change that
-   * waits is staged anew without them.
+   * Removes entries whose term is over, unless the car is moving. A waiting change is staged again without them.
+   * @returns whether anything changed
    */
   removeEnded(): Promise<boolean>;
 };
@@ -80,7 +81,7 @@ export function createApplier(parts: ApplierParts): Applier {
     const { change } = journal.record;
     if (change === null || !isOpen()) return;
     if (change.failure !== null) return run("idle", "failureFound", change);
-    // Asked before `deferral`: a change that had waited keeps its reason until it is committed.
+    // Checked before `deferral`: a change that had waited keeps its reason until it is committed.
     if ((await slots.active()) === change.to) return run("idle", "switchFound", change);
     if (change.deferral !== null) return run("idle", "deferralFound", change);
     const failure = {
@@ -114,7 +115,7 @@ export function createApplier(parts: ApplierParts): Applier {
     await run("idle", "changeAccepted", change, planned, startedMs);
   }
 
-  /** The change that waits, with what is staged for it; afterwards nothing waits. */
+  /** The waiting change with its staged content; afterwards nothing waits. */
   async function takeBackDeferred(): Promise<{ change: Change; staged: SlotContent } | null> {
     const { change } = journal.record;
     if (change === null || state !== "deferred") return null;
@@ -141,7 +142,7 @@ export function createApplier(parts: ApplierParts): Applier {
       await recover();
       const slot = await activeSlot();
       const { hash } = readSlotFiles(await slots.read(slot));
-      // What lies there is what is reported, also when something else than this agent changed it.
+      // The slot's content is what is reported, also when something other than this agent changed it.
       if (hash !== journal.record.active.hash)
         await writeJournal(parts, ({ active }) => ({ active: { ...active, hash } }));
       return (await applyFrom(parts, slot))?.detail ?? null;
@@ -152,7 +153,7 @@ export function createApplier(parts: ApplierParts): Applier {
       const { inForce, terms } = planTerms(manifest.entries, journal.record.terms, time.now());
       const { version, hash } = manifest;
       const applyBefore = earliest(manifest.entries.flatMap((entry) => entry.applyBefore ?? []));
-      // Where nothing is over, what will be active is what the manifest's own hash, already compared, is about.
+      // If no term is over, the active configuration has the manifest's own hash, which is already verified.
       const isWhole = inForce.length === manifest.entries.length;
       const planned = planSlot({ version, entries: inForce }, isWhole ? hash : undefined);
       await process({ cause: "manifest", hash, applyBefore }, planned, terms, startedMs);
@@ -171,10 +172,10 @@ export function createApplier(parts: ApplierParts): Applier {
       const now = time.now();
       const terms = endTerms(journal.record.terms, now);
       if (terms === null) return false;
-      // Nothing is switched off under the driver's hands.
+      // Nothing is switched off while the car is driven.
       if ((await adapter.conditions?.())?.moving === true) return false;
       const present = readSlotFiles(await slots.read(await activeSlot()));
-      // The report of a damaged slot's hash brings a new version; nothing is guessed from the remains.
+      // Reporting a damaged slot's hash brings a new version; nothing is guessed from its content.
       if (present.kind === "damaged") return false;
       const waited = await takeBackDeferred();
       const { version, hash } = journal.record.active;

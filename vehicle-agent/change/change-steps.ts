@@ -24,7 +24,7 @@ export type ApplierParts = {
   stopwatchMs: () => number;
 };
 
-/** Every write takes the trusted time along, so that it survives a reboot. */
+/** Every write includes the trusted time, so that it survives a reboot. */
 export function writeJournal(
   { journal, time }: Pick<ApplierParts, "journal" | "time">,
   patch: (record: JournalRecord) => Partial<JournalRecord>,
@@ -33,8 +33,8 @@ export function writeJournal(
 }
 
 /**
- * The work of one change, a step a state of the lifecycle. `planned` is `null` when it is taken up again
- * and nothing is left to stage; `startedMs` is when its message arrived, on the stopwatch.
+ * The work of one change, one step per state of the lifecycle. `planned` is `null` when the change is resumed
+ * and nothing is left to stage; `startedMs` is the arrival of its message on the stopwatch.
  */
 export function createChangeSteps(
   parts: ApplierParts,
@@ -46,7 +46,7 @@ export function createChangeSteps(
   const spentMs = (): number => Math.max(0, Math.round((parts.stopwatchMs() - startedMs) * 10) / 10);
   const timings: Outcome["timings"] = { verifiedMs: spentMs() };
   let failure: ChangeFailure | null = change.failure;
-  // True as long as the car lives by its former configuration after a failure, touched or not.
+  // True as long as the car has its former configuration after a failure.
   let rolledBack = true;
   let obstacle: DeferralReason | null = null;
 
@@ -69,7 +69,7 @@ export function createChangeSteps(
     async admitting() {
       if (isLate()) return "tooLate";
       if (adapter.check === undefined || planned === null) return "admitted";
-      // As it will read back, before anything is written: a configuration that does not is no good.
+      // As it will read back, before anything is written: a configuration that does not is rejected.
       const asked = configurationIn(readSlotFiles(planned.files), slots.directoryOf(change.to));
       if (asked.kind === "damaged") {
         fail("stagingFailed", "permanent", asked.detail);
@@ -97,7 +97,7 @@ export function createChangeSteps(
         fail("interrupted", "transient", "what was staged is not there any more");
         return "stagingLost";
       }
-      // Neither an app's lock nor an empty battery prolongs what is over; driving was judged before this began.
+      // Neither an app's lock nor a low battery prolongs an ended term; driving was judged before this began.
       if (change.cause === "termEnded" || adapter.conditions === undefined) return "inTime";
       obstacle = deferralOf(await adapter.conditions());
       return obstacle === null ? "inTime" : "obstructed";
@@ -176,7 +176,7 @@ export function createChangeSteps(
   };
 }
 
-/** Whether a change that waited still lies beside the active slot as it was written. */
+/** Whether a change that waited is still in the other slot as it was written. */
 async function isStaged({ slots }: Pick<ApplierParts, "slots">, change: Change): Promise<boolean> {
   const reading = readSlotFiles(await slots.read(change.to));
   return (
@@ -186,7 +186,7 @@ async function isStaged({ slots }: Pick<ApplierParts, "slots">, change: Change):
   );
 }
 
-/** Gives the car's systems what lies in `slot`; `null`, or why they do not have it now. */
+/** Applies the content of `slot`. @returns `null`, or why the car's systems did not take it */
 export async function applyFrom(
   { slots, adapter }: Pick<ApplierParts, "slots" | "adapter">,
   slot: SlotName,
@@ -205,7 +205,7 @@ export async function applyFrom(
 
 type Illness = { reason: "healthCheckFailed" | "probeFailed"; detail: string };
 
-/** Believes the disk and the car, not what this process remembers having written. */
+/** Trusts the disk and the car, not the memory of this process. */
 async function findIllness(
   { slots, adapter }: ApplierParts,
   change: Change,

@@ -94,7 +94,7 @@ describe("a change waits for the car", () => {
     expect(car.agent.state()).toMatchObject({ lifecycle: "idle", deferred: null });
   });
 
-  test("another reason is told, the same one is not told again", async () => {
+  test("another reason is reported, the same one is not reported again", async () => {
     await drivingCar();
     await send(2, [seats]);
     const told = reports();
@@ -104,7 +104,7 @@ describe("a change waits for the car", () => {
     expect(reports()).toBe(told + 1);
   });
 
-  test("FA6: sent again while it waits, it is the status query; an older one and another hash are refused", async () => {
+  test("sent again while it waits, it is the status query; an older one and another hash are refused [FA6]", async () => {
     await drivingCar();
     await send(3, [seats]);
     expect(await send(3, [seats])).toMatchObject({ deferred: { version: 3, reason: "driving" } });
@@ -127,7 +127,7 @@ describe("a change waits for the car", () => {
     expect(outcomes).toEqual([3]);
   });
 
-  test("fault 6: one that waits past its `applyBefore` ends there, whatever the car does", async () => {
+  test("a change that waits past its `applyBefore` ends there, whatever the car does [fault 6]", async () => {
     await drivingCar();
     await send(2, [base, { ...seats, applyBefore: inOneMinute }]);
     car.clock.advance(minuteMs + 1);
@@ -139,7 +139,7 @@ describe("a change waits for the car", () => {
     });
   });
 
-  test("fault 6: it ends by itself, also in a car that never stops", async () => {
+  test("it ends by itself, also in a car that never stops [fault 6]", async () => {
     await drivingCar();
     const late = "2026-03-01T08:00:00.020Z";
     const answer = await send(2, [{ ...seats, applyBefore: late }]);
@@ -149,7 +149,7 @@ describe("a change waits for the car", () => {
     expect(ended.outcome).toMatchObject({ reason: "applyBeforePassed" });
   });
 
-  test("judged again at the commit: what became late between switch and commit is taken back", async () => {
+  test("judged again at the commit: a change that became late after the switch is rolled back", async () => {
     await drivingCar();
     await send(2, [base, { ...seats, applyBefore: inOneMinute }]);
     const probe = adapter.probe;
@@ -166,7 +166,7 @@ describe("a change waits for the car", () => {
     expect(adapter.applied.at(-1)).toMatchObject({ version: 1 });
   });
 
-  test("metrics count what waited, and a stopped agent watches the car no more", async () => {
+  test("metrics count waiting changes, and a stopped agent no longer watches the car", async () => {
     const metrics = createAgentMetrics();
     await restart({ metrics });
     adapter.turn({ moving: true });
@@ -179,14 +179,14 @@ describe("a change waits for the car", () => {
   });
 });
 
-describe("fault 9: power lost while a change waits", () => {
+describe("power lost while a change waits [fault 9]", () => {
   const crashAt = (name: FailpointName, passage = 1) => ({
     failpoint: failAt({ name, passage }, () => {
       throw new PowerLoss();
     }),
   });
 
-  test("it waits on after the reboot, and is applied from what was staged", async () => {
+  test("it continues to wait after the reboot, and is applied from the staged files", async () => {
     await drivingCar();
     await send(2, [base, seats]);
     await car.agent.stop();
@@ -209,7 +209,7 @@ describe("fault 9: power lost while a change waits", () => {
     });
   });
 
-  test("slept past its `applyBefore`: reported as that, nothing was touched", async () => {
+  test("asleep past its `applyBefore`: reported as that, nothing was touched", async () => {
     await drivingCar();
     await send(2, [base, { ...seats, applyBefore: inOneMinute }]);
     await car.agent.stop();
@@ -261,7 +261,7 @@ describe("fault 9: power lost while a change waits", () => {
     expect(applied).toMatchObject({ deferred: null, outcome: { version: target, result: "applied" } });
   });
 
-  test("after the switch of what had waited: finished, not judged by the conditions any more", async () => {
+  test("after the switch of a change that had waited: finished, no longer judged by the conditions", async () => {
     await restart(crashAt("afterSwitch", 2));
     await send(1, [base]);
     adapter.turn({ moving: true });
@@ -283,7 +283,7 @@ describe("fault 9: power lost while a change waits", () => {
 describe("terms that end meanwhile", () => {
   const minute = entry("conduccionAsistida", { term: { kind: "duration", seconds: 60 } });
 
-  test("nothing is switched off under the driver's hands; it ends when the car stands", async () => {
+  test("nothing is switched off while the car is driven; it ends when the car is parked", async () => {
     await startConnected(car.agent);
     await send(1, [base, minute]);
     adapter.turn({ moving: true });
@@ -297,7 +297,7 @@ describe("terms that end meanwhile", () => {
     expect(car.agent.state().active).toEqual({ version: 1, hash: manifestHash([base]) });
   });
 
-  test("a change that waits for a lock is staged anew without what has ended", async () => {
+  test("a change that waits for a lock is staged again without ended entries", async () => {
     await startConnected(car.agent);
     await send(1, [base, minute]);
     adapter.turn({ lockedBy: "navigation" });
@@ -316,7 +316,7 @@ describe("terms that end meanwhile", () => {
   });
 });
 
-test("an apply that takes long is reported while it goes on, without an outcome", async () => {
+test("a long apply is reported while it runs, without an outcome", async () => {
   const go = Promise.withResolvers<void>();
   const begun = Promise.withResolvers<void>();
   const apply = adapter.apply;

@@ -23,7 +23,7 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
     },
     async stage(slot: SlotName, files: SlotFiles) {
       const folder = directoryOf(slot);
-      // Only files of the new version: what an earlier one left is removed first.
+      // Only files of the new version: those of an earlier one are removed first.
       await rm(folder, { recursive: true, force: true });
       await mkdir(folder, { recursive: true });
       for (const [name, text] of files) await writeSynced(join(folder, name), text, 0o644);

@@ -3,7 +3,7 @@ import * as z from "zod";
 import type { AgentStorage } from "../storage/storage.ts";
 import { termsSchema } from "./terms.ts";
 
-// The car's memory of what it is doing. The order of its writes carries the guarantee of the whole agent:
+// The car's memory of its work. The guarantee of the whole agent rests on the order of its writes:
 // intent, then the switch (which the active slot itself records), then the outcome in one write.
 
 const failureSchema = z.strictObject({
@@ -14,7 +14,7 @@ const failureSchema = z.strictObject({
 export type ChangeFailure = z.infer<typeof failureSchema>;
 
 const changeSchema = z.strictObject({
-  /** A manifest's change ends in an outcome; an ended term only changes what is active. */
+  /** A manifest's change ends in an outcome; an ended term only changes the active configuration. */
   cause: z.enum(["manifest", "termEnded"]),
   version: z.int().min(1),
   /** Of the manifest, as the outcome names it. */
@@ -29,7 +29,7 @@ const changeSchema = z.strictObject({
   terms: termsSchema,
   /** Written before rolling back, so that a crash there keeps the true reason. */
   failure: failureSchema.nullable(),
-  /** Why it waits, staged, for the car; `null` once it goes on. Journals of before deferrals have none. */
+  /** Why it waits, staged, for the car; `null` once it continues. Older journals do not have it. */
   deferral: reportSchema.shape.deferred.unwrap().shape.reason.nullable().default(null),
 });
 export type Change = z.infer<typeof changeSchema>;
@@ -43,7 +43,7 @@ const journalSchema = z.strictObject({
   trustedTimeMs: z.int().min(0),
   active: z.strictObject({ version: z.int().min(0), hash: z.string().length(43) }),
   terms: termsSchema,
-  /** The change under way; `null` when the car is at rest. */
+  /** The current change; `null` when the car is at rest. */
   change: changeSchema.nullable(),
   /** Of the newest version ever processed. */
   outcome: outcomeSchema.nullable(),
@@ -52,13 +52,13 @@ export type JournalRecord = z.infer<typeof journalSchema>;
 
 export type Journal = {
   readonly record: JournalRecord;
-  /** Writes what `patch` changes, one write after another; the record changes only when it is durable. */
+  /** Writes the changes of `patch`, one write after another; the record changes only when it is durable. */
   write(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord>;
 };
 
 const fileName = "journal.json";
 
-/** @throws Error when the stored journal is not one: a car without memory must not guess. */
+/** @throws Error when the stored journal is damaged: a car without memory must not guess. */
 export async function openJournal(storage: AgentStorage, emptyHash: string): Promise<Journal> {
   const text = await storage.read(fileName);
   let record: JournalRecord =
@@ -103,6 +103,6 @@ function parseRecord(text: string): JournalRecord {
   try {
     return journalSchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new Error(`${fileName} is damaged; the car must be enrolled anew`, { cause: error });
+    throw new Error(`${fileName} is damaged; the car must be enrolled again`, { cause: error });
   }
 }

@@ -33,7 +33,7 @@ const pairs = states.flatMap((state) =>
   events.map((event) => ({ state, event, next: expected[state][event] })),
 );
 
-describe("the update lifecycle (SY5)", () => {
+describe("the update lifecycle [SY5]", () => {
   test.each(pairs)("$state on $event: $next", ({ state, event, next }) => {
     expect(nextState(state, event)).toBe(next);
   });
@@ -107,7 +107,7 @@ describe("the update lifecycle (SY5)", () => {
     expect(visited).toEqual(visits);
   });
 
-  test("an obstructed change rests staged; it goes on from there or gives way, and every state is told", async () => {
+  test("an obstructed change rests staged; it continues from there or is superseded, and every state is emitted", async () => {
     const visited: string[] = [];
     const entered: string[] = [];
     const onEnter = (state: LifecycleState) => void entered.push(state);

@@ -1,5 +1,5 @@
-// What becomes of one change in the car, as a table. Everything that can happen to it stands in a row here;
-// an event without a row in the present state is a defect and stops the agent rather than the car.
+// The lifecycle of one change in the car, as a table. Everything that can happen to it has a row here; an event
+// without a row in the current state is a defect and stops the agent rather than the car.
 
 // biome-ignore format: the table is read by column
 export const lifecycle = [
@@ -17,14 +17,14 @@ export const lifecycle = [
   ["staging",       "stagingFailed",   "abandoning"],
   ["judging",       "inTime",          "switching"],
   ["judging",       "tooLate",         "abandoning"],
-  ["judging",       "stagingLost",     "abandoning"],  // it waited, and what was staged is not there any more
+  ["judging",       "stagingLost",     "abandoning"],  // it waited, and the staged content is gone
   ["judging",       "obstructed",      "deferring"],   // driving, low charge, a lock: no attempt, no failure
   ["deferring",     "deferralRecorded","deferred"],
   ["deferred",      "conditionsChanged","judging"],
   ["deferred",      "superseded",      "forgetting"],  // a newer version has come: this one needs no outcome
   ["forgetting",    "forgotten",       "idle"],
   ["switching",     "switched",        "applying"],
-  ["switching",     "switchFailed",    "rollingBack"], // it may have happened: rolling back settles which slot it is
+  ["switching",     "switchFailed",    "rollingBack"], // it may have happened: rolling back settles which slot is active
   ["applying",      "taken",           "checking"],
   ["applying",      "refused",         "rollingBack"],
   ["checking",      "healthy",         "committing"],
@@ -38,7 +38,7 @@ export const lifecycle = [
 type Row = (typeof lifecycle)[number];
 export type LifecycleState = Row[0] | Row[2];
 export type LifecycleEvent = Row[1];
-/** Where a change may rest; only an event from outside goes on from there. */
+/** States in which a change may rest; only an event from outside continues it. */
 export type RestingState = "idle" | "deferred";
 export type WorkingState = Exclude<LifecycleState, RestingState>;
 /** The events that have a row in `S`. */
@@ -61,8 +61,8 @@ function isResting(state: LifecycleState): state is RestingState {
 }
 
 /**
- * Carries one change from `event` in the resting state `from` until it rests again. `onEnter` hears every state.
- * @returns where it rests
+ * Runs one change from `event` in the resting state `from` until it rests again. `onEnter` is called with every state.
+ * @returns the state in which it rests
  * @throws what a step throws (a full disk, a simulated crash): the change stays open in the journal.
  */
 export async function runLifecycle<R extends RestingState>(

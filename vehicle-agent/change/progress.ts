@@ -2,17 +2,16 @@ import { performance } from "node:perf_hooks";
 import type { AgentParts } from "../agent-parts.ts";
 import { paceMs } from "../clock/wake-ups.ts";
 
-// Work on a change, watched from outside: what came of it is told to whoever listens, and when to look again at
-// one that waits.
+// Watches work on a change: emits its result, and schedules the next look at a change that waits.
 
 export type Progress = {
-  /** Does `work` that began at `startedMs` of `performance.now`; whether there is now anything new to report. */
+  /** Runs `work` that began at `startedMs` of `performance.now`. @returns whether there is anything new to report */
   follow(work: () => Promise<unknown>, startedMs?: number): Promise<boolean>;
 };
 
-/** Real ms after which work under way is worth a sign of life (the "apply over 5 s" of the wire's rules). */
+/** Real ms after which running work is reported (the "apply over 5 s" of the wire's rules). */
 export const slowWorkMs = 5_000;
-/** A condition that changes without a word from the car is found out this late (business time). */
+/** A condition that changes without a notice from the car is noticed after this time (business time). */
 const rejudgeIntervalMs = 60_000;
 
 export function createProgress(
@@ -34,7 +33,7 @@ export function createProgress(
     events.emit("outcome", outcome);
   }
 
-  /** The next look at what waits: at its deadline at the latest, so that it does not wait beyond it. */
+  /** Schedules the next look at a waiting change: at its deadline at the latest. */
   function scheduleRejudge(): void {
     const { deferral } = applier;
     if (deferral === null) {

@@ -19,7 +19,7 @@ const base = entry("plataformaBase", { configuration: { z: 1, a: { y: [1, 2], x:
 const seats = entry("asientos/../calefactables");
 
 describe("the files of a slot", () => {
-  test("one file an entry and an index, all canonical, none outside the slot whatever the code says", () => {
+  test("one file per entry and an index, all canonical, none outside the slot whatever the code", () => {
     const files = slotFilesOf({ version: 7, entries: [base, seats] });
     expect([...files.keys()].sort()).toEqual(
       [
@@ -82,7 +82,7 @@ describe("the files of a slot", () => {
     expect(reading).toMatchObject({ kind: "intact", hash: manifestHash([received]) });
   });
 
-  test("any configuration that is found as it was planned reads as it was planned", () => {
+  test("any configuration found as planned reads as planned", () => {
     const contents = fc.array(
       fc.record({
         code: fc.string({ minLength: 1, maxLength: 64 }),
@@ -105,7 +105,7 @@ describe("the files of a slot", () => {
     );
   });
 
-  test("what is found in any other way than planned is read for what it is", () => {
+  test("files that differ from the plan are parsed", () => {
     const planned = planSlot({ version: 7, entries: [base, seats] });
     for (const [name, text] of planned.files) {
       const less = new Map(planned.files);
@@ -123,7 +123,7 @@ describe("the files of a slot", () => {
     expect(readPlannedSlot(planned.files, null)).toEqual(planned.reading);
   });
 
-  test("any configuration reads back as what was written", () => {
+  test("any configuration reads back as it was written", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (configuration) => {
         // As it comes off the wire: JSON has no -0, and the contract's schema takes no key "__proto__" along.
@@ -155,7 +155,7 @@ describe("slots on disk", () => {
     expect(await slots.read("a")).toEqual(slotFilesOf({ version: 1, entries: [base] }));
   });
 
-  test("what a crash left half done beside the active slot is in nobody's way", async () => {
+  test("remains of a crash beside the active slot do no harm", async () => {
     const { slots } = await openDirectoryStorage(root);
     await slots.stage("a", slotFilesOf({ version: 1, entries: [base] }));
     await slots.activate("a");

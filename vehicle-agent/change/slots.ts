@@ -8,7 +8,7 @@ import {
 import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 
-// Two slots hold configurations: one is active, the next is written beside it and taken by one atomic switch.
+// Two slots hold configurations: one is active, the next is written to the other and activated by one atomic switch.
 
 export type SlotName = "a" | "b";
 
@@ -16,15 +16,15 @@ export type SlotName = "a" | "b";
 export type SlotFiles = ReadonlyMap<string, string>;
 
 export type ConfigurationSlots = {
-  /** The slot the car lives by; `null` before the first `activate`. This alone says whether a switch happened. */
+  /** The active slot; `null` before the first `activate`. Only this says whether a switch happened. */
   active(): Promise<SlotName | null>;
   /** Makes `slot` hold exactly `files`, durably. Never called for the active slot. */
   stage(slot: SlotName, files: SlotFiles): Promise<void>;
-  /** The switch: atomic and durable, before or after and nothing between. */
+  /** The switch: atomic and durable. */
   activate(slot: SlotName): Promise<void>;
-  /** What really is in the slot now. */
+  /** The actual content of the slot. */
   read(slot: SlotName): Promise<SlotFiles>;
-  /** Where programs in the car find the active slot; `null` where there is no disk. */
+  /** The slot's folder, for programs in the car; `null` where there is no disk. */
   directoryOf(slot: SlotName): string | null;
 };
 
@@ -32,7 +32,7 @@ export function otherSlot(slot: SlotName): SlotName {
   return slot === "a" ? "b" : "a";
 }
 
-/** What a slot means: a version and the entries in force. */
+/** The meaning of a slot: a version and the entries in force. */
 export type SlotContent = { version: number; entries: ManifestEntry[] };
 
 const indexName = "manifest.json";
@@ -47,12 +47,12 @@ function fileNameOf(entry: ManifestEntry): string {
   return `${encodeURIComponent(entry.code)}.${entry.id}.json`;
 }
 
-/** What is to lie in a slot, and what it says when it is read back as it was written. */
+/** The files planned for a slot, and how they read back. */
 export type PlannedSlot = { files: SlotFiles; reading: IntactSlot };
 
 /**
- * One file an entry (`{code}.{id}.json`) and `manifest.json`, all canonical JSON.
- * @param hash `manifestHash` of the entries, where it is known already
+ * One file per entry (`{code}.{id}.json`) and `manifest.json`, all canonical JSON.
+ * @param hash `manifestHash` of the entries, if it is already known
  */
 export function planSlot(content: SlotContent, hash = manifestHash(content.entries)): PlannedSlot {
   const { version } = content;
@@ -77,10 +77,10 @@ export type IntactSlot = { kind: "intact"; content: SlotContent; hash: string };
 
 export type SlotReading =
   | IntactSlot
-  /** Something else than a configuration; `hash` is of what was found, so it equals no manifest's. */
+  /** Not a configuration; `hash` is of the files found, so it equals no manifest's. */
   | { kind: "damaged"; hash: string; detail: string };
 
-/** Judges what was read back from a slot by its content alone. */
+/** Judges the files of a slot by their content alone. */
 export function readSlotFiles(files: SlotFiles): SlotReading {
   const found: Json = Object.fromEntries(files);
   const damaged = (detail: string): SlotReading => ({ kind: "damaged", hash: hashJson(found), detail });
@@ -96,13 +96,13 @@ export function readSlotFiles(files: SlotFiles): SlotReading {
     entries.push(entry.data);
   }
   const hash = manifestHash(entries);
-  if (hash !== index.data.hash) return damaged("the entries are not those the index was written for");
+  if (hash !== index.data.hash) return damaged("the entries are not those of the index");
   return { kind: "intact", content: { version: index.data.version, entries }, hash };
 }
 
 /**
- * The same for a slot that shall hold `planned`: what is there to the letter needs no reading, for a test proves that
- * it reads as it was planned.
+ * The same for a slot that must hold `planned`: identical files need no parsing, because a test proves that they read
+ * back as planned.
  */
 export function readPlannedSlot(files: SlotFiles, planned: PlannedSlot | null): SlotReading {
   return planned !== null && areSame(files, planned.files) ? planned.reading : readSlotFiles(files);

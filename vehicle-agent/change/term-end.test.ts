@@ -13,7 +13,7 @@ import { makeTestCar, startConnected, type TestCar } from "../testing/test-car.t
 import { createTestClock } from "../testing/test-clock.ts";
 import { entry } from "../testing/test-signer.ts";
 
-// The car ends a term itself, by a time that nobody in the car can turn back (fault 7).
+// The car ends a term itself, by a time that cannot be turned back in the car (fault 7).
 
 const base = entry("plataformaBase");
 const month = entry("conduccionAsistida", { term: { kind: "duration", seconds: 30 * 86_400 } });
@@ -67,7 +67,7 @@ describe("a term that ends", () => {
     },
   );
 
-  test("fault 7: the clock set back in a running car changes nothing", async () => {
+  test("the clock set back in a running car changes nothing [fault 7]", async () => {
     car.clock.advance(30 * dayMs);
     car.clock.setWallClock(past);
     const ended = once(car.agent, "termEnded");
@@ -76,7 +76,7 @@ describe("a term that ends", () => {
     expect(car.agent.state().active.hash).toBe(manifestHash([base]));
   });
 
-  test("fault 7: set back while it was off, what has ended stays ended", async () => {
+  test("set back while the car was off, ended terms stay ended [fault 7]", async () => {
     car.clock.advance(30 * dayMs);
     const ended = once(car.agent, "termEnded");
     adapter.turn({});
@@ -85,7 +85,7 @@ describe("a term that ends", () => {
     expect(first.active.hash).toBe(manifestHash([base]));
   });
 
-  test("fault 7: set back at every boot, what has run is not run again", async () => {
+  test("set back at every boot, elapsed time does not run again [fault 7]", async () => {
     // Ten days at a time; the journal remembers how far time had come.
     for (let boot = 0; boot < 3; boot += 1) {
       const clock = createTestClock(past);
@@ -109,7 +109,7 @@ describe("a term that ends", () => {
     broker = await startTestBroker();
   });
 
-  test("the last entry leaves an empty car, and a renewal that came in time goes on", async () => {
+  test("the last entry leaves an empty car, and a renewal in time continues", async () => {
     const only = { ...month, term: { kind: "until", validUntil: "2026-03-05T08:00:00.000Z" } } as const;
     const later = { ...month, term: { kind: "until", validUntil: "2026-03-09T08:00:00.000Z" } } as const;
     const send = async (version: number, entries: Parameters<typeof manifestHash>[0]) => {

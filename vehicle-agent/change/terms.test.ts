@@ -31,7 +31,7 @@ describe("terms the car ends itself", () => {
     });
   });
 
-  test("a later manifest does not bring back what has ended", () => {
+  test("a later manifest does not bring back an ended entry", () => {
     const later = planTerms([base, month], running, new Date("2026-03-01T08:01:00.000Z"));
     expect(later.inForce).toEqual([base]);
     expect(later.terms[month.id]?.state).toBe("ended");
@@ -47,7 +47,7 @@ describe("terms the car ends itself", () => {
     expect(planTerms([over], {}, now).inForce).toEqual([]);
   });
 
-  test("what left the manifest leaves the terms", () => {
+  test("an entry that leaves the manifest leaves the terms", () => {
     expect(planTerms([base], running, now).terms).toEqual({});
   });
 

@@ -1,8 +1,8 @@
 import type { ManifestEntry } from "@caas/contract/manifest.ts";
 import * as z from "zod";
 
-// How long entries hold. The first manifest of a paid period carries a duration, which starts when the car
-// applied it; later ones carry the instant. The car ends an entry itself, connected or not.
+// How long entries are in force. The first manifest of a paid period carries a duration, which starts when the car
+// applies it; later ones carry the instant. The car ends an entry itself, connected or not.
 
 export const termSchema = z.discriminatedUnion("state", [
   z.strictObject({ state: z.literal("starting"), seconds: z.int().min(1) }),
@@ -24,8 +24,8 @@ export const termsSchema = z.record(z.string(), termSchema);
 export type Terms = z.infer<typeof termsSchema>;
 
 /**
- * The entries of a manifest that hold at `now`, and the terms that follow. A duration that this car has
- * already started goes on from its first start: a newer manifest that still carries it does not prolong it.
+ * The entries of a manifest that are in force at `now`, and their terms. A duration that this car has already
+ * started continues from its first start: a newer manifest that still carries it does not prolong it.
  */
 export function planTerms(
   entries: readonly ManifestEntry[],
@@ -67,7 +67,7 @@ export function startTerms(terms: Terms, appliedAt: Date): Terms {
   );
 }
 
-/** The terms with those marked as ended that are over at `now`; `null` when none newly is. */
+/** The terms, with those over at `now` marked as ended; `null` when none has newly ended. */
 export function endTerms(terms: Terms, now: Date): Terms | null {
   let changed = false;
   const ended = Object.fromEntries(

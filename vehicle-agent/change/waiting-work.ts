@@ -3,18 +3,18 @@ import type { Reporter } from "../report/reporter.ts";
 import type { Progress } from "./progress.ts";
 import { nextTermEnd } from "./terms.ts";
 
-/** What the car does unasked: ends terms, and takes up a change that waited for it. */
+/** Work that the car does unasked: it ends terms, and resumes a change that waited. */
 export type WaitingWork = {
   scheduleTermEnd(): void;
-  /** Removes what is over, and tells. */
+  /** Removes entries whose term is over, and reports. */
   removeEnded(): Promise<void>;
-  /** Judges the change that waits once more, and tells if anything is new. */
+  /** Judges the waiting change again, and reports if anything is new. */
   rejudge(): Promise<void>;
-  /** Something in the car is another way than before: all that may wait for that is looked at again. */
+  /** Conditions in the car have changed: everything that may wait for them is judged again. */
   noticeConditions(): Promise<void>;
 };
 
-/** How long after a failed removal of an ended entry it is tried again (business time). */
+/** Time until a failed removal of an ended entry is retried (business time). */
 const termRetryMs = 600_000;
 
 export function createWaitingWork(

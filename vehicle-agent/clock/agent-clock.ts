@@ -8,8 +8,8 @@ import {
 } from "@caas/contract/business-clock.ts";
 
 /**
- * The car's two readings of business time: `now` is the wall clock, which anyone may set; `elapsedMs` only
- * ever runs forward, from an arbitrary zero. `realDelayMs` says how long to really wait for a business delay.
+ * The car's two readings of business time: `now` is the wall clock, which can be set; `elapsedMs` only
+ * runs forward, from an arbitrary zero. `realDelayMs` says how long to really wait for a business delay.
  */
 export type AgentClock = Clock & { elapsedMs(): number; realDelayMs(businessMs: number): number };
 

@@ -7,7 +7,7 @@ import { createTrustedTime } from "./trusted-time.ts";
 const start = new Date("2026-03-01T08:00:00.000Z");
 
 describe("trusted time", () => {
-  test("fault 7: setting the clock back changes nothing", () => {
+  test("setting the clock back changes nothing [fault 7]", () => {
     const clock = createTestClock(start);
     const time = createTrustedTime(clock, 0);
     time.witness(start);
@@ -16,7 +16,7 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(new Date("2026-03-01T09:00:00.000Z"));
   });
 
-  test("fault 7: setting the clock back while the car is off does not bring back what was over", () => {
+  test("setting the clock back while the car is off does not revive what had ended [fault 7]", () => {
     const clock = createTestClock(start);
     const time = createTrustedTime(clock, 0);
     time.witness(start);
@@ -26,7 +26,7 @@ describe("trusted time", () => {
     expect(rebooted.now()).toEqual(new Date("2026-03-01T09:00:00.000Z"));
   });
 
-  test("after a sleep the clock may move it forward provisionally, and nothing provisional is kept", () => {
+  test("after a sleep the clock may move it forward provisionally, and nothing provisional is stored", () => {
     const clock = createTestClock(new Date("2026-05-01T00:00:00.000Z"));
     const time = createTrustedTime(clock, start.getTime());
     expect(time.now()).toEqual(new Date("2026-05-01T00:00:00.000Z"));
@@ -48,7 +48,7 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(start);
   });
 
-  test("fault 8: a message from before a sleep does not make the sleep unseen", () => {
+  test("a message from before a sleep does not make the sleep unseen [fault 8]", () => {
     const clock = createTestClock(new Date("2026-05-01T00:00:00.000Z"));
     const time = createTrustedTime(clock, start.getTime());
     time.witness(new Date(start.getTime() - hourMs));
@@ -64,12 +64,12 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(new Date("2026-11-01T00:00:00.000Z"));
   });
 
-  test("a car that never heard anything signed keeps nothing", () => {
+  test("a car that never received anything signed stores nothing", () => {
     const clock = createTestClock(start);
     expect(createTrustedTime(clock, 0).highestMs()).toBe(0);
   });
 
-  test("whatever anyone does to the wall clock, it never runs backwards after the first signed instant", () => {
+  test("however the wall clock is set, it never runs backwards after the first signed instant", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("advance" as const), ms: fc.nat(1e9) }),
       fc.record({ kind: fc.constant("set" as const), ms: fc.nat(4e12) }),

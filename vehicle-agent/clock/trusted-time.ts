@@ -1,24 +1,24 @@
-// Deadlines and terms are judged by a time that nobody can turn back in the car: the newest instant the
-// control plane has signed plus what has run since ("trusted time" of the specification's trust rules).
+// Deadlines and terms are judged by a time that cannot be turned back in the car: the newest instant the
+// control plane has signed plus the time elapsed since ("trusted time" of the specification's trust rules).
 
 export type TrustedTime = {
   /**
-   * The best reading. After the first signed instant of this boot it rests on nothing else. Before that the
+   * The best reading. After the first signed instant of this boot it depends on nothing else. Before that the
    * time asleep is unknown, so the wall clock may provisionally move it forward, never back.
    */
   now(): Date;
-  /** Takes a signed instant; an older one than already known changes nothing, so a replay does not either. */
+  /** Takes a signed instant; one older than already known changes nothing, so neither does a replay. */
   witness(signed: Date): void;
   /**
-   * Takes a signed instant that may be long past, as that of a key set: it is not earlier than that, which says
-   * nothing about how much later it is.
+   * Takes a signed instant that may be long past, such as that of a key set: the time is not earlier, but may be much
+   * later.
    */
   atLeast(signed: Date): void;
-  /** The highest time that rests on signatures alone, ms since 1970: what the journal keeps. */
+  /** The highest time based on signatures alone, ms since 1970; the journal stores it. */
   highestMs(): number;
 };
 
-/** A signed instant no older than this behind what we know is of now, and not a replay from before a sleep. */
+/** A signed instant at most this far behind our time is current, and not a replay from before a sleep. */
 const freshWithinMs = 300_000;
 
 /** `persistedMs` is the `highestMs` of the last run, 0 in a new car. */

@@ -1,6 +1,6 @@
 import type { AgentClock } from "./agent-clock.ts";
 
-// All the due times of a car behind one timer: thousands of idle cars in a process cost a timer each.
+// All due times of a car share one timer: thousands of idle cars in a process cost one timer each.
 
 export type WakeUps<Name extends string> = {
   /** Replaces the due time of `name`: in `delayMs` of business time. */
@@ -11,10 +11,10 @@ export type WakeUps<Name extends string> = {
   stop(): void;
 };
 
-/** However fast business time runs, nothing periodic happens more often than this. */
+/** However fast business time runs, periodic work does not run more often than this. */
 const leastRealMs = 1_000;
 
-/** An interval of business time, lengthened where business time runs so fast that it would be a real rush. */
+/** An interval of business time, lengthened where business time runs so fast that it would be too short in real time. */
 export function paceMs(intervalMs: number, clock: Pick<AgentClock, "realDelayMs">): number {
   return Math.max(intervalMs, leastRealMs / clock.realDelayMs(1));
 }
@@ -29,17 +29,17 @@ export function createWakeUps<Name extends string>(
 ): WakeUps<Name> {
   const dueAtMs = new Map<Name, number>();
   let timer: NodeJS.Timeout | undefined;
-  /** When `timer` rings. */
+  /** When `timer` fires. */
   let armedForMs = Number.POSITIVE_INFINITY;
 
-  /** A timer that rings too early is left as it is: due times are pushed back with every change of a car. */
+  /** A timer that would fire too early stays: every change of a car postpones due times. */
   function arm(): void {
     const nextMs = earliest(dueAtMs);
     if (nextMs >= armedForMs) return;
     clearTimeout(timer);
     armedForMs = nextMs;
     const waitMs = clock.realDelayMs(nextMs - clock.elapsedMs());
-    timer = setTimeout(ring, Math.min(longestTimerMs, Math.max(0, Math.ceil(waitMs))));
+    timer = setTimeout(fire, Math.min(longestTimerMs, Math.max(0, Math.ceil(waitMs))));
     timer.unref();
   }
 
@@ -49,7 +49,7 @@ export function createWakeUps<Name extends string>(
     armedForMs = Number.POSITIVE_INFINITY;
   }
 
-  function ring(): void {
+  function fire(): void {
     disarm();
     const now = clock.elapsedMs();
     const due = [...dueAtMs].filter(([, atMs]) => atMs <= now).sort(([, a], [, b]) => a - b);

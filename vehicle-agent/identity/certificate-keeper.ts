@@ -11,33 +11,33 @@ import { type CarIdentity, type LinkCredential, saveLinkCredentials } from "./id
 import { makeTlsKey, tlsPublicKeyOf } from "./keys.ts";
 import { postJson } from "./post-json.ts";
 
-// A car's certificate is renewed at two thirds of its life, at boot too, and one that has ended before the car
-// connects: it comes back from any sleep unaided, by the proof key it enrolled with ("Trust").
+// A car's certificate is renewed at two thirds of its life, also at boot, and an expired one before the car connects:
+// the car returns from any sleep unaided, by the proof key it enrolled with ("Trust").
 
 export type Renewal =
   | { kind: "notDue" }
-  /** The newest key set (compact JWS) came along: the car may have slept through a rotation. */
+  /** With the newest key set (compact JWS), because the car may have slept through a rotation. */
   | { kind: "renewed"; validUntil: Date; keySet: string }
   | { kind: "failed"; detail: string };
 
 export type CertificateKeeper = {
-  /** When the present certificate ends (business time). */
+  /** When the current certificate ends (business time). */
   readonly validUntil: Date;
-  /** What the next connection proves the car with. */
+  /** For the next connection. */
   readonly credential: LinkCredential;
   /** Business ms until `prepare` would ask for a certificate. */
   dueInMs(now: Date): number;
-  /** To be called before every connection and when due: asks for a new certificate if it is time. */
+  /** Call it before every connection and when due: asks for a new certificate if it is time. */
   prepare(now: Date, signal?: AbortSignal): Promise<Renewal>;
-  /** A broker took `credential`: once it is the new one, the former is given up. */
+  /** A broker accepted `credential`: if it is the new one, the former is deleted. */
   accepted(): Promise<void>;
-  /** A connection with `credential` did not come about. */
+  /** A connection with `credential` failed. */
   refused(): void;
 };
 
 /** From a minute to six hours (business time): the certificate has a third of its life left. */
 const renewalBackoff = { firstMs: 60_000, longestMs: 6 * hourMs };
-/** A broker that restarts refuses this often too; only then is the former certificate tried in turn. */
+/** A restarting broker may refuse this often; only then is the former certificate tried in turn. */
 const refusalsBeforeFormer = 3;
 
 export function createCertificateKeeper(options: {
@@ -74,7 +74,7 @@ export function createCertificateKeeper(options: {
     failures += 1;
   }
 
-  /** One whose certificate has ended has nothing to lose by asking before every connection, unless it was told no. */
+  /** A car with an expired certificate asks before every connection, unless it was refused. */
   function isDue(now: Date): boolean {
     if (now < life.renewFrom) return false;
     if (now >= life.validUntil && !isRefusedForGood) return true;
@@ -141,7 +141,7 @@ export function createCertificateKeeper(options: {
     async accepted() {
       refusals = 0;
       if (former === null) return;
-      // The broker takes the old one and not the new: it is of no use, and another is asked for later.
+      // The broker accepts the old one and not the new: the new one is useless, and another is requested later.
       if (chosen === former) pause();
       await keep({ present: chosen, former: null });
     },

@@ -1,17 +1,17 @@
 import { createHash, X509Certificate } from "node:crypto";
 
-/** When a certificate begins and ends, and when the car that holds it asks for the next, in business time. */
+/** When a certificate begins and ends, and when its car asks for the next, in business time. */
 export type CertificateLife = { validFrom: Date; validUntil: Date; renewFrom: Date };
 
-/** A third of its life is left for a control plane that is away. */
+/** A third of its life remains in case the control plane is away. */
 const renewAtShare = 2 / 3;
-/** A fleet that was enrolled on one day asks over this share of the life, not in one minute. */
+/** The requests of a fleet enrolled on one day are spread over this share of the life. */
 const spreadShare = 1 / 12;
 
 /**
- * The place of a certificate in the spread is drawn from its own bytes: it stays the same at every boot, where a
- * fresh draw each time would make cars that boot often early.
- * @throws what node:crypto says of a text that is no certificate
+ * A certificate's place in the spread is derived from its bytes, so that it is the same at every boot; a fresh draw
+ * each time would make cars early that boot often.
+ * @throws Error of node:crypto when the text is no certificate
  */
 export function readCertificateLife(pem: string): CertificateLife {
   const certificate = new X509Certificate(pem);

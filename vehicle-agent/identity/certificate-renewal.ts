@@ -1,13 +1,13 @@
 import type { AgentParts } from "../agent-parts.ts";
 import type { CertificateKeeper } from "./certificate-keeper.ts";
 
-/** When one agent has its certificate renewed: before connecting, and while connected as soon as it is due. */
+/** Renews an agent's certificate before connecting, and while connected as soon as it is due. */
 export type CertificateRenewal = {
-  /** Before every connection. Rejects of a simulated power loss only. */
+  /** Before every connection. Rejects only for a simulated power loss. */
   beforeConnecting(signal: AbortSignal): Promise<void>;
-  /** The broker has taken the car. */
+  /** The broker has accepted the car. */
   connected(): Promise<void>;
-  /** A connection did not come about. */
+  /** A connection failed. */
   notConnected(): void;
   /** At the due time. */
   whileConnected(signal: AbortSignal): Promise<void>;
@@ -51,7 +51,7 @@ export function createCertificateRenewal(
     },
     notConnected: () => certificates.refused(),
     async whileConnected(signal) {
-      // Proved at once by a new connection, while the former certificate would still be taken.
+      // A new connection proves it at once, while the former certificate is still valid.
       if (await prepare(signal)) parts.reconnect();
       else if (!signal.aborted) schedule();
     },

@@ -3,7 +3,7 @@ import { verifyingKeyFrom } from "@caas/contract/jws.ts";
 import { verifyKeySet } from "@caas/contract/key-set.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 
-/** Plain HTTP may have changed an answer: only what the pinned root and the car's own key confirm is stored. */
+/** Plain HTTP may have altered an answer: it is stored only if the pinned root and the car's own key confirm it. */
 export function explainDistrust(
   answer: { certificate: string; keySet: string },
   own: { vin: Vin; rootPublicKey: string; tlsKeyPem: string },

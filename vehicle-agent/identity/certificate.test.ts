@@ -43,7 +43,7 @@ let broker: TlsBroker;
 let renewals: TestRenewals;
 let agents: Agent[];
 let clock: TestClock;
-/** What everyone goes by; a test may replace it before its first car. */
+/** The clock of all parts; a test may replace it before its first car. */
 let time: AgentClock;
 let keySet: string;
 let proofPublicKey: string;
@@ -94,7 +94,7 @@ async function identityOf(storage: AgentStorage) {
   return identity;
 }
 
-/** The car as it comes up from its disk; not started. */
+/** The car as it boots from its disk; not started. */
 async function makeCar(changes: { failpoint?: Failpoint } = {}) {
   const storage = await openDirectoryStorage(root);
   const identity = await identityOf(storage);
@@ -171,7 +171,7 @@ describe("when a certificate is renewed", () => {
     expect(former).toBeNull();
   });
 
-  test("while connected: renewed in time again and again, each proved by a new connection", async () => {
+  test("while connected: renewed in time repeatedly, each certificate proved by a new connection", async () => {
     // A day in 10 ms.
     time = agentClock(
       formatBusinessTime({ realMs: Date.now(), businessMs: start.getTime(), scale: dayMs / 10 }),
@@ -240,7 +240,7 @@ describe("a car that slept a year", () => {
     expect(agent.state().connected).toBe(true);
   });
 
-  test("one that is told no goes on trying its link, and does not ask every time", async () => {
+  test("a refused car keeps trying its link, and does not ask every time", async () => {
     renewals.failNext(403, 403);
     clock.advance(365 * dayMs);
     const { agent } = await makeCar();
@@ -304,7 +304,7 @@ describe("renewal that does not succeed", () => {
       detail: "the certificate is for another key",
     },
   ];
-  test.each(attacks)("$attack is not believed, and nothing is stored", async ({ tamper, detail }) => {
+  test.each(attacks)("$attack is not accepted, and nothing is stored", async ({ tamper, detail }) => {
     due();
     const prepared = await tamper({ certificate: "", brokerCa: authority.certificate, keySet });
     renewals.tamper = (answer) => ({
@@ -358,7 +358,7 @@ describe("renewal that does not succeed", () => {
   test.each<{ step: FailpointName; requests: number }>([
     { step: "beforeCertificate", requests: 2 },
     { step: "afterCertificate", requests: 1 },
-  ])("fault 9: power lost $step: it comes back after $requests requests", async ({ step, requests }) => {
+  ])("power lost $step: it comes back after $requests requests [fault 9]", async ({ step, requests }) => {
     due();
     const failpoint = failAt({ name: step, passage: 1 }, () => {
       throw new PowerLoss();

@@ -34,7 +34,7 @@ async function enrolled(): Promise<NonNullable<Awaited<ReturnType<typeof loadIde
   return result.identity;
 }
 
-describe("enrolment of a car (SY9)", () => {
+describe("enrolment of a car [SY9]", () => {
   test("trades the token for a certificate of the key that the car made and kept", async () => {
     const identity = await enrolled();
     const certificate = new X509Certificate(identity.certificate);
@@ -44,7 +44,7 @@ describe("enrolment of a car (SY9)", () => {
     expect(await readFile(join(root, "car", "keys", "tls.pem"), "utf8")).toBe(identity.tlsKeyPem);
   });
 
-  test("run again, it asks nobody and stays who it is", async () => {
+  test("run again, it sends nothing and keeps its identity", async () => {
     const first = await enrolled();
     const second = await enrolled();
     expect(second.certificate).toBe(first.certificate);
@@ -80,19 +80,19 @@ describe("enrolment of a car (SY9)", () => {
     expect(await loadIdentity(await openDirectoryStorage(join(root, "thief")))).toBeNull();
   });
 
-  test("a control plane that is away or overloaded for a moment is asked again", async () => {
+  test("a control plane that is briefly away or overloaded is asked again", async () => {
     enrolment.failNext(503, 429);
     await enrolled();
     expect(enrolment.requests).toBe(3);
   });
 
-  test("one that stays away leaves the car as it is, to be run again", async () => {
+  test("one that stays away leaves the car unchanged, and enrolment can run again", async () => {
     enrolment.failNext(503, 502, 500);
     expect(await enrol(await options())).toMatchObject({ kind: "unreachable" });
     await enrolled();
   });
 
-  test("a refusal is not asked again", async () => {
+  test("a refused request is not repeated", async () => {
     enrolment.failNext(403);
     expect(await enrol(await options())).toEqual({
       kind: "refused",
@@ -125,7 +125,7 @@ describe("enrolment of a car (SY9)", () => {
     expect(await loadIdentity(await openDirectoryStorage(join(root, "car")))).toBeNull();
   });
 
-  test("a certificate for somebody else's key is not believed", async () => {
+  test("a certificate for another key is not accepted", async () => {
     const thiefs = await enrol(await options({ folder: "thief" }));
     if (thiefs.kind !== "enrolled") throw new Error("not enrolled");
     const fresh = await startTestEnrolment(testVin, signer, "mqtt://127.0.0.1:1883");

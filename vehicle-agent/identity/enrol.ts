@@ -15,21 +15,21 @@ import { type PostAnswer, postJson } from "./post-json.ts";
 
 export type EnrolmentResult =
   | { kind: "enrolled"; identity: CarIdentity }
-  /** `unreachable`: no answer to trust within the attempts. */
+  /** `unreachable`: no trusted answer within the attempts. */
   | Exclude<PostAnswer<EnrolmentResponse>, { kind: "answered" }>;
 
 export type EnrolmentOptions = {
   package: EnrolmentPackage;
   storage: AgentStorage;
   random: () => number;
-  /** Default 8, which with back-off is about a minute: a control plane that restarts is waited for. */
+  /** Default 8, which with back-off is about a minute: long enough for a control plane to restart. */
   attempts?: number;
   /** Ends the waiting between attempts. */
   signal?: AbortSignal;
 };
 
 /**
- * Trades the package for the car's certificate. May be run again after a crash at any point and after success:
+ * Exchanges the package for the car's certificate. May run again after a crash at any point and after success:
  * keys are stored before they are sent and the identity last, and the same token with the same keys gets the
  * same certificate.
  * @throws Error when the folder already belongs to another car.

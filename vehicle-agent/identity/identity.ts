@@ -4,12 +4,12 @@ import { type Vin, vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import type { AgentStorage } from "../storage/storage.ts";
 
-/** What an agent needs to know who it is and whom to believe. */
+/** The agent's identity and the key it trusts. */
 export type AgentIdentity = {
   vin: Vin;
   /** Signs reports; its `kid` is what manifests are bound to. */
   proofKey: SigningKey;
-  /** Raw Ed25519 key (base64url) pinned at the factory: the only one whose key sets are believed. */
+  /** Raw Ed25519 key (base64url) pinned at the factory: only key sets signed by it are trusted. */
   rootPublicKey: string;
 };
 
@@ -29,24 +29,24 @@ const linkCredentialSchema = z.strictObject({
   tlsKeyPem: z.string(),
   brokerCa: z.string(),
 });
-/** What a car opens its link with. */
+/** The credential of a car's connection. */
 export type LinkCredential = z.infer<typeof linkCredentialSchema>;
 
 const linkCredentialsSchema = z.strictObject({
   present: linkCredentialSchema,
-  /** Kept until a broker has taken the present one. */
+  /** Kept until a broker has accepted the present one. */
   former: linkCredentialSchema.nullable(),
 });
 type LinkCredentials = z.infer<typeof linkCredentialsSchema>;
 
-/** An enrolled car: its identity and what it connects with; `certificate`, `tlsKeyPem`, `brokerCa` are `link.present`. */
+/** An enrolled car: identity and credential; `certificate`, `tlsKeyPem`, `brokerCa` are `link.present`. */
 export type CarIdentity = AgentIdentity & StoredIdentity & { tlsKeyPem: string; link: LinkCredentials };
 
 const fileName = "identity.json";
-/** Since the first renewal: certificate and key in one file, so that one never stands without the other. */
+/** Since the first renewal: certificate and key in one file, so that they always belong together. */
 const linkFileName = "keys/link.json";
 
-/** Where the newest accepted key set (compact JWS) is kept; enrolment and bulk enrolment put the first there. */
+/** Holds the newest accepted key set (compact JWS); enrolment and bulk enrolment store the first. */
 export const keySetFileName = "key-set.jws";
 
 export async function saveIdentity(storage: AgentStorage, identity: StoredIdentity): Promise<void> {

@@ -1,7 +1,7 @@
 import { type VerifyingKey, verifyingKeyFrom } from "@caas/contract/jws.ts";
 import { type KeySet, verifyKeySet } from "@caas/contract/key-set.ts";
 
-/** The control plane's signing keys as this car knows them. */
+/** The control plane's signing keys known to this car. */
 export type KeyRing = {
   /** 0 before the first set. */
   readonly version: number;

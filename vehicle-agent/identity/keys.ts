@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { AgentStorage } from "../storage/storage.ts";
 
-// A car's two keys are separate: one opens the link, the other proves what the car did. Neither leaves it.
+// A car has two separate keys: one for the link, one that signs its reports. Neither leaves the car.
 
 /** Both as PKCS#8 PEM. */
 export type CarKeys = { tlsKeyPem: string; proofKeyPem: string };
@@ -27,8 +27,8 @@ export function tlsPublicKeyOf(tlsKeyPem: string): string {
 }
 
 /**
- * The car's keys, made on first use. They are durable before they are used, so an enrolment that a crash cut
- * short goes on with the keys the control plane may already know.
+ * The car's keys, made on first use. They are durable before they are used, so an interrupted enrolment continues
+ * with the keys the control plane may already know.
  */
 export async function ensureCarKeys(storage: AgentStorage): Promise<CarKeys> {
   const made = makeCarKeys();

@@ -3,12 +3,12 @@ import * as z from "zod";
 
 export type PostAnswer<T> =
   | { kind: "answered"; response: T }
-  /** The control plane said no: asking again at once changes nothing. */
+  /** The control plane refused: asking again at once changes nothing. */
   | { kind: "refused"; status: number; detail: string }
-  /** No answer to trust this time. */
+  /** No trusted answer this time. */
   | { kind: "unreachable"; detail: string };
 
-/** One attempt's limit: what a car asks for is one certificate to sign. */
+/** Limit of one attempt: the control plane only has to sign one certificate. */
 const answerTimeoutMs = 10_000;
 
 const problemSchema = z.looseObject({ detail: z.string() });
@@ -21,7 +21,7 @@ export async function postJson<T>(
   signal?: AbortSignal,
 ): Promise<PostAnswer<T>> {
   const body = JSON.stringify(request);
-  // Of the body: a run after a crash signs afresh, and another body under the same key would be refused.
+  // From the body: after a crash the request is signed again, and another body under the same key would be refused.
   const idempotencyKey = createHash("sha256").update(body).digest("base64url");
   const timeout = AbortSignal.timeout(answerTimeoutMs);
   try {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { createConnection } from "./connection.ts";
 import type { CarLink, CarTransport } from "./transport.ts";
 
-/** A broker that lets the car in and takes its first word only when told to, as a busy one does. */
+/** A broker that accepts the car and takes its first message only on request, like a busy one. */
 function createBusyBroker() {
   const said: string[] = [];
   const first = Promise.withResolvers<void>();
@@ -49,7 +49,7 @@ test.each([true, false])(
     const stopped = connection.stop({ farewell });
     broker.take();
     await stopped;
-    // Dropped and not closed: the broker publishes the will, which takes the first word back.
+    // Dropped and not closed: the broker publishes the will, which revokes the first message.
     expect(await broker.closed).toBe("dropped");
     expect([connection.isUp, timesUp]).toEqual([false, 0]);
     expect(broker.said).toHaveLength(1);

@@ -5,14 +5,14 @@ import { qosOf, type TopicKindFromCar, topicKindsToCar, topicOf } from "@caas/co
 import type { Vin } from "@caas/contract/vin.ts";
 import type { CarLink, CarTransport, WireMessage } from "./transport.ts";
 
-// Keeps one car connected: a counted connection with its will, presence, and a fresh start after every loss.
+// Keeps one car connected: numbered connections with will and presence, and a new one after every loss.
 
 export type Connection = {
   start(): void;
-  /** Says offline and goes; `farewell: false` goes without a word. */
+  /** Publishes offline and disconnects; with `farewell: false` the connection is just dropped. */
   stop(options: { farewell: boolean }): Promise<void>;
   readonly isUp: boolean;
-  /** Ends the present connection, if there is one, in favour of a fresh one. */
+  /** Replaces the current connection, if there is one. */
   renew(): void;
   /** Rejects when the car is not connected or loses the link before the broker has taken the message. */
   publish(kind: TopicKindFromCar, payload: string): Promise<void>;
@@ -24,14 +24,14 @@ export type ConnectionOptions = {
   random: () => number;
   /** The number of the next connection, durable before it is used. */
   countConnection: () => Promise<number>;
-  /** Done before every attempt; it must not reject. */
+  /** Runs before every attempt; it must not reject. */
   prepare?: (signal: AbortSignal) => Promise<void>;
   onMessage: (topic: string, payload: Buffer) => void;
   onUp: () => void;
   onDown: (reason: string) => void;
 };
 
-/** A broker that does not take the farewell keeps nobody waiting. */
+/** We do not wait longer for a broker that does not take the farewell. */
 const farewellTimeoutMs = 1_000;
 
 export function createConnection(options: ConnectionOptions): Connection {
@@ -50,7 +50,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   const presenceMessage = (state: Presence["state"]): WireMessage =>
     message("presence", JSON.stringify({ state, connection: presence } satisfies Presence));
 
-  /** One connection from beginning to end; the reason of its end. */
+  /** Runs one connection. @returns the reason of its end */
   async function live(onUp: () => void): Promise<string> {
     await options.prepare?.(stopping.signal);
     if (stopping.signal.aborted) return "stopped";
@@ -62,7 +62,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       onMessage: options.onMessage,
       signal: stopping.signal,
     });
-    // Told to stop before the broker has taken the first word: nobody else knows this link, so it must end here.
+    // Stopped before the broker took the first message: no other code knows this link, so it must end here.
     const giveUp = (): void => opened.drop();
     stopping.signal.addEventListener("abort", giveUp, { once: true });
     try {

@@ -7,7 +7,7 @@ import type { Progress } from "../change/progress.ts";
 import { keySetFileName } from "../identity/identity.ts";
 import type { Reporter } from "../report/reporter.ts";
 
-/** Takes one message from the link; called for one after another. `arrivedMs` is of `performance.now`. */
+/** Takes one message from the link, one after another. `arrivedMs` is of `performance.now`. */
 export type MessageTaker = (topic: string, payload: Buffer, arrivedMs: number) => Promise<void>;
 
 export function createMessageTaker(
@@ -24,14 +24,14 @@ export function createMessageTaker(
       keyOf: (kid) => keys.keyOf(kid, time.now()),
     });
     if (result.kind === "refused") {
-      // The report names our key set; if there is a newer one with that key, it comes and the message is read.
+      // The report names our key set; a newer one with that key will be sent, followed by the message.
       if (result.reason === "unknownKey") heldManifest = token;
       return reporter.refuse(`manifest.${result.reason}`);
     }
     const { manifest } = result;
-    // A change that a full disk left open is ended first: its outcome decides what this message is.
+    // A change that a full disk left open is ended first: its outcome decides how this message counts.
     if (applier.isOpen) await progress.follow(() => applier.recover());
-    // One that waits counts as processed here: sent again it is the status query, and older ones are refused.
+    // A waiting change counts as processed here: sent again it is the status query, and older ones are refused.
     const processed = applier.deferral ?? journal.record.outcome;
     const verdict = judgeManifest(manifest, processed, keys.version);
     if (verdict.kind !== "awaitKeys") time.witness(new Date(manifest.issuedAt));
@@ -67,7 +67,7 @@ export function createMessageTaker(
     if (message === null) return reporter.refuse("display.untrusted");
     time.witness(new Date(message.issuedAt));
     const result = await parts.screen.show(message, time.now());
-    // Acknowledged only when it is where the driver sees it.
+    // Acknowledged only once the driver can see it.
     await parts.adapter.show?.(parts.screen.shown(time.now()));
     events.emit("displayed", message, result);
     const ack: DisplayAck = { vin, id: message.id, result, at: time.now().toISOString() };

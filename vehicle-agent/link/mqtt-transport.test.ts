@@ -12,7 +12,7 @@ import type { ConnectOptions } from "./transport.ts";
 type TlsBroker = {
   url: string;
   tls: TlsCredential;
-  /** Common names of those who proved themselves by certificate. */
+  /** Common names of the clients with certificates. */
   seen: string[];
   aedes: Aedes;
   cut(): void;
@@ -74,8 +74,8 @@ const wanted = (changes: Partial<ConnectOptions> = {}): ConnectOptions => ({
   ...changes,
 });
 
-describe("the link over TLS (SY16)", () => {
-  test("a car proves itself by its certificate, hears its topic and is heard", async () => {
+describe("the link over TLS [SY16]", () => {
+  test("a car is identified by its certificate, receives its topic and can publish", async () => {
     const { promise: heard, resolve } = Promise.withResolvers<string>();
     const link = await transport().connect(
       wanted({ onMessage: (topic, payload) => resolve(`${topic} ${payload.toString()}`) }),
@@ -118,7 +118,7 @@ describe("the link over TLS (SY16)", () => {
     await expect(transport().connect(wanted())).rejects.toThrow();
   });
 
-  test("a broker that is away is said to be", async () => {
+  test("a broker that is away is reported", async () => {
     await broker.close();
     await expect(transport().connect(wanted())).rejects.toThrow("ECONNREFUSED");
   });

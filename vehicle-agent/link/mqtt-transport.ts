@@ -10,18 +10,18 @@ export type MqttTransportOptions = {
   url: string;
   username: string;
   password: string | null;
-  /** Used with `mqtts://`; a function is asked before every connection. */
+  /** Used with `mqtts://`; a function is called before every connection. */
   tls: TlsCredential | (() => TlsCredential);
 };
 
 /** PEM texts. */
 export type TlsCredential = { certificate: string; key: string; ca: string };
 
-/** The broker's answer to CONNECT: longer means it is not well. */
+/** For the broker's answer to CONNECT. */
 const connectTimeoutMs = 10_000;
-/** A dead link is noticed within one and a half of these by both sides. */
+/** Both sides notice a dead link within one and a half of these. */
 const keepaliveSeconds = 60;
-/** A farewell that takes longer is not waited for. */
+/** We do not wait longer for the farewell. */
 const closeTimeoutMs = 2_000;
 
 export function createMqttTransport(options: MqttTransportOptions): CarTransport {
@@ -42,8 +42,8 @@ export function createMqttTransport(options: MqttTransportOptions): CarTransport
         protocolVersion: 4,
         keepalive: keepaliveSeconds,
         connectTimeout: connectTimeoutMs,
-        // One connection is one client: each has a will with its own counter. And mqtt.js loses what its own
-        // store held when it replays, so nothing is ever left to that store.
+        // One connection is one client: each has a will with its own counter. And mqtt.js loses messages of its own
+        // store when it replays, so that store is not used.
         reconnectPeriod: 0,
         queueQoSZero: false,
         resubscribe: false,
@@ -104,12 +104,12 @@ async function openLink(client: MqttClient, wanted: ConnectOptions): Promise<Car
   };
 }
 
-/** What `work` gives, unless the link ends first. */
+/** The result of `work`, unless the link ends first. */
 type WhileOpen = <T>(work: Promise<T>) => Promise<T>;
 
 /**
- * mqtt.js may leave a publish unanswered when the link ends. What waits is kept here and not in reactions to `closed`,
- * which would hold every message of a connection until its end.
+ * mqtt.js may leave a publish unanswered when the link ends. Waiting ones are kept here and not in reactions to
+ * `closed`, which would hold every message of a connection until its end.
  */
 function watchLink(client: MqttClient, closed: Promise<string>): WhileOpen {
   const waiting = new Set<(error: Error) => void>();

@@ -2,10 +2,10 @@ import { type Display, type DisplayAck, displaySchema } from "@caas/contract/dis
 import * as z from "zod";
 import type { AgentStorage } from "../storage/storage.ts";
 
-/** What the car's screen shows at present, newest first. */
+/** The messages on the car's screen, newest first. */
 export type Screen = {
   shown(now: Date): Display[];
-  /** Puts a verified message on the screen, durably, unless it is over. */
+  /** Puts a verified message on the screen, durably, unless it has expired. */
   show(message: Display, now: Date): Promise<DisplayAck["result"]>;
 };
 

@@ -6,9 +6,9 @@ import type { JournalRecord } from "../change/journal.ts";
 /** Messages refused since the last report, by reason. */
 export type RefusalCounter = {
   count(reason: string): void;
-  /** What the next report tells; counting starts anew. */
+  /** The counts for the next report; counting starts again. */
   take(): Report["refused"];
-  /** A report did not reach the broker: what it told is told by the next. */
+  /** A report did not reach the broker: its counts go into the next. */
   giveBack(untold: Report["refused"]): void;
 };
 
@@ -31,7 +31,7 @@ export function createRefusalCounter(): RefusalCounter {
   };
 }
 
-/** The car's present state as a report; `record.seq` must have been raised and stored for it. */
+/** The car's current state as a report; `record.seq` must have been raised and stored for it. */
 export function buildReport(
   vin: Vin,
   record: JournalRecord,
@@ -52,10 +52,10 @@ export function buildReport(
   };
 }
 
-/** A car that has nothing to say says so this often (business time). */
+/** How often a car reports when nothing happens (business time). */
 export const reportIntervalMs = 6 * hourMs;
 
-/** Between five and six hours, so that a fleet that connected together does not report together. */
+/** Between five and six hours, so that cars that connected together do not report together. */
 export function nextReportInMs(random: () => number): number {
   return reportIntervalMs * (5 / 6 + random() / 6);
 }

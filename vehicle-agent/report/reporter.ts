@@ -6,17 +6,17 @@ import { buildReport, createRefusalCounter, nextReportInMs } from "./report.ts";
 
 export type Reporter = {
   /**
-   * Reports what the car holds now. Unconnected, nothing is sent and no `seq` used: the first thing said on a
+   * Reports the car's current configuration. Unconnected, nothing is sent and no `seq` used: the first message on a
    * connection is a fresh report. `onTaken` is called when the broker has it.
    */
   send(onTaken?: () => void): Promise<void>;
-  /** Counts a refused message and has it reported: at once, but not more often than the interval allows. */
+  /** Counts a refused message and reports it: at once, but not more often than the interval allows. */
   refuse(reason: string): void;
-  /** Sends the report that `refuse` asked for. */
+  /** Sends the report that `refuse` scheduled. */
   tellRefusals(): Promise<void>;
 };
 
-/** No forger makes a car talk more often than this (real time). */
+/** Forged messages make a car report no more often than this (real time). */
 const refusalReportIntervalMs = 60_000;
 
 export function createReporter(parts: Omit<AgentParts, "screen"> & { failpoint: Failpoint }): Reporter {
@@ -37,7 +37,7 @@ export function createReporter(parts: Omit<AgentParts, "screen"> & { failpoint: 
     const record = await writeJournal(parts, ({ seq }) => ({ seq: seq + 1 }));
     const refused = refusals.take();
     const report = buildReport(vin, record, deferredNow(), refused, keys.version, time.now());
-    // Not awaited: the car goes on working while the broker takes its time.
+    // Not awaited: the car continues while the broker takes its time.
     connection.publish("report", signReport(report, proofKey)).then(
       () => {
         metrics?.reportSent();

@@ -3,24 +3,24 @@ import { type Telemetry, telemetrySchema } from "@caas/contract/telemetry.ts";
 import * as z from "zod";
 import type { AgentStorage } from "../storage/storage.ts";
 
-// Readings of a car that is not connected, on disk in a ring of small files: one reading rewrites a few kilobytes,
-// and the ring never grows.
+// Readings of an unconnected car, on disk in a ring of small files: one reading rewrites a few kilobytes, and the
+// ring never grows.
 
 export type TelemetryBuffer = {
-  /** Readings that wait. */
+  /** Waiting readings. */
   readonly length: number;
-  /** Keeps a reading, durably; how many of the oldest had to go for it. */
+  /** Stores a reading durably. @returns how many of the oldest were dropped for it */
   add(reading: Telemetry): Promise<number>;
   /** The oldest readings, to be sent together; empty when none waits. */
   oldest(): readonly Telemetry[];
-  /** Forgets what `oldest` gave. */
+  /** Deletes the readings that `oldest` returned. */
   forgetOldest(): Promise<void>;
 };
 
 const segmentSchema = z.strictObject({ sequence: z.int().min(0), readings: z.array(telemetrySchema) });
 type Segment = z.infer<typeof segmentSchema>;
 
-/** At a reading a minute a day: 1,440. */
+/** One reading per minute for a day: 1,440. */
 const bounds = { segments: 72, readingsPerSegment: 20 };
 
 export async function openTelemetryBuffer(
@@ -34,7 +34,7 @@ export async function openTelemetryBuffer(
     if (segment !== null) found.push(segment);
   }
   let nextSequence = Math.max(-1, ...found.map(({ sequence }) => sequence)) + 1;
-  // Whatever a smaller ring of an earlier release left is older than the ring is long.
+  // Segments beyond the ring, left by an earlier release, are older than the ring is long.
   const waiting = found
     .filter(({ sequence, readings }) => readings.length > 0 && sequence >= nextSequence - segments)
     .sort((a, b) => a.sequence - b.sequence);
@@ -70,7 +70,7 @@ export async function openTelemetryBuffer(
   };
 }
 
-/** A damaged file is as good as none: telemetry informs, and nothing is decided by it. */
+/** A damaged file counts as none: telemetry informs, and nothing depends on it. */
 function readSegment(text: string | null): Segment | null {
   return segmentSchema.safeParse(parseJson(text ?? "")).data ?? null;
 }

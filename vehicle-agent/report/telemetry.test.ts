@@ -59,7 +59,7 @@ describe("readings that wait on disk", () => {
     expect((await readdir(join(root, "telemetry")).catch(() => [])).length).toBeLessThanOrEqual(3);
   });
 
-  test("what was sent is gone, and later readings follow in order", async () => {
+  test("sent readings are deleted, and later ones follow in order", async () => {
     const buffer = await open();
     for (const distance of [1, 2, 3]) await buffer.add(reading(distance));
     await buffer.forgetOldest();
@@ -89,7 +89,7 @@ test("a car keeps its readings while it is not connected, and sends them in orde
     await buffer.add(reading(distance));
   }
   const metrics = createAgentMetrics();
-  // A minute of business time a second: a reading a second.
+  // A minute of business time per second: a reading per second.
   const clock = agentClock(
     formatBusinessTime({ realMs: Date.now(), businessMs: Date.parse("2026-03-01T08:00:00Z"), scale: 60 }),
   );

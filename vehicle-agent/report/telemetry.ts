@@ -3,16 +3,16 @@ import type { AgentParts } from "../agent-parts.ts";
 import { paceMs } from "../clock/wake-ups.ts";
 import type { TelemetryBuffer } from "./telemetry-buffer.ts";
 
-/** Reads the car at intervals and tells what it read, in order; while unconnected it is kept on disk. */
+/** Reads the car at intervals and publishes the readings in order; while unconnected they are stored on disk. */
 export type TelemetryDuty = {
   start(): void;
   /** Takes a reading now. */
   read(): Promise<void>;
-  /** Sends the oldest of what waits; the rest follows at a pace that a broker's limits allow. */
+  /** Sends the oldest waiting readings; the rest follows at a pace within a broker's limits. */
   sendBacklog(): Promise<void>;
 };
 
-/** Slow on purpose: it informs, and nothing is decided by it (business time). */
+/** Slow on purpose: it informs, and nothing depends on it (business time). */
 const intervalMs = 60_000;
 
 export function createTelemetry(
@@ -22,7 +22,7 @@ export function createTelemetry(
 ): TelemetryDuty {
   const { adapter, connection, clock, time, metrics, wakeUps, buffer } = parts;
 
-  /** Whether the link took it. */
+  /** Resolves to whether the link took it. */
   function publish(reading: Telemetry): Promise<boolean> {
     return connection.publish("telemetry", JSON.stringify(reading)).then(
       () => {

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 
-// Writing that survives a power loss: content first, then its name, then the folder that holds the name.
+// Writes that survive a power loss: content first, then its name, then the folder of the name.
 
 /** Makes the entries of a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
@@ -26,7 +26,7 @@ export async function writeSynced(path: string, text: string, mode: number): Pro
   }
 }
 
-/** Replaces a file: a reader, and a boot after a crash at any point, sees the old text or the new one. */
+/** Replaces a file: a reader, or a boot after a crash at any point, sees the old text or the new one. */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
   const temporary = `${path}.new`;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });

@@ -3,16 +3,16 @@ import { realpath, rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 
-// Two agents on one folder would take each other's journal for a crash. The lock is a socket that listens: the
-// kernel lets go of it with the process, however that ends, so no boot finds a stale one.
+// Two agents on one folder would take each other's journal for that of a crash. The lock is a listening socket: the
+// kernel closes it with the process, however that ends, so no boot finds a stale one.
 
 export type FolderLock = { release(): Promise<void> };
 
-/** Locks the folder for this process; `null` where another one has it. */
+/** Locks the folder for this process; `null` if another process has it. */
 export async function lockFolder(folder: string): Promise<FolderLock | null> {
   const real = await realpath(folder);
   const name = createHash("sha256").update(real).digest("base64url");
-  // Linux has socket names that are no files. Elsewhere it is a file, which a crash leaves behind.
+  // Linux has socket names that are not files. Elsewhere it is a file, which a crash leaves behind.
   const isAbstract = process.platform === "linux";
   const path = isAbstract ? `\0caas-agent-${name}` : join(real, "lock");
   const server =

@@ -16,7 +16,7 @@ describe.each([
   { name: "a folder", open: () => openDirectoryStorage(root) },
   { name: "memory", open: async () => createMemoryStorage() },
 ])("storage in $name", ({ open }) => {
-  test("gives back what was written last, and nothing where nothing was", async () => {
+  test("returns the text written last, and nothing before the first", async () => {
     const storage = await open();
     expect(await storage.read("display/current.json")).toBeNull();
     await storage.write("display/current.json", "first");
@@ -45,7 +45,7 @@ describe.each([
   });
 });
 
-test("a write that fails leaves the journal as it was", async () => {
+test("a failed write leaves the journal unchanged", async () => {
   const storage = createMemoryStorage();
   const journal = await openJournal(storage, emptyManifestHash);
   await journal.write(() => ({ seq: 5 }));

@@ -4,23 +4,23 @@ import { createDirectorySlots } from "../change/directory-slots.ts";
 import { type ConfigurationSlots, createMemorySlots } from "../change/slots.ts";
 import { readIfPresent, replaceFile } from "./durable-files.ts";
 
-/** What an agent keeps across power losses: small texts by name, and the two configuration slots. */
+/** The agent's data that survives a power loss: small texts by name, and the two configuration slots. */
 export type AgentStorage = {
   /** The text last written under `name`; `null` before the first. */
   read(name: string): Promise<string | null>;
   /** Durable when it resolves; never half a text. `name` may hold `/`. */
   write(name: string, text: string): Promise<void>;
   /**
-   * The same as `write` with the value's JSON, where the text itself is wanted only by whoever reads it. The value is
-   * never changed afterwards. Absent where a text is what is stored.
+   * The same as `write` with the value's JSON, for a storage that makes the text only when it is read. The value is
+   * never changed afterwards. Absent where texts are stored.
    */
   writeJson?(name: string, value: object): Promise<void>;
   slots: ConfigurationSlots;
 };
 
 /**
- * A folder on disk: the agent's own files readable by its user only, `configuration/` by every program of the
- * car that the folder's parent lets in.
+ * A folder on disk: the agent's own files are readable by its user only, `configuration/` by every program of the car
+ * that may enter the folder's parent.
  */
 export async function openDirectoryStorage(root: string): Promise<AgentStorage> {
   const configuration = join(root, "configuration");

@@ -1,9 +1,9 @@
 import type { AppliedConfiguration, CarAdapter } from "../adapters/adapter.ts";
 import type { CarConditions } from "../change/conditions.ts";
 
-/** What goes wrong in this car, always; may be changed while it runs. */
+/** The faults of this car; they may be changed while it runs. */
 export type CarFaults = {
-  /** Says no before anything is touched: a permanent failure. */
+  /** Rejects before anything is touched: a permanent failure. */
   rejects?: string | undefined;
   /** Fails to take a configuration of this version. */
   failsToApply?: number | undefined;
@@ -13,7 +13,7 @@ export type CarFaults = {
 
 export type FaultyAdapter = CarAdapter & {
   faults: CarFaults;
-  /** The car drives, is parked, is charged, is locked: whoever watches hears of it. */
+  /** The car drives, is parked, is charged, is locked: its watchers are notified. */
   turn(conditions: Partial<CarConditions>): void;
   /** Agents that watch the car now. */
   readonly watchers: number;
@@ -21,7 +21,7 @@ export type FaultyAdapter = CarAdapter & {
   readonly applied: readonly AppliedConfiguration[];
 };
 
-/** A car whose failures the test or the demonstration decides. */
+/** A car whose failures are decided by a test or a demonstration. */
 export function createFaultyAdapter(faults: CarFaults = {}): FaultyAdapter {
   const applied: AppliedConfiguration[] = [];
   const listeners = new Set<() => void>();

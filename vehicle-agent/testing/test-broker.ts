@@ -31,7 +31,7 @@ export type TestBroker = {
   close(): Promise<void>;
 };
 
-/** A plain MQTT broker on a free loopback port, which lets everyone do everything. */
+/** A plain MQTT broker on a free loopback port, without access rules. */
 export async function startTestBroker(): Promise<TestBroker> {
   const broker = new Aedes();
   await broker.listen();

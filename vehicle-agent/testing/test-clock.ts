@@ -3,7 +3,7 @@ import type { AgentClock } from "../clock/agent-clock.ts";
 export type TestClock = AgentClock & {
   /** Time goes by: both the wall clock and what has elapsed. */
   advance(ms: number): void;
-  /** Somebody sets the wall clock; nothing has elapsed. */
+  /** The wall clock is set; no time has elapsed. */
   setWallClock(at: Date): void;
 };
 

@@ -1,5 +1,4 @@
 import { createPublicKey } from "node:crypto";
-import { createServer } from "node:http";
 import {
   type EnrolmentPackage,
   type EnrolmentResponse,
@@ -8,20 +7,16 @@ import {
 } from "@caas/contract/enrolment.ts";
 import { verifyingKeyFrom } from "@caas/contract/jws.ts";
 import type { Vin } from "@caas/contract/vin.ts";
+import { type JsonServer, startJsonServer } from "./json-server.ts";
 import { makeAuthority } from "./test-authority.ts";
 import type { TestSigner } from "./test-signer.ts";
 
-export type TestEnrolment = {
+export type TestEnrolment = JsonServer & {
   package: EnrolmentPackage;
-  /** Requests so far. */
-  readonly requests: number;
-  /** The next answers are these status codes instead. */
-  failNext(...statuses: number[]): void;
   /** Changes the next answers on their way. */
   tamper: ((response: EnrolmentResponse) => EnrolmentResponse) | null;
   /** The proof key it enrolled. */
   proofKey(): ReturnType<typeof verifyingKeyFrom>;
-  close(): Promise<void>;
 };
 
 /** The enrolment side of a control plane on a free loopback port: one token for one car. */
@@ -33,22 +28,9 @@ export async function startTestEnrolment(
   const ca = await makeAuthority();
   const token = "one-time-token-of-the-factory";
   const known = new Map<string, EnrolmentResponse>();
-  const failures: number[] = [];
-  let requests = 0;
   let proofPublicKey = "";
-  const result: Omit<TestEnrolment, "package" | "close"> = {
-    get requests() {
-      return requests;
-    },
-    tamper: null,
-    failNext: (...statuses) => void failures.push(...statuses),
-    proofKey: () => verifyingKeyFrom(proofPublicKey),
-  };
 
   async function answer(text: string): Promise<{ status: number; body: object }> {
-    requests += 1;
-    const failure = failures.shift();
-    if (failure !== undefined) return { status: failure, body: { detail: "as the test wished" } };
     const request = enrolmentRequestSchema.parse(JSON.parse(text));
     if (request.token !== token) return { status: 403, body: { detail: "the token is not valid" } };
     if (!isEnrolmentProved(request, createPublicKey(request.tlsPublicKey)))
@@ -65,35 +47,20 @@ export async function startTestEnrolment(
     };
     known.set(keys, response);
     proofPublicKey = request.proofPublicKey;
-    return { status: 201, body: result.tamper?.(response) ?? response };
+    return { status: 201, body: enrolment.tamper?.(response) ?? response };
   }
 
-  const server = createServer((request, response) => {
-    let text = "";
-    request.setEncoding("utf8").on("data", (chunk: string) => {
-      text += chunk;
-    });
-    request.on("end", () => {
-      void answer(text).then(({ status, body }) => {
-        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
-      });
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return Object.assign(result, {
+  const server = await startJsonServer("/api/enrolments", answer);
+  const enrolment: TestEnrolment = Object.assign(server, {
+    tamper: null,
+    proofKey: () => verifyingKeyFrom(proofPublicKey),
     package: {
       vin,
       token,
-      controlPlaneUrl: `http://127.0.0.1:${address.port}`,
+      controlPlaneUrl: server.url,
       rootPublicKey: signer.root.x,
       expiresAt: "2099-01-01T00:00:00.000Z",
     },
-    close: () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
   });
+  return enrolment;
 }

@@ -37,7 +37,7 @@ export function createTestSigner() {
     };
     return signKeySet(set, root);
   };
-  /** For `vin` and its proof key; whatever `changes` says replaces what would be right. */
+  /** For `vin` and its proof key; `changes` replace the right values. */
   const manifest = (
     to: { vin: Vin; proofKey: { kid: string } },
     version: number,

@@ -13,8 +13,8 @@ export type TlsBroker = TestBroker & {
 };
 
 /**
- * A broker on loopback that knows cars by certificates of `authority`, in force at `now`: business time, so
- * OpenSSL's own opinion on dates does not count.
+ * A broker on loopback that identifies cars by certificates of `authority`, valid at `now`: business time, so
+ * OpenSSL's verdict on dates does not count.
  */
 export async function startTlsBroker(
   authority: Awaited<ReturnType<typeof makeAuthority>>,

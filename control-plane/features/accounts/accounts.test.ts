@@ -32,8 +32,8 @@ async function readStepEvents(person: Person, expedienteId: string) {
   return body;
 }
 
-describe("AU2, AU3, DO3: a sale's credentials", () => {
-  test("LF1, NT1, DA3: are generated and mailed at once, unaided, and open the customer's own expediente", async () => {
+describe("a sale's credentials [AU2, AU3, DO3]", () => {
+  test("are generated and mailed at once, unaided, and open the customer's own expediente [LF1, NT1, DA3]", async () => {
     const email = "first@customer.example";
     const expedienteId = await sell(email);
     expect(await platform.runJobs()).toBe(0);
@@ -112,7 +112,7 @@ describe("AU2, AU3, DO3: a sale's credentials", () => {
   });
 });
 
-describe("fault 32: signing in", () => {
+describe("signing in [fault 32]", () => {
   test("answers an unknown user and a wrong password alike", async () => {
     const email = "known@customer.example";
     await sell(email);

@@ -49,7 +49,7 @@ export async function insertUser(tx: Transaction, user: NewUser): Promise<string
       id,
       name: user.name,
       email: user.email.trim().toLowerCase(),
-      // Credentials go to this address and nowhere else, so whoever signs in has read it.
+      // Credentials go to this address and nowhere else, so a customer who signs in has read it.
       emailVerified: user.role === "customer",
       image: null,
       role: user.role,

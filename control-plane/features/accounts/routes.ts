@@ -7,7 +7,7 @@ import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 const tag = "accounts";
 const roleSchema = z.enum(["admin", "support", "sales", "customer"]);
 
-/** Ten guesses a minute, for one user name from one address: enough for a person who mistypes. */
+/** Ten tries per minute, user name and address: enough for a person who mistypes. */
 const signInLimit = { max: 10, timeWindow: 60_000 };
 
 // Longer texts are no passwords; hashing them would only cost us time.

@@ -2,6 +2,7 @@ import type { Capability } from "../../http/capability.ts";
 import type { Refusal } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import { type ActivationMove, mustMoveActivations } from "../../lifecycle/move-activations.ts";
 import type { ActivationState } from "../../rules/activation-machine.ts";
@@ -14,7 +15,6 @@ import { type MoneyTakenBack, moneyTakenBack } from "./money-taken-back.ts";
 import { moveOn } from "./move-on.ts";
 import { gateway } from "./note-step.ts";
 import { passGates } from "./pass-gates.ts";
-import type { DesiredState } from "./ports.ts";
 import { paidByHold, paidByPresumption, queuePaid } from "./queue-paid.ts";
 import { activationRoutes } from "./routes.ts";
 import { giveUpTimer, retryTimer } from "./timers.ts";
@@ -35,7 +35,7 @@ export type Activations = Capability &
   };
 
 /** The specification's service activation: gate, hold, attempts, proof, and the honest end of each. */
-export function createActivations(context: Context, desiredState: DesiredState): Activations {
+export function createActivations(context: Context, desiredState: ServicesInCars): Activations {
   /** Moves those that are in `state`; an event that comes again, or too late, changes nothing. */
   async function moveFrom<Event extends { activationId: string }>(
     tx: Transaction,

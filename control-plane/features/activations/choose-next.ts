@@ -1,4 +1,5 @@
 import { system } from "../../lifecycle/actor.ts";
+import type { CarChange } from "../../lifecycle/desired-state.ts";
 import type { ActivationMove } from "../../lifecycle/move-activations.ts";
 import {
   type HoldWindows,
@@ -8,15 +9,9 @@ import {
 } from "../../rules/hold-windows.ts";
 import type { LinkRow } from "../../store/lock-links.ts";
 import type { LoadedActivation } from "./load-activations.ts";
-import type { ServiceChange } from "./ports.ts";
 
 /** The next attempt of a car: the event that begins it, and what the car's next version carries. */
-export type NextAttempt = {
-  activation: LoadedActivation;
-  move: ActivationMove;
-  link: LinkRow;
-  unproved: ServiceChange;
-};
+export type NextAttempt = CarChange & { activation: LoadedActivation; move: ActivationMove };
 
 /** The next attempt of each free car: the oldest activation in OTAQueue, or in RetryQueue with its backoff over. */
 export function chooseNext(

@@ -1,5 +1,6 @@
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
 import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import { decideRetry } from "../../rules/retry-policy.ts";
@@ -9,13 +10,12 @@ import { clearTimers, setTimers } from "../../store/timers.ts";
 import { giveUp } from "./give-up.ts";
 import { type LoadedActivation, loadActivations } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
-import type { DesiredState } from "./ports.ts";
 import { giveUpTimer, retryTimer } from "./timers.ts";
 
 /** The cars have proved it: what was held is taken, and what else waits for these cars goes on. */
 export async function confirmApplied(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   applied: readonly DomainEvents["attemptApplied"][],
 ): Promise<void> {
@@ -65,7 +65,7 @@ export async function confirmApplied(
 /** The cars could not apply it, or did not answer: another attempt after a while, or the end of all of them. */
 export async function countFailures(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   failures: readonly DomainEvents["attemptFailed"][],
 ): Promise<void> {

@@ -3,7 +3,7 @@ import type { Reader } from "../../store/database.ts";
 import { sayInWords } from "./in-words.ts";
 import { judge } from "./verdict.ts";
 
-/** One moment of an activation's life, whoever wrote it down. */
+/** One moment of an activation's life, from any of its records. */
 export type Moment = {
   at: Date;
   what: string;

@@ -1,13 +1,13 @@
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import type { ActivationMove } from "../../lifecycle/move-activations.ts";
 import { activationMachine, underWay } from "../../rules/activation-machine.ts";
 import { decide } from "../../rules/interpreter.ts";
 import type { Transaction } from "../../store/database.ts";
 import { isIn, type LoadedActivation, loadOneUnderCarsLock } from "./load-activations.ts";
 import { type Ended, moveOn } from "./move-on.ts";
-import type { DesiredState } from "./ports.ts";
 
 /** Support is told, the customer is told, and the hold is let go: NoCharge follows when it is gone. */
 export function giveUp(
@@ -37,7 +37,7 @@ export function giveUp(
 /** The bank will not hold the money any longer. */
 export async function giveUpExpired(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   activationId: string,
 ): Promise<void> {
@@ -52,7 +52,7 @@ export type Cancelled = { kind: "cancelled" };
 /** The customer changed their mind; the answer is honest about what can no longer be undone. */
 export async function cancel(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   activationId: string,
   actor: Actor,

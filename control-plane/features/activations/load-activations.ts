@@ -90,60 +90,50 @@ export async function loadActivations(
     .forUpdate("activation")
     .select([
       "activation.id",
-      "activation.vehicle_id",
-      "activation.customer_id",
+      "activation.vehicle_id as vehicleId",
+      "activation.customer_id as customerId",
       "activation.state",
-      "activation.entitlement_id",
-      "activation.price_cents",
+      "activation.entitlement_id as entitlementId",
+      "activation.price_cents as priceCents",
       "activation.currency",
-      "activation.duration_days",
-      "activation.payment_method",
-      "activation.capture_before",
-      "activation.presumed_until",
+      "activation.duration_days as durationDays",
+      "activation.payment_method as paymentMethod",
+      "activation.capture_before as captureBefore",
+      "activation.presumed_until as presumedUntil",
+      "activation.queued_at as queuedAt",
+      "activation.retry_at as retryAt",
       "activation.maintenance_status",
-      "activation.payment_confirmed",
-      "activation.attempts_used",
-      "activation.attempts_allowed",
-      "activation.queued_at",
-      "activation.retry_at",
-      "service.id as service_id",
+      "activation.payment_confirmed as paymentConfirmed",
+      "activation.attempts_used as attemptsUsed",
+      "activation.attempts_allowed as attemptsAllowed",
+      "service.id as serviceId",
       "service.code",
       "service.name",
       "service.configuration",
-      "service.depends_on_maintenance",
+      "service.depends_on_maintenance as serviceDependsOnMaintenance",
       "vehicle.state as vehicle_state",
       "vehicle.app_linked_at",
       "vehicle.owner_customer_id",
     ])
     .execute();
-  const loaded = rows.map(
-    (row): LoadedActivation => ({
-      id: row.id,
-      vehicleId: row.vehicle_id,
-      customerId: row.customer_id,
-      state: row.state,
-      entitlementId: row.entitlement_id,
-      service: { id: row.service_id, code: row.code, name: row.name, configuration: row.configuration },
-      priceCents: row.price_cents,
-      currency: row.currency,
-      durationDays: row.duration_days,
-      paymentMethod: row.payment_method,
-      captureBefore: row.capture_before,
-      presumedUntil: row.presumed_until,
-      queuedAt: row.queued_at,
-      retryAt: row.retry_at,
+  const loaded = rows.map((row): LoadedActivation => {
+    const { serviceId: id, code, name, configuration, serviceDependsOnMaintenance, ...activation } = row;
+    const { paymentConfirmed, attemptsUsed, attemptsAllowed: allowed } = row;
+    return {
+      ...activation,
+      service: { id, code, name, configuration },
       facts: {
         vehicleOperational: row.vehicle_state === "Operational",
         appLinked: row.app_linked_at !== null,
-        requesterIsCurrentOwner: row.owner_customer_id === row.customer_id,
-        serviceDependsOnMaintenance: row.depends_on_maintenance,
+        requesterIsCurrentOwner: row.owner_customer_id === row.customerId,
+        serviceDependsOnMaintenance,
         maintenanceValidated: row.maintenance_status === "current",
-        paymentConfirmed: row.payment_confirmed,
-        attemptsUsed: row.attempts_used,
-        attemptsAllowed: row.attempts_allowed,
+        paymentConfirmed,
+        attemptsUsed,
+        attemptsAllowed: allowed,
       },
-    }),
-  );
+    };
+  });
   const asked = new Set(activationIds);
   return {
     activations: loaded.filter(({ id }) => asked.has(id)),

@@ -1,8 +1,8 @@
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import { loadOneUnderCarsLock } from "./load-activations.ts";
 import { byBank, bySystem, noteStep, withdrawService } from "./note-step.ts";
-import type { DesiredState } from "./ports.ts";
 
 export type MoneyTakenBack = {
   onPaymentLost: EventHandler<"servicePaymentLost">;
@@ -12,7 +12,7 @@ export type MoneyTakenBack = {
 };
 
 /** What becomes of a service whose price is not ours after all: refused late, charged back, or refunded. */
-export function moneyTakenBack(context: Context, desiredState: DesiredState): MoneyTakenBack {
+export function moneyTakenBack(context: Context, desiredState: ServicesInCars): MoneyTakenBack {
   return {
     onPaymentLost: each(async (tx, { activationId, reason }) => {
       const { activation } = await loadOneUnderCarsLock(tx, activationId);

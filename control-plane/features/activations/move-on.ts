@@ -1,10 +1,10 @@
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { type ActivationMove, moveActivations } from "../../lifecycle/move-activations.ts";
 import type { Transaction } from "../../store/database.ts";
 import { clearTimers } from "../../store/timers.ts";
 import { chooseNext } from "./choose-next.ts";
 import type { LoadedActivation, LockedCars } from "./load-activations.ts";
-import type { DesiredState } from "./ports.ts";
 import { giveUpTimer, retryTimer } from "./timers.ts";
 
 export type Moving = { activation: LoadedActivation; moves: readonly ActivationMove[] };
@@ -32,7 +32,7 @@ export type Ended = {
  */
 export async function moveOn(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   cars: Pick<LockedCars, "links" | "waiting">,
   change: {
@@ -70,7 +70,7 @@ export async function moveOn(
 }
 
 async function abandonEnded(
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   { links }: Pick<LockedCars, "links">,
   ended: readonly Ended[],

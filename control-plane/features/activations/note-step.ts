@@ -1,9 +1,9 @@
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { recordSteps, type Step } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { LoadedActivation } from "./load-activations.ts";
-import type { DesiredState } from "./ports.ts";
 
 /** Who did a step that moves no state, and under which row of the automation table. */
 type By = Pick<Step, "actor" | "automation">;
@@ -30,7 +30,7 @@ export async function noteStep(
 /** Out of the car with its next manifest; a term that has ended leaves nothing to withdraw. */
 export async function withdrawService(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   activation: LoadedActivation,
   withdrawal: { reason: string; by: By; said?: string },

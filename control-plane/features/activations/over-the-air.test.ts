@@ -1,7 +1,6 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
-
-const dayMs = 86_400_000;
 
 let fleet: TestFleet;
 
@@ -73,7 +72,7 @@ async function retryUntil(activationId: string, state: string): Promise<void> {
 }
 
 describe("over the air, with a real broker and a real agent", () => {
-  test("LF8: the first manifest holds plataformaBase and the options of the plan comercial, for the car's life", async () => {
+  test("the first manifest holds plataformaBase and the options of the plan comercial, for the car's life [LF8]", async () => {
     const car = await fleet.addCar();
     await link(car);
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
@@ -86,7 +85,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(entitlements.every((one) => one.state === "proved" && one.valid_until === null)).toBe(true);
   });
 
-  test("SA1–SA3, SA6, SA9, SA10, SA17, LF12, DO15, SY5, SY23: a paid service is proved by the car, then the money is taken", async () => {
+  test("a paid service is proved by the car, then the money is taken [SA1–SA3, SA6, SA9, SA10, SA17, LF12, DO15, SY5, SY23]", async () => {
     const car = await fleet.addCar();
     await link(car);
     const activationId = await fleet.buy(car, "heatedSeats");
@@ -119,7 +118,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(vehicle).toEqual([{ event: "servicesChanged", arrow: "VA15" }]);
   });
 
-  test("DA12, DA15, DA16, DA19: the service store keeps what was selected and for how long, what was pushed, and how each attempt ended", async () => {
+  test("the service store keeps what was selected and for how long, what was pushed, and how each attempt ended [DA12, DA15, DA16, DA19]", async () => {
     const car = await fleet.addCar();
     await link(car);
     const activationId = await fleet.buy(car, "heatedSeats");
@@ -174,7 +173,7 @@ describe("over the air, with a real broker and a real agent", () => {
     await expect(fleet.buy(car, "heatedSeats")).rejects.toThrow("already active");
   });
 
-  test("SA4, SA5, LF9: overdue maintenance denies the service, nothing is asked of the bank or the car", async () => {
+  test("overdue maintenance denies the service, nothing is asked of the bank or the car [SA4, SA5, LF9]", async () => {
     const car = await fleet.addCar();
     await link(car);
     fleet.fakes.vss.says = "overdue";
@@ -188,7 +187,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });
 
-  test("DE7: a service that does not depend on maintenance is not blocked by it", async () => {
+  test("a service that does not depend on maintenance is not blocked by it [DE7]", async () => {
     const car = await fleet.addCar();
     await link(car);
     fleet.fakes.vss.says = "overdue";
@@ -196,7 +195,7 @@ describe("over the air, with a real broker and a real agent", () => {
     await fleet.waitFor(activationId, "ServiceActive");
   });
 
-  test("SA7, SA8: a refused card ends the process and leaves nothing in the manifest", async () => {
+  test("a refused card ends the process and leaves nothing in the manifest [SA7, SA8]", async () => {
     const car = await fleet.addCar();
     await link(car);
     fleet.fakes.gateway.says = "decline";
@@ -205,7 +204,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });
 
-  test("SA11–SA16, LF10, LF11, DO16, AU16, AU17, FA7: a car that never gets healthy is retried, then support and customer are told and nothing is charged", async () => {
+  test("a car that never gets healthy is retried, then support and customer are told and nothing is charged [SA11–SA16, LF10, LF11, DO16, AU16, AU17, FA7]", async () => {
     const car = await fleet.addCar();
     await link(car);
     car.adapter.faults.unhealthy = "the seat heater does not answer";
@@ -255,7 +254,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(attempts).toEqual([{ failure_class: "permanent" }]);
   });
 
-  test("LF10, SA12: a car that fails once and then works ends active, after a retry", async () => {
+  test("a car that fails once and then works ends active, after a retry [LF10, SA12]", async () => {
     const car = await fleet.addCar();
     await link(car);
     car.adapter.faults.unhealthy = "not yet";

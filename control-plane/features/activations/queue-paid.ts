@@ -1,5 +1,6 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
 import type { ActivationMove } from "../../lifecycle/move-activations.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
@@ -9,7 +10,6 @@ import { setTimers } from "../../store/timers.ts";
 import { windowsOf } from "./choose-next.ts";
 import { type LoadedActivation, loadUnderCarsLock } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
-import type { DesiredState } from "./ports.ts";
 import { giveUpTimer } from "./timers.ts";
 
 const secondsADay = 86_400;
@@ -28,7 +28,7 @@ export function paidByPresumption(presumed: DomainEvents["servicePaymentPresumed
 /** Each waits for its turn in its car, and begins now where the car is free. */
 export async function queuePaid(
   context: Context,
-  desiredState: DesiredState,
+  desiredState: ServicesInCars,
   tx: Transaction,
   paid: readonly Paid[],
 ): Promise<void> {

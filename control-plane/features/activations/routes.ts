@@ -3,16 +3,16 @@ import { actorOf } from "../../http/principal.ts";
 import { refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { buyServices } from "./buy-services.ts";
 import { explain } from "./explain.ts";
 import { cancel } from "./give-up.ts";
-import type { DesiredState } from "./ports.ts";
 import { activationSchema, readActivations } from "./read-activations.ts";
 
 const vehicleParams = z.strictObject({ vehicleId: z.uuid() });
 const activationParams = z.strictObject({ activationId: z.uuid() });
 
-export function activationRoutes(context: Context, desiredState: DesiredState, routing: Routing): void {
+export function activationRoutes(context: Context, desiredState: ServicesInCars, routing: Routing): void {
   addCommand(routing, {
     url: "/api/vehicles/:vehicleId/activations",
     tag: "services",

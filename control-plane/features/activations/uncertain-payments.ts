@@ -1,11 +1,11 @@
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import { underWay } from "../../rules/activation-machine.ts";
 import { setTimers } from "../../store/timers.ts";
 import { isIn, loadOneUnderCarsLock } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
 import { byGateway, gateway, noteStep, withdrawService } from "./note-step.ts";
-import type { DesiredState } from "./ports.ts";
 import { giveUpOf } from "./queue-paid.ts";
 import { giveUpTimer } from "./timers.ts";
 
@@ -16,7 +16,7 @@ export type UncertainPayments = {
 };
 
 /** What an activation does while its payment is not known, and when the truth is. */
-export function uncertainPayments(context: Context, desiredState: DesiredState): UncertainPayments {
+export function uncertainPayments(context: Context, desiredState: ServicesInCars): UncertainPayments {
   return {
     onPaymentAwaited: each(async (tx, { activationId, rule, reason }) => {
       const { activation } = await loadOneUnderCarsLock(tx, activationId);

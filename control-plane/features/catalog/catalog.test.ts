@@ -56,7 +56,7 @@ const eligible = (catalog: z.infer<typeof catalogSchema>) =>
     .sort();
 
 describe("the catalogue", () => {
-  test("DO13, SY3: everybody signed in reads the services with price and term", async () => {
+  test("everybody signed in reads the services with price and term [DO13, SY3]", async () => {
     const { body } = await customer.get("/api/catalog/services");
     expect(body).toMatchObject({
       services: expect.arrayContaining([
@@ -105,7 +105,7 @@ describe("the catalogue", () => {
 });
 
 describe("browsing for one car", () => {
-  test("AU12, DO18, DE7: overdue maintenance speaks only against the services that depend on it", async () => {
+  test("overdue maintenance speaks only against the services that depend on it [AU12, DO18, DE7]", async () => {
     await setStatus("overdue");
     const catalog = await browse();
     expect(catalog.maintenance.status).toBe("overdue");

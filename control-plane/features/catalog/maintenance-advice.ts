@@ -1,4 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { minuteMs } from "@caas/contract/durations.ts";
 import type { Vss } from "../../partners/vss.ts";
 import type { MaintenanceStatus } from "../../rules/maintenance-gate.ts";
 
@@ -6,12 +7,12 @@ export type Advice = { status: MaintenanceStatus; checkedAt: Date };
 
 export type Advise = (vin: string) => Promise<Advice>;
 
-// Browsing must not ask the workshops at every glance; what is sold is checked live after the selection (DE11).
-const adviceLastsMs = 5 * 60_000;
+// Browsing must not ask the workshops for every page; the check after the selection is live (DE11).
+const adviceLastsMs = 5 * minuteMs;
 /** About a megabyte; beyond it the oldest answers make room. */
 const maxRemembered = 10_000;
 
-/** What the workshops said about a car at most five minutes ago, business time. That they were silent is not kept. */
+/** The workshops' answer about a car, at most five minutes old in business time. Silence is not cached. */
 export function createAdvice(clock: Clock, vss: Vss): Advise {
   const remembered = new Map<string, Advice>();
   return async (vin) => {

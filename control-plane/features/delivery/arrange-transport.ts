@@ -12,8 +12,7 @@ type Asked = {
 };
 
 /**
- * Asks the carrier and records driver, day and route. Runs at least once: an arranged transport is left alone,
- * and a try that follows another first looks up what the earlier one may have done.
+ * Asks the carrier and records driver, day and route. Runs at least once: an arranged transport is left alone.
  */
 export async function arrangeTransport(
   context: Context,
@@ -23,9 +22,7 @@ export async function arrangeTransport(
 ): Promise<void> {
   const asked = await loadAsked(context, transportId);
   if (asked === null) return;
-  const known = attempt > 1 ? await carrier.findByReference(asked.request.reference) : null;
-  const answer =
-    known === null ? await carrier.arrange(asked.request) : { kind: "ok" as const, value: known };
+  const answer = await carrier.arrange(asked.request, attempt);
   await context.db.transaction().execute(async (tx) => {
     if (!(await isStillAsked(tx, transportId))) return;
     if (answer.kind === "ok") await recordArranged(context, tx, asked, answer.value);
@@ -55,7 +52,6 @@ async function loadAsked(context: Context, transportId: string): Promise<Asked |
     .executeTakeFirstOrThrow(() => new Error(`no transport ${transportId}`));
   if (row.status !== "requested") return null;
   if (row.vin === null) throw new Error(`vehicle ${row.vehicle_id} is to be transported without a VIN`);
-  const { street, city, postalCode, country } = row.address;
   return {
     transportId,
     expedienteId: row.expediente_id,
@@ -65,7 +61,7 @@ async function loadAsked(context: Context, transportId: string): Promise<Asked |
       reference: row.reference,
       vin: row.vin,
       date: row.requested_date,
-      destination: { street, city, postalCode, country },
+      destination: row.address,
       contactPhone: row.phone,
     },
   };

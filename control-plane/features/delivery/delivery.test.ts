@@ -99,7 +99,7 @@ function mailsTo(car: WrittenSale): Promise<string> {
 }
 
 describe("arranging transport", () => {
-  test("AU9, VA9, DO9, DA10: staff name a day, the carrier answers with driver and route, and the car is in transit", async () => {
+  test("staff name a day, the carrier answers with driver and route, and the car is in transit [AU9, VA9, DO9, DA10]", async () => {
     const car = await platform.writeSale(registered);
     const answer = await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
     expect(answer.status).toBe(202);
@@ -131,7 +131,7 @@ describe("arranging transport", () => {
     });
   });
 
-  test("DE3: before registration it is refused with the rule and its section, and nobody is asked", async () => {
+  test("before registration it is refused with the rule and its section, and nobody is asked [DE3]", async () => {
     const car = await platform.writeSale(paid);
     const answer = await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
     expect(answer.status).toBe(409);
@@ -179,7 +179,7 @@ describe("arranging transport", () => {
     expect(await transportsOf(car)).toHaveLength(1);
   });
 
-  test("FA16: another transport in place of the first keeps the car in transit, and the first one's news is ignored", async () => {
+  test("another transport in place of the first keeps the car in transit, and the first one's news is ignored [FA16]", async () => {
     const car = await inTransit();
     const [first] = await transportsOf(car);
     await platform.staff.sales.post(transportUrl(car), { date: "2026-03-09" });
@@ -196,7 +196,7 @@ describe("arranging transport", () => {
     await driveUntil(car, "arrived", "DeliveryAttempt");
   });
 
-  test("FA15: a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew", async () => {
+  test("a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew [FA15]", async () => {
     const car = await platform.writeSale(registered);
     await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
     await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
@@ -209,7 +209,7 @@ describe("arranging transport", () => {
     expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
   });
 
-  test("fault 28: a carrier that times out after doing it is looked up by our reference: one transport", async () => {
+  test("a carrier that times out after doing it is looked up by our reference: one transport [fault 28]", async () => {
     const car = await platform.writeSale(registered);
     await control("PUT", "/_control/faults", { body: { timeOutAfterDoingNext: { count: 1 } } });
     await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
@@ -224,7 +224,7 @@ describe("arranging transport", () => {
 });
 
 describe("the journey, as the carrier reports it", () => {
-  test("VA10, VA11, NT7, AU10, SY12, SY19, DO10, DO11, DA11, DA25, LF7: started, arrived, customer present: delivered at home with a record of who received it", async () => {
+  test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, NT7, AU10, SY12, SY19, DO10, DO11, DA11, DA25, LF7]", async () => {
     const car = await inTransit();
     await drive(car, "started");
     await platform.waitUntil("the carrier's start", async () =>
@@ -266,7 +266,7 @@ describe("the journey, as the carrier reports it", () => {
     ]);
   });
 
-  test("DO17, LF13: on delivery the workshops learn the plan the car was sold with", async () => {
+  test("on delivery the workshops learn the plan the car was sold with [DO17, LF13]", async () => {
     const car = await inTransit();
     await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: null });
     expect(await platform.runJobs()).toBe(0);
@@ -276,7 +276,7 @@ describe("the journey, as the carrier reports it", () => {
     });
   });
 
-  test("VA12, VA13, NT8, FA8, FA9, LF7: nobody at home: back to the dealership, told by SMS and push, and picked up there", async () => {
+  test("nobody at home: back to the dealership, told by SMS and push, and picked up there [VA12, VA13, NT8, FA8, FA9, LF7]", async () => {
     const car = await inTransit();
     await drive(car, "started");
     await driveUntil(car, "arrived", "DeliveryAttempt");
@@ -326,7 +326,7 @@ describe("the journey, as the carrier reports it", () => {
     expect(await deliveryOf(car)).toEqual({ status: "open", delivery: null });
   });
 
-  test("DE10: a car handed over without its registration on record stays undelivered", async () => {
+  test("a car handed over without its registration on record stays undelivered [DE10]", async () => {
     const car = await inTransit();
     await platform.db
       .updateTable("vehicles")
@@ -341,7 +341,7 @@ describe("the journey, as the carrier reports it", () => {
   });
 });
 
-describe("fault 25: the carrier's messages, forged, doubled, out of order", () => {
+describe("the carrier's messages, forged, doubled, out of order [fault 25]", () => {
   test("a forged one is refused and changes nothing", async () => {
     const car = await inTransit();
     const answer = await tell(car, "transport.arrived", {}, { secret: "whsec_Zm9yZ2VkLXNlY3JldA==" });

@@ -40,7 +40,7 @@ function stepsUntil(event: TransportWebhook): readonly Step[] {
   }
 }
 
-/** How far along a transport is. Both ways a home delivery can end stand side by side. */
+/** How far along a transport is. Both ways a home delivery can end have the same rank. */
 const rank: Readonly<Record<Status, number>> = {
   requested: 0,
   scheduled: 0,

@@ -3,7 +3,7 @@ import type { Transaction } from "../../store/database.ts";
 export type DeliveryRecord = {
   status: "success" | "failed";
   at: Date;
-  /** Who took the keys; null when nobody did. */
+  /** The person who took the keys; null when nobody did. */
   receivedBy: string | null;
   place: "home" | "dealership";
 };
@@ -24,7 +24,7 @@ export async function recordDelivery(
     .execute();
 }
 
-/** What a hand-over makes true of the vehicle: the customer owns it and has it. */
+/** The facts a hand-over brings: the customer owns the vehicle and has it. */
 export function handedOverTo(customerId: string) {
   return { owner_customer_id: customerId, physically_delivered: true } as const;
 }

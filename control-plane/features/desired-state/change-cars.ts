@@ -1,8 +1,8 @@
 import type { Context } from "../../lifecycle/context.ts";
+import type { Wanted } from "../../lifecycle/desired-state.ts";
 import type { Transaction } from "../../store/database.ts";
 import { lockLinks } from "../../store/lock-links.ts";
 import { setTimers } from "../../store/timers.ts";
-import type { RollOutStep } from "./change.ts";
 import { grantPlan } from "./grant-plan.ts";
 import { planRetryMs, planRetryTimer } from "./tell-verdicts.ts";
 import { want } from "./want.ts";
@@ -40,6 +40,9 @@ export async function deliverPlan(context: Context, tx: Transaction, vehicleId: 
   await grantPlan(context, tx, vehicleId);
   await carryPlan(context, tx, [vehicleId]);
 }
+
+/** What a roll-out gives to every car it reaches. */
+export type RollOutStep = Pick<Wanted, "code" | "configuration">;
 
 export type RolledOut = {
   /** Cars whose next version carries the step. */

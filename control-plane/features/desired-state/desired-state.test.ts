@@ -1,3 +1,4 @@
+import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
@@ -145,7 +146,7 @@ describe("versions and reports", () => {
     expect((await linkRow(car)).manifest_version).toBe(2);
   });
 
-  test("fault 4, fault 8: a repeated or older report has no effect", async () => {
+  test("a repeated or older report has no effect [fault 4, fault 8]", async () => {
     const car = await enrolledCar();
     const activationId = await fleet.buy(car, "heatedSeats");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
@@ -190,11 +191,11 @@ describe("versions and reports", () => {
     expect(fleet.captured()).not.toContain(activationId);
   });
 
-  test("fault 26: the proof that comes after the hold ran out charges nobody, and the car is told to take it out", async () => {
+  test("the proof that comes after the hold ran out charges nobody, and the car is told to take it out [fault 26]", async () => {
     const car = await enrolledCar();
     const activationId = await fleet.buy(car, "heatedSeats");
     const late = await linkRow(car);
-    fleet.clock.advanceMs(7 * 86_400_000);
+    fleet.clock.advanceMs(7 * dayMs);
     await fleet.runTimers();
     await fleet.runJobs();
     expect(await fleet.stateOf(activationId)).toBe("NoCharge");
@@ -268,7 +269,7 @@ describe("taking back", () => {
     for (const id of [asked, waiting, retried]) expect(fleet.captured()).not.toContain(id);
   });
 
-  test("fault 26: a proof that comes after the cancellation charges nobody, and the car is told to take it out", async () => {
+  test("a proof that comes after the cancellation charges nobody, and the car is told to take it out [fault 26]", async () => {
     const car = await enrolledCar();
     const activationId = await fleet.buy(car, "heatedSeats");
     const late = await linkRow(car);
@@ -489,7 +490,7 @@ describe("a roll-out that fails", () => {
     await report(car, { outcome: failed(version, hash) });
     expect(await levels()).toEqual([1]);
     await obey(car);
-    fleet.clock.advanceMs(6 * 60_000);
+    fleet.clock.advanceMs(6 * minuteMs);
     await fleet.runTimers();
     expect(await levels()).toEqual([2]);
     await obey(car);
@@ -521,7 +522,7 @@ describe("k purchases at once", () => {
 });
 
 describe("sending", () => {
-  test("FA6: a car that is online and silent is asked again with the same version, then its attempt has failed", async () => {
+  test("a car that is online and silent is asked again with the same version, then its attempt has failed [FA6]", async () => {
     const car = await enrolledCar();
     const activationId = await fleet.buy(car, "heatedSeats");
     const { manifest_version: version } = await linkRow(car);

@@ -1,11 +1,10 @@
 import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Transaction } from "../../store/database.ts";
-import type { LinkRow, LinkRows } from "../../store/lock-links.ts";
-import type { CarChange, RollOutStep, Wanted } from "./change.ts";
-import { carryPlan, deliverPlan, type RolledOut, rollOut } from "./change-cars.ts";
-import { type Abandoned, abandon, type Withdrawn, withdraw } from "./end-entitlements.ts";
+import { carryPlan, deliverPlan, type RolledOut, type RollOutStep, rollOut } from "./change-cars.ts";
+import { abandon, withdraw } from "./end-entitlements.ts";
 import { type Ingested, ingestReports, type Received } from "./ingest-reports.ts";
 import { forgetPresences, recordPresences, type SaidPresence } from "./record-presences.ts";
 import { termTimer } from "./settle.ts";
@@ -18,29 +17,20 @@ import { writeVersions } from "./write-versions.ts";
 // activation that asked for it. A manifest is the projection of a car's entitlements: the complete set, versioned. It
 // holds everything proved and at most one unproved change.
 
-export type DesiredState = Capability & {
-  /** What cars must hold from now on; the ids of these entitlements, in the same order. */
-  want(tx: Transaction, wanted: readonly Wanted[]): Promise<readonly string[]>;
-  /** Whether the car's next version could carry a service now. */
-  isFree(link: LinkRow): boolean;
-  /** Writes each car's next version with its one unproved change. The caller holds the locks; all cars are free. */
-  carry(tx: Transaction, changes: readonly CarChange[]): Promise<void>;
-  /** Never delivered: see `abandon`. The caller holds the locks; the link rows as they are now. */
-  abandon(tx: Transaction, links: LinkRows, abandoned: readonly Abandoned[]): Promise<LinkRows>;
-  /** Taken back while they run; those that were running. */
-  withdraw(tx: Transaction, withdrawn: readonly Withdrawn[]): Promise<ReadonlySet<string>>;
-  /** Grants the plan comercial and makes it the car's unproved change. */
-  deliverPlan(tx: Transaction, vehicleId: string): Promise<void>;
-  rollOut(tx: Transaction, vehicleIds: readonly string[], step: RollOutStep): Promise<RolledOut>;
-  /** Takes in verified reports; each `token` is kept as the proof. */
-  ingest(tx: Transaction, received: readonly Received[]): Promise<Ingested[]>;
-  recordPresences(tx: Transaction, said: readonly SaidPresence[]): Promise<void>;
-  /** The link to the broker broke: nobody is known to be online until they say so again. */
-  forgetPresences(): Promise<void>;
-  /** Claims manifests that are due to be sent, oldest first. */
-  takeDue(limit: number): Promise<Due[]>;
-  onVehicleMoved: EventHandler<"vehicleMoved">;
-};
+export type DesiredState = Capability &
+  ServicesInCars & {
+    /** Grants the plan comercial and makes it the car's unproved change. */
+    deliverPlan(tx: Transaction, vehicleId: string): Promise<void>;
+    rollOut(tx: Transaction, vehicleIds: readonly string[], step: RollOutStep): Promise<RolledOut>;
+    /** Takes in verified reports; each `token` is kept as the proof. */
+    ingest(tx: Transaction, received: readonly Received[]): Promise<Ingested[]>;
+    recordPresences(tx: Transaction, said: readonly SaidPresence[]): Promise<void>;
+    /** The link to the broker broke: no car is known to be online until it says so again. */
+    forgetPresences(): Promise<void>;
+    /** Claims manifests that are due to be sent, oldest first. */
+    takeDue(limit: number): Promise<Due[]>;
+    onVehicleMoved: EventHandler<"vehicleMoved">;
+  };
 
 /** @param keySetVersion of the key set that signs what we send */
 export function createDesiredState(context: Context, keySetVersion: () => number): DesiredState {

@@ -1,11 +1,10 @@
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
+import type { Abandoned, Withdrawn } from "../../lifecycle/desired-state.ts";
 import type { Transaction } from "../../store/database.ts";
 import { type LinkRows, lockLinks } from "../../store/lock-links.ts";
 import { plainArray } from "../../store/plain-array.ts";
 import { keepUnderWay, writeVersions } from "./write-versions.ts";
-
-export type Withdrawn = { entitlementId: string; reason: string };
 
 /**
  * Taken back while they run: the next manifest of each car leaves them out, and they end when the car no longer holds
@@ -31,14 +30,6 @@ export async function withdraw(
   await writeVersions(context, tx, await keepUnderWay(tx, changed));
   return new Set(rows.map(({ id }) => id));
 }
-
-export type Abandoned = {
-  vehicleId: string;
-  activationId: string;
-  /** `null`: nothing was wanted yet. */
-  entitlementId: string | null;
-  reason: string;
-};
 
 /**
  * Never delivered: what activations wanted ends without having been, and where one is under way the car's next version

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
+import { newestSaleOf } from "../../store/newest-sale.ts";
 import { want } from "./want.ts";
 
 /** The code under which the base configuration is in every manifest. */
@@ -22,9 +23,7 @@ export async function grantPlan(context: Context, tx: Transaction, vehicleId: st
   const { plan_comercial: plan } = await tx
     .selectFrom("expedientes")
     .select("plan_comercial")
-    .where("vehicle_id", "=", vehicleId)
-    .orderBy("created_at", "desc")
-    .limit(1)
+    .where("id", "=", newestSaleOf(sql`${vehicleId}`))
     .executeTakeFirstOrThrow(() => new Error(`no expediente for vehicle ${vehicleId}`));
   const base = await tx
     .selectFrom("catalog_plans")

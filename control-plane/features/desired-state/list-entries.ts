@@ -1,9 +1,9 @@
 import { isPlainEntry, type ManifestEntry, manifestEntrySchema } from "@caas/contract/manifest.ts";
 import { type Selectable, sql } from "kysely";
+import type { CarChange, UnprovedChange } from "../../lifecycle/desired-state.ts";
 import type { Transaction } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
 import type { Database } from "../../store/schema.ts";
-import type { CarChange, UnprovedChange } from "./change.ts";
 
 type Entitlement = Selectable<Database["entitlements"]>;
 

@@ -1,3 +1,4 @@
+import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import fc from "fast-check";
@@ -8,7 +9,7 @@ import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixt
 import { selectServices } from "../activations/select-services.ts";
 
 // Whatever people, the car, the clock and the roll-outs do with one car, at once or one after the other: it ends in
-// one manifest that is the union of what should stand. The model below knows nothing of the engine's tables; it is
+// one manifest that is the union of what it should hold. The model below knows nothing of the engine's tables; it is
 // the car, and what was answered to those who asked.
 
 let fleet: TestFleet;
@@ -18,8 +19,7 @@ beforeAll(async () => {
 afterAll(() => fleet?.close());
 
 const codes = ["heatedSeats", "highwayAssist", "ambientLight"] as const;
-const termMs = 30 * 86_400_000;
-const minuteMs = 60_000;
+const termMs = 30 * dayMs;
 
 type Deed =
   | { do: "buy"; code: (typeof codes)[number] }
@@ -69,7 +69,7 @@ const moments: fc.Arbitrary<Moment[]> = fc.array(fc.array(deed, { minLength: 1, 
 
 type Purchase = { id: string; code: string; cancelled: boolean; moneyLost: boolean };
 
-/** One car and its owner. What the car did stands here, and only here. */
+/** One car and its owner. What the car did is recorded here, and only here. */
 class Life {
   readonly car: TestCar;
   readonly purchases: Purchase[] = [];
@@ -86,7 +86,7 @@ class Life {
   levels = new Set<number>();
   /** What a car says leaves it in order. */
   #speaking: Promise<unknown> = Promise.resolve();
-  /** How often a step of a roll-out stood: once one does, there is always one. */
+  /** How often a step of a roll-out was held: once one is, there is always one. */
   firmwareHeld = 0;
   readonly seenVersions = new Map<number, { hash: string; activation_id: string | null }>();
 
@@ -178,7 +178,7 @@ async function readNewest(car: TestCar): Promise<Newest> {
   return { version: row.manifest_version, hash: row.manifest_hash, ids };
 }
 
-/** As whoever takes in messages does: what the database undid for others' sake is done again. */
+/** As the ingester does: a transaction that the database undid so that others could finish is run again. */
 async function transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -318,7 +318,7 @@ async function expectOrder(life: Life, after: string): Promise<void> {
   expect(missing, `${after}: what is proved stays`).toEqual([]);
 }
 
-/** The car drives, obeys, and time passes until nobody waits for anything. */
+/** The car drives, obeys, and time passes until nothing waits any more. */
 async function settle(life: Life): Promise<void> {
   await life.be("online");
   for (let round = 0; round < 40; round += 1) {
@@ -354,12 +354,12 @@ async function settle(life: Life): Promise<void> {
   throw new Error("the car does not settle");
 }
 
-/** What should stand, by the model, against what the manifest says and the car holds. */
+/** What should be held, by the model, against what the manifest says and the car holds. */
 async function expectUnion(life: Life): Promise<void> {
   const newest = await readNewest(life.car);
   const entitlements = await readEntitlements(life);
   const now = fleet.clock.now();
-  const standing: string[] = [];
+  const due: string[] = [];
   for (const purchase of life.purchases) {
     const { entitlement_id: entitlementId, state } = await fleet.db
       .selectFrom("activations")
@@ -383,18 +383,16 @@ async function expectUnion(life: Life): Promise<void> {
     ).toEqual(state === "ServiceActive" ? [1, false] : [0, true]);
     const runs = appliedAt !== undefined && appliedAt.getTime() + termMs > now.getTime();
     if (state === "ServiceActive" && runs && !purchase.moneyLost && entitlementId !== null)
-      standing.push(entitlementId);
+      due.push(entitlementId);
   }
   const firmware = entitlements.filter(({ code, state }) => code === "firmware" && state === "proved");
-  expect(firmware.length, "one step of a roll-out stands").toBe(life.levels.size === 0 ? 0 : 1);
+  expect(firmware.length, "one step of a roll-out is held").toBe(life.levels.size === 0 ? 0 : 1);
   for (const { id, configuration } of firmware) {
     expect([...life.levels]).toContain(configuration.level);
-    standing.push(id);
+    due.push(id);
   }
-  expect(newest.ids.toSorted(), "the manifest is the union of what should stand").toEqual(
-    standing.toSorted(),
-  );
-  expect([...life.held].sort(), "the car holds it").toEqual(standing.toSorted());
+  expect(newest.ids.toSorted(), "the manifest is the union of what should be held").toEqual(due.toSorted());
+  expect([...life.held].sort(), "the car holds it").toEqual(due.toSorted());
 }
 
 function nameOf(deed: Deed): string {
@@ -404,7 +402,7 @@ function nameOf(deed: Deed): string {
 
 const seed = Number(process.env.PROPERTY_SEED ?? Date.now() % 2 ** 31);
 
-test("whatever happens to one car, at once or in turn, ends in one manifest that is the union of what should stand", async () => {
+test("whatever happens to one car, at once or in turn, ends in one manifest that is the union of what should be held", async () => {
   let lives = 0;
   const outcome = await fc.check(
     fc.asyncProperty(moments, async (all) => {

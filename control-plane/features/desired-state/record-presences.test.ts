@@ -91,7 +91,7 @@ test("of many that come back at once only those with something waiting cost more
       fleet.desiredState.rollOut(tx, [waiting.vehicleId], { code: "firmware", configuration: { level: 1 } }),
     );
   expect(await fleet.stateOf(bought)).toBe("OTAQueue");
-  // What is due to a car that is away waits for the car, and no longer stands in anybody's way.
+  // What is due to a car that is away waits for the car, and is passed over until then.
   expect(await fleet.desiredState.takeDue(10)).toEqual([]);
   published();
   await say([idle, buyer, waiting].map((car) => of(car, "online", 1)));

@@ -55,8 +55,8 @@ function newestOfEach(said: readonly SaidPresence[]): SaidPresence[] {
 const carsAtOnce = 1_000;
 
 /**
- * The link to the broker broke: nobody is known to be online until they say so again. In pieces, in the order
- * in which these locks are taken everywhere.
+ * The link to the broker broke: no car is known to be online until it says so again. In pieces, in the order in which these
+ * locks are taken everywhere.
  */
 export async function forgetPresences(db: Db): Promise<void> {
   for (let from: string | null = ""; from !== null; ) {

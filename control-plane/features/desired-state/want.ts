@@ -1,10 +1,10 @@
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
+import type { Wanted } from "../../lifecycle/desired-state.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { mapEach } from "../../store/map-each.ts";
 import { plainArray, sparseArray } from "../../store/plain-array.ts";
-import type { Wanted } from "./change.ts";
 
 /**
  * What cars must hold from now on. Of what a car was sold with, one that was never proved gives way to the next of the

@@ -1,10 +1,10 @@
 import { manifestHash } from "@caas/contract/manifest.ts";
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
+import type { CarChange } from "../../lifecycle/desired-state.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { LinkRow, LinkRows } from "../../store/lock-links.ts";
 import { plainArray, sparseArray } from "../../store/plain-array.ts";
-import type { CarChange } from "./change.ts";
 import { dispatchChannel } from "./dispatches.ts";
 import { listEntries } from "./list-entries.ts";
 

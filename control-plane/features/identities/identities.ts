@@ -2,7 +2,7 @@ import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { identityRoutes } from "./routes.ts";
 
-/** Who of the fleet may still connect; the fleet link tells the broker. */
+/** Revocation: which cars may still connect. The fleet link tells the broker. */
 export function createIdentities(context: Context): Capability {
   return { addRoutes: (routing) => identityRoutes(context, routing) };
 }

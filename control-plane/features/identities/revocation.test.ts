@@ -24,7 +24,7 @@ async function brokerMetric(line: string): Promise<number> {
   return Number(new RegExp(`^${line} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
 }
 
-describe("fault 13: a car that an administrator revokes", () => {
+describe("a car that an administrator revokes [fault 13]", () => {
   test("is off the broker well within 60 s and stays off; another car goes on; who did it is written down", async () => {
     const [car, other] = [await fleet.addCar(), await fleet.addCar()];
     const disconnected = once(car.agent(), "disconnected");

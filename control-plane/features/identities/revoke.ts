@@ -6,14 +6,14 @@ import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 
-/** Rung, without content, when somebody was shut out. */
+/** Rings, without content, after a revocation. */
 export const revocationChannel = "caas_revocations";
 
 export type Revoked = { serialNumber: string | null; reason: string; revokedAt: Date };
 
 /**
- * Shuts a car out, or one certificate of it. What is bought for it stays as it is: who may not connect is one
- * question, what a customer is entitled to another. Revoking twice is the same as once.
+ * Revokes a car, or one of its certificates. The services bought for it stay as they are: a car's access is one
+ * question, a customer's entitlement another. Revoking twice is the same as once.
  */
 export async function revoke(
   context: Context,

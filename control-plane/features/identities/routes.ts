@@ -11,7 +11,7 @@ const serialNumber = z
   .regex(/^[0-9A-Fa-f]{1,40}$/, "must be hexadecimal")
   .transform(normalizeSerialNumber);
 
-/** Shutting a car out, and what certificates it has. */
+/** Revocation of a car, and the list of its certificates. */
 export function identityRoutes(context: Context, routing: Routing): void {
   addCommand(routing, {
     url: "/api/vehicles/:vehicleId/revocation",
@@ -55,7 +55,7 @@ export function identityRoutes(context: Context, routing: Routing): void {
     summary: "List the certificates of a car",
     params: vehicleParams,
     answer: z.object({
-      /** When the car itself was shut out. */
+      /** When the car itself was revoked. */
       revokedAt: z.iso.datetime().nullable(),
       certificates: z.array(
         z.object({

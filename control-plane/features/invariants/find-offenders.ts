@@ -1,10 +1,11 @@
+import { minuteMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import { heldByTheCar } from "../../rules/statuses.ts";
 import type { Reader } from "../../store/database.ts";
 
-// The two promises to a paying customer, watched all the time. An offender is not an error report: it is a
-// customer who is being wronged, or a service given away, right now. What was decided to be borne for a while (a
-// presumed payment until its deadline, a charge-back until the car has let go) is counted apart.
+// The two promises to a paying customer, watched all the time. An offender is a customer who is being wronged, or a
+// service given away, right now. Differences that are tolerated for a while (a presumed payment until its deadline, a
+// charge-back until the car has let go) are counted apart.
 
 export const invariants = ["moneyWithoutService", "serviceWithoutMoney"] as const;
 export type Invariant = (typeof invariants)[number];
@@ -26,7 +27,7 @@ export type Offender = {
 };
 
 /** Business time in which the next step may still be on its way: a capture retried, a removal not yet fetched. */
-export const graceMs = 15 * 60_000;
+export const graceMs = 15 * minuteMs;
 
 /**
  * Every activation whose money and service differ at `now`; those with a `tolerance` break no invariant.
@@ -38,17 +39,9 @@ export const graceMs = 15 * 60_000;
  */
 export async function findOffenders(reader: Reader, now: Date): Promise<Offender[]> {
   const deadline = new Date(now.getTime() - graceMs);
-  const { rows } = await sql<{
-    invariant: Invariant;
-    tolerance: Tolerance | null;
-    activation_id: string;
-    vehicle_id: string;
-    since: Date;
-    state: string;
-    status: string;
-  }>`
-    select 'moneyWithoutService' as invariant, null as tolerance, a.id as activation_id, a.vehicle_id,
-           p.settled_at as since, a.state, p.status
+  const { rows } = await sql<Offender>`
+    select 'moneyWithoutService' as invariant, null as tolerance, a.id as "activationId",
+           a.vehicle_id as "vehicleId", p.settled_at as since, a.state as "activationState", p.status as "paymentStatus"
     from payments p join activations a on a.id = p.activation_id
     where p.kind = 'service' and p.status = 'captured' and a.state <> 'ServiceActive'
       and p.refunded_cents < p.amount_cents
@@ -73,13 +66,5 @@ export async function findOffenders(reader: Reader, now: Date): Promise<Offender
     where e.source = 'service' and e.state in (${sql.join(heldByTheCar)}) and p.status <> 'captured'
       and (e.proved_at <= ${deadline} or p.status in ('presumed', 'chargedBack')) and l.presence = 'online'
     order by since`.execute(reader);
-  return rows.map((row) => ({
-    invariant: row.invariant,
-    tolerance: row.tolerance,
-    activationId: row.activation_id,
-    vehicleId: row.vehicle_id,
-    since: row.since,
-    activationState: row.state,
-    paymentStatus: row.status,
-  }));
+  return rows;
 }

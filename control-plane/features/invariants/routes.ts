@@ -41,7 +41,7 @@ export function invariantRoutes(context: Context, routing: Routing): void {
     description:
       "Money without service, and service without money: the count should be zero at all times. Each offender names " +
       "the time-line that says why. Presumed payments that are younger than their deadline to be known, and services " +
-      "of charged-back payments that the car has not let go yet, are listed apart: they are borne on purpose.",
+      "of charged-back payments that the car still holds, are listed apart: they are tolerated for a while.",
     answer: z.object({
       at: z.iso.datetime(),
       graceMs: z.int(),

@@ -15,7 +15,7 @@ export async function issueCode(
   request: { vehicleId: string; customerId: string; drawCode: () => string },
 ): Promise<{ kind: "shown"; expiresAt: Date } | Refusal> {
   const { vehicleId, customerId } = request;
-  // As if the code were proved: would anything else stand in the way?
+  // As if the code were proved: is there any other obstacle?
   const verdict = await judgeVehicle(tx, { vehicleId, event: "appLinked", linkCodeProved: true });
   if (verdict.kind === "refused") return refuseByRule(verdict);
   const now = context.clock.now();

@@ -57,7 +57,7 @@ describe("showing a code in the car", () => {
     expect(JSON.stringify(stored)).not.toContain(code);
   });
 
-  test("DE4: before physical delivery no code is shown, and the refusal names the rule", async () => {
+  test("before physical delivery no code is shown, and the refusal names the rule [DE4]", async () => {
     const early = await platform.writeSale(registered);
     const buyer = await platform.customerOf(early);
     for (const [url, body] of [
@@ -96,7 +96,7 @@ describe("showing a code in the car", () => {
 });
 
 describe("linking the app", () => {
-  test("VA14, AU11, NT9, DO12: the right code makes the vehicle Operational, by the customer's own hand", async () => {
+  test("the right code makes the vehicle Operational, by the customer's own hand [VA14, AU11, NT9, DO12]", async () => {
     await customer.post(codesUrl());
     const answer = await customer.post(linkUrl(), { code: platform.shownCode(car.vehicleId) });
     expect(answer.body).toMatchObject({ outcome: "linked", vehicleState: "Operational" });

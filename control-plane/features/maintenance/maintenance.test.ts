@@ -52,7 +52,7 @@ async function check(car: WrittenSale): Promise<string> {
 
 describe("the binding check of an activation", () => {
   test.each(["current", "overdue"] as const)(
-    "AU13, DA13, DO17, SY8, SY21: the workshops' %s is passed on as it is",
+    "the workshops' %s is passed on as it is [AU13, DA13, DO17, SY8, SY21]",
     async (status) => {
       const car = await knownCar();
       await setStatus(car, status);
@@ -74,7 +74,7 @@ describe("the binding check of an activation", () => {
     ["are silent", { timeOutBeforeDoingNext: { count: 1 } }],
     ["are slow", { latencyMs: 5_000 }],
   ])(
-    "FA11, fault 29: workshops that %s make it unavailable at once, without a retry",
+    "workshops that %s make it unavailable at once, without a retry [FA11, fault 29]",
     async (_what, faults) => {
       const car = await knownCar();
       await control("PUT", "/_control/faults", { body: faults });
@@ -90,7 +90,7 @@ describe("the binding check of an activation", () => {
   );
 });
 
-describe("fault 29: workshops that talk nonsense", () => {
+describe("workshops that talk nonsense [fault 29]", () => {
   let server: Server | undefined;
   afterEach(() => server?.close());
 
@@ -113,7 +113,7 @@ describe("fault 29: workshops that talk nonsense", () => {
     ["a missing date", JSON.stringify({ ...good, nextDueOn: undefined })],
     ["another car", JSON.stringify({ ...good, vin: "WCAZZZ1B2TA000002" })],
     ["a flood", JSON.stringify({ ...good, note: "x".repeat(1_000_000) })],
-  ])("FA11: %s is no clear answer, so it is unavailable", async (_what, answer) => {
+  ])("%s is no clear answer, so it is unavailable [FA11]", async (_what, answer) => {
     expect(await askOne(answer)).toMatchObject({ status: "unavailable" });
   });
 
@@ -135,7 +135,7 @@ describe("fault 29: workshops that talk nonsense", () => {
 describe("reading the status", () => {
   const url = (car: WrittenSale) => `/api/vehicles/${car.vehicleId}/maintenance`;
 
-  test("DO17: owner and staff read it live", async () => {
+  test("owner and staff read it live [DO17]", async () => {
     const car = await knownCar();
     const customer = await platform.customerOf(car);
     expect((await customer.get(url(car))).body).toMatchObject({ maintenance: { status: "current" } });
@@ -145,7 +145,7 @@ describe("reading the status", () => {
     });
   });
 
-  test("FA11: silence is answered as unavailable, not as an error", async () => {
+  test("silence is answered as unavailable, not as an error [FA11]", async () => {
     const car = await knownCar();
     await control("PUT", "/_control/faults", { body: { timeOutBeforeDoingNext: { count: 1 } } });
     const answer = await platform.staff.support.get(url(car));

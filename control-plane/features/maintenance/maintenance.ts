@@ -1,23 +1,19 @@
+import type { Clock } from "@caas/contract/business-clock.ts";
 import { sql } from "kysely";
-import * as z from "zod";
 import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
-import type { Vss } from "../../partners/vss.ts";
+import type { MaintenanceAnswer, Vss } from "../../partners/vss.ts";
 import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import { groupCommit } from "../../store/group-commit.ts";
-import { enqueue, handleJob, jobType, perPurchase } from "../../store/jobs.ts";
-import { askTimed, type Observe } from "./ask-timed.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
+import { inOrderOf } from "../../store/map-each.ts";
+import { checkMaintenanceJob, registerMaintenancePlanJob } from "./jobs.ts";
 import { registerPlan } from "./register-plan.ts";
-import { maintenanceRoutes } from "./routes.ts";
+import { type Ask, maintenanceRoutes } from "./routes.ts";
 
-const checkMaintenanceJob = jobType(
-  "checkMaintenance",
-  z.object({ activationId: z.uuid(), vehicleId: z.uuid() }),
-  perPurchase,
-);
-const registerMaintenancePlanJob = jobType("registerMaintenancePlan", z.object({ vehicleId: z.uuid() }));
+type Observe = (ms: number, status: MaintenanceAnswer["status"]) => void;
 
 export type Maintenance = Capability & {
   onMaintenanceCheckRequested: EventHandler<"maintenanceCheckRequested">;
@@ -29,10 +25,10 @@ export type Maintenance = Capability & {
 export function createMaintenance(
   context: Context,
   partners: { vss: Vss },
-  options: { observe?: Observe } = {},
+  { observe = () => undefined }: { observe?: Observe } = {},
 ): Maintenance {
-  const ask = askTimed(context.realClock, partners.vss, options.observe);
-  // Questions go out one by one, and slow ones keep nobody waiting; what is read and written for them goes together.
+  const ask = askTimed(context.realClock, partners.vss, observe);
+  // Each car is a question of its own, so that a slow answer delays no other; reading and writing go in batches.
   const readVin = groupCommit((vehicleIds: readonly string[]) => readVins(context.db, vehicleIds));
   const record = groupCommit(async (checks: readonly DomainEvents["maintenanceChecked"][]) => {
     await context.db.transaction().execute((tx) => context.publish(tx, "maintenanceChecked", checks));
@@ -70,10 +66,15 @@ async function readVins(db: Db, vehicleIds: readonly string[]): Promise<(string 
     .select(["id", "vin"])
     .where(sql<boolean>`id = any(${[...vehicleIds]}::uuid[])`)
     .execute();
-  const byId = new Map(rows.map(({ id, vin }) => [id, vin]));
-  return vehicleIds.map((id) => {
-    const vin = byId.get(id);
-    if (vin === undefined) throw new Error(`no vehicle ${id}`);
-    return vin;
-  });
+  return inOrderOf(vehicleIds, rows, "vehicle").map(({ vin }) => vin);
+}
+
+/** Asks the workshops, and tells `observe` how long their answer took in real time (ME10: under 2 s). */
+function askTimed(realClock: Clock, vss: Vss, observe: Observe): Ask {
+  return async (vin) => {
+    const startedAt = realClock.now().getTime();
+    const answer = await vss.askMaintenance(vin);
+    observe(realClock.now().getTime() - startedAt, answer.status);
+    return answer;
+  };
 }

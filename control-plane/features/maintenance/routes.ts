@@ -2,7 +2,9 @@ import * as z from "zod";
 import { refuse } from "../../http/refusal.ts";
 import { addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import type { Ask } from "./ask-timed.ts";
+import type { MaintenanceAnswer } from "../../partners/vss.ts";
+
+export type Ask = (vin: string) => Promise<MaintenanceAnswer>;
 
 const answerSchema = z.object({
   vehicleId: z.uuid(),

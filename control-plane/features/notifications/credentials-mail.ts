@@ -4,9 +4,9 @@ import type { Templates } from "./templates.ts";
 import { emptyView } from "./view.ts";
 
 /**
- * Mails the access that belongs to a purchase (NT1). `password` is null for a customer who has an account
- * already. Nothing of it is stored: the password is in this mail and nowhere else.
- * @returns the Message-ID. @throws when the mail server has not taken it.
+ * Mails the credentials of a purchase (NT1). `password` is null for a customer who already has an account. The password
+ * is in this mail and nowhere else.
+ * @returns the Message-ID. @throws when the mail server has not accepted it
  */
 export type CredentialsMail = (mail: {
   to: string;

@@ -4,7 +4,7 @@ import type { Transaction } from "../../store/database.ts";
 import { newestSaleOf } from "../../store/newest-sale.ts";
 import { emptyView, type View } from "./view.ts";
 
-/** What a message is about, as far as its subject leads, and what it can say. */
+/** The things that a message's subject leads to, and the facts that the message can use. */
 export type About = {
   expedienteId: string | null;
   vehicleId: string | null;
@@ -16,10 +16,10 @@ export type About = {
 };
 
 /**
- * Reads what messages can say, for any number of them in one statement, as it is in the transaction that causes them:
+ * Loads the facts for any number of messages in one statement, as they are in the transaction that causes the messages:
  * a message about the paint shop still says so when it is sent after the car has left it.
  *
- * @returns the items in their order, each with what its subject leads to
+ * @returns the items in their order, each with the things its subject leads to
  */
 export async function loadViews<Item extends { subject: NotificationSubject }>(
   tx: Transaction,

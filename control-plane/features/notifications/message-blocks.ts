@@ -1,4 +1,4 @@
-/** What a message's text is made of. */
+/** The parts of a message's text. */
 export type MessageBlock =
   | { kind: "paragraph"; text: string }
   | { kind: "facts"; facts: readonly { label: string; value: string }[] };

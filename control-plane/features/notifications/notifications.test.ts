@@ -91,30 +91,33 @@ async function givenUpActivation(): Promise<string> {
 const mailed = (Object.keys(notificationRows) as NotificationRowId[]).filter((row) => row !== "NT1"); // its own keys
 
 describe("the router", () => {
-  test.each(mailed)("ND10, SY6, %s: goes to its recipient on exactly its channels", async (row) => {
-    const activationId = await givenUpActivation();
-    await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
-    const expected = notificationRows[row];
-    const written = await rowsOf();
-    expect(written.map((one) => one.channel).sort()).toEqual([...expected.channels].sort());
-    for (const one of written)
-      expect(one).toMatchObject({
-        row_id: row,
-        event: expected.event,
-        recipient: expected.recipient,
-        priority: expected.priority,
-        status: one.channel === "email" ? "queued" : "channelNotConfigured",
-        activation_id: activationId,
-        vehicle_id: car.vehicleId,
-        customer_id: car.customerId,
-        body: expect.stringMatching(/\S/),
-      });
-    await platform.runJobs();
-    for (const one of (await rowsOf()).filter((sent) => sent.channel === "email"))
-      expect(one.status).toBe("accepted");
-  });
+  test.each(mailed)(
+    "a message goes to its recipient on exactly its channels [ND10, SY6, %s]",
+    async (row) => {
+      const activationId = await givenUpActivation();
+      await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
+      const expected = notificationRows[row];
+      const written = await rowsOf();
+      expect(written.map((one) => one.channel).sort()).toEqual([...expected.channels].sort());
+      for (const one of written)
+        expect(one).toMatchObject({
+          row_id: row,
+          event: expected.event,
+          recipient: expected.recipient,
+          priority: expected.priority,
+          status: one.channel === "email" ? "queued" : "channelNotConfigured",
+          activation_id: activationId,
+          vehicle_id: car.vehicleId,
+          customer_id: car.customerId,
+          body: expect.stringMatching(/\S/),
+        });
+      await platform.runJobs();
+      for (const one of (await rowsOf()).filter((sent) => sent.channel === "email"))
+        expect(one.status).toBe("accepted");
+    },
+  );
 
-  test("ND12, NT6: mail to the customer arrives with text, HTML, sender and a Message-ID of its own", async () => {
+  test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own [ND12, NT6]", async () => {
     await tell("NT6");
     expect(await platform.runJobs()).toBe(0);
     const [row] = await rowsOf();
@@ -131,7 +134,7 @@ describe("the router", () => {
     expect(mail?.html).toContain("<table");
   });
 
-  test("ND14, NT12: support is mailed at its own address, the customer is not", async () => {
+  test("support is mailed at its own address, the customer is not [ND14, NT12]", async () => {
     const activationId = await givenUpActivation();
     await tell("NT12", { activationId });
     await platform.runJobs();
@@ -142,7 +145,7 @@ describe("the router", () => {
     expect(await mailsTo(car.customerEmail)).toEqual([]);
   });
 
-  test("ND13: a dealership's task is mailed to its sales staff, a task of support to nobody there", async () => {
+  test("a dealership's task is mailed to its sales staff, a task of support to nobody there [ND13]", async () => {
     const { email } = await platform.db
       .selectFrom("auth_users")
       .where("id", "=", platform.staff.sales.userId)
@@ -236,7 +239,7 @@ describe("handing mail to the server", () => {
     expect(await mailsTo(car.customerEmail)).toHaveLength(1);
   });
 
-  test("a refused address is not tried again; the dealership is to reach the customer otherwise (ES6)", async () => {
+  test("a refused address is not tried again; the dealership is to reach the customer otherwise [ES6]", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
     await tell("NT6");
     expect(await platform.runJobs()).toBe(0);
@@ -273,7 +276,7 @@ describe("the mail with the credentials", () => {
   const letter = { name: "Lucía Ferrer", username: "lucia@customer.example", expedienteReference: "EXP-1" };
   const password = "caas-0123456789abcdefghijklmnopqrstuv";
 
-  test("NT1, DA3: user name and password are in the mail and nowhere in the database", async () => {
+  test("user name and password are in the mail and nowhere in the database [NT1, DA3]", async () => {
     const to = "nt1.first@customer.example";
     const { providerId } = await platform.notifications.sendCredentials({ ...letter, to, password });
     const [mail] = await mailsTo(to);

@@ -25,8 +25,8 @@ export type NotificationOptions = {
 };
 
 /**
- * The notification engine (SY6): routes a row of the table to its recipient and channels, writes the content from
- * a template, and hands mail to the mail server. Channels that do not exist here are recorded, never dropped.
+ * The notification engine (SY6): routes a row of the table to its recipient and channels, renders its template, and
+ * hands mail to the mail server. Channels that do not exist yet are recorded, never dropped.
  */
 export function createNotifications(
   context: Context,

@@ -3,11 +3,12 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents, NotificationSubject } from "../../lifecycle/events.ts";
 import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import type { Db, Transaction } from "../../store/database.ts";
+import { inOrderOf } from "../../store/map-each.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Notification = Selectable<Database["notifications"]>;
 
-/** What became of one try to send a notification; `queued`: it is to be tried again. */
+/** The outcome of one try to send a notification; `queued`: it is retried. */
 export type MailTry = {
   notification: Notification;
   status: "accepted" | "failed" | "queued";
@@ -18,24 +19,19 @@ export type MailTry = {
 
 const maxErrorLength = 500;
 
-/** In the order of the ids. @throws when there is no such notification. */
+/** In the order of the ids. @throws when one is missing */
 export async function readNotifications(db: Db, ids: readonly string[]): Promise<Notification[]> {
   const rows = await db
     .selectFrom("notifications")
     .selectAll()
     .where(sql<boolean>`id = any(${[...ids]}::uuid[])`)
     .execute();
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  return ids.map((id) => {
-    const row = byId.get(id);
-    if (row === undefined) throw new Error(`no notification ${id}`);
-    return row;
-  });
+  return inOrderOf(ids, rows, "notification");
 }
 
 /**
- * Writes down what became of mails; only the first word that a mail is accepted or failed counts. A mail to a customer
- * that will never arrive becomes a task: they must be reached in another way (ES6).
+ * Records the outcomes of tries; only the first final one of a mail counts. A mail to a customer that will never arrive
+ * becomes a task: the customer must be reached in another way (ES6).
  */
 export async function recordMails(
   context: Context,

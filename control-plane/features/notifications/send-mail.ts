@@ -5,7 +5,7 @@ import { mailAttempts } from "./jobs.ts";
 import { type MailTry, readNotifications, recordMails } from "./record-mails.ts";
 import type { Templates } from "./templates.ts";
 
-/** No caller waits for the record of a mail that is out: it waits for others. */
+/** No caller waits for an outcome to be recorded, so it waits for others to share their transaction. */
 const recordLingerMs = 50;
 
 /**

@@ -6,7 +6,7 @@ import { oneLine, type View } from "./view.ts";
 // A template is text: its first line is the subject, blank lines part its paragraphs, and lines that begin with
 // "- " are facts ("- Label: value"). The HTML part is laid out from the finished text, so the two never differ.
 
-/** `body` is what is stored and sent as text/plain. */
+/** `body` is stored, and sent as text/plain. */
 export type Message = { subject: string; body: string };
 
 export type Templates = {
@@ -67,7 +67,7 @@ function split(rendered: string): Message {
 }
 
 function createEngine(options: { outputEscape?: "escape" }): Liquid {
-  // Only what a view itself holds can be read, and no template can reach a file.
+  // Templates can read only the own properties of a view, and no files.
   const engine = new Liquid({ ...options, ownPropertyOnly: true, strictFilters: true, templates: {} });
   engine.registerFilter("money", formatMoney);
   engine.registerFilter("day", formatDay);

@@ -1,4 +1,4 @@
-/** What templates can speak of; each reads only what its row is about. */
+/** The facts that templates can use; each template uses only those of its row. */
 export type View = {
   recipient: { name: string };
   purchase: { reference: string; plan: string; currency: string; outstandingCents: number } | null;

@@ -5,7 +5,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
-import { handOverEnrolmentJob } from "./hand-over-enrolment.ts";
+import { handOverEnrolmentJob } from "./jobs.ts";
 import { lockOrder, lockOrderByReference, type Order } from "./order-row.ts";
 import { recordPlacedOrder } from "./place-order.ts";
 
@@ -15,8 +15,8 @@ type Handled = { kind: "done" } | Refusal;
 const done = { kind: "done" } as const;
 
 /**
- * What the factory tells about an order (DO6, AU5). Messages may be lost, come twice or out of order, so each is
- * taken as evidence of everything before it: one that comes late finds its step already written.
+ * Handles the factory's messages about an order (DO6, AU5). Messages may be lost, repeated or out of order, so each is
+ * evidence of everything before it: a late one finds its step already recorded.
  */
 export async function handleFactoryWebhook(
   context: Context,

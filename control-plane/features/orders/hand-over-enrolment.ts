@@ -1,10 +1,6 @@
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
-import * as z from "zod";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Factory } from "../../partners/factory.ts";
-import { jobType } from "../../store/jobs.ts";
-
-export const handOverEnrolmentJob = jobType("handOverEnrolment", z.object({ orderId: z.uuid() }));
 
 /** Makes the package a vehicle with a VIN is built with; each call may replace the one-time token in it. */
 export type EnrolmentPackageFor = (vehicleId: string) => Promise<EnrolmentPackage>;

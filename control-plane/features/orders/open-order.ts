@@ -1,14 +1,12 @@
-import * as z from "zod";
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueue, jobType } from "../../store/jobs.ts";
-
-export const placeFactoryOrderJob = jobType("placeFactoryOrder", z.object({ orderId: z.uuid() }));
+import { enqueue } from "../../store/jobs.ts";
+import { placeFactoryOrderJob } from "./jobs.ts";
 
 /**
- * The reservation is paid, so the car is ordered, unaided (AU4, DE1): the order's row with a configuration derived
+ * The reservation is paid, so the car is ordered automatically (AU4, DE1): the order's row with a configuration derived
  * from the plan comercial, and a job that tells the factory. A car that was built already needs no order.
  */
 export async function openOrder(

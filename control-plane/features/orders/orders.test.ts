@@ -1,7 +1,7 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type SoldCar, startTestSales, type TestSales } from "../../testing/fixtures/sales.ts";
-import { readyNoticePatienceMs } from "./watch-ready-notice.ts";
+import { readyNoticePatienceMs } from "./ready-notice.ts";
 
 function vinOf(serial: number): string {
   const behind = `TA${String(serial).padStart(6, "0")}`;
@@ -45,7 +45,7 @@ describe("a factory that builds by itself", () => {
   });
   afterAll(() => platform.close());
 
-  test("LF2, LF3, LF4, AU4, AU5, AU6, VA1, VA2, VA3, VA4: the paid reservation orders the car, the factory's messages carry it to PaymentPending", async () => {
+  test("the paid reservation orders the car, the factory's messages carry it to PaymentPending [LF2, LF3, LF4, AU4, AU5, AU6, VA1, VA2, VA3, VA4]", async () => {
     const car = await platform.sell();
     await payReservation(platform, car);
     await platform.untilState(car.vehicleId, "PaymentPending");
@@ -85,7 +85,7 @@ describe("a factory that builds by itself", () => {
     expect(told).toEqual(["NT5", "NT2", "NT3", "NT3", "NT3", "NT3", "NT3", "NT4"]);
   });
 
-  test("DO5, DA5, DA6, DA7, DA18, DA23: order, configuration from the plan, progress and VIN reach order, vehicle and expediente", async () => {
+  test("order, configuration from the plan, progress and VIN reach order, vehicle and expediente [DO5, DA5, DA6, DA7, DA18, DA23]", async () => {
     const car = await platform.sellReadyCar();
     const order = await readOrder(platform, car);
     expect(await platform.staff.sales.get(`/api/orders/${order.id}`)).toMatchObject({
@@ -123,7 +123,7 @@ describe("a factory that builds by itself", () => {
     expect(JSON.stringify(known)).not.toContain("customer.example");
   });
 
-  test("fault 30: an order is shown to its dealership, not to another one and not to customers", async () => {
+  test("an order is shown to its dealership, not to another one and not to customers [fault 30]", async () => {
     const car = await platform.sellReadyCar();
     const { id } = await readOrder(platform, car);
     expect((await platform.staff.otherSales.get(`/api/orders/${id}`)).status).toBe(404);
@@ -161,7 +161,7 @@ describe("a factory that fails or whose messages go astray", () => {
     ["times out after taking the order", { timeOutAfterDoingNext: { count: 1 } }],
     ["times out before taking the order", { timeOutBeforeDoingNext: { count: 1 } }],
     ["answers 503", { failNext: { count: 1, status: 503 } }],
-  ])("fault 28, FA1: it %s; the next try ends with exactly one order", async (_what, faults) => {
+  ])("it %s; the next try ends with exactly one order [fault 28, FA1]", async (_what, faults) => {
     const car = await platform.sell();
     await payReservation(platform, car);
     await platform.factory("PUT", "/_control/faults", faults);
@@ -189,7 +189,7 @@ describe("a factory that fails or whose messages go astray", () => {
     expect(events.slice(-2)).toEqual(["factoryOrderPlaced", "manufacturingStarted"]);
   });
 
-  test("fault 25: when every message but the last is lost, the last one proves what they would have said", async () => {
+  test("when every message but the last is lost, the last one proves what they would have said [fault 25]", async () => {
     const { car, data } = await place();
     const vin = vinOf(1);
     expect((await platform.tellFromFactory("order.completed", { ...data, vin })).status).toBe(200);
@@ -213,7 +213,7 @@ describe("a factory that fails or whose messages go astray", () => {
     expect(await readOrder(platform, car)).toMatchObject({ status: "completed", progress_percent: 100 });
   });
 
-  test("fault 25: a milestone that comes twice or too late is told once", async () => {
+  test("a milestone that comes twice or too late is told once [fault 25]", async () => {
     const { car, data } = await place();
     const at = (milestone: string, progressPercent: number) => ({
       ...data,
@@ -272,7 +272,7 @@ describe("a ready message that no provider takes", () => {
   });
   afterAll(() => platform.close());
 
-  test("VA4: the car stays ReadyAtFactory, and after 15 minutes the dealership is asked to call the customer", async () => {
+  test("the car stays ReadyAtFactory, and after 15 minutes the dealership is asked to call the customer [VA4]", async () => {
     const car = await platform.sell();
     platform.fakes.mail.fail(Number.POSITIVE_INFINITY);
     await payReservation(platform, car);

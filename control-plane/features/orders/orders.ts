@@ -4,12 +4,12 @@ import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Factory } from "../../partners/factory.ts";
 import { handleJob } from "../../store/jobs.ts";
-import { recordCustomerNotified } from "./customer-notified.ts";
-import { type EnrolmentPackageFor, handOverEnrolment, handOverEnrolmentJob } from "./hand-over-enrolment.ts";
-import { openOrder, placeFactoryOrderJob } from "./open-order.ts";
+import { type EnrolmentPackageFor, handOverEnrolment } from "./hand-over-enrolment.ts";
+import { handOverEnrolmentJob, placeFactoryOrderJob } from "./jobs.ts";
+import { openOrder } from "./open-order.ts";
 import { placeOrder } from "./place-order.ts";
+import { recordCustomerNotified, watchReadyNotice } from "./ready-notice.ts";
 import { orderRoutes } from "./routes.ts";
-import { watchReadyNotice } from "./watch-ready-notice.ts";
 
 export type Orders = Capability & {
   onReservationPaid: EventHandler<"reservationPaid">;

@@ -1,13 +1,12 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
+import { mustMoveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Factory } from "../../partners/factory.ts";
 import type { Transaction } from "../../store/database.ts";
 import { lockOrder, type Order } from "./order-row.ts";
 
 /**
- * Places the order at the factory. Runs at least once: an order already placed is left alone, and a try that follows
- * another first looks up by our reference what that one may have done.
+ * Places the order at the factory. Runs at least once: an order already placed is left alone.
  *
  * @throws PartnerUnavailable: try again later, the reference makes sure that one car is built
  */
@@ -23,23 +22,15 @@ export async function placeOrder(
     .selectAll()
     .executeTakeFirstOrThrow(() => new Error(`no order ${orderId}`));
   if (order.status !== "placing") return;
-  const known = attempt > 1 ? await factory.findByReference(order.reference) : null;
-  const placed = known ?? (await askFactory(factory, order));
-  await context.db
-    .transaction()
-    .execute(async (tx) => recordPlacedOrder(context, tx, await lockOrder(tx, orderId), placed.orderId));
-}
-
-async function askFactory(factory: Factory, order: Order) {
-  const { base, options } = order.configuration;
-  const answer = await factory.placeOrder({
-    reference: order.reference,
-    configuration: { base, options: [...options] },
-  });
+  const { reference, configuration } = order;
+  const answer = await factory.placeOrder({ reference, configuration }, attempt);
   // Failing keeps the order in the queue, where staff see it; the factory may be put right meanwhile.
   if (answer.kind === "refused")
-    throw new Error(`the factory refused ${order.reference}: ${answer.code}, ${answer.message}`);
-  return answer.value;
+    throw new Error(`the factory refused ${reference}: ${answer.code}, ${answer.message}`);
+  const { orderId: factoryOrderId } = answer.value;
+  await context.db
+    .transaction()
+    .execute(async (tx) => recordPlacedOrder(context, tx, await lockOrder(tx, orderId), factoryOrderId));
 }
 
 /**
@@ -58,7 +49,7 @@ export async function recordPlacedOrder(
     .set({ status: "placed", factory_order_id: factoryOrderId, placed_at: context.clock.now() })
     .where("id", "=", order.id)
     .execute();
-  const [decision] = await moveVehicles(context, tx, [
+  await mustMoveVehicles(context, tx, [
     {
       vehicleId: order.vehicle_id,
       event: "factoryOrderPlaced",
@@ -72,5 +63,4 @@ export async function recordPlacedOrder(
       },
     },
   ]);
-  if (decision.kind === "refused") throw new Error(decision.message);
 }

@@ -1,6 +1,7 @@
 import { type Selectable, sql } from "kysely";
 import type { Reader, Transaction } from "../../store/database.ts";
 import { type Each, mapEach } from "../../store/map-each.ts";
+import { plainArray } from "../../store/plain-array.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Payment = Selectable<Database["payments"]>;
@@ -36,7 +37,7 @@ export function paymentOf(payments: Payments, id: string): Payment {
 }
 
 function selectPayments(db: Reader, ids: readonly string[]) {
-  const uuids = [...ids];
+  const uuids = plainArray(ids);
   return db
     .selectFrom("payments")
     .where(sql<boolean>`(id = any(${uuids}::uuid[]) or activation_id = any(${uuids}::uuid[]))`)

@@ -5,12 +5,11 @@ import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
-import type { Reader } from "../../store/database.ts";
 import { gatewayEventSchema, handleGatewayEvents } from "./gateway-webhook.ts";
 import { readLedger } from "./ledger/ledger.ts";
 import { ledgerKinds } from "./ledger/postings.ts";
 import { requestRefund } from "./money-back/refunds.ts";
-import { readPayments } from "./payment.ts";
+import { type Payment, readPayments } from "./payment.ts";
 import { requestFinalPayment } from "./sale/final-payment.ts";
 import { requestReservation } from "./sale/reservation.ts";
 import type { Requested } from "./sale/sale.ts";
@@ -59,7 +58,7 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     status: 202,
     answer: paymentSchema,
     run: async (tx, { principal, params, body }) =>
-      answerRequested(tx, await requestReservation(context, tx, principal, params.expedienteId, body)),
+      answerRequested(await requestReservation(context, tx, principal, params.expedienteId, body)),
   });
 
   addCommand(routing, {
@@ -73,7 +72,7 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     status: 202,
     answer: paymentSchema,
     run: async (tx, { params, body }) =>
-      answerRequested(tx, await requestFinalPayment(context, tx, params.expedienteId, body.paymentMethod)),
+      answerRequested(await requestFinalPayment(context, tx, params.expedienteId, body.paymentMethod)),
   });
 
   addQuery(routing, {
@@ -82,7 +81,10 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     summary: "Read a payment",
     params: paymentParams,
     answer: paymentSchema,
-    run: async (db, { params }) => ({ kind: "done", answer: await describePayment(db, params.paymentId) }),
+    async run(db, { params }) {
+      const [payment] = await readPayments(db, [params.paymentId]);
+      return { kind: "done", answer: describePayment(payment) };
+    },
   });
 
   addQuery(routing, {
@@ -122,8 +124,8 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
         requestedBy: principal.userId,
       });
       if (requested.kind === "refused") return requested;
-      const payment = await describePayment(tx, params.paymentId);
-      return { kind: "done", answer: { refundId: requested.refundId, payment } };
+      const { refundId, payment } = requested;
+      return { kind: "done", answer: { refundId, payment: describePayment(payment) } };
     },
   });
 
@@ -141,16 +143,12 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
 
 type PaymentAnswer = z.input<typeof paymentSchema>;
 
-async function answerRequested(
-  tx: Reader,
-  requested: Requested | Refusal,
-): Promise<{ kind: "done"; answer: PaymentAnswer } | Refusal> {
+function answerRequested(requested: Requested | Refusal): { kind: "done"; answer: PaymentAnswer } | Refusal {
   if (requested.kind === "refused") return requested;
-  return { kind: "done", answer: await describePayment(tx, requested.paymentId) };
+  return { kind: "done", answer: describePayment(requested.payment) };
 }
 
-async function describePayment(db: Reader, paymentId: string): Promise<PaymentAnswer> {
-  const [row] = await readPayments(db, [paymentId]);
+function describePayment(row: Payment): PaymentAnswer {
   return {
     paymentId: row.id,
     kind: row.kind,

@@ -1,38 +1,28 @@
 import type { Context } from "../../lifecycle/context.ts";
-import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
-import type { Authority, AuthorityRegistration } from "../../partners/authority.ts";
+import { mustMoveVehicles } from "../../lifecycle/move-vehicles.ts";
+import type {
+  AuthorityRegistration,
+  RegistrationAuthority,
+  RegistrationRequest,
+} from "../../partners/registration-authority.ts";
 
-type Requested = {
-  expedienteId: string;
-  vehicleId: string;
-  reference: string;
-  vin: string;
-  owner: { name: string; address: { street: string; city: string; postalCode: string; country: string } };
-};
+type Requested = { expedienteId: string; vehicleId: string; request: RegistrationRequest };
 
-/**
- * Asks the authority and records the document. Runs at least once: a registration already recorded is left
- * alone, and a try that follows another first looks up what the earlier one may have done.
- */
+/** Asks the authority and records the document. Runs at least once: a recorded registration is left alone. */
 export async function registerVehicle(
   context: Context,
-  authority: Authority,
+  authority: RegistrationAuthority,
   expedienteId: string,
   attempt: number,
 ): Promise<void> {
   const requested = await loadRequested(context, expedienteId);
   if (requested === null) return;
-  const known = attempt > 1 ? await authority.findByReference(requested.reference) : null;
-  await record(context, requested, known ?? (await askAuthority(authority, requested)));
-}
-
-async function askAuthority(authority: Authority, requested: Requested): Promise<AuthorityRegistration> {
-  const { reference, vin, owner } = requested;
-  const answer = await authority.register({ reference, vin, owner });
+  const { reference } = requested.request;
+  const answer = await authority.register(requested.request, attempt);
   // Failing keeps the request in the queue, where staff see it; the authority may be put right meanwhile.
   if (answer.kind === "refused")
     throw new Error(`the authority refused ${reference}: ${answer.code}, ${answer.message}`);
-  return answer.value;
+  await record(context, requested, answer.value);
 }
 
 /** `null` when there is nothing left to ask. */
@@ -54,23 +44,20 @@ async function loadRequested(context: Context, expedienteId: string): Promise<Re
     .executeTakeFirstOrThrow(() => new Error(`no registration was requested for expediente ${expedienteId}`));
   if (row.status === "recorded") return null;
   if (row.vin === null) throw new Error(`vehicle ${row.vehicle_id} is to be registered without a VIN`);
-  const { street, city, postalCode, country } = row.address;
   return {
     expedienteId,
     vehicleId: row.vehicle_id,
-    reference: row.reference,
-    vin: row.vin,
-    owner: { name: row.name, address: { street, city, postalCode, country } },
+    request: { reference: row.reference, vin: row.vin, owner: { name: row.name, address: row.address } },
   };
 }
 
 async function record(
   context: Context,
-  requested: Requested,
+  { expedienteId, vehicleId, request }: Requested,
   registration: AuthorityRegistration,
 ): Promise<void> {
-  if (registration.vin !== requested.vin || registration.reference !== requested.reference)
-    throw new Error(`the authority answered ${requested.reference} with another vehicle's registration`);
+  if (registration.vin !== request.vin || registration.reference !== request.reference)
+    throw new Error(`the authority answered ${request.reference} with another vehicle's registration`);
   const { registrationId: authorityId, plate, registeredOn } = registration;
   await context.db.transaction().execute(async (tx) => {
     const recorded = await tx
@@ -82,24 +69,23 @@ async function record(
         registered_on: registeredOn,
         recorded_at: context.clock.now(),
       })
-      .where("expediente_id", "=", requested.expedienteId)
+      .where("expediente_id", "=", expedienteId)
       .where("status", "=", "requested")
       .executeTakeFirst();
     if (recorded.numUpdatedRows !== 1n) return;
     await tx
       .updateTable("expedientes")
       .set({ registration_document: JSON.stringify({ authorityId, plate, registeredOn }) })
-      .where("id", "=", requested.expedienteId)
+      .where("id", "=", expedienteId)
       .execute();
-    const [decision] = await moveVehicles(context, tx, [
+    await mustMoveVehicles(context, tx, [
       {
-        vehicleId: requested.vehicleId,
+        vehicleId,
         event: "vehicleRegistered",
         actor: { kind: "partner", id: "authority" },
         set: { registration: "recorded" },
         detail: { authorityId, plate, registeredOn },
       },
     ]);
-    if (decision.kind === "refused") throw new Error(decision.message);
   });
 }

@@ -38,7 +38,7 @@ const registrationsAtAuthority = (reference: string) =>
   countAtPartner(platform.standIn("authority"), "registrations", `REG-${reference}`);
 
 describe("registration with the authority", () => {
-  test("AU8, VA5, DO7, DO8, DA9, DA24: the final payment registers the vehicle unaided, and the document reaches the expediente", async () => {
+  test("the final payment registers the vehicle unaided, and the document reaches the expediente [AU8, VA5, DO7, DO8, DA9, DA24]", async () => {
     const car = await platform.writeSale(paid);
     await announcePayment(car);
     expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
@@ -69,7 +69,7 @@ describe("registration with the authority", () => {
     ]);
   });
 
-  test("NT6: the customer is told of the registration with its plate", async () => {
+  test("the customer is told of the registration with its plate [NT6]", async () => {
     const car = await platform.writeSale(paid);
     await announcePayment(car);
     await platform.runJobs();
@@ -87,7 +87,7 @@ describe("registration with the authority", () => {
     expect(text).toContain(car.vin);
   });
 
-  test("DE2: no registration is asked for without the final payment", async () => {
+  test("no registration is asked for without the final payment [DE2]", async () => {
     const car = await platform.writeSale({ ...paid, final_payment: "none" });
     await expect(announcePayment(car)).rejects.toThrow(/DE2.*final payment/);
     await platform.runJobs();
@@ -107,7 +107,7 @@ describe("registration with the authority", () => {
     expect(await registrationsAtAuthority(car.reference)).toBe(1);
   });
 
-  test("fault 28, FA12: the authority times out after doing it: looked up by our reference, one registration", async () => {
+  test("the authority times out after doing it: looked up by our reference, one registration [fault 28, FA12]", async () => {
     const car = await platform.writeSale(paid);
     await control("PUT", "/_control/faults", { body: { timeOutAfterDoingNext: { count: 1 } } });
     await announcePayment(car);
@@ -118,7 +118,7 @@ describe("registration with the authority", () => {
     expect(await registrationsAtAuthority(car.reference)).toBe(1);
   });
 
-  test("FA12: an authority that is down is asked again until it answers", async () => {
+  test("an authority that is down is asked again until it answers [FA12]", async () => {
     const car = await platform.writeSale(paid);
     await control("PUT", "/_control/faults", { body: { failNext: { count: 2, status: 503 } } });
     await announcePayment(car);

@@ -1,32 +1,33 @@
-import * as z from "zod";
 import type { Capability } from "../../http/capability.ts";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
-import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
-import type { Authority } from "../../partners/authority.ts";
+import { mustMoveVehicles } from "../../lifecycle/move-vehicles.ts";
+import type { RegistrationAuthority } from "../../partners/registration-authority.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueue, handleJob, jobType } from "../../store/jobs.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
+import { registerVehicleJob } from "./jobs.ts";
 import { registerVehicle } from "./register-vehicle.ts";
-
-const registerVehicleJob = jobType("registerVehicle", z.object({ expedienteId: z.uuid() }));
 
 export type Registration = Capability & { onFinalPaymentReceived: EventHandler<"finalPaymentReceived"> };
 
-/** Registers a paid vehicle with the public authority, unaided (AU8): asked for on the final payment, recorded as the authority answers. */
-export function createRegistration(context: Context, partners: { authority: Authority }): Registration {
+/** Registers a paid vehicle with the public authority automatically (AU8): asked on the final payment, recorded on its answer. */
+export function createRegistration(
+  context: Context,
+  partners: { registrationAuthority: RegistrationAuthority },
+): Registration {
   return {
     jobs: [
       handleJob(registerVehicleJob, ({ expedienteId }, attempt) =>
-        registerVehicle(context, partners.authority, expedienteId, attempt),
+        registerVehicle(context, partners.registrationAuthority, expedienteId, attempt),
       ),
     ],
     onFinalPaymentReceived: each((tx, { expedienteId }) => requestRegistration(context, tx, expedienteId)),
   };
 }
 
-/** @throws when the rules refuse: then the payment was announced without being received, and must not stand (DE2). */
+/** @throws when the rules refuse: then the payment was announced without being received, and must be undone (DE2) */
 async function requestRegistration(context: Context, tx: Transaction, expedienteId: string): Promise<void> {
   const expediente = await tx
     .selectFrom("expedientes")
@@ -46,7 +47,7 @@ async function requestRegistration(context: Context, tx: Transaction, expediente
     .onConflict((conflict) => conflict.column("expediente_id").doNothing())
     .executeTakeFirst();
   if (asked.numInsertedOrUpdatedRows !== 1n) return;
-  const [decision] = await moveVehicles(context, tx, [
+  await mustMoveVehicles(context, tx, [
     {
       vehicleId: expediente.vehicle_id,
       event: "registrationRequested",
@@ -55,6 +56,5 @@ async function requestRegistration(context: Context, tx: Transaction, expediente
       detail: { reference },
     },
   ]);
-  if (decision.kind === "refused") throw new Error(decision.message);
   await enqueue(tx, registerVehicleJob, [{ payload: { expedienteId } }]);
 }

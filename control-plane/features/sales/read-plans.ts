@@ -1,6 +1,5 @@
 import type { Db } from "../../store/database.ts";
-
-type PlanLine = { code: string; name: string; priceCents: number };
+import type { PlanLine } from "../../store/schema.ts";
 
 export async function readPlans(db: Db): Promise<{
   currency: string;

@@ -14,12 +14,12 @@ const maxSteps = 500;
 
 /** Committed steps that an older transaction may still put others before are looked at again after this. */
 const unsettledMs = 10;
-/** Also who does not want to wait is told of what was committed just now, if nobody writes for longer than this. */
+/** Even a caller that does not wait gets steps committed just now, unless another transaction writes longer than this. */
 const unsettledPatienceMs = 500;
 
 /**
- * The steps of an expediente and of its car's services after step `after`, in their order, none left out: whoever
- * goes on after the last one misses nothing. Waits up to `waitMs` for the first one when there is none yet.
+ * The steps of an expediente and of its car's services after step `after`, in order and without gaps: a caller that
+ * continues after the last one misses nothing. Waits up to `waitMs` for the first one when there is none yet.
  */
 export async function readSteps(
   db: Db,

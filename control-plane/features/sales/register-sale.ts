@@ -1,10 +1,11 @@
+import type { Insertable } from "kysely";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import type { Address } from "../../store/schema.ts";
+import type { Address, Database } from "../../store/schema.ts";
 import { makeExpedienteReference } from "./expediente-reference.ts";
 import { type PlanChoice, pricePlanChoice } from "./price-plan.ts";
 
@@ -18,7 +19,7 @@ export type NewSale = {
 export type RegisteredSale = {
   kind: "registered";
   expedienteId: string;
-  /** What the employee should know and the request did not say. */
+  /** Facts the employee should know and the request did not contain. */
   notes: readonly string[];
 };
 
@@ -83,7 +84,7 @@ export async function registerSale(
 
 type Customer = { kind: "customer"; id: string; notes: readonly string[] };
 
-/** One customer an e-mail address; what is stored about somebody known is not overwritten by a later sale. */
+/** One customer per e-mail address; a later sale does not overwrite the stored data of a known customer. */
 async function findOrAddCustomer(
   tx: Transaction,
   given: NewSale["customer"],
@@ -133,37 +134,18 @@ function isSameAddress(stored: Address, given: Address): boolean {
   );
 }
 
-type ExpedienteValues = {
-  customer_id: string;
-  dealership_id: string;
-  vehicle_id: string;
-  sold_by: string;
-  plan_comercial: string;
-  price_cents: number;
-  reservation_cents: number;
-  currency: string;
-  created_at: Date;
-};
-
 /** Chance decides the reference, so another may have it already: then it is drawn again. */
 async function insertExpediente(
   context: Context,
   tx: Transaction,
-  values: ExpedienteValues,
+  values: Omit<Insertable<Database["expedientes"]>, "id" | "reference"> & { created_at: Date },
 ): Promise<{ id: string; reference: string }> {
   for (;;) {
     const id = newId();
     const reference = makeExpedienteReference(values.created_at, context.random);
     const inserted = await tx
       .insertInto("expedientes")
-      .values({
-        ...values,
-        id,
-        reference,
-        username: null,
-        credentials_issued_at: null,
-        vin: null,
-      })
+      .values({ ...values, id, reference })
       .onConflict((conflict) => conflict.column("reference").doNothing())
       .executeTakeFirst();
     if (inserted.numInsertedOrUpdatedRows === 1n) return { id, reference };

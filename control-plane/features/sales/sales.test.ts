@@ -20,8 +20,8 @@ async function countSales(): Promise<number> {
   return rows.length;
 }
 
-describe("AU1, DO1, SY1: an employee registers a sale", () => {
-  test("DO2, DA1, DA2, DA21: customer and plan comercial reach the expediente with the catalogue's prices", async () => {
+describe("an employee registers a sale [AU1, DO1, SY1]", () => {
+  test("customer and plan comercial reach the expediente with the catalogue's prices [DO2, DA1, DA2, DA21]", async () => {
     const sale = newSale({ email: "DA21@Customer.Example" });
     const sold = await staff.sales.post("/api/sales", sale);
     expect(sold).toMatchObject({
@@ -94,7 +94,7 @@ describe("AU1, DO1, SY1: an employee registers a sale", () => {
   });
 });
 
-describe("fault 31, bad input: a sale is refused with an error that names the field, and nothing is stored", () => {
+describe("a sale with bad input is refused with an error that names the field, and nothing is stored [fault 31]", () => {
   const sale = newSale();
   const { customer, planComercial } = sale;
   const cases: [string, object, number, string][] = [
@@ -167,7 +167,7 @@ describe("fault 31, bad input: a sale is refused with an error that names the fi
     });
   });
 
-  test("fault 30: by anybody who is not sales staff", async () => {
+  test("by anybody who is not sales staff [fault 30]", async () => {
     const before = await countSales();
     expect((await staff.support.post("/api/sales", newSale())).status).toBe(403);
     expect((await staff.admin.post("/api/sales", newSale())).status).toBe(403);
@@ -178,7 +178,7 @@ describe("fault 31, bad input: a sale is refused with an error that names the fi
 });
 
 describe("repeated calls", () => {
-  test("fault 22: 50 parallel sales with one Idempotency-Key are one sale with 50 identical answers", async () => {
+  test("50 parallel sales with one Idempotency-Key are one sale with 50 identical answers [fault 22]", async () => {
     const before = await countSales();
     const sale = newSale();
     const key = randomUUID();
@@ -193,7 +193,7 @@ describe("repeated calls", () => {
     expect(platform.fakes.mail.to(sale.customer.email)).toHaveLength(1);
   });
 
-  test("fault 23: the same key with another body is refused with 422 and has no effect", async () => {
+  test("the same key with another body is refused with 422 and has no effect [fault 23]", async () => {
     const key = randomUUID();
     expect((await staff.sales.post("/api/sales", newSale(), key)).status).toBe(201);
     const before = await countSales();
@@ -205,8 +205,8 @@ describe("repeated calls", () => {
   });
 });
 
-describe("SY2, DA17: reading expedientes", () => {
-  test("fault 30: a customer reads their own, a dealership its own, nobody anybody else's", async () => {
+describe("reading expedientes [SY2, DA17]", () => {
+  test("a customer reads their own, a dealership its own, nobody anybody else's [fault 30]", async () => {
     const sale = newSale();
     const expedienteId = (await staff.sales.post("/api/sales", sale)).text("expediente.expedienteId");
     const foreign = newSale();

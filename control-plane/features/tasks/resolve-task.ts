@@ -19,7 +19,7 @@ export function teamOf(principal: Principal): TaskTeam | null {
   }
 }
 
-/** A member of the team says how it was settled; the step shows who intervened (HI7). */
+/** Records how a member of the team settled the task; the step names that person (HI7). */
 export async function resolveTask(
   context: Context,
   tx: Transaction,

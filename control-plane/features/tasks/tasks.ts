@@ -10,7 +10,7 @@ import { taskRoutes } from "./routes.ts";
 
 export type Tasks = Capability & { onTaskNeeded: EventHandler<"taskNeeded"> };
 
-/** What only a person can settle: opened by the platform, resolved by staff (ES6, ES7). */
+/** Work that only a person can settle: the platform opens a task, staff resolve it (ES6, ES7). */
 export function createTasks(context: Context): Tasks {
   return {
     addRoutes: (routing) => taskRoutes(context, routing),
@@ -18,7 +18,7 @@ export function createTasks(context: Context): Tasks {
   };
 }
 
-/** Writes tasks down for their teams; the dealership is the one that sold the car they are about. */
+/** Opens tasks for their teams; a dealership gets those about the cars that it sold. */
 async function openTasks(
   context: Context,
   tx: Transaction,

@@ -124,7 +124,7 @@ export function vehicleRoutes(routing: Routing): void {
     url: "/api/vehicles/:vehicleId/manifest",
     tag: "vehicles",
     summary: "Read the manifest of a vehicle",
-    description: "What the car shall hold now, and what it last reported to hold.",
+    description: "The services the car must hold now, and those in its last report.",
     params: vehicleParams,
     answer: z.object({
       version: z.int(),

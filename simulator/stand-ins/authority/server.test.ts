@@ -60,7 +60,7 @@ describe("plates", () => {
   });
 });
 
-test("SY10, DO7, DO8: a car is registered with id, plate and day, and found by the platform's reference", async () => {
+test("a car is registered with id, plate and day, and found by the platform's reference [SY10, DO7, DO8]", async () => {
   const registered = await register("exp-1");
   expect(registered.status).toBe(201);
   expect(registered.body).toEqual({
@@ -76,7 +76,7 @@ test("SY10, DO7, DO8: a car is registered with id, plate and day, and found by t
   expect((await call("GET", "/v1/registrations?reference=exp-2")).body).toEqual({ registrations: [] });
 });
 
-test("SY10: the same reference or idempotency key again is the same registration", async () => {
+test("the same reference or idempotency key again is the same registration [SY10]", async () => {
   const first = await register("exp-1", 1, "key-1");
   const byKey = await register("exp-1", 1, "key-1");
   expect([byKey.status, byKey.body]).toEqual([201, first.body]);
@@ -115,7 +115,7 @@ test.each([
   expect(await registrations()).toEqual([]);
 });
 
-test("FA12: it fails, or registers without ever answering; the reference then finds the one registration", async () => {
+test("it fails, or registers without ever answering; the reference then finds the one registration [FA12]", async () => {
   await call("PUT", "/_control/faults", {
     body: { failNext: { count: 1, status: 503 }, timeOutAfterDoingNext: { count: 1 } },
   });

@@ -1,13 +1,7 @@
-import { realClock } from "@caas/contract/business-clock.ts";
 import { vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { addressSchema } from "../shared/address.ts";
-import { registerControl } from "../shared/control.ts";
-import { createFaults } from "../shared/faults.ts";
-import { createApp, plainError, registerApi, send } from "../shared/http.ts";
-import { createIdempotency, partnerIdempotency } from "../shared/idempotency.ts";
-import { type PartnerOptions, type RunningPartner, runPartner } from "../shared/partner.ts";
-import { openStore } from "../shared/store.ts";
+import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
 import { issuePlate } from "./plate.ts";
 
 const newRegistrationSchema = z.strictObject({
@@ -25,25 +19,19 @@ const registrationSchema = z.object({
 type Registration = z.infer<typeof registrationSchema>;
 
 /** The authority that registers vehicles and issues their plates (SY10, DO7, DO8). */
-export async function startAuthority(options: PartnerOptions): Promise<RunningPartner> {
-  const clock = options.clock ?? realClock;
-  const store = openStore(options.storePath);
-  const faults = createFaults();
+export function startAuthority(options: PartnerOptions): Promise<RunningPartner> {
+  const partner = openPartner("authority", options);
+  const { store, clock } = partner;
   const registrations = store.collection("registrations", registrationSchema, {
     reference: (registration) => registration.reference,
     vin: (registration) => registration.vin,
   });
-  const answerOnce = createIdempotency(store, { ...partnerIdempotency, now: () => clock.now() });
   /** The owner stays with the authority: its answers name the car, not the person. */
   const asDocument = ({ owner: _owner, ...document }: Registration) => document;
 
-  const app = createApp({ logger: options.logger, store, errorShape: plainError });
-  registerControl(app, { name: "authority", store, faults });
-  registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {
-    api.post("/v1/registrations", { schema: { body: newRegistrationSchema } }, (request, reply) => {
-      const key = request.headers["idempotency-key"]?.toString();
-      const call = { key, method: "POST", path: request.url, body: request.body };
-      const answer = answerOnce(call, () => {
+  partner.serve((api) => {
+    api.post("/v1/registrations", { schema: { body: newRegistrationSchema } }, (request, reply) =>
+      partner.answerOnce(request, reply, () => {
         const existing = registrations.find("reference", request.body.reference)[0];
         if (existing !== undefined) return { status: 200, body: asDocument(existing) };
         // A car keeps its plate when its owner changes.
@@ -56,9 +44,8 @@ export async function startAuthority(options: PartnerOptions): Promise<RunningPa
         };
         registrations.put(registration.registrationId, registration);
         return { status: 201, body: asDocument(registration) };
-      });
-      return send(reply, answer);
-    });
+      }),
+    );
 
     api.get(
       "/v1/registrations",
@@ -68,13 +55,5 @@ export async function startAuthority(options: PartnerOptions): Promise<RunningPa
       }),
     );
   });
-
-  return runPartner({
-    name: "authority",
-    app,
-    options,
-    async close() {
-      store.close();
-    },
-  });
+  return partner.run();
 }

@@ -57,7 +57,7 @@ export function openOrderBook(parts: {
     enrolmentOf: (orderId: string): EnrolmentPackage | undefined => enrolments.get(orderId)?.package,
     enrolmentsByVin: (vin: string) => enrolments.find("vin", vin).map((enrolment) => enrolment.package),
 
-    /** One order a reference (the platform's own number): the same one again is no second car. */
+    /** One order per reference (the platform's own number): the same one again is no second car. */
     accept(request: NewOrder): { isNew: boolean; order: Order } {
       const existing = orders.find("reference", request.reference)[0];
       if (existing !== undefined) return { isNew: false, order: existing };

@@ -1,15 +1,11 @@
-import { realClock } from "@caas/contract/business-clock.ts";
-import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import type { FastifyReply } from "fastify";
 import * as z from "zod";
 import { createBell } from "../shared/bell.ts";
-import { registerControl } from "../shared/control.ts";
-import { createFaults } from "../shared/faults.ts";
-import { createApp, hangUpSignal, plainError, refuse, registerApi, send } from "../shared/http.ts";
-import { createIdempotency, partnerIdempotency } from "../shared/idempotency.ts";
-import { createStepper, storedSetting } from "../shared/pace.ts";
-import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
-import { openStore } from "../shared/store.ts";
-import { signAsStandardWebhook, startOutbox } from "../shared/webhooks.ts";
+import { hangUpSignal, refuse, send } from "../shared/http.ts";
+import { openPacedWork } from "../shared/pace.ts";
+import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
+import { signAsStandardWebhook } from "../shared/webhooks.ts";
 import { milestones, nextMilestone } from "./milestones.ts";
 import { newOrderSchema, openOrderBook } from "./orders.ts";
 
@@ -32,60 +28,39 @@ const longPollQuery = z.strictObject({
 
 /** The factory: takes orders, builds cars at its pace and tells by webhook (SY7, DO22). */
 export async function startFactory(options: FactoryOptions): Promise<RunningPartner> {
-  const clock = options.clock ?? realClock;
-  const store = openStore(options.storePath);
-  const faults = createFaults();
+  const partner = openPartner("factory", options);
+  const { app, store, clock } = partner;
   const bell = createBell();
-  const pace = storedSetting<FactoryPace>(
-    store,
-    "pace",
-    paceSchema,
-    options.pace ?? { mode: "auto", milestoneDelayMs: 0 },
-  );
-  const answerOnce = createIdempotency(store, { ...partnerIdempotency, now: () => clock.now() });
-  const stepMs = () => {
-    const current = pace.read();
-    // A factory on manual pace announces a day for each milestone: any date will do there.
-    return current.mode === "auto" ? current.milestoneDelayMs : dayMs;
-  };
-  const stepper = createStepper((orderId) => {
-    const order = book.get(orderId);
-    const due = order === undefined ? null : nextMilestone(order.milestones.length);
-    // Refused only while the enrolment is missing: handing it over schedules the order again.
-    if (due !== null && pace.read().mode === "auto") book.advance(orderId, due);
-  });
-  const moveOn = (orderId: string) => {
-    const current = pace.read();
-    if (current.mode === "auto" && !outbox.hasPending(orderId))
-      stepper.schedule(orderId, current.milestoneDelayMs);
-  };
-  const moveAllOn = () => {
-    for (const order of book.list()) if (order.status !== "completed") moveOn(order.orderId);
-  };
-  const outbox = startOutbox({
-    store,
-    path: "/webhooks/factory",
+  const work = openPacedWork<FactoryPace>(partner, {
+    schema: paceSchema,
+    initial: options.pace ?? { mode: "auto", milestoneDelayMs: 0 },
+    delayMs: (pace) => (pace.mode === "auto" ? pace.milestoneDelayMs : null),
+    step(orderId) {
+      const order = book.get(orderId);
+      const due = order === undefined ? null : nextMilestone(order.milestones.length);
+      // Refused only while the enrolment is missing: handing it over moves the order on.
+      if (due !== null) book.advance(orderId, due);
+    },
+    unfinished: () => book.list().flatMap(({ orderId, status }) => (status === "completed" ? [] : orderId)),
     webhook: options.webhook,
-    sign: options.webhook === undefined ? () => ({}) : signAsStandardWebhook(options.webhook.secret),
-    faults,
-    logger: options.logger,
-    onSettled: (message) => moveOn(message.subject),
+    path: "/webhooks/factory",
+    sign: signAsStandardWebhook,
   });
-  const book = openOrderBook({ store, clock, outbox: () => outbox, stepMs });
+  const stepMs = () => {
+    const pace = work.pace();
+    // A factory on manual pace announces a day for each milestone: any date will do there.
+    return pace.mode === "auto" ? pace.milestoneDelayMs : dayMs;
+  };
+  const book = openOrderBook({ store, clock, outbox: () => work.outbox, stepMs });
 
-  const app = createApp({ logger: options.logger, store, errorShape: plainError });
-  registerControl(app, { name: "factory", store, faults, outbox });
-
-  registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {
-    api.post("/v1/orders", { schema: { body: newOrderSchema } }, (request, reply) => {
-      const key = request.headers["idempotency-key"]?.toString();
-      const answer = answerOnce({ key, method: "POST", path: request.url, body: request.body }, () => {
+  partner.serve((api) => {
+    api.post("/v1/orders", { schema: { body: newOrderSchema } }, (request, reply) =>
+      partner.answerOnce(request, reply, () => {
         const { isNew, order } = book.accept(request.body);
-        if (isNew) moveOn(order.orderId);
+        if (isNew) work.moveOn(order.orderId);
         return { status: isNew ? 201 : 200, body: order };
-      });
-      return send(reply, answer);
-    });
+      }),
+    );
 
     api.get(
       "/v1/orders",
@@ -103,20 +78,13 @@ export async function startFactory(options: FactoryOptions): Promise<RunningPart
           const status = handOver.code === "no_such_order" ? 404 : 409;
           return send(reply, refuse(status, handOver.code, handOver.message));
         }
-        moveOn(orderId);
+        work.moveOn(orderId);
         bell.ring();
         return send(reply, { status: 204 });
       },
     );
   });
 
-  app.get("/_control/pace", () => pace.read());
-  app.put("/_control/pace", { schema: { body: paceSchema } }, (request) => {
-    pace.write(request.body);
-    stepper.cancelAll();
-    moveAllOn();
-    return pace.read();
-  });
   app.post(
     "/_control/orders/:orderId/milestones",
     { schema: { params: orderParams, body: z.strictObject({ milestone: z.enum(milestones) }) } },
@@ -127,37 +95,29 @@ export async function startFactory(options: FactoryOptions): Promise<RunningPart
       return send(reply, refuse(status, advance.code, advance.message));
     },
   );
+  const poll = async (
+    reply: FastifyReply,
+    timeoutMs: number,
+    look: () => EnrolmentPackage | undefined,
+  ): Promise<EnrolmentPackage | FastifyReply> => {
+    const found = await bell.waitFor(look, timeoutMs, hangUpSignal(reply));
+    return found ?? send(reply, refuse(404, "no_enrolment", "no enrolment package was handed over yet"));
+  };
   app.get(
     "/_control/orders/:orderId/enrolment",
     { schema: { params: orderParams, querystring: longPollQuery } },
-    async (request, reply) => {
-      const look = () => book.enrolmentOf(request.params.orderId);
-      const found = await bell.waitFor(look, request.query.timeoutMs, hangUpSignal(reply));
-      return found ?? send(reply, refuse(404, "no_enrolment", "no enrolment package was handed over yet"));
-    },
+    (request, reply) => poll(reply, request.query.timeoutMs, () => book.enrolmentOf(request.params.orderId)),
   );
   app.get(
     "/_control/enrolments",
     { schema: { querystring: longPollQuery.extend({ vin: z.string().length(17) }) } },
-    async (request, reply) => {
-      const look = () => book.enrolmentsByVin(request.query.vin)[0];
-      const found = await bell.waitFor(look, request.query.timeoutMs, hangUpSignal(reply));
-      return found ?? send(reply, refuse(404, "no_enrolment", "no enrolment package was handed over yet"));
-    },
+    (request, reply) =>
+      poll(reply, request.query.timeoutMs, () => book.enrolmentsByVin(request.query.vin)[0]),
   );
 
   // A long poll that nobody ends would hold the server open.
   app.addHook("preClose", async () => bell.close());
-  const running = await runPartner({
-    name: "factory",
-    app,
-    options,
-    async close() {
-      await outbox.close();
-      stepper.cancelAll();
-      store.close();
-    },
-  });
-  moveAllOn();
+  const running = await partner.run({ outbox: work.outbox, closed: work.stop });
+  work.moveAllOn();
   return running;
 }

@@ -27,11 +27,11 @@ export type EventType =
   | "charge.dispute.closed"
   | "charge.dispute.funds_reinstated";
 
-/** Who caused an event: Stripe tells it with the event. */
+/** What caused an event: Stripe names it in the event. */
 export type Cause = { requestId: string | null; idempotencyKey: string | null };
 
 /** The gateway's books and what its operations share. */
-export function openBooks(parts: { store: PartnerStore; clock: Clock; cards: Cards; outbox: () => Outbox }) {
+export function openBooks(parts: { store: PartnerStore; clock: Clock; cards: Cards; outbox: Outbox }) {
   const { store, clock, cards, outbox } = parts;
   const customers = store.collection("customers", customerSchema);
   const intents = store.collection("paymentIntents", intentSchema, {
@@ -76,7 +76,7 @@ export function openBooks(parts: { store: PartnerStore; clock: Clock; cards: Car
         request: { id: cause.requestId, idempotency_key: cause.idempotencyKey },
         type,
       };
-      outbox().enqueue({ id, subject: intentId, type, body: JSON.stringify(event) });
+      outbox.enqueue({ id, subject: intentId, type, body: JSON.stringify(event) });
     },
 
     /** The intent as it stands now: a hold past its `capture_before` has ended by itself. */

@@ -4,8 +4,8 @@ import { refuse, send } from "../shared/http.ts";
 import type { Books } from "./books.ts";
 import { type Charge, type Dispute, disputeReasons } from "./objects.ts";
 
-// Charge-backs: the cardholder's bank takes a captured charge back, and later says whether it keeps it. Nobody asks
-// for one through the API; the control entrance plays the bank. https://docs.stripe.com/disputes
+// Charge-backs: the cardholder's bank takes a captured charge back, and later says whether it keeps it. That is not asked
+// for through the API; the control entrance acts as the bank. https://docs.stripe.com/disputes
 
 const nobody = { requestId: null, idempotencyKey: null };
 
@@ -34,7 +34,7 @@ export function openDispute(books: Books, charge: Charge, reason: Dispute["reaso
   return dispute;
 }
 
-/** The bank's last word. `won`: the money comes back to the platform. */
+/** The bank's final decision. `won`: the money comes back to the platform. */
 export function closeDispute(books: Books, dispute: Dispute, status: "won" | "lost"): Dispute {
   const closed: Dispute = { ...dispute, status };
   books.disputes.put(closed.id, closed);

@@ -1,7 +1,7 @@
 import type { Answer } from "../shared/http.ts";
 import { type Books, type Outcome, refused } from "./books.ts";
 import { invalidParameter, noSuch } from "./errors.ts";
-import type { Charge, Dispute, Intent, Refund } from "./objects.ts";
+import type { Charge, Customer, Dispute, Intent, Refund } from "./objects.ts";
 
 // Lists, searches and expanded answers.
 
@@ -64,7 +64,7 @@ function matches(intent: Intent, clause: Clause): boolean {
   return intent[clause.field] === clause.value;
 }
 
-/** Unlike the real search this one is never behind: the platform may not rest on that, but cannot test it here. */
+/** Unlike the real search this one is never behind: the platform must not rely on that, but cannot test it here. */
 export function searchIntents(
   books: Books,
   request: { query: string; limit?: number; page?: string },
@@ -103,7 +103,7 @@ export function searchIntents(
   };
 }
 
-type Expandable = Intent | Charge | Refund | Dispute;
+export type Expandable = Customer | Intent | Charge | Refund | Dispute;
 
 /** Replaces the ids that `expand` names by their objects, one level deep. */
 export function expandObject(

@@ -32,7 +32,7 @@ export const chargeSchema = z.object({
   currency: z.string(),
   customer: z.string().nullable(),
   description: z.string().nullable(),
-  /** A bank took it back, whatever became of that. Books from before disputes existed have none. */
+  /** A bank took it back, even if the dispute was won later. Books from before disputes existed have none. */
   disputed: z.boolean().default(false),
   failure_code: z.string().nullable(),
   failure_message: z.string().nullable(),

@@ -107,9 +107,9 @@ export const createRefund = z.strictObject({
 });
 export type CreateRefund = z.output<typeof createRefund>;
 
-export const listRefunds = z.strictObject({
+/** Of refunds and of disputes. */
+export const listOfCharge = z.strictObject({
   charge: text.optional(),
   payment_intent: text.optional(),
   ...page,
 });
-export const listDisputes = listRefunds;

@@ -1,22 +1,27 @@
-import type { FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { type Answer, type PartnerApp, send } from "../shared/http.ts";
+import type { Collection } from "../shared/store.ts";
 import type { Books, Cause, Outcome } from "./books.ts";
 import { noSuch } from "./errors.ts";
-import { expandList, expandObject, pageOf, searchIntents } from "./listing.ts";
-import type { Charge, Customer, Dispute, Intent, Refund } from "./objects.ts";
+import { type Expandable, expandList, expandObject, pageOf, searchIntents } from "./listing.ts";
+import type { Customer, Dispute, Intent, Refund } from "./objects.ts";
 import * as parameters from "./parameters.ts";
 import { cancelPayment, capturePayment, confirmPayment, createPayment } from "./payments.ts";
 import { refundCharge } from "./refunds.ts";
 
 const idParams = z.object({ id: z.string().max(200) });
 
-/** Does a writing call once for each idempotency key. */
-export type Once = (request: FastifyRequest, work: (cause: Cause) => Answer) => Answer;
+/** Does a writing call once for each idempotency key, and sends its answer. */
+export type Once = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  work: (cause: Cause) => Answer,
+) => FastifyReply;
 
 function answerWith(
   books: Books,
-  outcome: Outcome<Intent | Charge | Refund | Dispute>,
+  outcome: Outcome<Expandable>,
   expand: readonly string[] | undefined,
 ): Answer {
   if (outcome.status === "refused") return outcome.answer;
@@ -25,33 +30,21 @@ function answerWith(
 }
 
 export function registerReads(api: PartnerApp, books: Books): void {
-  const retrieve = { params: idParams, querystring: parameters.retrieve };
-
-  api.get("/v1/customers/:id", { schema: retrieve }, (request, reply) => {
-    const customer = books.customers.get(request.params.id);
-    return send(
-      reply,
-      customer === undefined ? noSuch("customer", request.params.id, "id") : { status: 200, body: customer },
-    );
-  });
-
-  api.get("/v1/payment_intents/:id", { schema: retrieve }, (request, reply) => {
-    const intent = books.readIntent(request.params.id);
-    if (intent === undefined) return send(reply, noSuch("payment_intent", request.params.id, "intent"));
-    return send(reply, answerWith(books, { status: "done", object: intent }, request.query.expand));
-  });
-
-  api.get("/v1/charges/:id", { schema: retrieve }, (request, reply) => {
-    const charge = books.charges.get(request.params.id);
-    if (charge === undefined) return send(reply, noSuch("charge", request.params.id, "id"));
-    return send(reply, answerWith(books, { status: "done", object: charge }, request.query.expand));
-  });
-
-  api.get("/v1/refunds/:id", { schema: retrieve }, (request, reply) => {
-    const refund = books.refunds.get(request.params.id);
-    if (refund === undefined) return send(reply, noSuch("refund", request.params.id, "id"));
-    return send(reply, answerWith(books, { status: "done", object: refund }, request.query.expand));
-  });
+  /** @param param as Stripe names the id in its refusal */
+  function readOne(path: string, what: string, param: string, find: (id: string) => Expandable | undefined) {
+    const schema = { params: idParams, querystring: parameters.retrieve };
+    api.get(`${path}/:id`, { schema }, (request, reply) => {
+      const { id } = request.params;
+      const object = find(id);
+      if (object === undefined) return send(reply, noSuch(what, id, param));
+      return send(reply, answerWith(books, { status: "done", object }, request.query.expand));
+    });
+  }
+  readOne("/v1/customers", "customer", "id", books.customers.get);
+  readOne("/v1/payment_intents", "payment_intent", "intent", books.readIntent);
+  readOne("/v1/charges", "charge", "id", books.charges.get);
+  readOne("/v1/refunds", "refund", "id", books.refunds.get);
+  readOne("/v1/disputes", "dispute", "id", books.disputes.get);
 
   api.get("/v1/payment_intents", { schema: { querystring: parameters.listIntents } }, (request, reply) => {
     const { customer, expand } = request.query;
@@ -67,40 +60,22 @@ export function registerReads(api: PartnerApp, books: Books): void {
       send(reply, searchIntents(books, request.query, expandList(books, request.query.expand))),
   );
 
-  api.get("/v1/disputes/:id", { schema: retrieve }, (request, reply) => {
-    const dispute = books.disputes.get(request.params.id);
-    if (dispute === undefined) return send(reply, noSuch("dispute", request.params.id, "id"));
-    return send(reply, answerWith(books, { status: "done", object: dispute }, request.query.expand));
-  });
-
-  api.get("/v1/disputes", { schema: { querystring: parameters.listDisputes } }, (request, reply) => {
-    const { charge, payment_intent: intent, expand } = request.query;
-    const candidates =
-      intent !== undefined
-        ? books.disputes.find("intent", intent)
-        : charge !== undefined
-          ? books.disputes.find("charge", charge)
-          : books.disputes.list();
-    const found = candidates.filter((dispute) => charge === undefined || dispute.charge === charge);
-    return send(reply, pageOf(found, "/v1/disputes", request.query, expandList(books, expand)));
-  });
-
-  api.get("/v1/refunds", { schema: { querystring: parameters.listRefunds } }, (request, reply) => {
-    const { charge, payment_intent: intent, expand } = request.query;
-    const candidates =
-      charge !== undefined
-        ? books.refunds.find("charge", charge)
-        : intent !== undefined
-          ? books.refunds.find("intent", intent)
-          : books.refunds.list();
-    const found = candidates.filter((refund) => intent === undefined || refund.payment_intent === intent);
-    return send(reply, pageOf(found, "/v1/refunds", request.query, expandList(books, expand)));
-  });
+  /** What belongs to charges, and by them to intents. */
+  function readList<T extends Refund | Dispute>(path: string, all: Collection<T, "charge" | "intent">) {
+    api.get(path, { schema: { querystring: parameters.listOfCharge } }, (request, reply) => {
+      const { charge, payment_intent: intent, expand } = request.query;
+      const candidates = intent === undefined ? all.list() : all.find("intent", intent);
+      const found = candidates.filter((one) => charge === undefined || one.charge === charge);
+      return send(reply, pageOf(found, path, request.query, expandList(books, expand)));
+    });
+  }
+  readList("/v1/refunds", books.refunds);
+  readList("/v1/disputes", books.disputes);
 }
 
 export function registerWrites(api: PartnerApp, books: Books, once: Once): void {
-  api.post("/v1/customers", { schema: { body: parameters.createCustomer } }, (request, reply) => {
-    const answer = once(request, () => {
+  api.post("/v1/customers", { schema: { body: parameters.createCustomer } }, (request, reply) =>
+    once(request, reply, () => {
       const { address, description, email, metadata, name, phone } = request.body;
       const customer: Customer = {
         id: books.newId("cus"),
@@ -118,68 +93,44 @@ export function registerWrites(api: PartnerApp, books: Books, once: Once): void 
       };
       books.customers.put(customer.id, customer);
       return { status: 200, body: customer };
-    });
-    return send(reply, answer);
-  });
+    }),
+  );
 
-  api.post("/v1/payment_intents", { schema: { body: parameters.createIntent } }, (request, reply) => {
-    const answer = once(request, (cause) =>
+  api.post("/v1/payment_intents", { schema: { body: parameters.createIntent } }, (request, reply) =>
+    once(request, reply, (cause) =>
       answerWith(books, createPayment(books, request.body, cause), request.body.expand),
-    );
-    return send(reply, answer);
-  });
+    ),
+  );
 
+  type OnIntent = FastifyRequest & { params: { id: string }; body: { expand?: string[] | undefined } };
   const onIntent = (
-    request: FastifyRequest & { params: { id: string } },
-    expand: readonly string[] | undefined,
+    request: OnIntent,
+    reply: FastifyReply,
     work: (intent: Intent, cause: Cause) => Outcome<Intent>,
   ) =>
-    once(request, (cause) => {
+    once(request, reply, (cause) => {
       const intent = books.readIntent(request.params.id);
       if (intent === undefined) return noSuch("payment_intent", request.params.id, "intent");
-      return answerWith(books, work(intent, cause), expand);
+      return answerWith(books, work(intent, cause), request.body.expand);
     });
+  const intentPath = (action: string) => `/v1/payment_intents/:id/${action}`;
+  const taking = <Body extends z.ZodType>(body: Body) => ({ schema: { params: idParams, body } });
 
-  api.post(
-    "/v1/payment_intents/:id/confirm",
-    { schema: { params: idParams, body: parameters.confirmIntent } },
-    (request, reply) => {
-      const { body } = request;
-      return send(
-        reply,
-        onIntent(request, body.expand, (intent, cause) => confirmPayment(books, intent, body, cause)),
-      );
-    },
+  api.post(intentPath("confirm"), taking(parameters.confirmIntent), (request, reply) =>
+    onIntent(request, reply, (intent, cause) => confirmPayment(books, intent, request.body, cause)),
+  );
+  api.post(intentPath("capture"), taking(parameters.captureIntent), (request, reply) =>
+    onIntent(request, reply, (intent, cause) => capturePayment(books, intent, request.body, cause)),
+  );
+  api.post(intentPath("cancel"), taking(parameters.cancelIntent), (request, reply) =>
+    onIntent(request, reply, (intent, cause) =>
+      cancelPayment(books, intent, request.body.cancellation_reason ?? null, cause),
+    ),
   );
 
-  api.post(
-    "/v1/payment_intents/:id/capture",
-    { schema: { params: idParams, body: parameters.captureIntent } },
-    (request, reply) => {
-      const { body } = request;
-      return send(
-        reply,
-        onIntent(request, body.expand, (intent, cause) => capturePayment(books, intent, body, cause)),
-      );
-    },
-  );
-
-  api.post(
-    "/v1/payment_intents/:id/cancel",
-    { schema: { params: idParams, body: parameters.cancelIntent } },
-    (request, reply) => {
-      const { cancellation_reason: reason, expand } = request.body;
-      return send(
-        reply,
-        onIntent(request, expand, (intent, cause) => cancelPayment(books, intent, reason ?? null, cause)),
-      );
-    },
-  );
-
-  api.post("/v1/refunds", { schema: { body: parameters.createRefund } }, (request, reply) => {
-    const answer = once(request, (cause) =>
+  api.post("/v1/refunds", { schema: { body: parameters.createRefund } }, (request, reply) =>
+    once(request, reply, (cause) =>
       answerWith(books, refundCharge(books, request.body, cause), request.body.expand),
-    );
-    return send(reply, answer);
-  });
+    ),
+  );
 }

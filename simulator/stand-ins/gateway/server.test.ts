@@ -77,7 +77,7 @@ async function refusalOf(call: Promise<unknown>): Promise<Stripe.errors.StripeEr
 const totals = async () => (await control("GET", "/_control/charges")).body;
 
 describe("customers", () => {
-  test("SY11: a customer is created and retrieved with the official SDK", async () => {
+  test("a customer is created and retrieved with the official SDK [SY11]", async () => {
     const created = await stripe.customers.create({
       email: "ana@example.org",
       name: "Ana Ruiz",
@@ -113,7 +113,7 @@ describe("customers", () => {
 });
 
 describe("paying", () => {
-  test("SY11: an automatic payment is captured at once and told by webhook", async () => {
+  test("an automatic payment is captured at once and told by webhook [SY11]", async () => {
     const intent = await stripe.paymentIntents.create({ ...hold, capture_method: "automatic" });
     expect(intent).toMatchObject({ status: "succeeded", amount_received: 4900, amount_capturable: 0 });
     await receiver.waitFor((webhook) => typeOf(webhook) === "payment_intent.succeeded");
@@ -133,7 +133,7 @@ describe("paying", () => {
     });
   });
 
-  test("SY11: a hold says until when it can be captured, and is captured later", async () => {
+  test("a hold says until when it can be captured, and is captured later [SY11]", async () => {
     const intent = await stripe.paymentIntents.create({ ...hold, expand: ["latest_charge"] });
     expect(intent).toMatchObject({ status: "requires_capture", amount_capturable: 4900, amount_received: 0 });
     expect(intent.latest_charge).toMatchObject({
@@ -180,7 +180,7 @@ describe("paying", () => {
   test.each([
     ["pm_card_chargeDeclined", "generic_decline"],
     ["pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"],
-  ])("FA10: %s is declined, and the intent keeps why", async (payment_method, declineCode) => {
+  ])("%s is declined, and the intent keeps why [FA10]", async (payment_method, declineCode) => {
     const refusal = await refusalOf(stripe.paymentIntents.create({ ...hold, payment_method }));
     expect(refusal).toBeInstanceOf(Stripe.errors.StripeCardError);
     expect(refusal).toMatchObject({ statusCode: 402, code: "card_declined", decline_code: declineCode });
@@ -347,7 +347,7 @@ describe("idempotency", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, capturedCents: 0 }] });
   });
 
-  test("FA5: after a day the key is forgotten, and only the metadata still find the payment", async () => {
+  test("after a day the key is forgotten, and only the metadata still find the payment [FA5]", async () => {
     const first = await stripe.paymentIntents.create(hold, options);
     now = new Date(now.getTime() + dayMs);
     const second = await stripe.paymentIntents.create(hold, options);
@@ -445,7 +445,7 @@ describe("webhooks", () => {
 describe("knobs", () => {
   const options = { idempotencyKey: "pay-act-1" };
 
-  test("FA4: it charged and never answered; the same key gets the first result, one charge", async () => {
+  test("it charged and never answered; the same key gets the first result, one charge [FA4]", async () => {
     await setFaults({ timeOutAfterDoingNext: { count: 1 } });
     const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 1_000 }));
     expect(timedOut).toBeInstanceOf(Stripe.errors.StripeConnectionError);
@@ -456,7 +456,7 @@ describe("knobs", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, heldCents: 4900 }] });
   });
 
-  test("FA4: it neither charged nor answered; the same key charges once", async () => {
+  test("it neither charged nor answered; the same key charges once [FA4]", async () => {
     await setFaults({ timeOutBeforeDoingNext: { count: 1 } });
     const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 1_000 }));
     expect(timedOut).toBeInstanceOf(Stripe.errors.StripeConnectionError);
@@ -516,7 +516,7 @@ describe("charge-backs", () => {
       body: { reference, ...(reason === undefined ? {} : { reason }) },
     });
 
-  test("FA5: a bank takes a captured charge back; it is told, listed, and can be neither refunded nor disputed again", async () => {
+  test("a bank takes a captured charge back; it is told, listed, and can be neither refunded nor disputed again [FA5]", async () => {
     const intent = await capture("act-disputed");
     const opened = await dispute("act-disputed", "unrecognized");
     expect(opened).toMatchObject({
@@ -546,7 +546,7 @@ describe("charge-backs", () => {
     expect(await totals()).toMatchObject({ totals: [{ disputedCents: status === "won" ? 0 : 4900 }] });
   });
 
-  test("what was only held, or was given back, cannot be charged back", async () => {
+  test("a payment that was only held, or was given back, cannot be charged back", async () => {
     await stripe.paymentIntents.create({ ...hold, metadata: { reference: "act-held" } });
     expect((await dispute("act-held")).status).toBe(409);
     const intent = await capture("act-given-back");

@@ -1,14 +1,8 @@
 import { createHmac } from "node:crypto";
-import { realClock } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
-import { registerControl } from "../shared/control.ts";
-import { createFaults } from "../shared/faults.ts";
-import { createApp, registerApi } from "../shared/http.ts";
-import { createIdempotency } from "../shared/idempotency.ts";
-import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
-import { openStore } from "../shared/store.ts";
+import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
-import { apiVersion, type Cause, openBooks } from "./books.ts";
+import { apiVersion, openBooks } from "./books.ts";
 import { cardBehaviours, openCards } from "./cards.ts";
 import { registerDisputeControl } from "./disputes.ts";
 import { keyReused, stripeError } from "./errors.ts";
@@ -16,7 +10,7 @@ import { decodeForm } from "./form.ts";
 import { registerReads, registerWrites } from "./routes.ts";
 import { totalByReference } from "./totals.ts";
 
-/** Stripe forgets a key after a day; what comes later with it is done anew. */
+/** Stripe forgets a key after a day; a later call with it is done again. */
 const keyKeptForMs = 24 * 3600 * 1000;
 
 /** `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "t.body">`. https://docs.stripe.com/webhooks/signature */
@@ -29,10 +23,17 @@ export function signAsStripe(secret: string): SignWebhook {
 }
 
 /** The payment gateway: the part of Stripe's API the platform uses (SY11). */
-export async function startGateway(options: WebhookPartnerOptions): Promise<RunningPartner> {
-  const clock = options.clock ?? realClock;
-  const store = openStore(options.storePath);
-  const faults = createFaults();
+export function startGateway(options: WebhookPartnerOptions): Promise<RunningPartner> {
+  const partner = openPartner("gateway", options, {
+    errorShape: stripeError,
+    querystringParser: decodeForm,
+    idempotency: {
+      keptForMs: keyKeptForMs,
+      onMismatch: keyReused,
+      replayHeaders: { "idempotent-replayed": "true" },
+    },
+  });
+  const { app, store, clock, faults } = partner;
   const cards = openCards(store);
   const outbox = startOutbox({
     store,
@@ -42,22 +43,9 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
     faults,
     logger: options.logger,
   });
-  const books = openBooks({ store, clock, cards, outbox: () => outbox });
-  const answerOnce = createIdempotency(store, {
-    now: () => clock.now(),
-    keptForMs: keyKeptForMs,
-    onMismatch: keyReused,
-    replayHeaders: { "idempotent-replayed": "true" },
-  });
+  const books = openBooks({ store, clock, cards, outbox });
 
-  const app = createApp({
-    logger: options.logger,
-    store,
-    errorShape: stripeError,
-    querystringParser: decodeForm,
-  });
-  registerControl(app, { name: "gateway", store, faults, outbox });
-  registerApi(app, { apiKey: options.apiKey, faults, errorShape: stripeError }, (api) => {
+  partner.serve((api) => {
     api.removeAllContentTypeParsers();
     api.addContentTypeParser(
       "application/x-www-form-urlencoded",
@@ -70,11 +58,9 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
       if (key !== undefined) reply.header("idempotency-key", key);
     });
     registerReads(api, books);
-    registerWrites(api, books, (request, work) => {
-      const key = request.headers["idempotency-key"]?.toString();
-      const cause: Cause = { requestId: request.id, idempotencyKey: key ?? null };
-      const call = { key, method: request.method, path: request.url, body: request.body };
-      return answerOnce(call, () => work(cause));
+    registerWrites(api, books, (request, reply, work) => {
+      const idempotencyKey = request.headers["idempotency-key"]?.toString() ?? null;
+      return partner.answerOnce(request, reply, () => work({ requestId: request.id, idempotencyKey }));
     });
   });
 
@@ -94,13 +80,5 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
   registerDisputeControl(app, books, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(books) }));
 
-  return runPartner({
-    name: "gateway",
-    app,
-    options,
-    async close() {
-      await outbox.close();
-      store.close();
-    },
-  });
+  return partner.run({ outbox });
 }

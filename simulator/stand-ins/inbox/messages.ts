@@ -6,7 +6,7 @@ import type { PartnerStore } from "../shared/store.ts";
 const messageSchema = z.object({
   /** Rises with each mail. */
   id: z.string(),
-  /** Who the mail was handed over for (SMTP envelope), lower case. */
+  /** The recipients of the SMTP envelope, lower case. */
   to: z.array(z.string()),
   from: z.string(),
   subject: z.string(),
@@ -18,7 +18,7 @@ const messageSchema = z.object({
 });
 export type Message = z.infer<typeof messageSchema>;
 
-/** As it came in. Reading a mail costs more than everything else about it, and most are never looked at. */
+/** As it came in. Parsing a mail costs more than everything else about it, and most are never read. */
 const unreadSchema = z.object({
   id: z.string(),
   source: z.string(),

@@ -38,7 +38,7 @@ const listed = z.object({ messages: z.array(z.looseObject({ id: z.string(), subj
 const subjects = async (query = "") =>
   listed.parse((await get(`/messages${query}`)).body).messages.map(({ subject }) => subject);
 
-test("SY13: a mail sent by SMTP is read with its text, page, headers and recipients", async () => {
+test("a mail sent by SMTP is read with its text, page, headers and recipients [SY13]", async () => {
   await send("Ana@Example.org", "Sus credenciales: ñ", "Usuario: ana", {
     html: "<p>Usuario: <b>ana</b></p>",
     cc: "luis@example.org",
@@ -79,7 +79,7 @@ test("mails are found by recipient, part of the subject, and what they came afte
   expect((await get("/messages?after=yesterday")).status).toBe(400);
 });
 
-test("who waits for the next mail gets it as it comes, and is told when none came", async () => {
+test("a request for the next mail gets it when it comes, and is told when none came", async () => {
   const waiting = get("/messages/next?to=ana@example.org&subject=listo");
   await send("ana@example.org", "Pedido hecho");
   await send("luis@example.org", "Coche listo");
@@ -101,7 +101,7 @@ test("the page shows mails, newest first, and nothing of them as markup; and say
   expect(shown.indexOf("&lt;script&gt;")).toBeLessThan(shown.indexOf("First"));
 });
 
-test("the knobs refuse a mail for now or for ever, or leave the sender without an answer", async () => {
+test("the knobs refuse a mail for now or forever, or leave the sender without an answer", async () => {
   const setFaults = (body: unknown) => partnerClient(inbox.url)("PUT", "/_control/faults", { body });
   await setFaults({ failNext: { count: 1, status: 451 } });
   await expect(send("ana@example.org", "now")).rejects.toMatchObject({ responseCode: 451 });

@@ -1,25 +1,13 @@
-import { type Clock, realClock } from "@caas/contract/business-clock.ts";
-import type { FastifyBaseLogger } from "fastify";
 import * as z from "zod";
 import { createBell } from "../shared/bell.ts";
-import { registerControl } from "../shared/control.ts";
-import { createFaults } from "../shared/faults.ts";
-import { createApp, hangUpSignal, plainError, refuse, send } from "../shared/http.ts";
-import { defaultHost, type RunningPartner, runPartner } from "../shared/partner.ts";
-import { openStore } from "../shared/store.ts";
+import { hangUpSignal, refuse, send } from "../shared/http.ts";
+import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
 import { openMailbox } from "./messages.ts";
 import { renderInbox } from "./page.ts";
 import { startSmtp } from "./smtp.ts";
 
-export type InboxOptions = {
-  /** 0: any free one; the same for `smtpPort`. */
-  port: number;
-  smtpPort: number;
-  host?: string;
-  storePath: string;
-  logger?: FastifyBaseLogger;
-  clock?: Clock;
-};
+/** `smtpPort` 0: any free one. */
+export type InboxOptions = Omit<PartnerOptions, "apiKey"> & { smtpPort: number };
 
 export type RunningInbox = RunningPartner & { /** As `smtp://127.0.0.1:2525`. */ smtpUrl: string };
 
@@ -31,19 +19,16 @@ const filterSchema = z.strictObject({
     .optional(),
 });
 
-/** Everybody's mailbox: takes the platform's mails by SMTP and shows them (SY13). */
+/** The mailbox of all customers: takes the platform's mails by SMTP and shows them (SY13). */
 export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
-  const store = openStore(options.storePath);
-  const faults = createFaults();
+  const partner = openPartner("inbox", options);
+  const { app, host, faults } = partner;
   const bell = createBell();
-  const mailbox = openMailbox(store, options.clock ?? realClock);
-
-  const app = createApp({ logger: options.logger, store, errorShape: plainError });
-  /** Who waits for a mail to come. */
+  const mailbox = openMailbox(partner.store, partner.clock);
+  /** Requests that wait for a mail to come. */
   let waiting = 0;
-  // Whoever asks finds everything that has come in.
+  // Every request finds everything that has come in.
   app.addHook("onRequest", () => mailbox.open());
-  registerControl(app, { name: "inbox", store, faults });
   app.get("/", (_request, reply) => {
     reply
       .type("text/html; charset=utf-8")
@@ -66,7 +51,7 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
       const { timeoutMs, ...filter } = request.query;
       waiting += 1;
       try {
-        // What came since this request did is opened too: from here on whoever keeps a mail sees that we wait.
+        // What came since this request did is opened too: from here on, keeping a mail rings the bell.
         await mailbox.open();
         const found = await bell.waitFor(() => mailbox.find(filter)[0], timeoutMs, hangUpSignal(reply));
         return found ?? send(reply, refuse(404, "no_such_mail", `no such mail within ${timeoutMs} ms`));
@@ -80,7 +65,6 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
     return message ?? send(reply, refuse(404, "no_such_mail", `there is no mail ${request.params.id}`));
   });
 
-  const host = options.host ?? defaultHost;
   const smtp = await startSmtp({
     port: options.smtpPort,
     host,
@@ -96,14 +80,6 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
     ...(options.logger === undefined ? {} : { logger: options.logger }),
   });
   app.addHook("preClose", async () => bell.close());
-  const running = await runPartner({
-    name: "inbox",
-    app,
-    options,
-    async close() {
-      await smtp.close();
-      store.close();
-    },
-  });
+  const running = await partner.run({ closed: smtp.close });
   return { ...running, smtpUrl: `smtp://${host}:${smtp.port}` };
 }

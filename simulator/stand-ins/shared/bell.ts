@@ -1,10 +1,10 @@
-/** Wakes whoever waits for something to appear in a store: the long polls of the control entrances. */
+/** Wakes those waiting for something to appear in a store: the long polls of the control entrances. */
 export type Bell = {
   /** Something changed: every waiter looks again. */
   ring(): void;
-  /** What `look` finds now or after a later ring; `undefined` after `timeoutMs` or once `signal` aborts. */
+  /** What `look` finds now or after a later change; `undefined` after `timeoutMs` or once `signal` aborts. */
   waitFor<T>(look: () => T | undefined, timeoutMs: number, signal: AbortSignal): Promise<T | undefined>;
-  /** Lets every waiter go without a find. */
+  /** Ends every wait without a result. */
   close(): void;
 };
 

@@ -4,7 +4,7 @@ import { type PartnerApp, refuse, send } from "./http.ts";
 import type { PartnerStore } from "./store.ts";
 import type { Outbox } from "./webhooks.ts";
 
-// The control entrance: what tests and auditors turn and read. It belongs to the simulator, not to the
+// The control entrance: what tests and auditors set and read. It belongs to the simulator, not to the
 // partner's API, so it takes no API key and the knobs do not reach it.
 
 export function registerControl(

@@ -34,7 +34,7 @@ export type Faults = {
   set(settings: FaultSettings): void;
   clear(): void;
   latencyMs(): number;
-  /** The fate of one request; takes one off the knob that decided it. */
+  /** The fate of one request; uses up one of the knob that decided it. */
   take(): Fault;
   takeWebhookDrop(): boolean;
 };

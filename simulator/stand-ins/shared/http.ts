@@ -71,7 +71,7 @@ export type AppOptions = {
 export function createApp({ logger, store, errorShape, querystringParser }: AppOptions) {
   const app = fastify({
     loggerInstance: logger ?? pino({ level: "silent" }),
-    // A stand-in that holds a request open for ever (a time-out knob) must still be able to close.
+    // A stand-in that holds a request open forever (a time-out knob) must still be able to close.
     forceCloseConnections: true,
     bodyLimit: 1024 * 1024,
     routerOptions: { maxParamLength: 300, ...(querystringParser && { querystringParser }) },

@@ -24,9 +24,9 @@ export type IdempotentCall = {
 
 export type IdempotencyOptions = {
   now: () => Date;
-  /** After how long a key is forgotten and the work would be done anew; `Infinity`: never. */
+  /** After how long a key is forgotten and the work would be done again; `Infinity`: never. */
   keptForMs: number;
-  /** The answer to a key that comes back with something else in its hand. */
+  /** The answer to a key that comes again with another request. */
   onMismatch: (key: string) => Answer;
   /** Headers that tell a repeated answer from a first one. */
   replayHeaders?: Readonly<Record<string, string>>;
@@ -38,7 +38,7 @@ export const partnerIdempotency = {
     refuse(422, "idempotency_key_reused", `Idempotency-Key ${key} was used with another request`),
 };
 
-/** One effect a key: the work and its stored answer commit together, so a repeat gets the first answer. */
+/** One effect per key: the work and its stored answer commit together, so a repeat gets the first answer. */
 export function createIdempotency(store: PartnerStore, options: IdempotencyOptions) {
   const answers = store.collection("idempotentAnswers", storedAnswerSchema);
   return function answerOnce(call: IdempotentCall, work: () => Answer): Answer {

@@ -1,8 +1,20 @@
 import type { AddressInfo, Server } from "node:net";
-import type { Clock } from "@caas/contract/business-clock.ts";
-import type { FastifyBaseLogger } from "fastify";
-import type { PartnerApp } from "./http.ts";
-import type { WebhookOptions } from "./webhooks.ts";
+import { type Clock, realClock } from "@caas/contract/business-clock.ts";
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from "fastify";
+import { registerControl } from "./control.ts";
+import { createFaults } from "./faults.ts";
+import {
+  type Answer,
+  createApp,
+  type ErrorShape,
+  type PartnerApp,
+  plainError,
+  registerApi,
+  send,
+} from "./http.ts";
+import { createIdempotency, type IdempotencyOptions, partnerIdempotency } from "./idempotency.ts";
+import { openStore } from "./store.ts";
+import type { Outbox, WebhookOptions } from "./webhooks.ts";
 
 /** A stand-in that is up. */
 export type RunningPartner = {
@@ -29,31 +41,74 @@ export type PartnerOptions = {
 
 export type WebhookPartnerOptions = PartnerOptions & { webhook?: WebhookOptions };
 
-export const defaultHost = "127.0.0.1";
+const defaultHost = "127.0.0.1";
 
-/**
- * Lets `app` listen and hands out the running partner; `close` releases the rest, after the app.
- * @throws when the port is taken, after releasing everything.
- */
-export async function runPartner(parts: {
-  name: string;
-  app: PartnerApp;
-  options: { port: number; host?: string };
-  close: () => Promise<void>;
-}): Promise<RunningPartner> {
-  const { name, app, options } = parts;
+/** What differs between partners before their first route. */
+export type PartnerStyle = {
+  errorShape?: ErrorShape;
+  idempotency?: Omit<IdempotencyOptions, "now">;
+  querystringParser?: (text: string) => Record<string, unknown>;
+};
+
+/** A stand-in with its store and its knobs, and without routes yet. */
+export type OpenPartner = ReturnType<typeof openPartner>;
+
+export function openPartner(
+  name: string,
+  options: Omit<PartnerOptions, "apiKey"> & { apiKey?: string },
+  { errorShape = plainError, idempotency = partnerIdempotency, ...style }: PartnerStyle = {},
+) {
+  const { logger, apiKey } = options;
+  const clock = options.clock ?? realClock;
   const host = options.host ?? defaultHost;
-  const close = closeOnce(async () => {
-    await app.close();
-    await parts.close();
-  });
-  try {
-    await app.listen({ port: options.port, host });
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { name, url: `http://${host}:${portOf(app.server)}`, close };
+  const store = openStore(options.storePath);
+  const faults = createFaults();
+  const app = createApp({ logger, store, errorShape, ...style });
+  const answerOnce = createIdempotency(store, { ...idempotency, now: () => clock.now() });
+  return {
+    app,
+    clock,
+    faults,
+    host,
+    logger,
+    store,
+    /** Its own API, behind its key and its knobs. */
+    serve(routes: (api: PartnerApp) => void): void {
+      if (apiKey !== undefined) registerApi(app, { apiKey, faults, errorShape }, routes);
+    },
+    /** Does the work of a request once for each Idempotency-Key, and sends the answer. */
+    answerOnce(request: FastifyRequest, reply: FastifyReply, work: () => Answer): FastifyReply {
+      const key = request.headers["idempotency-key"]?.toString();
+      const call = { key, method: request.method, path: request.url, body: request.body };
+      return send(reply, answerOnce(call, work));
+    },
+    /**
+     * Opens the control entrance and listens. `closed`: what to end after the app and before the store.
+     * @throws when the port is taken, after releasing everything
+     */
+    async run({
+      outbox,
+      closed,
+    }: {
+      outbox?: Outbox;
+      closed?: () => Promise<void>;
+    } = {}): Promise<RunningPartner> {
+      registerControl(app, { name, store, faults, ...(outbox === undefined ? {} : { outbox }) });
+      const close = closeOnce(async () => {
+        await app.close();
+        await outbox?.close();
+        await closed?.();
+        store.close();
+      });
+      try {
+        await app.listen({ port: options.port, host });
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      return { name, url: `http://${host}:${portOf(app.server)}`, close };
+    },
+  };
 }
 
 export function portOf(server: Pick<Server, "address">): number {

@@ -59,7 +59,7 @@ test("documents and counters outlive a restart", () => {
   second.store.close();
 });
 
-test("what one turn of the event loop writes is on disk together, and a throw among it takes only its own back", async () => {
+test("writes of one turn of the event loop are on disk together, and one that throws takes back only its own", async () => {
   const folder = mkdtempSync(join(tmpdir(), "partner-store-"));
   folders.push(folder);
   const path = join(folder, "cars.db");
@@ -84,7 +84,7 @@ test("what one turn of the event loop writes is on disk together, and a throw am
   store.close();
 });
 
-test("who waits for what could not be written hears so, and it is not there; what is written later is", async () => {
+test("a caller waiting for a write that failed is told so, and nothing of it is there; later writes are", async () => {
   const folder = mkdtempSync(join(tmpdir(), "partner-store-"));
   folders.push(folder);
   const path = join(folder, "cars.db");

@@ -64,7 +64,7 @@ export function openStore(path: string): PartnerStore {
   if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
   const database = new DatabaseSync(path);
   // Write-ahead log: a kill -9 loses nothing committed, and each answer costs no extra flush. It is copied into the file
-  // after some 40 MB, because that flushes, and everybody waits meanwhile.
+  // after some 40 MB, because that flushes, and every request waits meanwhile.
   database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 10000;");
   database.exec(tables);
 

@@ -60,7 +60,7 @@ function collectSettled(count: number) {
   return { onSettled, done: promise };
 }
 
-test("DO22: a webhook is signed so that the receiver's own library accepts it, and a changed one is not", async () => {
+test("a webhook is signed so that the receiver's own library accepts it, and a changed one is not [DO22]", async () => {
   const { outbox } = start();
   outbox.enqueue(message("m1", "order-1"));
   const { headers, body, path } = await receiver.waitFor(() => true);
@@ -110,7 +110,7 @@ test("a webhook nobody ever takes is given up after 8 tries and the next one fol
   ]);
 });
 
-test("what was not acknowledged before a stop leaves after the next start", async () => {
+test("webhooks that were not acknowledged before a stop leave after the next start", async () => {
   const first = start();
   receiver.answerWith(() => 500);
   first.outbox.enqueue(message("m1", "order-1"));

@@ -33,7 +33,7 @@ export type WebhookOptions = {
 export type Outbox = {
   /** Stores a message within the caller's transaction; it leaves once that has committed. */
   enqueue(message: { id: string; subject: string; type: string; body: string }): void;
-  /** Sends a message once more, whatever became of it: same id, as a partner's duplicate would be. */
+  /** Sends a message again in any state, with the same id, as a partner's duplicate would be. */
   sendAgain(id: string): Promise<WebhookMessage | undefined>;
   setBaseUrl(baseUrl: string): void;
   list(): WebhookMessage[];

@@ -1,13 +1,8 @@
-import { realClock } from "@caas/contract/business-clock.ts";
 import * as z from "zod";
-import { registerControl } from "../shared/control.ts";
-import { createFaults } from "../shared/faults.ts";
-import { createApp, plainError, refuse, registerApi, send } from "../shared/http.ts";
-import { createIdempotency, partnerIdempotency } from "../shared/idempotency.ts";
-import { createStepper, storedSetting } from "../shared/pace.ts";
-import { type RunningPartner, runPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
-import { openStore } from "../shared/store.ts";
-import { signAsStandardWebhook, startOutbox } from "../shared/webhooks.ts";
+import { refuse, send } from "../shared/http.ts";
+import { openPacedWork } from "../shared/pace.ts";
+import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
+import { signAsStandardWebhook } from "../shared/webhooks.ts";
 import { newTransportSchema, nextStepOf, openTransportBook, outcomes, steps } from "./jobs.ts";
 
 const paceSchema = z.discriminatedUnion("mode", [
@@ -30,49 +25,36 @@ const idParams = z.object({ id: z.string().max(100) });
 
 /** The subcontracted carrier: takes transports, drives and tells by webhook (SY12, DO9, DO22). */
 export async function startTransport(options: TransportOptions): Promise<RunningPartner> {
-  const clock = options.clock ?? realClock;
-  const store = openStore(options.storePath);
-  const faults = createFaults();
-  const initialPace = options.pace ?? { mode: "auto", stepDelayMs: 0, outcome: "customerPresent" };
-  const pace = storedSetting<TransportPace>(store, "pace", paceSchema, initialPace);
-  const answerOnce = createIdempotency(store, { ...partnerIdempotency, now: () => clock.now() });
-  const stepper = createStepper((id) => {
-    const transport = book.get(id);
-    const step = transport === undefined ? null : nextStepOf(transport);
-    const current = pace.read();
-    if (step !== null && current.mode === "auto") book.take(id, { step, outcome: current.outcome });
-  });
-  const moveOn = (id: string) => {
-    const current = pace.read();
-    if (current.mode === "auto" && !outbox.hasPending(id)) stepper.schedule(id, current.stepDelayMs);
-  };
-  const moveAllOn = () => {
-    for (const transport of book.list()) if (nextStepOf(transport) !== null) moveOn(transport.transportId);
-  };
-  const outbox = startOutbox({
-    store,
-    path: "/webhooks/transport",
+  const partner = openPartner("transport", options);
+  const { app, store, clock } = partner;
+  const work = openPacedWork<TransportPace>(partner, {
+    schema: paceSchema,
+    initial: options.pace ?? { mode: "auto", stepDelayMs: 0, outcome: "customerPresent" },
+    delayMs: (pace) => (pace.mode === "auto" ? pace.stepDelayMs : null),
+    step(id, pace) {
+      const transport = book.get(id);
+      const step = transport === undefined ? null : nextStepOf(transport);
+      if (step !== null && pace.mode === "auto") book.take(id, { step, outcome: pace.outcome });
+    },
+    unfinished: () =>
+      book
+        .list()
+        .filter((transport) => nextStepOf(transport) !== null)
+        .map(({ transportId }) => transportId),
     webhook: options.webhook,
-    sign: options.webhook === undefined ? () => ({}) : signAsStandardWebhook(options.webhook.secret),
-    faults,
-    logger: options.logger,
-    onSettled: (message) => moveOn(message.subject),
+    path: "/webhooks/transport",
+    sign: signAsStandardWebhook,
   });
-  const book = openTransportBook({ store, clock, outbox: () => outbox });
+  const book = openTransportBook({ store, clock, outbox: () => work.outbox });
 
-  const app = createApp({ logger: options.logger, store, errorShape: plainError });
-  registerControl(app, { name: "transport", store, faults, outbox });
-  registerApi(app, { apiKey: options.apiKey, faults, errorShape: plainError }, (api) => {
-    api.post("/v1/transports", { schema: { body: newTransportSchema } }, (request, reply) => {
-      const key = request.headers["idempotency-key"]?.toString();
-      const call = { key, method: "POST", path: request.url, body: request.body };
-      const answer = answerOnce(call, () => {
+  partner.serve((api) => {
+    api.post("/v1/transports", { schema: { body: newTransportSchema } }, (request, reply) =>
+      partner.answerOnce(request, reply, () => {
         const { isNew, transport } = book.schedule(request.body);
-        if (isNew) moveOn(transport.transportId);
+        if (isNew) work.moveOn(transport.transportId);
         return { status: isNew ? 201 : 200, body: transport };
-      });
-      return send(reply, answer);
-    });
+      }),
+    );
 
     api.get(
       "/v1/transports",
@@ -81,13 +63,6 @@ export async function startTransport(options: TransportOptions): Promise<Running
     );
   });
 
-  app.get("/_control/pace", () => pace.read());
-  app.put("/_control/pace", { schema: { body: paceSchema } }, (request) => {
-    pace.write(request.body);
-    stepper.cancelAll();
-    moveAllOn();
-    return pace.read();
-  });
   const stepSchema = z.strictObject({
     step: z.enum(steps),
     outcome: z.enum(outcomes).optional(),
@@ -104,16 +79,7 @@ export async function startTransport(options: TransportOptions): Promise<Running
     },
   );
 
-  const running = await runPartner({
-    name: "transport",
-    app,
-    options,
-    async close() {
-      await outbox.close();
-      stepper.cancelAll();
-      store.close();
-    },
-  });
-  moveAllOn();
+  const running = await partner.run({ outbox: work.outbox, closed: work.stop });
+  work.moveAllOn();
   return running;
 }

@@ -43,7 +43,7 @@ const service = (entry: object = {}, idempotencyKey?: string) =>
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   });
 
-test("SY8: a car the workshops do not know is 404, and known once its plan is registered", async () => {
+test("a car the workshops do not know is 404, and known once its plan is registered [SY8]", async () => {
   const unknown = await call("GET", `/v1/vehicles/${vin}/maintenance`);
   expect(unknown.status).toBe(404);
   expect(unknown.body).toMatchObject({ error: { code: "unknown_vehicle" } });
@@ -61,13 +61,13 @@ test("SY8: a car the workshops do not know is 404, and known once its plan is re
 test.each([
   ["2027-01-31T23:59:59Z", "current"],
   ["2027-02-01T00:00:00Z", "overdue"],
-])("LF13: at %s a car due on 31 January is %s", async (instant, status) => {
+])("at %s a car due on 31 January is %s [LF13]", async (instant, status) => {
   await register();
   now = new Date(instant);
   expect(await maintenance()).toMatchObject({ status });
 });
 
-test("LF14, LF15, DO21: a workshop's entry makes an overdue car current and sets the next due day", async () => {
+test("a workshop's entry makes an overdue car current and sets the next due day [LF14, LF15, DO21]", async () => {
   await register();
   now = new Date("2027-03-15T10:00:00Z");
   expect(await maintenance()).toMatchObject({ status: "overdue" });
@@ -136,7 +136,7 @@ test("a VIN with a wrong check digit is refused before any look-up", async () =>
   expect(errorMessage(answer)).toContain("vin: ");
 });
 
-test("FA11: it can be down, silent or answer nonsense, and is itself again afterwards", async () => {
+test("it can be down, silent or answer nonsense, and is itself again afterwards [FA11]", async () => {
   await register();
   await call("PUT", "/_control/faults", {
     body: {

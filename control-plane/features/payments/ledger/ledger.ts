@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import * as z from "zod";
 import type { Reader, Transaction } from "../../../store/database.ts";
 import { newId } from "../../../store/ids.ts";
+import { plainArray } from "../../../store/plain-array.ts";
 import type { Payment } from "../payment.ts";
 import { type LedgerKind, ledgerKinds, postingsOf } from "./postings.ts";
 
@@ -57,9 +58,9 @@ export async function keepBooks(
     ), posted as (
       insert into ledger_transactions (id, payment_id, kind, at, effect_id)
       select id, payment_id, kind, ${at}, effect_id
-      from unnest(${transactions.map(({ id }) => id)}::uuid[],
-                  ${transactions.map(({ payment }) => payment.id)}::uuid[],
-                  ${transactions.map(({ kind }) => kind)}::text[],
+      from unnest(${plainArray(transactions.map(({ id }) => id))}::uuid[],
+                  ${plainArray(transactions.map(({ payment }) => payment.id))}::uuid[],
+                  ${plainArray(transactions.map(({ kind }) => kind))}::text[],
                   ${transactions.map(({ effectId }) => effectId)}::text[])
         as next (id, payment_id, kind, effect_id)
       on conflict on constraint ledger_effect_once do nothing
@@ -67,9 +68,10 @@ export async function keepBooks(
     )
     insert into ledger_postings (transaction_id, account, amount_cents, currency)
     select posting.*
-    from unnest(${postings.map(({ id }) => id)}::uuid[], ${postings.map(({ account }) => account)}::text[],
-                ${postings.map(({ amountCents }) => amountCents)}::int[],
-                ${postings.map(({ currency }) => currency)}::text[])
+    from unnest(${plainArray(postings.map(({ id }) => id))}::uuid[],
+                ${plainArray(postings.map(({ account }) => account))}::text[],
+                ${plainArray(postings.map(({ amountCents }) => amountCents))}::int[],
+                ${plainArray(postings.map(({ currency }) => currency))}::text[])
       as posting (transaction_id, account, amount_cents, currency)
     join posted on posted.id = posting.transaction_id`.execute(tx);
 }

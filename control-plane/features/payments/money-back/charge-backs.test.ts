@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
 import { defaultPresumptionLimits } from "../../../rules/presumption-policy.ts";
@@ -114,7 +115,7 @@ describe("a charge-back after the capture [FA5]", () => {
   test("a service whose term has ended is not withdrawn again, and the money is still recorded", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
-    await fleet.lookUpAfter(31 * 86_400_000);
+    await fleet.lookUpAfter(31 * dayMs);
     await fleet.waitUntilObeyed(car);
     const before = await fleet.entitlementOf(activationId);
     await chargeBack(activationId);

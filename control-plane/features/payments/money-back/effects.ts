@@ -9,10 +9,7 @@ import type { Payment } from "../payment.ts";
 export const moneyBackEffects = {
   postRefund: { posts: { earned: "paymentRefunded", owed: "depositRefunded" } },
   startRefund: ask(refundJob, (change) => ({ refundId: partOf(change).id })),
-  giveUpRefund: tell("taskNeeded", (change) => ({
-    kind: "refundRefused",
-    ...describePart(change),
-  })),
+  giveUpRefund: tell("taskNeeded", (change) => ({ kind: "refundRefused", ...describePart(change) })),
   tellRefunded: tell("servicePaymentRefunded", (change) => {
     const { amountCents, reason } = partOf(change);
     return { ...serviceOf(change), amountCents, reason, isWhole: heardIn(change.news) === "refundedInFull" };
@@ -22,10 +19,7 @@ export const moneyBackEffects = {
     posts: { earned: "chargedBack", owed: "depositChargedBack" },
     ...inTurn(
       { carryOut: insertChargeBacks },
-      tell("taskNeeded", (change) => ({
-        kind: "chargeBack",
-        ...describePart(change),
-      })),
+      tell("taskNeeded", (change) => ({ kind: "chargeBack", ...describePart(change) })),
     ),
   },
   winChargeBack: {
@@ -53,16 +47,11 @@ export const moneyBackEffects = {
 
   reportContradiction: inTurn(
     log("payments contradict"),
-    tell("taskNeeded", ({ before, news }) => ({
-      kind: "paymentContradiction",
-      detail: {
-        paymentId: before.id,
-        ours: before.status,
-        atGateway: heardIn(news),
-        amountCents: before.amount_cents,
-      },
-      subject: subjectOf(before),
-    })),
+    tell("taskNeeded", ({ before, news }) => {
+      const { id: paymentId, status: ours, amount_cents: amountCents } = before;
+      const detail = { paymentId, ours, atGateway: heardIn(news), amountCents };
+      return { kind: "paymentContradiction", detail, subject: subjectOf(before) };
+    }),
   ),
 } as const satisfies Record<string, Effect>;
 

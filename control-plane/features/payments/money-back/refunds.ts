@@ -20,7 +20,7 @@ export async function requestRefund(
   tx: Transaction,
   paymentId: string,
   { amountCents, reason, requestedBy }: RefundRequest,
-): Promise<{ kind: "requested"; refundId: string } | Refusal> {
+): Promise<{ kind: "requested"; refundId: string; payment: Payment } | Refusal> {
   const payment = paymentOf(await lockPayments(tx, [paymentId]), paymentId);
   const decision = decidePayment(payment, "refundAsked");
   if (decision.kind === "refused") return refuse("conflict", decision.message);
@@ -34,8 +34,10 @@ export async function requestRefund(
     .insertInto("refunds")
     .values({ ...newRefund(context, payment, part), status: "requested", requested_by: requestedBy })
     .execute();
-  await hear(context, tx, [{ payment, heard: "refundAsked", part, set: setAside(payment, amountCents) }]);
-  return { kind: "requested", refundId: part.id };
+  const [heard] = await hear(context, tx, [
+    { payment, heard: "refundAsked", part, set: setAside(payment, amountCents) },
+  ]);
+  return { kind: "requested", refundId: part.id, payment: heard.payment };
 }
 
 /** Tells the gateway, once however often it runs. @throws PartnerUnavailable: try again */

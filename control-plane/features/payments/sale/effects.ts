@@ -1,6 +1,6 @@
 import type { Actor } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
-import { moveVehicles } from "../../../lifecycle/move-vehicles.ts";
+import { mustMoveVehicles } from "../../../lifecycle/move-vehicles.ts";
 import { recordSteps } from "../../../lifecycle/record-step.ts";
 import { decideAfterRefusal } from "../../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../../store/database.ts";
@@ -79,8 +79,7 @@ async function recordFinalPaid(context: Context, tx: Transaction, changes: reado
     detail: describePayment(change.payment),
   }));
   // The request was taken only because the rules take this; money without the step must not be stored.
-  for (const decision of await moveVehicles(context, tx, moves))
-    if (decision.kind === "refused") throw new Error(decision.message);
+  await mustMoveVehicles(context, tx, moves);
   await context.publish(tx, "finalPaymentReceived", sales.map(describePaid));
 }
 

@@ -1,7 +1,8 @@
 import { type Actor, system } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
-import { moveVehicles } from "../../../lifecycle/move-vehicles.ts";
+import { moveVehicles, mustMoveVehicles } from "../../../lifecycle/move-vehicles.ts";
 import { paidStatuses } from "../../../rules/payment-machine.ts";
+import { bindingSaleStatuses } from "../../../rules/statuses.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { keepBooks } from "../ledger/ledger.ts";
 
@@ -17,10 +18,7 @@ export async function loseReservation(
     { vehicleId, event: "finalPaymentFailed", actor, set: { final_payment: "failed" }, detail },
   ]);
   if (failed.kind === "refused") return false;
-  const [marked] = await moveVehicles(context, tx, [
-    { vehicleId, event: "markedForImmediateSale", actor: system },
-  ]);
-  if (marked.kind === "refused") throw new Error(marked.message);
+  await mustMoveVehicles(context, tx, [{ vehicleId, event: "markedForImmediateSale", actor: system }]);
   await tx
     .updateTable("expedientes")
     .set({ status: "reservationLost" })
@@ -40,7 +38,7 @@ export async function earnDeposits(
   const sales = await tx
     .selectFrom("expedientes")
     .where("vehicle_id", "in", vehicleIds)
-    .where("status", "in", ["open", "completed"])
+    .where("status", "in", bindingSaleStatuses)
     .select("id")
     .execute();
   const expedienteIds = sales.map(({ id }) => id);

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { hourMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 
-const hourMs = 3_600_000;
 const reservationCents = 50_000;
 const finalCents = 3_149_000;
 

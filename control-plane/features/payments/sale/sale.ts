@@ -3,8 +3,9 @@ import type { Context } from "../../../lifecycle/context.ts";
 import { liveStatuses } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { type NewPayment, openPayments } from "../open-payments.ts";
+import type { Payment } from "../payment.ts";
 
-export type Requested = { kind: "requested"; paymentId: string };
+export type Requested = { kind: "requested"; payment: Payment };
 
 /** The vehicle's row is the lock: a second request for the same sale waits here for the first. */
 export async function lockSale(tx: Transaction, expedienteId: string) {
@@ -43,7 +44,7 @@ export async function refuseSecond(
     .selectFrom("payments")
     .where("expediente_id", "=", expedienteId)
     .where("kind", "=", kind)
-    .where("status", "in", [...liveStatuses])
+    .where("status", "in", liveStatuses)
     .select("status")
     .executeTakeFirst();
   if (live === undefined) return null;
@@ -55,12 +56,12 @@ export async function openSalePayment(
   context: Context,
   tx: Transaction,
   { expediente_id, customer_id, currency }: Sale,
-  payment: Pick<NewPayment, "kind" | "amount_cents" | "method" | "payment_method" | "recorded_by">,
+  means: Pick<NewPayment, "kind" | "amount_cents" | "method" | "payment_method" | "recorded_by">,
 ): Promise<Requested> {
-  const heard = payment.recorded_by === null ? "requested" : "recordedByStaff";
+  const heard = means.recorded_by === null ? "requested" : "recordedByStaff";
   const opened = await openPayments(context, tx, heard, [
-    { ...payment, expediente_id, activation_id: null, customer_id, currency },
+    { ...means, expediente_id, activation_id: null, customer_id, currency },
   ]);
-  for (const { id } of opened) return { kind: "requested", paymentId: id };
+  for (const payment of opened) return { kind: "requested", payment };
   throw new Error(`the payment of expediente ${expediente_id} was not opened`);
 }

@@ -1,7 +1,7 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 
-const dayMs = 86_400_000;
 const visa = { paymentMethod: "pm_card_visa" };
 const declined = { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" };
 

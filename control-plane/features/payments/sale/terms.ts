@@ -1,3 +1,4 @@
+import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import { system } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
 import type { VehicleMoved } from "../../../lifecycle/events.ts";
@@ -13,9 +14,8 @@ import { loseReservation } from "./forfeiture.ts";
 /** Business-time deadline of the next reminder or of the end; its subject is the expediente. */
 export const finalPaymentTimer = "finalPaymentNotice";
 
-const dayMs = 86_400_000;
 /** How soon a payment that is still being asked for at the deadline is looked at again. */
-const lookAgainMs = 10 * 60_000;
+const lookAgainMs = 10 * minuteMs;
 
 /** The car waits for its money: from now on the terms run. Once it waits no more, there are no reminders. */
 export async function keepFinalPaymentTerms(

@@ -48,15 +48,11 @@ export const serviceEffects = {
   ),
 
   reportUnpaid: inTurn(
-    tell("taskNeeded", (change) => ({
-      kind: "captureFailed",
-      detail: {
-        paymentId: change.payment.id,
-        amountCents: change.payment.amount_cents,
-        reason: reasonOf(change),
-      },
-      subject: serviceOf(change),
-    })),
+    tell("taskNeeded", (change) => {
+      const { id: paymentId, amount_cents: amountCents } = change.payment;
+      const detail = { paymentId, amountCents, reason: reasonOf(change) };
+      return { kind: "captureFailed", detail, subject: serviceOf(change) };
+    }),
     tell("servicePaymentLost", withReason),
   ),
   logTooLate: log("the opposite was decided for this hold"),

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { hourMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
@@ -326,11 +327,11 @@ describe("the truth is found out [FA5]", () => {
     const activationId = await presume("charged");
     await platform.gateway("PUT", "/_control/faults", { failNext: { count: 1_000, status: 503 } });
     await lookUpAfter(reconcileWithinMs);
-    await lookUpAfter(3_600_000);
+    await lookUpAfter(hourMs);
     expect(await presumptionOf(activationId)).toMatchObject({ outcome: "open" });
     expect(await openCents()).toBe(priceCents);
     await platform.gateway("DELETE", "/_control/faults");
-    await lookUpAfter(3_600_000);
+    await lookUpAfter(hourMs);
     expect(await presumptionOf(activationId)).toMatchObject({ outcome: "confirmed" });
   });
 

@@ -1,3 +1,4 @@
+import { hourMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { reconcileWithinMs } from "../../../rules/presumption-policy.ts";
 import { type PaidFleet, startPaidFleet } from "../../../testing/fixtures/paid-fleet.ts";
@@ -270,7 +271,7 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
       'caas_invariant_violations{invariant="serviceWithoutMoney"}': 1,
     });
     await fleet.control("DELETE", "/_control/faults");
-    await fleet.lookUpAfter(3_600_000);
+    await fleet.lookUpAfter(hourMs);
     expect(await fleet.differencesOf(activationId)).toEqual([]);
     expect(await fleet.takenAtGateway(activationId)).toEqual({
       ...nothing,

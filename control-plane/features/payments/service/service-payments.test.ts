@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
@@ -6,7 +7,6 @@ import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
 import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 import { hearAnswers } from "../hear.ts";
 
-const dayMs = 86_400_000;
 const priceCents = 1_499;
 
 let platform: TestSales;
@@ -345,6 +345,31 @@ describe("any answers of the gateway, in any order and any number", () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  test("answers about many payments in one list have each its own effects", async () => {
+    const captureBefore = new Date("2026-04-01T00:00:00Z");
+    const expected = [
+      [{ status: "held", captureBefore }, "authorised", ["servicePaymentAuthorised"], priceCents, 0],
+      [{ status: "captured" }, "captured", ["NT5", "servicePaymentCaptured"], 0, priceCents],
+      [{ status: "declined", reason: "generic_decline" }, "declined", ["servicePaymentDeclined"], 0, 0],
+      [{ status: "held", captureBefore }, "authorised", ["servicePaymentAuthorised"], priceCents, 0],
+      [{ status: "invalid", reason: "unknownPaymentMethod" }, "declined", ["servicePaymentDeclined"], 0, 0],
+    ] as const;
+    const activationIds = await Promise.all(expected.map(() => request()));
+    const payments = await Promise.all(activationIds.map(paymentOf));
+    const answers = expected.flatMap(([answer], index) => {
+      const paymentId = payments[index]?.id ?? "";
+      return [{ paymentId, answer: { ...answer, gatewayPaymentId: `pi_${paymentId}` } }];
+    });
+    await platform.db.transaction().execute((tx) => hearAnswers(platform.context, tx, answers));
+    for (const [index, [, status, told, heldCents, takenCents]] of expected.entries()) {
+      const activationId = activationIds[index] ?? "";
+      const payment = await paymentOf(activationId);
+      const balances = await balancesOf(payment.id);
+      expect([payment.status, toldAbout(activationId)]).toEqual([status, told]);
+      expect([balances.cardHolds ?? 0, balances.gatewayClearing ?? 0]).toEqual([heldCents, takenCents]);
+    }
   });
 
   test("PostgreSQL itself refuses a posting that does not balance, and any change to one that stands", async () => {

@@ -1,5 +1,8 @@
+import { minuteMs } from "@caas/contract/durations.ts";
+import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type EventHandler, each } from "../../lifecycle/events.ts";
+import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
+import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
 import { clearTimers, setTimers, type TimerHandler } from "../../store/timers.ts";
 
@@ -8,7 +11,7 @@ import { clearTimers, setTimers, type TimerHandler } from "../../store/timers.ts
 const readyNoticeTimer = "readyNoticeStalled";
 
 /** Business time. Longer than a mail server's greylisting takes, short enough to telephone the same day. */
-export const readyNoticePatienceMs = 15 * 60_000;
+export const readyNoticePatienceMs = 15 * minuteMs;
 
 /** Watches over every car that is built; ends when the customer was told. */
 export function watchReadyNotice(context: Context): {
@@ -35,4 +38,28 @@ async function callForAPerson(context: Context, tx: Transaction, vehicleId: stri
     .executeTakeFirstOrThrow();
   if (state !== "ReadyAtFactory") return;
   await context.publish(tx, "taskNeeded", [{ kind: "readyNoticeStalled", subject: { vehicleId } }]);
+}
+
+/**
+ * The ready message has left by one channel, so the customer counts as notified (VA4) and may pay the rest. Further
+ * channels of the same message find the step done.
+ */
+export async function recordCustomerNotified(
+  context: Context,
+  tx: Transaction,
+  accepted: DomainEvents["notificationAccepted"],
+): Promise<void> {
+  const { vehicleId } = accepted.subject;
+  if (accepted.row !== "NT4" || vehicleId === undefined) return;
+  const [decision] = await moveVehicles(context, tx, [
+    {
+      vehicleId,
+      event: "customerNotified",
+      actor: system,
+      detail: { notificationId: accepted.notificationId },
+    },
+  ]);
+  // No arrow: it has happened already. AG4: the customer has withdrawn and is asked for nothing.
+  if (decision.kind === "refused" && decision.code === "guard" && decision.rule !== "AG4")
+    throw new Error(decision.message);
 }

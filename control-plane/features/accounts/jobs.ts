@@ -1,0 +1,4 @@
+import * as z from "zod";
+import { jobType } from "../../store/jobs.ts";
+
+export const issueCredentialsJob = jobType("issueCredentials", z.object({ expedienteId: z.uuid() }));

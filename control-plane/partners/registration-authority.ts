@@ -1,0 +1,36 @@
+import { vinSchema } from "@caas/contract/vin.ts";
+import * as z from "zod";
+import type { Address } from "../store/schema.ts";
+import { endpointOf, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
+
+export type RegistrationRequest = {
+  /** Our own number for this registration: the authority makes one registration for each. */
+  reference: string;
+  vin: string;
+  owner: { name: string; address: Address };
+};
+
+const registrationSchema = z.object({
+  registrationId: z.string().min(1).max(100),
+  reference: z.string(),
+  vin: vinSchema,
+  plate: z.string().min(1).max(20),
+  registeredOn: z.iso.date(),
+});
+
+/** What the authority has on record for a vehicle: id, plate and day make up the registration document. */
+export type AuthorityRegistration = z.infer<typeof registrationSchema>;
+
+/** The public authority that registers vehicles. */
+export type RegistrationAuthority = {
+  /** @throws PartnerUnavailable */
+  register(request: RegistrationRequest, attempt: number): Promise<PartnerAnswer<AuthorityRegistration>>;
+};
+
+export function createRegistrationAuthority(options: PartnerOptions): RegistrationAuthority {
+  const endpoint = endpointOf("authority", options);
+  return {
+    register: (request, attempt) =>
+      requestOnce(endpoint, "registrations", request, registrationSchema, attempt),
+  };
+}
