@@ -5,8 +5,8 @@ import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/ob
 import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import { describe, expect, test } from "vitest";
 import { audit } from "./audit.ts";
+import { readGatewayStore } from "./collect-evidence.ts";
 import type { Evidence } from "./evidence.ts";
-import { readGatewayStore } from "./gather-evidence.ts";
 
 // An auditor that finds nothing proves nothing: each doctored store below must be found out.
 

@@ -3,6 +3,7 @@ import { failpoints as brokerPlaces } from "@caas/broker/failpoints.ts";
 import { failpoints as controlPlanePlaces } from "@caas/control-plane/store/failpoints.ts";
 import { shuffle } from "@caas/simulator/chance/draw.ts";
 import { deriveSeed, seededRandom } from "@caas/simulator/chance/seeded-random.ts";
+import { everydaySteps } from "@caas/simulator/fleet/profiles.ts";
 import { createFaultSchedule, type FaultProbabilities } from "@caas/simulator/link/fault-schedule.ts";
 import type { FailpointName as AgentPlace } from "@caas/vehicle-agent/failpoints.ts";
 
@@ -71,15 +72,6 @@ const linkFaults: FaultProbabilities = {
   replayed: 0.05,
 };
 
-/** What a car passes whenever it takes a change. */
-const everydayPlaces: readonly AgentPlace[] = [
-  "afterIntent",
-  "afterStage",
-  "afterSwitch",
-  "afterHealthCheck",
-  "afterOutcome",
-  "beforeReport",
-];
 const rollBackPlaces: readonly AgentPlace[] = ["beforeRollBack", "afterRollBack"];
 
 /** About how often an activation passes a place: rarer places get a lower passage, or they would never fire. */
@@ -134,9 +126,9 @@ function dealCars(vehicles: number, isSmall: boolean, random: Random): PlannedCa
   }));
   add(some(0.15, 6), (index) => ({
     kind: "crashes",
-    at: everydayPlaces[index % everydayPlaces.length] ?? "afterSwitch",
+    at: everydaySteps[index % everydaySteps.length] ?? "afterSwitch",
     // The first of each crash at once, so that none waits for a second change that never comes.
-    passage: index < everydayPlaces.length ? 1 : passage(),
+    passage: index < everydaySteps.length ? 1 : passage(),
   }));
   add(some(0.03, 2), () => ({ kind: "rejects" }));
   add(some(0.04, 2), (index) => ({ kind: "sleepsForDays", beforeBuying: index % 2 === 0 }));
@@ -183,7 +175,7 @@ function planKills(
   const places: readonly { part: Part; names: readonly string[]; inSmall: number }[] = [
     { part: "control-plane", names: Object.keys(controlPlanePlaces), inSmall: 2 },
     { part: "broker", names: Object.keys(brokerPlaces), inSmall: 1 },
-    { part: "agents", names: everydayPlaces, inSmall: 1 },
+    { part: "agents", names: everydaySteps, inSmall: 1 },
   ];
   const kills = places.flatMap(({ part, names, inSmall }) => {
     const often = names.filter((name) => (passesAnActivation[name] ?? 1) >= 0.2);

@@ -3,7 +3,7 @@ import { signIn } from "@caas/contract/client/generated.ts";
 import { type FaultKind, faultKinds } from "@caas/simulator/link/fault-schedule.ts";
 import { type ActivationEnds, watchActivationEnds } from "../lab/activation-ends.ts";
 import { audit, type Verdict } from "./audit.ts";
-import { gatherEvidence } from "./gather-evidence.ts";
+import { collectEvidence } from "./collect-evidence.ts";
 import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
 import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
@@ -99,7 +99,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     signal.throwIfAborted();
 
     frame.say("Auditing");
-    const evidence = await gatherEvidence(rehearsed, traded.asked);
+    const evidence = await collectEvidence(rehearsed, traded.asked);
     const { verdict, offenders } = audit(evidence);
     const { spoilt, crashes } = rehearsed.situation;
     const kills = rehearsed.kills.counts();

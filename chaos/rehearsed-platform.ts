@@ -6,6 +6,7 @@ import {
   formatBusinessTime,
 } from "@caas/contract/business-clock.ts";
 import { type Client, createClient } from "@caas/contract/client/client.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { parseDeath } from "@caas/contract/failpoints.ts";
 import { carKinds } from "@caas/simulator/behaviour/car-kinds.ts";
 import { deriveSeed } from "@caas/simulator/chance/seeded-random.ts";
@@ -60,7 +61,6 @@ export type RehearsedPlatform = {
 
 /** Fast enough for backoffs of minutes, slow enough that a car online has seconds to answer. */
 const businessTimeScale = 20;
-const dayMs = 86_400_000;
 
 const parts: Readonly<Record<string, Part>> = { "control-plane": "control-plane", broker: "broker" };
 
@@ -198,20 +198,24 @@ export async function openRehearsedPlatform(
           setUp: () => ({
             folder: join(dataDir, "cars", host),
             processes: 1,
-            cars: stored.splice(0),
-            packages: [],
-            storage: host === "disk" ? "disks" : "file",
             // Other faults in another life: otherwise the same packets would be hit again.
             seed: deriveSeed(plan.seed, "link", host, lives),
             profile: { ...steady, mix: [{ kind: { ...carKinds.steady, link: { ...plan.link } }, share: 1 }] },
-            fates,
-            outOfReach: [...outOfReach],
-            isHealed,
-            tellsOutcomes: false,
-            brokerUrl: `mqtt://127.0.0.1:${ports.mqtt}`,
-            businessTime: formatBusinessTime(anchor),
-            failpoints: host === "disk" ? kills.armed("agents") : "",
-            commitsFile,
+            world: {
+              cars: stored.splice(0),
+              packages: [],
+              brokerUrl: `mqtt://127.0.0.1:${ports.mqtt}`,
+              businessTime: formatBusinessTime(anchor),
+            },
+            differing: {
+              storage: host === "disk" ? "disks" : "file",
+              fates,
+              outOfReach: [...outOfReach],
+              isHealed,
+              tellsOutcomes: false,
+              failpoints: host === "disk" ? kills.armed("agents") : "",
+              commitsFile,
+            },
           }),
           onKilled(place) {
             if (host === "memory")

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
+import { wordsOf } from "@caas/simulator/command/run.ts";
 
 const execute = promisify(execFile);
 
@@ -38,7 +39,7 @@ export async function findOrInstall(program: string, debianPackage: string): Pro
     await runApt(["update"]);
     await runApt(["install", "--yes", "--no-install-recommends", debianPackage]);
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
+    const words = wordsOf(error);
     return { kind: "missing", explanation: `${explanation}; tried, and: ${words.split("\n")[0]}` };
   }
   const installed = await findProgram(program);

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import type { Owner } from "@caas/simulator/run/world.ts";
@@ -17,7 +18,6 @@ export type Service = { id: string; code: string; priceCents: number };
 /** As a car that was just delivered. */
 const maintenancePlan = { planMonths: 12, planKm: 15_000 };
 const sessionDays = 7;
-const dayMs = 86_400_000;
 /** Calls to the workshops at one time. */
 const askedAtOnce = 16;
 

@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import { carPassword } from "@caas/contract/car-password.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { exportPublicKey } from "@caas/contract/jws.ts";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import type { Vin } from "@caas/contract/vin.ts";
@@ -47,7 +48,6 @@ const firstSeededSerial = 500_001;
 const batchRows = 5_000;
 /** As the factory's tokens. */
 const tokenDays = 180;
-const dayMs = 86_400_000;
 
 type Row = SeededCar & {
   serial: number;

@@ -125,14 +125,15 @@ export function withSeededPlatform<T>(
     const hosts = await startCarHosts({
       folder: platform.dataDir,
       processes: 1,
-      cars: await storeCars(cars),
-      packages: [],
       seed: options.seed,
       profile: steady,
-      fates: {},
-      tellsOutcomes: false,
-      brokerUrl: plainBrokerUrl(platform),
-      businessTime: null,
+      world: {
+        cars: await storeCars(cars),
+        packages: [],
+        brokerUrl: plainBrokerUrl(platform),
+        businessTime: null,
+      },
+      differing: { fates: {}, tellsOutcomes: false },
     });
     try {
       const keeper = keepSituation();

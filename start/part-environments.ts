@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { PreparedFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
+import type { StandInAddresses } from "@caas/simulator/stand-ins/addresses.ts";
 import type { Ports } from "./ports.ts";
 import type { Secrets } from "./secrets.ts";
 
@@ -20,11 +21,6 @@ export type Installation = {
   /** `CAAS_BUSINESS_TIME`; without it business time is real time. */
   businessTime: string | undefined;
 };
-
-export type StandInAddresses = Record<
-  "factory" | "gateway" | "vss" | "authority" | "transport" | "inbox" | "smtp",
-  string
->;
 
 const partnerVariables = {
   factory: "FACTORY",

@@ -2,6 +2,7 @@ import { chmodSync, createWriteStream, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
+import { addressesSchema, type StandInAddresses } from "@caas/simulator/stand-ins/addresses.ts";
 import { packageFileName } from "./car-folders.ts";
 import { createDemoStaff, listStaffLogins, type StaffLogins } from "./demo-staff.ts";
 import {
@@ -22,7 +23,6 @@ import {
   isSet,
   listOutsidePartners,
   restUrl,
-  type StandInAddresses,
   standInsEnvironment,
 } from "./part-environments.ts";
 import { choosePorts, type Ports, StartRefused } from "./ports.ts";
@@ -267,20 +267,7 @@ async function startStandIns(supervisor: Supervisor, installation: Installation)
     entry: entries.standIns,
     env: standInsEnvironment(installation, folder),
   });
-  const address = (name: keyof StandInAddresses): string => {
-    const found = addresses[name];
-    if (found === undefined) throw new Error(`the stand-ins do not say where the ${name} listens`);
-    return found;
-  };
-  return {
-    factory: address("factory"),
-    gateway: address("gateway"),
-    vss: address("vss"),
-    authority: address("authority"),
-    transport: address("transport"),
-    inbox: address("inbox"),
-    smtp: address("smtp"),
-  };
+  return addressesSchema.parse(addresses);
 }
 
 /** All results, or the first failure once nothing is under way any more: nothing may start while we already close. */

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { wordsOf } from "@caas/simulator/command/run.ts";
 import * as z from "zod";
 import { StartRefused } from "./ports.ts";
 
@@ -43,7 +44,7 @@ function readSecrets(path: string): Secrets {
   try {
     content = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = wordsOf(error);
     throw new StartRefused(`${path} cannot be read (${why}). Restore it, or choose another data folder.`);
   }
   const parsed = secretsSchema.safeParse(content);

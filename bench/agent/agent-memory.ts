@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { connect, createServer, type Socket } from "node:net";
+import { createConnection, createServer, type Socket } from "node:net";
 import { type ManifestEntry, manifestHash, signManifest } from "@caas/contract/manifest.ts";
 import { verifyReport } from "@caas/contract/report.ts";
 import { fleetFilter, parseTopic, topicOf } from "@caas/contract/topics.ts";
@@ -128,15 +128,8 @@ async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker
   let proved = 0;
   let changes = 0;
   let readings = 0;
-  const link = await createLightTransport({
-    url: tcpUrl,
-    username: "control-plane",
-    password: controlPlanePassword,
-    tls: null,
-    keepAlive: createKeepAliveWheel(),
-    sendsWill: false,
-  }).connect({
-    ...nobody,
+  const login = { url: tcpUrl, username: "control-plane", password: controlPlanePassword };
+  const link = await connect(login, {
     clientId: "control-plane-agent-memory",
     subscriptions: [fleetFilter("report"), fleetFilter("telemetry")],
     onMessage(topic, payload) {
@@ -189,19 +182,14 @@ async function openOffice({ keyRing, tcpUrl, controlPlanePassword }: BenchBroker
 
 /** A program in the car that publishes readings and subscribes to configurations. */
 async function openApp({ local }: BenchAgent) {
-  const link: CarLink = await createLightTransport({
-    url: local.url,
-    username: local.app,
-    password: local.password,
-    tls: null,
-    keepAlive: createKeepAliveWheel(),
-    sendsWill: false,
-  }).connect({
-    ...nobody,
-    clientId: local.app,
-    subscriptions: ["car/v1/active", "car/v1/configuration/navigation"],
-    onMessage: () => undefined,
-  });
+  const link = await connect(
+    { url: local.url, username: local.app, password: local.password },
+    {
+      clientId: local.app,
+      subscriptions: ["car/v1/active", "car/v1/configuration/navigation"],
+      onMessage: () => undefined,
+    },
+  );
   let distance = 1_000;
   return {
     async read(): Promise<void> {
@@ -213,16 +201,26 @@ async function openApp({ local }: BenchAgent) {
   };
 }
 
-const nobody: Pick<ConnectOptions, "will" | "signal"> = {
-  will: { topic: "", payload: "", qos: 0, retain: false },
-  signal: new AbortController().signal,
-};
+/** Connects a program that is no car: without a will. */
+function connect(
+  login: { url: string; username: string; password: string },
+  options: Pick<ConnectOptions, "clientId" | "subscriptions" | "onMessage">,
+): Promise<CarLink> {
+  const keepAlive = createKeepAliveWheel();
+  const will = { topic: "", payload: "", qos: 0, retain: false } as const;
+  const signal = new AbortController().signal;
+  return createLightTransport({ ...login, tls: null, keepAlive, sendsWill: false }).connect({
+    ...options,
+    will,
+    signal,
+  });
+}
 
 /** The link between car and broker: bytes pass unchanged until it is cut; the car can reconnect at once. */
 async function openTunnel(brokerPort: number) {
   const sockets = new Set<Socket>();
   const server = createServer((inside) => {
-    const outside = connect(brokerPort, "127.0.0.1");
+    const outside = createConnection(brokerPort, "127.0.0.1");
     for (const [socket, other] of [
       [inside, outside],
       [outside, inside],

@@ -5,6 +5,7 @@ import type { Vin } from "@caas/contract/vin.ts";
 import type { Capability } from "../http/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import type { Transaction } from "../store/database.ts";
+import { lockLinks } from "../store/lock-links.ts";
 import { createNotifyListener } from "../store/notify-listener.ts";
 import { createDispatcher, type DueManifest } from "./dispatcher.ts";
 import { createDisplays, type Displays } from "./displays.ts";
@@ -112,10 +113,7 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
   async function handle(tx: Transaction, messages: readonly FromCar[]): Promise<void> {
     // Presences precede reports, so their locks would cross those of a roll-out: all locks are taken first, in one order.
     if (messages.some(({ kind }) => kind === "presence"))
-      await lockLinks(
-        tx,
-        messages.map(({ vin }) => vin),
-      );
+      await lockLinks(tx, { vins: messages.map(({ vin }) => vin) });
     await engine.recordPresences(
       tx,
       messages.filter((message) => message.kind === "presence"),
@@ -154,14 +152,4 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
       await ingester.stop();
     },
   };
-}
-
-async function lockLinks(tx: Transaction, vins: readonly Vin[]): Promise<void> {
-  await tx
-    .selectFrom("vehicle_links")
-    .select("vehicle_id")
-    .where("vin", "in", [...new Set(vins)])
-    .orderBy("vin")
-    .forUpdate()
-    .execute();
 }

@@ -1,4 +1,4 @@
-import type { Insertable, Updateable } from "kysely";
+import { type Insertable, sql, type Updateable } from "kysely";
 import {
   type ActivationEvent,
   type ActivationState,
@@ -10,9 +10,9 @@ import type { Transaction } from "../store/database.ts";
 import { type Each, mapEach } from "../store/map-each.ts";
 import type { Database } from "../store/schema.ts";
 import type { Actor } from "./actor.ts";
-import { applyPatches } from "./apply-patches.ts";
 import type { Context } from "./context.ts";
 import type { DomainEvents } from "./events.ts";
+import { patchRows } from "./patch-rows.ts";
 import { recordSteps, type Step } from "./record-step.ts";
 
 /** What moves with an activation's state. */
@@ -100,9 +100,10 @@ export async function moveActivations<const All extends readonly ActivationMoves
     patches.delete(id);
     return [{ id, vehicle_id: vehicleId, ...row, ...patch, state: patch.state }];
   });
-  if (created.length > 0) await tx.insertInto("activations").values(created).execute();
-  await applyPatches(tx, "activations", patchColumns, patches);
-  await recordSteps(tx, steps);
+  await recordSteps(tx, steps, [
+    ...(created.length === 0 ? [] : [sql`${tx.insertInto("activations").values(created)}`]),
+    ...patchRows("activations", patchColumns, patches),
+  ]);
   await context.publish(tx, "notificationDue", due);
   await context.publish(tx, "activationMoved", moved);
   return answers;

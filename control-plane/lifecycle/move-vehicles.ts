@@ -7,9 +7,9 @@ import { type Each, mapEach } from "../store/map-each.ts";
 import { newestSaleOf } from "../store/newest-sale.ts";
 import type { Database } from "../store/schema.ts";
 import type { Actor } from "./actor.ts";
-import { applyPatches } from "./apply-patches.ts";
 import type { Context } from "./context.ts";
 import type { DomainEvents } from "./events.ts";
+import { patchRows } from "./patch-rows.ts";
 import { recordSteps, type Step } from "./record-step.ts";
 
 /** What moves with a vehicle's state. */
@@ -81,8 +81,7 @@ export async function moveVehicles<const Moves extends readonly VehicleMove[]>(
     for (const notification of notifies) due.push({ row: notification, subject });
     return decision;
   });
-  await applyPatches(tx, "vehicles", patchColumns, patches);
-  await recordSteps(tx, steps);
+  await recordSteps(tx, steps, patchRows("vehicles", patchColumns, patches));
   await context.publish(tx, "notificationDue", due);
   await context.publish(tx, "vehicleMoved", moved);
   return answers;

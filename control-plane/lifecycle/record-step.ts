@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { type AutomationId, isAutomatic } from "../rules/automation-table.ts";
 import type { Transaction } from "../store/database.ts";
 import { sparseArray } from "../store/plain-array.ts";
@@ -30,12 +30,24 @@ function isStepAutomatic({ actor, automation }: Step): boolean {
   return isAutomaticActor(actor) && (automation === null || isAutomatic(automation));
 }
 
-/** Writes down executed steps in the transaction that executes them; they are numbered in the order given. */
-export async function recordSteps(tx: Transaction, steps: readonly Step[]): Promise<void> {
+/**
+ * Writes down executed steps in the transaction that executes them; they are numbered in the order given.
+ *
+ * @param changes what the steps change, written by the same statement
+ */
+export async function recordSteps(
+  tx: Transaction,
+  steps: readonly Step[],
+  changes: readonly RawBuilder<unknown>[] = [],
+): Promise<void> {
   if (steps.length === 0) return;
   const plain = (read: (step: Step) => string | number | boolean | null) => sparseArray(steps.map(read));
   await sql`
-    with written as (
+    with ${sql.join(
+      changes.map((change, index) => sql`${sql.id(`change_${index}`)} as (${change}), `),
+      sql``,
+    )}
+    written as (
       insert into steps (expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row,
                          automatic, actor_kind, actor_id, detail, at)
       select expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row, automatic,

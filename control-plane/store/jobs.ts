@@ -78,15 +78,11 @@ export async function enqueue<P>(
 export async function countJobs(
   pool: pg.Pool,
 ): Promise<{ task: string; waiting: number; exhausted: number }[]> {
-  const { rows } = await pool.query<{ task: string; waiting: string; exhausted: string }>(
+  const { rows } = await pool.query<{ task: string; waiting: number; exhausted: number }>(
     `select kind as task,
             count(*) filter (where attempts < max_attempts) as waiting,
             count(*) filter (where attempts >= max_attempts) as exhausted
      from jobs group by kind`,
   );
-  return rows.map(({ task, waiting, exhausted }) => ({
-    task,
-    waiting: Number(waiting),
-    exhausted: Number(exhausted),
-  }));
+  return rows;
 }

@@ -7,6 +7,7 @@ import type {
 } from "@caas/vehicle-agent/link/transport.ts";
 import { drawExponential } from "../chance/draw.ts";
 import type { Random } from "../chance/seeded-random.ts";
+import { wordsOf } from "../command/run.ts";
 import { type Attack, nextAttack } from "./attacks.ts";
 import type { CarKind } from "./car-kind.ts";
 
@@ -62,8 +63,7 @@ export class Weather {
     try {
       link = await transport.connect(wanted);
     } catch (error) {
-      if (!wanted.signal.aborted)
-        this.#options.onRefused(error instanceof Error ? error.message : String(error));
+      if (!wanted.signal.aborted) this.#options.onRefused(wordsOf(error));
       throw error;
     }
     this.#link = link;

@@ -11,6 +11,7 @@ import {
   showALinkingCodeInTheCar,
   signIn,
 } from "@caas/contract/client/generated.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
 import type { Random } from "../chance/seeded-random.ts";
@@ -115,7 +116,7 @@ export function openSellers(options: SellersOptions): Sellers {
     await follow("customerNotified");
     await payTheRest(expedienteId, { paymentMethod: goodCard }, customer);
     await follow("vehicleRegistered");
-    const date = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+    const date = new Date(Date.now() + dayMs).toISOString().slice(0, 10);
     await arrangeTransport(expedienteId, { date }, seller);
     await follow("customerPresent");
     const shown = new Promise<string>((resolve) => codes.set(vin, resolve));

@@ -4,8 +4,10 @@ import { dirname } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import { type Vin, vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
+import { wordsOf } from "../command/run.ts";
 import { type CarImage, carImageSchema } from "./car-storage.ts";
 
 // A fleet between two runs: one gzipped file, one JSON line per car with its keys, certificate, journal and slots.
@@ -51,8 +53,7 @@ export async function readFleetFile(path: string): Promise<StoredCar[]> {
       }
     });
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    throw new Error(`${path} cannot be read: ${words}`, { cause: error });
+    throw new Error(`${path} cannot be read: ${wordsOf(error)}`, { cause: error });
   }
   return cars;
 }
@@ -66,12 +67,4 @@ async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
     yield* lines;
   }
   if (rest !== "") yield rest;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

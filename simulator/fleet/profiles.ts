@@ -46,7 +46,7 @@ export const healthy: CarProfile = { kind: "healthy" };
 export type ProfileShares = { rejects?: number; unhealthy?: number; crashes?: number };
 
 /** What a car without faults passes whenever it takes a change. */
-const everydaySteps: readonly [FailpointName, ...FailpointName[]] = [
+export const everydaySteps: readonly [FailpointName, ...FailpointName[]] = [
   "afterIntent",
   "afterStage",
   "afterSwitch",

@@ -56,17 +56,8 @@ const mostDoublings = 16;
 
 /** Raises the load until the objective breaks, and then narrows down where. */
 export async function findKnee(options: KneeOptions): Promise<Knee> {
-  const { world, signal } = options;
-  const hosts = await startCarHosts({
-    folder: options.folder,
-    processes: options.processes,
-    cars: world.cars,
-    packages: world.packages,
-    seed: options.seed,
-    profile: options.profile,
-    brokerUrl: world.brokerUrl,
-    businessTime: world.businessTime,
-  });
+  const { signal } = options;
+  const hosts = await startCarHosts(options);
   try {
     const keeper = keepSituation();
     const outcomes = createOutcomes();

@@ -17,6 +17,7 @@ import type {
   ConnectOptions,
   WireMessage,
 } from "@caas/vehicle-agent/link/transport.ts";
+import { wordsOf } from "../command/run.ts";
 import { type KeepAliveWheel, turnSeconds } from "./keep-alive-wheel.ts";
 export type LightTransportOptions = {
   /**
@@ -118,7 +119,7 @@ class LightLink implements CarLink {
       try {
         read(chunk);
       } catch (error) {
-        this.#end(error instanceof Error ? error.message : String(error));
+        this.#end(wordsOf(error));
       }
     });
     this.#socket = socket;

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { CannotSimulate } from "../cannot-simulate.ts";
+import { wordsOf } from "../command/run.ts";
 import { duration, percent } from "./print-report.ts";
 import { type RunReport, runReportSchema } from "./run-report.ts";
 
@@ -29,9 +30,7 @@ export function readEarlier(path: string): RunReport {
   try {
     content = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new CannotSimulate(
-      `${path} cannot be compared with: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new CannotSimulate(`${path} cannot be compared with: ${wordsOf(error)}`);
   }
   const parsed = runReportSchema.safeParse(content);
   if (parsed.success) return parsed.data;

@@ -1,4 +1,5 @@
 import { createLatencies } from "../measure/latencies.ts";
+import { nowMs } from "../run/pace.ts";
 import type { Finished } from "../run/run.ts";
 import { type Assertion, type Measure, measures, type Scenario } from "../scenarios/scenario.ts";
 import type { RunReport } from "./run-report.ts";
@@ -86,7 +87,7 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
   return {
     format: "caas-simulation-1",
     startedAt: frame.startedAt.toISOString(),
-    seconds: round((performance.timeOrigin + performance.now() - finished.startedMs) / 1000),
+    seconds: round((nowMs() - finished.startedMs) / 1000),
     command: frame.command,
     seed: frame.seed,
     machine: frame.machine,

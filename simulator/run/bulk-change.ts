@@ -28,7 +28,7 @@ export type BulkChangeOptions = {
 /** Until a car that failed gets the change again, and until one that was busy is asked again at the latest; real time. */
 const againAfter = { firstMs: 500, longestMs: 8_000 };
 /** Cars that wait are collected for this long before the platform is asked again for all of them. */
-const gatherMs = 50;
+const collectMs = 50;
 /** Waves whose transactions are under way; more would only wait for a connection to the database. */
 const sendingAtOnce = 8;
 
@@ -40,20 +40,20 @@ export async function changeInBulk(options: BulkChangeOptions): Promise<void> {
   const { vins, waveSize, overMs, signal, changeLog, name, retries, outcomes } = options;
   const startedMs = nowMs();
   const waiting: { change: Change; tries: number }[] = [];
-  let isGathering = false;
+  let isCollecting = false;
   const sending = new Set<Promise<void>>();
 
   async function sendWaiting(): Promise<void> {
-    await delay(gatherMs, undefined, { ref: false });
-    isGathering = false;
+    await delay(collectMs, undefined, { ref: false });
+    isCollecting = false;
     await send(waiting.splice(0));
   }
 
   function sendSoon(change: Change, tries: number): void {
     if (signal.aborted) return;
     waiting.push({ change, tries });
-    if (isGathering) return;
-    isGathering = true;
+    if (isCollecting) return;
+    isCollecting = true;
     void sendWaiting();
   }
 

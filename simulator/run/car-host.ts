@@ -24,8 +24,8 @@ import { countOne } from "../fleet/fleet-counts.ts";
 import { type CarProfile, healthy } from "../fleet/profiles.ts";
 import { createFaultCounts, createFaultSchedule } from "../link/fault-schedule.ts";
 import { createLossyLink, type LossyLink } from "../link/lossy-link.ts";
+import { emptyNews, explainWaiting, merge, plainReason } from "./collected-news.ts";
 import { keepCommits } from "./commits-file.ts";
-import { emptyNews, explainWaiting, merge, plainReason } from "./gather-news.ts";
 import type { Command, HeldByCar, Prepare, Told } from "./host-messages.ts";
 import { forEachAtOnce, nowMs, until } from "./pace.ts";
 
@@ -61,7 +61,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
   const cars = new Map<string, FleetCar>();
   const lag = monitorEventLoopDelay({ resolution: 10 });
   lag.enable();
-  let gathered = emptyNews();
+  let collected = emptyNews();
   const stopping = new AbortController();
 
   function kindOfCar(vin: string): DealtKind {
@@ -93,7 +93,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
       clock,
       onShown(messages) {
         const [newest] = messages;
-        if (newest?.content.kind === "linkingCode") gathered.codes.push({ vin, code: newest.content.code });
+        if (newest?.content.kind === "linkingCode") collected.codes.push({ vin, code: newest.content.code });
       },
     }),
   });
@@ -105,8 +105,8 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
       kind,
       random: seededRandom(deriveSeed(seed, "weather", vin)),
       realDelayMs: (ms) => clock.realDelayMs(ms),
-      onRefused: (reason) => countOne(gathered.notConnected, plainReason(reason)),
-      onAttack: (attack) => countOne(gathered.attacks, attack),
+      onRefused: (reason) => countOne(collected.notConnected, plainReason(reason)),
+      onAttack: (attack) => countOne(collected.attacks, attack),
     });
     weather.set(vin, over);
     if (outOfReach.has(vin)) over.cut("out of reach", Number.POSITIVE_INFINITY);
@@ -139,7 +139,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
     fleet.on("connected", (vin) => {
       const since = wantedSince.get(vin);
       wantedSince.delete(vin);
-      if (since !== undefined) gathered.connectMs.push(performance.now() - since);
+      if (since !== undefined) collected.connectMs.push(performance.now() - since);
     });
     fleet.on("crashed", (vin) => void lostPower.add(vin));
     fleet.on("disconnected", (vin, reason) => {
@@ -147,19 +147,19 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
       if (!wanted.has(vin)) return;
       const isWeather = weatherReasons.some((known) => known === reason);
       // A power loss is also what its kind wants.
-      if (isWeather) countOne(gathered.weather, reason);
-      else if (hasNoPower || reason === "power lost") countOne(gathered.weather, "power lost");
-      else if (kindOfCar(vin).kind.attacks !== undefined) countOne(gathered.weather, "after an attack");
+      if (isWeather) countOne(collected.weather, reason);
+      else if (hasNoPower || reason === "power lost") countOne(collected.weather, "power lost");
+      else if (kindOfCar(vin).kind.attacks !== undefined) countOne(collected.weather, "after an attack");
       else if (reason !== "asleep" && reason !== "closed") {
-        countOne(gathered.drops, plainReason(reason));
+        countOne(collected.drops, plainReason(reason));
         wantedSince.set(vin, performance.now());
       }
     });
     if (!options.tellsOutcomes) return fleet;
     fleet.on("outcome", (vin, outcome) => {
-      const atMs = performance.timeOrigin + performance.now();
+      const atMs = nowMs();
       const result = outcome.result === "applied" ? "applied" : outcome.reason;
-      gathered.outcomes.push({ vin, version: outcome.version, atMs, result });
+      collected.outcomes.push({ vin, version: outcome.version, atMs, result });
     });
     return fleet;
   }
@@ -169,7 +169,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
     const sum = (of: (one: Fleet["counts"]) => number) => counts.reduce((total, one) => total + of(one), 0);
     const { user, system } = process.cpuUsage();
     say({
-      ...gathered,
+      ...collected,
       connected: sum((one) => one.connected),
       doubleApplies: sum((one) => one.doubleApplies),
       forgedAccepted: sum((one) => one.forgedAccepted),
@@ -184,7 +184,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
       loopLagMs: Math.max(0, lag.max / 1e6 - 10),
     });
     lag.reset();
-    gathered = emptyNews();
+    collected = emptyNews();
   }
 
   /** Cars that sleep by habit: online and offline in turns, with a goodbye. */

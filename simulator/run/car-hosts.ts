@@ -6,7 +6,7 @@ import * as z from "zod";
 import { writeDisk } from "../fleet/car-storage.ts";
 import { fleetFileName, readFleetFile, type StoredCar, writeFleetFile } from "../fleet/fleet-file.ts";
 import { type CalledProcess, type ProcessEnd, startCalledProcess } from "../processes/called-process.ts";
-import { merge } from "./gather-news.ts";
+import { merge } from "./collected-news.ts";
 import {
   type Command,
   countsSchema,
@@ -18,15 +18,16 @@ import {
   type Told,
   toldSchema,
 } from "./host-messages.ts";
+import type { World } from "./world.ts";
 
-export type CarHostsOptions = Pick<Prepare, "seed" | "profile" | "brokerUrl" | "businessTime"> & {
+export type CarHostsOptions = Pick<Prepare, "seed" | "profile"> & {
   /** Below it each process keeps its part of the fleet. */
   folder: string;
   processes: number;
-  /** None: the cars that are in the folder already. */
-  cars: readonly StoredCar[];
-  packages: readonly EnrolmentPackage[];
-} & Partial<typeof ordinary>;
+  /** Without cars: those that are in the folder already. */
+  world: Pick<World, "cars" | "packages" | "brokerUrl" | "businessTime">;
+  differing?: Partial<typeof ordinary>;
+};
 
 /** What benchmarks and rehearsals of failure change. */
 const ordinary: Pick<
@@ -105,15 +106,16 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
   const events = new EventEmitter<CarHostsEvents>();
   const cars = new Map<string, string>();
   const hosts: Host[] = [];
-  const { processes } = options;
+  const { processes, seed, profile, world } = options;
+  const settings = { ...ordinary, ...options.differing, seed, profile };
   const partOf = <T>(all: readonly T[], part: number): T[] =>
     all.slice(Math.floor((all.length * part) / processes), Math.floor((all.length * (part + 1)) / processes));
 
   async function startHost(index: number, firstIndex: number): Promise<void> {
     const folder = partFolder(options.folder, index);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const own = partOf(options.cars, index);
-    if (options.storage === "disks") for (const { vin, car } of own) await writeDisk(join(folder, vin), car);
+    const own = partOf(world.cars, index);
+    if (settings.storage === "disks") for (const { vin, car } of own) await writeDisk(join(folder, vin), car);
     else if (own.length > 0) await writeFleetFile(join(folder, fleetFileName), own);
     const process = startCalledProcess(program, {
       name: "a process of cars",
@@ -122,14 +124,14 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
     });
     const host: Host = { process, vins: new Set() };
     hosts.push(host);
-    const { processes: _processes, cars: _cars, packages, folder: _folder, ...settings } = options;
     const prepared = await process.call({
       kind: "prepare",
-      ...ordinary,
       ...settings,
       folder,
-      packages: partOf(packages, index),
+      packages: partOf(world.packages, index),
       firstIndex,
+      brokerUrl: world.brokerUrl,
+      businessTime: world.businessTime,
     } satisfies Prepare);
     for (const { vin, carKind } of preparedSchema.parse(prepared)) take(host, vin, carKind);
   }
@@ -161,7 +163,7 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
   try {
     await Promise.all(
       Array.from({ length: processes }, (_, index) =>
-        startHost(index, Math.floor(((options.cars.length + options.packages.length) * index) / processes)),
+        startHost(index, Math.floor(((world.cars.length + world.packages.length) * index) / processes)),
       ),
     );
   } catch (error) {

@@ -1,5 +1,6 @@
 import { shuffle } from "../chance/draw.ts";
 import { deriveSeed, type Random, seededRandom } from "../chance/seeded-random.ts";
+import { wordsOf } from "../command/run.ts";
 import type { Buyers } from "../customers/buyers.ts";
 import type { Sellers } from "../customers/sellers.ts";
 import type { ChangeLog } from "../measure/change-log.ts";
@@ -77,7 +78,7 @@ export async function playSteps(options: PlayOptions): Promise<void> {
     if (!(await until(startedMs + step.at, noMore))) return;
     const random = seededRandom(deriveSeed(options.seed, "step", index));
     await play(step, name, random, { ...options, noMore }).catch((error: unknown) =>
-      trouble(`step "${name}" failed: ${error instanceof Error ? error.message : String(error)}`),
+      trouble(`step "${name}" failed: ${wordsOf(error)}`),
     );
   });
   await until(startedMs + scenario.duration, signal);

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
 import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
+import { wordsOf } from "../command/run.ts";
 import { openAccounts } from "../customers/accounts.ts";
 import { type Buyers, openBuyers } from "../customers/buyers.ts";
 import { openSellers, type Sellers } from "../customers/sellers.ts";
@@ -83,16 +84,7 @@ export async function run(options: RunOptions): Promise<Finished> {
     troubles.push(sentence);
     listener.said(sentence);
   };
-  const hosts = await startCarHosts({
-    folder: options.folder,
-    processes: options.processes,
-    cars: world.cars,
-    packages: world.packages,
-    seed: options.seed,
-    profile: options.profile,
-    brokerUrl: world.brokerUrl,
-    businessTime: world.businessTime,
-  });
+  const hosts = await startCarHosts(options);
   const keepCars = async (): Promise<void> =>
     world.keepCars?.(await readParts(options.folder, options.processes));
   const ending = new AbortController();
@@ -253,7 +245,7 @@ export async function comeUp(
 ): Promise<number> {
   const deadline = startedMs + rampMs + connectPatienceMs;
   const woken = hosts.wake([...hosts.cars.keys()], rampMs).catch((error: unknown) => {
-    trouble(`cars did not come up: ${error instanceof Error ? error.message : String(error)}`);
+    trouble(`cars did not come up: ${wordsOf(error)}`);
   });
   let isWoken = false;
   void woken.then(() => {

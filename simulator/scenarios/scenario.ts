@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import * as z from "zod";
 import { profileSchema, profiles } from "../behaviour/profile.ts";
 
@@ -9,7 +10,7 @@ const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 export const durationSchema = z.union([z.number().min(0), z.string()]).transform((given, context) => {
   const found = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(String(given));
   const ms = found === null ? Number.NaN : Number(found[1]) * unitMs[unitOf(found[2])];
-  if (ms <= 86_400_000) return ms;
+  if (ms <= dayMs) return ms;
   context.addIssue({ code: "custom", message: "must be a duration of at most a day, such as 90s or 5m" });
   return z.NEVER;
 });

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import type { Clock } from "@caas/contract/business-clock.ts";
 import type { FastifyBaseLogger } from "fastify";
+import type { StandInAddresses } from "./addresses.ts";
 import { startAuthority } from "./authority/server.ts";
+import { openStandIn } from "./client.ts";
 import { startFactory } from "./factory/server.ts";
 import { startGateway } from "./gateway/server.ts";
 import { startInbox } from "./inbox/server.ts";
@@ -28,14 +30,8 @@ export type PartnersOptions = {
   clock?: Clock;
 };
 
-/** Base URLs without a slash at the end; `smtp` as `smtp://host:port`. */
-export type PartnerAddresses = Record<
-  "factory" | "gateway" | "vss" | "authority" | "transport" | "inbox" | "smtp",
-  string
->;
-
 export type RunningPartners = {
-  addresses: PartnerAddresses;
+  addresses: StandInAddresses;
   /** Tells factory, gateway and carrier where to send their webhooks from now on. */
   setWebhookBaseUrl(baseUrl: string): Promise<void>;
   /** Closes all of them, in reverse order. */
@@ -44,14 +40,9 @@ export type RunningPartners = {
 
 /** Starts every stand-in. @throws when one cannot start, after closing those that had. */
 export async function startPartners(options: PartnersOptions): Promise<RunningPartners> {
-  const running: RunningPartner[] = [];
-  const keep = <P extends RunningPartner>(partner: P): P => {
-    running.push(partner);
-    return partner;
-  };
-  const close = async () => {
-    for (const partner of running.toReversed()) await partner.close();
-  };
+  const running = new AsyncDisposableStack();
+  const keep = <P extends RunningPartner>(partner: P): P => running.adopt(partner, (one) => one.close());
+  const close = () => running.disposeAsync();
   const common = (name: string) => ({
     storePath: options.dataDir === ":memory:" ? ":memory:" : join(options.dataDir, `${name}.db`),
     ...(options.host !== undefined && { host: options.host }),
@@ -97,15 +88,8 @@ export async function startPartners(options: PartnersOptions): Promise<RunningPa
       addresses,
       close,
       async setWebhookBaseUrl(baseUrl) {
-        for (const partner of [factory, gateway, transport]) {
-          const response = await fetch(`${partner.url}/_control/webhooks`, {
-            method: "PUT",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify({ baseUrl }),
-          });
-          if (!response.ok)
-            throw new Error(`the ${partner.name} refuses ${baseUrl}: ${await response.text()}`);
-        }
+        for (const partner of [factory, gateway, transport])
+          await openStandIn(partner.url).put("/_control/webhooks", { baseUrl });
       },
     };
   } catch (error) {

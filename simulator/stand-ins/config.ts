@@ -1,4 +1,5 @@
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 import type { PartnersOptions } from "./all.ts";
@@ -20,7 +21,7 @@ const standardSecret = z.string({ error: "must be set" }).refine((secret) => {
     return false;
   }
 }, "must be base64, with or without whsec_ before it");
-const delayMs = wholeNumber(86_400_000).default(0);
+const delayMs = wholeNumber(dayMs).default(0);
 
 const environmentSchema = z.object({
   PARTNERS_DATA_DIR: z.string().min(1).default("data/partners"),

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { fstatSync } from "node:fs";
 import { pino } from "pino";
+import { complain, wordsOf } from "../command/run.ts";
 import { startPartners } from "./all.ts";
 import { readConfig } from "./config.ts";
 
@@ -39,6 +40,6 @@ function isPipe(): boolean {
 
 if (import.meta.main)
   run().catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    complain(wordsOf(error));
     process.exit(1);
   });

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
+import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { CannotSimulate } from "../cannot-simulate.ts";
 import { readFleetFile, writeFleetFile } from "../fleet/fleet-file.ts";
@@ -115,13 +116,5 @@ function readText(path: string): string {
     return readFileSync(path, "utf8");
   } catch (error) {
     throw new CannotSimulate(`cannot be read: ${error instanceof Error ? error.message : path}`);
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

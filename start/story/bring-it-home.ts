@@ -1,4 +1,5 @@
 import * as rest from "@caas/contract/client/generated.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { readScreen } from "../car-folders.ts";
 import { type BuiltCar, goodCard, type Telling } from "./buy-the-car.ts";
 
@@ -39,7 +40,7 @@ export async function arrangeTransport(
     name: "transport",
     actor: "staff",
     async run() {
-      const date = new Date(now.getTime() + 86_400_000).toISOString().slice(0, 10);
+      const date = new Date(now.getTime() + dayMs).toISOString().slice(0, 10);
       await rest.arrangeTransport(expedienteId, { date }, cast.sales);
       await feed.until("the arranged transport", ({ to }) => to === "InTransit");
     },

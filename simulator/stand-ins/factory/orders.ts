@@ -149,5 +149,3 @@ export function openOrderBook(parts: {
     outbox().enqueue({ id: `msg_${randomUUID()}`, subject: order.orderId, type: event, body });
   }
 }
-
-export type OrderBook = ReturnType<typeof openOrderBook>;

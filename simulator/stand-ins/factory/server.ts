@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import type { FastifyReply } from "fastify";
 import * as z from "zod";
@@ -10,7 +11,7 @@ import { milestones, nextMilestone } from "./milestones.ts";
 import { newOrderSchema, openOrderBook } from "./orders.ts";
 
 const paceSchema = z.discriminatedUnion("mode", [
-  z.strictObject({ mode: z.literal("auto"), milestoneDelayMs: z.int().min(0).max(86_400_000) }),
+  z.strictObject({ mode: z.literal("auto"), milestoneDelayMs: z.int().min(0).max(dayMs) }),
   z.strictObject({ mode: z.literal("manual") }),
 ]);
 export type FactoryPace = z.infer<typeof paceSchema>;
@@ -20,7 +21,6 @@ export type FactoryOptions = WebhookPartnerOptions & {
   pace?: FactoryPace;
 };
 
-const dayMs = 86_400_000;
 const orderParams = z.object({ orderId: z.string().max(100) });
 const longPollQuery = z.strictObject({
   timeoutMs: z.coerce.number().int().min(0).max(30_000).default(30_000),

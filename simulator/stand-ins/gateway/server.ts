@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { dayMs } from "@caas/contract/durations.ts";
 import * as z from "zod";
 import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
@@ -11,7 +12,7 @@ import { registerReads, registerWrites } from "./routes.ts";
 import { totalByReference } from "./totals.ts";
 
 /** Stripe forgets a key after a day; a later call with it is done again. */
-const keyKeptForMs = 24 * 3600 * 1000;
+const keyKeptForMs = dayMs;
 
 /** `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "t.body">`. https://docs.stripe.com/webhooks/signature */
 export function signAsStripe(secret: string): SignWebhook {

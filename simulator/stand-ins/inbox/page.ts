@@ -1,17 +1,7 @@
+import { escapeText } from "../../report/escape-text.ts";
 import type { Message } from "./messages.ts";
 
-const entities: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Mails hold what customers typed: nothing of them may become part of the page's own markup. */
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
-}
+// Mails hold what customers typed: none of it may become part of the page's own markup.
 
 const style = `
   :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -26,8 +16,8 @@ const style = `
 function renderMessage(message: Message): string {
   const about = `To ${message.to.join(", ")} · from ${message.from} · ${message.receivedAt}`;
   return `<li><details>
-  <summary>${escapeHtml(message.subject || "(no subject)")} <span class="about">${escapeHtml(about)}</span></summary>
-  <pre>${escapeHtml(message.text || "(no text)")}</pre>
+  <summary>${escapeText(message.subject || "(no subject)")} <span class="about">${escapeText(about)}</span></summary>
+  <pre>${escapeText(message.text || "(no text)")}</pre>
   <a href="/messages/${encodeURIComponent(message.id)}">all of it, as JSON</a>
 </details></li>`;
 }

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from "fastify";
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
+import { wordsOf } from "../../command/run.ts";
 import type { Faults } from "./faults.ts";
 import { createPoster } from "./poster.ts";
 import type { PartnerStore } from "./store.ts";
@@ -162,7 +163,7 @@ export function startOutbox(options: {
       const status = await poster.post(`${baseUrl}${path}`, headers, message.body);
       return status >= 200 && status < 300 ? null : `answered ${status}`;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return wordsOf(error);
     }
   };
 

@@ -1,3 +1,4 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import * as z from "zod";
 import { refuse, send } from "../shared/http.ts";
 import { openPacedWork } from "../shared/pace.ts";
@@ -8,7 +9,7 @@ import { newTransportSchema, nextStepOf, openTransportBook, outcomes, steps } fr
 const paceSchema = z.discriminatedUnion("mode", [
   z.strictObject({
     mode: z.literal("auto"),
-    stepDelayMs: z.int().min(0).max(86_400_000).default(0),
+    stepDelayMs: z.int().min(0).max(dayMs).default(0),
     /** Whether the driver finds the customer at home. */
     outcome: z.enum(outcomes).default("customerPresent"),
   }),

@@ -23,12 +23,12 @@ export function merge(all: readonly Readonly<Record<string, number>>[]): Record<
   return merged;
 }
 
-export type Gathered = Pick<
+export type Collected = Pick<
   News,
   "kind" | "outcomes" | "connectMs" | "drops" | "weather" | "notConnected" | "attacks" | "codes"
 >;
 
-export function emptyNews(): Gathered {
+export function emptyNews(): Collected {
   return {
     kind: "news",
     outcomes: [],

@@ -51,7 +51,7 @@ async function askOwners(
   return { shown, wanted };
 }
 
-export async function gatherEvidence(
+export async function collectEvidence(
   rehearsed: RehearsedPlatform,
   asked: readonly Asked[],
 ): Promise<Evidence> {
