@@ -5,11 +5,9 @@ import { sql } from "kysely";
 import type { Logger } from "pino";
 import type { Config } from "./config.ts";
 import { seedCatalog } from "./features/catalog/seed-catalog.ts";
-import { findOffenders } from "./features/invariants/find-offenders.ts";
 import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
-import { readTrustFigures } from "./fleet-link/trust-figures.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -17,8 +15,6 @@ import { createSessions } from "./http/sessions.ts";
 import type { Context } from "./lifecycle/context.ts";
 import { createPublish } from "./lifecycle/events.ts";
 import { stepsChannel } from "./lifecycle/record-step.ts";
-import { createMetrics } from "./metrics/metrics.ts";
-import { readDepths } from "./metrics/read-depths.ts";
 import { createFactory } from "./partners/factory.ts";
 import { createMail } from "./partners/mail.ts";
 import { createPaymentGateway } from "./partners/payment-gateway.ts";
@@ -30,7 +26,7 @@ import { migrateToLatest } from "./store/migrate.ts";
 import { createNotifyListener } from "./store/notify-listener.ts";
 import { createTimers } from "./store/timers.ts";
 import { startJobs } from "./store/work-jobs.ts";
-import { type Partners, type Wiring, wire } from "./wiring.ts";
+import { type Partners, type Wiring, watch, wire } from "./wiring.ts";
 
 export type App = {
   /** Migrates, links to the broker and listens; the address of the REST interface. */
@@ -56,21 +52,12 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     logger.warn({ err: error }, "an idle database connection ended"),
   );
   const { db, pool } = opened;
-  const metrics = createMetrics(
-    () => readDepths(pool),
-    async () =>
-      (await findOffenders(db, clock.now())).map(({ invariant, tolerance, since }) => ({
-        invariant,
-        tolerance,
-        ageSeconds: (clock.now().getTime() - since.getTime()) / 1_000,
-      })),
-    () => readTrustFigures(db, keyRing, clock),
-  );
   const publish = createPublish(() => wiring.handlers);
   const context: Context = { db, clock, realClock, publish, random, logger };
 
   const keyRing = await openKeyRing(config.KEYS_DIR, clock);
   const certificateAuthority = await openCertificateAuthority(config.KEYS_DIR, clock);
+  const metrics = watch(pool, context, keyRing);
   const steps = createNotifyListener({ url: config.DATABASE_URL, channel: stepsChannel, logger });
   const partners = connectPartners(config);
   let publicUrl = config.PUBLIC_URL ?? "";

@@ -1,3 +1,4 @@
+import type pg from "pg";
 import type { Config } from "./config.ts";
 import { createAccounts } from "./features/accounts/accounts.ts";
 import { createActivations } from "./features/activations/activations.ts";
@@ -7,6 +8,7 @@ import { createDesiredState } from "./features/desired-state/desired-state.ts";
 import { dispatchChannel } from "./features/desired-state/dispatches.ts";
 import { createIdentities } from "./features/identities/identities.ts";
 import { revocationChannel } from "./features/identities/revoke.ts";
+import { findOffenders } from "./features/invariants/find-offenders.ts";
 import { invariantRoutes } from "./features/invariants/routes.ts";
 import { drawLinkCode } from "./features/linking/link-code.ts";
 import { createLinking } from "./features/linking/linking.ts";
@@ -24,11 +26,13 @@ import { createEnrolment } from "./fleet-link/enrolment.ts";
 import { createFleetLink, type FleetLinkOptions } from "./fleet-link/fleet-link.ts";
 import type { KeyRing } from "./fleet-link/key-ring.ts";
 import { enrolmentRoutes, renewalRoutes } from "./fleet-link/routes.ts";
+import { readTrustFigures } from "./fleet-link/trust-figures.ts";
 import type { Capability } from "./http/capability.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "./http/webhook-signatures.ts";
 import type { Context } from "./lifecycle/context.ts";
 import { type EventHandlers, each } from "./lifecycle/events.ts";
-import type { ControlPlaneMetrics } from "./metrics/metrics.ts";
+import { type ControlPlaneMetrics, createMetrics } from "./metrics/metrics.ts";
+import { readDepths } from "./metrics/read-depths.ts";
 import type { Factory } from "./partners/factory.ts";
 import type { Mail } from "./partners/mail.ts";
 import type { PaymentGateway } from "./partners/payment-gateway.ts";
@@ -57,6 +61,20 @@ export type Surroundings = {
   /** Where cars and partners reach the REST interface. */
   publicUrl: () => string;
 };
+
+/** The metrics, with what they read of the database whenever they are asked for. */
+export function watch(pool: pg.Pool, { db, clock }: Context, keyRing: KeyRing): ControlPlaneMetrics {
+  return createMetrics(
+    () => readDepths(pool),
+    async () =>
+      (await findOffenders(db, clock.now())).map(({ invariant, tolerance, since }) => ({
+        invariant,
+        tolerance,
+        ageSeconds: (clock.now().getTime() - since.getTime()) / 1_000,
+      })),
+    () => readTrustFigures(db, keyRing, clock),
+  );
+}
 
 export type Wiring = ReturnType<typeof wire>;
 
@@ -197,7 +215,17 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     desiredState,
   ];
 
-  return { capabilities, handlers, activations, desiredState, enrolment, link, maintenance };
+  return {
+    capabilities,
+    handlers,
+    activations,
+    desiredState,
+    enrolment,
+    link,
+    maintenance,
+    notifications,
+    registration,
+  };
 }
 
 function pairOf(secrets: readonly string[]): readonly [string] | readonly [string, string] {

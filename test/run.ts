@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { checks, runCheck } from "./run/checks.ts";
-import { exitCodeOf, summarise, TallyReporter } from "./run/tally.ts";
+import { exitCodeOf, listSlowest, summarise, TallyReporter } from "./run/tally.ts";
 
 const help = `Checks the whole checkout: types, lint, and every **/*.test.ts.
 
@@ -9,8 +9,10 @@ const help = `Checks the whole checkout: types, lint, and every **/*.test.ts.
   npm test -- -t "hold"         only the tests whose title contains that; vitest's other options work as well
 
 Tests that need PostgreSQL use TEST_DATABASE_URL, else a container where an engine answers, else the embedded
-server in a temporary folder. The last line is "N passed, N failed, N skipped"; types and lint count as one each.
+server in a temporary folder. The ten slowest files are listed with their seconds. The last line is "N passed, N failed, N skipped"; types and lint count as one each.
 The exit code is 1 when anything failed or no test passed.`;
+
+const slowestShown = 10;
 
 async function main(args: readonly string[]): Promise<0 | 1> {
   if (args.includes("--help") || args.includes("-h")) {
@@ -37,6 +39,7 @@ async function main(args: readonly string[]): Promise<0 | 1> {
     tally.failed.push(`vitest: ${error instanceof Error ? error.message : String(error)}`);
   }
 
+  if (reporter.times.length > 1) printList("Slowest files", listSlowest(reporter.times, slowestShown));
   const testsPassed = tally.passed;
   tally.passed += checksPassed;
   printList("Skipped", tally.skipped);

@@ -1,11 +1,9 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createAccounts } from "@caas/control-plane/features/accounts/accounts.ts";
 import { createDealership, createStaff } from "@caas/control-plane/features/accounts/create-staff.ts";
 import { seedCatalog } from "@caas/control-plane/features/catalog/seed-catalog.ts";
-import { createSales } from "@caas/control-plane/features/sales/sales.ts";
 import { generatePassword } from "@caas/control-plane/http/passwords.ts";
-import { createTestPlatform, type TestPlatform } from "@caas/control-plane/testing/harness.ts";
+import { startTestPlatform, type TestPlatform } from "@caas/control-plane/testing/test-platform.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Client, createClient, RestRefused } from "./client.ts";
 import {
@@ -22,16 +20,7 @@ let anonymous: Client;
 let sales: Client;
 
 beforeAll(async () => {
-  platform = await createTestPlatform(
-    (context, { steps }) => ({
-      capabilities: [
-        createAccounts(context, { sendCredentials: async () => ({ providerId: "unused" }) }),
-        createSales(context, { steps }),
-      ],
-      handlers: {},
-    }),
-    { name: "client" },
-  );
+  platform = await startTestPlatform({ name: "client" });
   await seedCatalog(platform.db);
   const password = generatePassword();
   const username = "ventas@caas.example";

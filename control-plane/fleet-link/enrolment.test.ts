@@ -3,15 +3,15 @@ import { dayMs } from "@caas/contract/durations.ts";
 import { type EnrolmentRequest, makeEnrolmentRequest } from "@caas/contract/enrolment.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newId } from "../store/ids.ts";
-import { type CarPark, createCarPark } from "../testing/car-park.ts";
+import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
 afterAll(async () => {
-  await park?.close();
+  await fleet?.close();
 });
 
 function makeKeys() {
@@ -31,7 +31,7 @@ function requestWith(token: string, keys: Keys): EnrolmentRequest {
 }
 
 async function send(request: object) {
-  const response = await park.platform.server.inject({
+  const response = await fleet.server.inject({
     method: "POST",
     url: "/api/enrolments",
     payload: request,
@@ -41,7 +41,7 @@ async function send(request: object) {
 
 /** A car whose VIN was just assigned: it has an unused token. */
 async function newCar() {
-  const { context, db } = park.platform;
+  const { context, db } = fleet;
   const [vehicleId, expedienteId] = [newId(), newId()];
   const vin = nextVin();
   await db
@@ -50,8 +50,8 @@ async function newCar() {
     .execute();
   await db
     .transaction()
-    .execute((tx) => park.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
-  return { vehicleId, vin, token: (await park.enrolment.packageFor(vehicleId)).token };
+    .execute((tx) => fleet.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
+  return { vehicleId, vin, token: (await fleet.enrolment.packageFor(vehicleId)).token };
 }
 
 const vins = [
@@ -82,7 +82,7 @@ describe("a car's enrolment", () => {
     const { vehicleId, token } = await newCar();
     const keys = makeKeys();
     await send(requestWith(token, keys));
-    const before = await park.platform.db
+    const before = await fleet.db
       .selectFrom("enrolment_tokens")
       .selectAll()
       .where("vehicle_id", "=", vehicleId)
@@ -93,7 +93,7 @@ describe("a car's enrolment", () => {
       requestWith(token, { ...makeKeys(), tls: keys.tls, tlsPublic: keys.tlsPublic }),
     );
     expect(halfThief.status).toBe(403);
-    const after = await park.platform.db
+    const after = await fleet.db
       .selectFrom("enrolment_tokens")
       .selectAll()
       .where("vehicle_id", "=", vehicleId)
@@ -124,7 +124,7 @@ describe("a car's enrolment", () => {
     });
     expect([wrongKey.status, wrongKey.body.errors[0].field]).toEqual([400, "body.tlsPublicKey"]);
 
-    park.platform.clock.advanceMs(181 * dayMs);
+    fleet.clock.advanceMs(181 * dayMs);
     const late = await send(requestWith(token, keys));
     expect([late.status, late.body.code]).toEqual([403, "tokenInvalid"]);
   });

@@ -10,8 +10,8 @@ import { topicOf } from "@caas/contract/topics.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type CarPark, createCarPark, type TestCar } from "../testing/car-park.ts";
-import { createFakeClock } from "../testing/harness.ts";
+import { createFakeClock } from "../testing/fakes.ts";
+import { startTestFleet, type TestCar, type TestFleet } from "../testing/fixtures/fleet.ts";
 import { openKeyRing } from "./key-ring.ts";
 import { createMqttLink } from "./mqtt-link.ts";
 import { revokeKey, rotateKeys } from "./rotate-keys.ts";
@@ -72,11 +72,11 @@ describe("the keys in a folder", () => {
 });
 
 describe("rotation and revocation rehearsed on a running fleet [fault 5]", () => {
-  let park: CarPark;
+  let fleet: TestFleet;
   beforeAll(async () => {
-    park = await createCarPark();
+    fleet = await startTestFleet();
   });
-  afterAll(() => park?.close());
+  afterAll(() => fleet?.close());
 
   /** The car's next events, in the order requested. */
   async function accepted(car: TestCar, version: number): Promise<void> {
@@ -85,8 +85,8 @@ describe("rotation and revocation rehearsed on a running fleet [fault 5]", () =>
 
   /** Whether every car reported to have the set of this version. */
   function fleetHas(version: number) {
-    return park.platform.waitUntil(`all cars have key set ${version}`, async () => {
-      const behind = await park.platform.db
+    return fleet.waitUntil(`all cars have key set ${version}`, async () => {
+      const behind = await fleet.db
         .selectFrom("vehicle_links")
         .select("vin")
         .where("key_set_version", "<", version)
@@ -96,22 +96,22 @@ describe("rotation and revocation rehearsed on a running fleet [fault 5]", () =>
   }
 
   test("rotated twice and revoked: cars that are driven and one that slept through it converge; the revoked key is refused", async () => {
-    const driven = [await park.addCar(), await park.addCar(), await park.addCar()];
-    const sleeper = await park.addCar();
+    const driven = [await fleet.addCar(), await fleet.addCar(), await fleet.addCar()];
+    const sleeper = await fleet.addCar();
     await sleeper.park();
     const [first] = driven;
     if (first === undefined) throw new Error("no car");
-    const { clock } = park.platform;
-    const stolen = park.keyRing.signingKey;
+    const { clock } = fleet;
+    const stolen = fleet.keyRing.signingKey;
 
-    await rotateKeys(park.keysFolder, clock);
+    await rotateKeys(fleet.keysFolder, clock);
     await Promise.all(driven.map((car) => accepted(car, 2)));
-    await rotateKeys(park.keysFolder, clock);
+    await rotateKeys(fleet.keysFolder, clock);
     await Promise.all(driven.map((car) => accepted(car, 3)));
-    const bought = await park.buy(first, "ambientLight");
-    await park.waitFor(bought, "ServiceActive");
+    const bought = await fleet.buy(first, "ambientLight");
+    await fleet.waitFor(bought, "ServiceActive");
 
-    await revokeKey(park.keysFolder, clock, stolen.kid);
+    await revokeKey(fleet.keysFolder, clock, stolen.kid);
     await Promise.all(driven.map((car) => accepted(car, 4)));
     await sleeper.drive();
     await accepted(sleeper, 4);
@@ -133,14 +133,14 @@ describe("rotation and revocation rehearsed on a running fleet [fault 5]", () =>
     expect(await refused).toEqual(["manifest.unknownKey"]);
     expect(first.agent().state().active).toEqual(before);
 
-    const again = await park.buy(first, "heatedSeats");
-    await park.waitFor(again, "ServiceActive");
-    const asleep = await park.buy(sleeper, "ambientLight");
-    await park.waitFor(asleep, "ServiceActive");
+    const again = await fleet.buy(first, "heatedSeats");
+    await fleet.waitFor(again, "ServiceActive");
+    const asleep = await fleet.buy(sleeper, "ambientLight");
+    await fleet.waitFor(asleep, "ServiceActive");
   });
 
   async function proofKeyOf(car: TestCar): Promise<string> {
-    const row = await park.platform.db
+    const row = await fleet.db
       .selectFrom("vehicle_links")
       .select("proof_public_key")
       .where("vehicle_id", "=", car.vehicleId)
@@ -150,7 +150,7 @@ describe("rotation and revocation rehearsed on a running fleet [fault 5]", () =>
 
   async function publish(topic: string, token: string): Promise<void> {
     const link = createMqttLink({
-      url: `mqtt://127.0.0.1:${park.broker.tcpPort}`,
+      url: `mqtt://127.0.0.1:${fleet.broker.tcpPort}`,
       clientId: "control-plane-thief",
       username: "control-plane",
       password: "the control plane's password in a test",

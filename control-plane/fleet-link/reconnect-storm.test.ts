@@ -2,23 +2,24 @@ import { realClock } from "@caas/contract/business-clock.ts";
 import { createFleet, type Fleet } from "@caas/simulator/fleet/fleet.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type SeededCar, seedFleet } from "../../lab/seed-fleet.ts";
-import { type CarPark, createCarPark } from "../testing/car-park.ts";
-import { seedStaff } from "../testing/people.ts";
+import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
+import { seedStaff } from "../testing/fixtures/people.ts";
+import { carSecret } from "../testing/test-platform.ts";
 
 // The broker has lost every session, and hundreds of real agents reconnect at once.
 
 const carCount = 300;
-let park: CarPark;
+let platform: TestFleet;
 let cars: SeededCar[];
 let fleet: Fleet;
 
 beforeAll(async () => {
-  park = await createCarPark();
+  platform = await startTestFleet();
   cars = await seedFleet({
-    databaseUrl: park.platform.databaseUrl,
+    databaseUrl: platform.config.DATABASE_URL,
     count: carCount,
-    keyRing: park.keyRing,
-    broker: { url: `mqtt://127.0.0.1:${park.broker.tcpPort}`, carSecret: park.carSecret },
+    keyRing: platform.keyRing,
+    broker: { url: `mqtt://127.0.0.1:${platform.broker.tcpPort}`, carSecret: carSecret },
     controlPlaneUrl: "http://127.0.0.1:1",
     now: realClock.now(),
   });
@@ -31,20 +32,20 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await fleet?.stop();
-  await park?.close();
+  await platform?.close();
 });
 
 async function rollOut(some: readonly SeededCar[], level: number) {
   const ids = some.map(({ vehicleId }) => vehicleId);
-  return park.platform.db
+  return platform.db
     .transaction()
-    .execute((tx) => park.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
+    .execute((tx) => platform.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
 }
 
 /** No work is left, and every car reports the configuration it should have. */
 async function allConverged(): Promise<void> {
-  await park.platform.waitUntil("the whole fleet converged", async () => {
-    const open = await park.platform.db
+  await platform.waitUntil("the whole fleet converged", async () => {
+    const open = await platform.db
       .selectFrom("vehicle_links")
       .select("vin")
       .where((where) =>
@@ -64,11 +65,11 @@ test("a fleet that reconnects at once converges, no car starves, and users are a
   expect(fleet.counts).toMatchObject({ connected: carCount, applied: carCount });
 
   const half = cars.slice(0, carCount / 2);
-  await park.restartBroker(async () => {
+  await platform.restartBroker(async () => {
     await fleet.until(() => fleet.counts.connected === 0);
     expect(await rollOut(half, 2)).toEqual({ carried: half.length, waiting: [] });
   });
-  const { support } = await seedStaff(park.platform);
+  const { support } = await seedStaff(platform);
   const asked: number[] = [];
   let isOver = false;
   const asking = (async () => {
@@ -87,11 +88,11 @@ test("a fleet that reconnects at once converges, no car starves, and users are a
   for (const [index, { vin }] of cars.entries())
     expect(fleet.cars.get(vin)?.state().active.version, vin).toBe(index < half.length ? 2 : 1);
   // A car without due messages was sent nothing and requested nothing.
-  const due = await park.platform.db.selectFrom("manifest_dispatches").selectAll().execute();
+  const due = await platform.db.selectFrom("manifest_dispatches").selectAll().execute();
   expect(due).toEqual([]);
   // The last presences may be on their way still when the last report is in.
-  await park.platform.waitUntil("everybody is known to be online", async () => {
-    const online = await park.platform.db
+  await platform.waitUntil("everybody is known to be online", async () => {
+    const online = await platform.db
       .selectFrom("vehicle_links")
       .select("vin")
       .where("presence", "=", "online")

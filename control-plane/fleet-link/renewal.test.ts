@@ -8,13 +8,13 @@ import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { revoke } from "../features/identities/revoke.ts";
 import { newId } from "../store/ids.ts";
-import { type CarPark, createCarPark } from "../testing/car-park.ts";
+import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 const vins = ["1M8GDM9AXKP042788", "11111111111111111", "5GZCZ43D13S812715", "1HGCM82633A004352"];
 
@@ -30,14 +30,14 @@ function makeKeys() {
 type Keys = ReturnType<typeof makeKeys>;
 
 async function post(url: string, payload: object) {
-  const response = await park.platform.server.inject({ method: "POST", url, payload });
+  const response = await fleet.server.inject({ method: "POST", url, payload });
   return { status: response.statusCode, body: response.json() };
 }
 const renew = (request: RenewalRequest) => post("/api/certificate-renewals", request);
 
 /** A car that enrolled just now. */
 async function enrolledCar(): Promise<{ vehicleId: string; vin: Vin; keys: Keys; first: X509Certificate }> {
-  const { context, db } = park.platform;
+  const { context, db } = fleet;
   const [vehicleId, expedienteId] = [newId(), newId()];
   const vin = parseVin(vins.shift() ?? "");
   await db
@@ -46,8 +46,8 @@ async function enrolledCar(): Promise<{ vehicleId: string; vin: Vin; keys: Keys;
     .execute();
   await db
     .transaction()
-    .execute((tx) => park.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
-  const { token } = await park.enrolment.packageFor(vehicleId);
+    .execute((tx) => fleet.enrolment.onVinAssigned(tx, [{ vehicleId, expedienteId, vin }]));
+  const { token } = await fleet.enrolment.packageFor(vehicleId);
   const keys = makeKeys();
   const answer = await post(
     "/api/enrolments",
@@ -56,10 +56,10 @@ async function enrolledCar(): Promise<{ vehicleId: string; vin: Vin; keys: Keys;
   return { vehicleId, vin, keys, first: new X509Certificate(answer.body.certificate) };
 }
 
-const requestOf = (vin: Vin, keys: Keys, at = park.platform.clock.now()) => makeRenewalRequest(vin, keys, at);
+const requestOf = (vin: Vin, keys: Keys, at = fleet.clock.now()) => makeRenewalRequest(vin, keys, at);
 
 function revokeNow(vehicleId: string, serialNumber: string | null) {
-  const { context, db } = park.platform;
+  const { context, db } = fleet;
   return db
     .transaction()
     .execute((tx) =>
@@ -70,8 +70,8 @@ function revokeNow(vehicleId: string, serialNumber: string | null) {
 describe("a car's next certificate", () => {
   test("comes to a car that slept a year, for a new TLS key, with the key set in force", async () => {
     const { vehicleId, vin, keys, first } = await enrolledCar();
-    park.platform.clock.advanceMs(365 * dayMs);
-    const { clock } = park.platform;
+    fleet.clock.advanceMs(365 * dayMs);
+    const { clock } = fleet;
     expect(first.validToDate < clock.now()).toBe(true);
     const next = { ...makeKeys(), proofKeyPem: keys.proofKeyPem };
     const { status, body } = await renew(requestOf(vin, next));
@@ -82,8 +82,8 @@ describe("a car's next certificate", () => {
     expect(certificate.publicKey.export({ format: "pem", type: "spki" })).toBe(next.tlsPublicKey);
     const lifeDays = (certificate.validToDate.getTime() - clock.now().getTime()) / dayMs;
     expect(Math.round(lifeDays)).toBe(90);
-    expect(verifyKeySet(body.keySet, verifyingKeyFrom(park.keyRing.rootPublicKey), 1).kind).toBe("accepted");
-    const rows = await park.platform.db
+    expect(verifyKeySet(body.keySet, verifyingKeyFrom(fleet.keyRing.rootPublicKey), 1).kind).toBe("accepted");
+    const rows = await fleet.db
       .selectFrom("certificates")
       .select("not_after")
       .where("vehicle_id", "=", vehicleId)
@@ -101,13 +101,13 @@ describe("a car's next certificate", () => {
     // Signed once more after a crash: ECDSA makes another signature of the same statement.
     const again = await renew({ ...requestOf(vin, keys), requestedAt: request.requestedAt });
     expect(new Set([...answers, again].map(({ body }) => body.certificate)).size).toBe(1);
-    park.platform.clock.advanceMs(1);
+    fleet.clock.advanceMs(1);
     expect((await renew(requestOf(vin, keys))).body.certificate).not.toBe(first?.body.certificate);
   });
 
   test("is refused to a foreign key, a stale request, an unknown car, and a key that is not P-256", async () => {
     const { vin, keys } = await enrolledCar();
-    const now = park.platform.clock.now().getTime();
+    const now = fleet.clock.now().getTime();
     const stranger = makeKeys();
     const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey;
     const cases: [RenewalRequest, number, string][] = [
@@ -132,7 +132,7 @@ describe("a car's next certificate", () => {
 
   test("is refused for the key of a revoked certificate, and for a revoked car with any key [fault 13]", async () => {
     const { vehicleId, vin, keys, first } = await enrolledCar();
-    const asIssued = await park.platform.db
+    const asIssued = await fleet.db
       .selectFrom("certificates")
       .select("serial_number")
       .where("vehicle_id", "=", vehicleId)
@@ -145,7 +145,7 @@ describe("a car's next certificate", () => {
     expect((await renew(requestOf(vin, next))).status).toBe(200);
     await revokeNow(vehicleId, null);
     expect((await renew(requestOf(vin, next))).status).toBe(403);
-    const { token } = await park.enrolment.packageFor(vehicleId);
+    const { token } = await fleet.enrolment.packageFor(vehicleId);
     const request = makeEnrolmentRequest(token, keys.tlsKeyPem, keys.tlsPublicKey, keys.proofKeyPem);
     expect((await post("/api/enrolments", request)).status).toBe(403);
   });

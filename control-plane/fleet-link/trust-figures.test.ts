@@ -1,26 +1,26 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { revoke } from "../features/identities/revoke.ts";
 import { system } from "../lifecycle/actor.ts";
-import { type CarPark, createCarPark } from "../testing/car-park.ts";
+import { startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
 import { rotateKeys } from "./rotate-keys.ts";
 import { readTrustFigures } from "./trust-figures.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 test("the signing key and the revocation list are reported with version and age", async () => {
-  const { db, clock, context } = park.platform;
-  const read = () => readTrustFigures(db, park.keyRing, clock);
+  const { db, clock, context } = fleet;
+  const read = () => readTrustFigures(db, fleet.keyRing, clock);
   const before = await read();
   expect(before).toMatchObject({ keySetVersion: 1, revocationListAgeSeconds: 0 });
 
-  const car = await park.addCar({ online: false });
+  const car = await fleet.addCar({ online: false });
   clock.advanceMs(60_000);
-  await rotateKeys(park.keysFolder, clock);
-  await park.keyRing.refresh();
+  await rotateKeys(fleet.keysFolder, clock);
+  await fleet.keyRing.refresh();
   await db.transaction().execute((tx) =>
     revoke(context, tx, {
       vehicleId: car.vehicleId,

@@ -1,9 +1,12 @@
+import { pino } from "pino";
 import { Webhook } from "standardwebhooks";
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { createTestPlatform, type TestPlatform } from "../testing/harness.ts";
+import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
+import { type OpenDatabase, openDatabase } from "../store/database.ts";
 import { refuse } from "./refusal.ts";
+import { createServer, type Http } from "./server.ts";
 import { verifyStandardWebhook, verifyStripeWebhook } from "./webhook-signatures.ts";
 import { addWebhook } from "./webhooks.ts";
 
@@ -17,52 +20,50 @@ const eventSchema = z.discriminatedUnion("type", [
 ]);
 const realNow = () => new Date();
 
-let platform: TestPlatform;
+let database: TestDatabase;
+let opened: OpenDatabase;
+let server: Http;
 let handled: string[] = [];
 let answer: "done" | "refused" | "broken" = "done";
 
 beforeAll(async () => {
-  platform = await createTestPlatform((context) => ({
-    capabilities: [
-      {
-        addRoutes: (routing) =>
-          addWebhook(routing, {
-            url: "/webhooks/factory",
-            source: "factory",
-            summary: "Test sender",
-            verify: verifyStandardWebhook([current, retiring], context.realClock),
-            schema: eventSchema,
-            async run(_tx, event) {
-              if (answer === "refused") return refuse("ruleRefused", "not now");
-              if (answer === "broken") throw new Error("broken");
-              handled.push(event.text);
-              return { kind: "done" };
-            },
-          }),
-      },
-      {
-        addRoutes: (routing) =>
-          addWebhook(routing, {
-            url: "/webhooks/transport",
-            source: "transport",
-            summary: "Test sender of many",
-            verify: verifyStandardWebhook([current], context.realClock),
-            schema: eventSchema,
-            // Long enough for all requests of a test to be one batch.
-            lingerMs: 50,
-            async runMany(_tx, events) {
-              handled.push(...events.map(({ text }) => text));
-              return events.map(({ text }) =>
-                text === "bad" ? refuse("ruleRefused", "not now") : { kind: "done" },
-              );
-            },
-          }),
-      },
-    ],
-    handlers: {},
-  }));
+  database = await createTestDatabase("webhooks");
+  opened = openDatabase(database.url, 20, () => undefined);
+  const { db } = opened;
+  server = await createServer({ logger: pino({ level: "silent" }), version: "0.0.0-test" });
+  const routing = { server, db };
+  addWebhook(routing, {
+    url: "/webhooks/factory",
+    source: "factory",
+    summary: "Test sender",
+    verify: verifyStandardWebhook([current, retiring], { now: realNow }),
+    schema: eventSchema,
+    async run(_tx, event) {
+      if (answer === "refused") return refuse("ruleRefused", "not now");
+      if (answer === "broken") throw new Error("broken");
+      handled.push(event.text);
+      return { kind: "done" };
+    },
+  });
+  addWebhook(routing, {
+    url: "/webhooks/transport",
+    source: "transport",
+    summary: "Test sender of many",
+    verify: verifyStandardWebhook([current], { now: realNow }),
+    schema: eventSchema,
+    // Long enough for all requests of a test to be one batch.
+    lingerMs: 50,
+    async runMany(_tx, events) {
+      handled.push(...events.map(({ text }) => text));
+      return events.map(({ text }) => (text === "bad" ? refuse("ruleRefused", "not now") : { kind: "done" }));
+    },
+  });
 });
-afterAll(() => platform.close());
+afterAll(async () => {
+  await server?.close();
+  await opened?.close();
+  await database?.drop();
+});
 beforeEach(() => {
   handled = [];
   answer = "done";
@@ -73,7 +74,7 @@ function send(
   options: { id: string; url?: string; secret?: string; at?: Date; tampered?: string },
 ) {
   const at = options.at ?? realNow();
-  return platform.server.inject({
+  return server.inject({
     method: "POST",
     url: options.url ?? "/webhooks/factory",
     headers: {
@@ -107,7 +108,7 @@ describe("a webhook [fault 25]", () => {
     [
       "without a signature",
       () =>
-        platform.server.inject({
+        server.inject({
           method: "POST",
           url: "/webhooks/factory",
           payload: { type: "order.noted", text: "f" },

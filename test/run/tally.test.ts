@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { exitCodeOf, summarise, type Tally } from "./tally.ts";
+import { exitCodeOf, listSlowest, summarise, type Tally } from "./tally.ts";
 
 const files = {
   "passes.test.js": `
@@ -32,7 +32,8 @@ function runTestFiles(): unknown {
       const reporter = new TallyReporter();
       const options = { root: ${JSON.stringify(folder)}, config: false, watch: false, globals: true, reporters: [reporter] };
       await (await startVitest([], options)).close();
-      console.log("TALLY" + JSON.stringify(reporter.tally));
+      const timed = reporter.times.filter(({ seconds }) => seconds > 0).map(({ file }) => file);
+      console.log("TALLY" + JSON.stringify({ ...reporter.tally, timed }));
       process.exit(0);`;
     const output = execFileSync(process.execPath, ["--input-type=module", "--eval", script], {
       encoding: "utf8",
@@ -48,7 +49,8 @@ function runTestFiles(): unknown {
 test("a run counts what passed and names every failure, and every skipped test with its reason", () => {
   const tally = runTestFiles();
   expect(tally).toMatchObject({ passed: 2 });
-  const { failed, skipped } = JSON.parse(JSON.stringify(tally));
+  const { failed, skipped, timed } = JSON.parse(JSON.stringify(tally));
+  expect(timed.toSorted()).toEqual(["fails.test.js", "passes.test.js"]);
   expect(failed.toSorted()).toEqual([
     "broken.test.js (outside its tests): cannot be loaded",
     "fails.test.js > broken group (outside its tests): no server",
@@ -60,6 +62,15 @@ test("a run counts what passed and names every failure, and every skipped test w
     "passes.test.js > d is left out: no reason given",
     "passes.test.js > e is to come: to be written",
   ]);
+});
+
+test("the slowest files come first, with their seconds", () => {
+  const times = [
+    { file: "a.test.ts", seconds: 0.04 },
+    { file: "b.test.ts", seconds: 123.45 },
+    { file: "c.test.ts", seconds: 6 },
+  ];
+  expect(listSlowest(times, 2)).toEqual([" 123.5 s  b.test.ts", "   6.0 s  c.test.ts"]);
 });
 
 test.each<{ what: string; tally: Tally; testsPassed: number; line: string; code: 0 | 1 }>([

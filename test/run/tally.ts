@@ -3,9 +3,13 @@ import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from 
 /** What came of a run. `failed` and `skipped` name each one; a skipped one with its reason. */
 export type Tally = { passed: number; failed: string[]; skipped: string[] };
 
+/** What a test file took: its imports, its set-up and its tests. */
+export type FileTime = { file: string; seconds: number };
+
 /** A vitest reporter that only counts; vitest's own reporter next to it shows progress and failures. */
 export class TallyReporter implements Reporter {
   readonly tally: Tally = { passed: 0, failed: [], skipped: [] };
+  readonly times: FileTime[] = [];
 
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly SerializedError[]): void {
     for (const module of modules) this.#addModule(module);
@@ -15,6 +19,8 @@ export class TallyReporter implements Reporter {
 
   #addModule(module: TestModule): void {
     const file = module.relativeModuleId;
+    const { collectDuration, setupDuration, duration } = module.diagnostic();
+    this.times.push({ file, seconds: (collectDuration + setupDuration + duration) / 1_000 });
     for (const group of [module, ...module.children.allSuites()]) {
       const [error] = group.errors();
       const name = group.type === "suite" ? ` > ${group.fullName}` : "";
@@ -39,6 +45,14 @@ function explainSkip(test: TestCase): string {
     if (group.type === "module") break;
   }
   return test.options.mode === "todo" ? "to be written" : "no reason given";
+}
+
+/** The `count` slowest files, slowest first, a line each. */
+export function listSlowest(times: readonly FileTime[], count: number): string[] {
+  return times
+    .toSorted((one, other) => other.seconds - one.seconds)
+    .slice(0, count)
+    .map(({ file, seconds }) => `${seconds.toFixed(1).padStart(6)} s  ${file}`);
 }
 
 /** The last line of every run. */

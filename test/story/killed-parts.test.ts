@@ -124,7 +124,7 @@ function readAttempts(activationId: string) {
     .execute();
 }
 
-test("fault 2: the control plane is killed between commit and publish: after its restart the work goes on, and the car applies once", {
+test("the control plane is killed between commit and publish: after its restart the work goes on, and the car applies once [fault 2]", {
   timeout: 60_000,
 }, async () => {
   const offered = await browseCatalog(telling, bought, "heatedSeats");
@@ -141,7 +141,7 @@ test("fault 2: the control plane is killed between commit and publish: after its
   expect(Object.keys(readConfiguration(bought)).join()).toContain("heatedSeats");
 });
 
-test("fault 1: the broker is killed while purchases are on their way: each ends active and captured, or given up and voided, once", {
+test("the broker is killed while purchases are under way: each ends active and captured, or given up and voided, once [fault 1]", {
   timeout: 60_000,
 }, async () => {
   const [first, second, third] = await Promise.all(

@@ -43,7 +43,7 @@ function readExpediente({ customer, expedienteId }: BuiltCar) {
   return rest.readAnExpediente(expedienteId, customer);
 }
 
-test("the story: from a sale to a paid service switched on in the car (DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14 VA15, SA1 SA2 SA3 SA6 SA9 SA10 SA17)", {
+test("the story: from a sale to a paid service switched on in the car [DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14 VA15, SA1 SA2 SA3 SA6 SA9 SA10 SA17]", {
   timeout: 90_000,
 }, async () => {
   const telling = await stage.tell();
@@ -90,7 +90,7 @@ test("the story: from a sale to a paid service switched on in the car (DO14, SY1
   expect(runner.timings.map(({ name }) => name)).toContain("activation");
 });
 
-test("the final payment is refused: SinAsignar, then DealershipStock, and the reservation is lost (LF5 LF6, VA6 VA7, DE2, FA10)", {
+test("the final payment is refused: SinAsignar, then DealershipStock, and the reservation is lost [LF5 LF6, VA6 VA7, DE2, FA10]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -121,7 +121,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
   await bought.feed.stop();
 });
 
-test("the customer is absent: the car goes back, is picked up at the dealership and linked (LF7, VA12 VA13, FA8 FA9, NT8)", {
+test("the customer is absent: the car goes back, is picked up at the dealership and linked [LF7, VA12 VA13, FA8 FA9, NT8]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -174,7 +174,7 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
   await bought.feed.stop();
 });
 
-test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente says so (SA7 SA8, DE6, DA26)", {
+test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente says so [SA7 SA8, DE6, DA26]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -200,7 +200,7 @@ test("the service payment is refused: PaymentFailed, and nothing of it is in the
   await bought.feed.stop();
 });
 
-test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the car stays operational (LF9, SA4 SA5, DE5, DE11)", {
+test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the car stays operational [LF9, SA4 SA5, DE5, DE11]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -225,7 +225,7 @@ test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the 
   await bought.feed.stop();
 });
 
-test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was (LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, AU16 AU17, FA7, NT11 NT12)", {
+test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was [LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, AU16 AU17, FA7, NT11 NT12]", {
   timeout: 120_000,
 }, async () => {
   // A car whose programs do not start with this service: it fails after a good write, each time.

@@ -1,21 +1,22 @@
 import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
 afterAll(async () => {
-  await park?.close();
+  await fleet?.close();
 });
 beforeEach(() => {
-  Object.assign(park.world, { maintenance: "current", bank: "authorise" });
+  fleet.fakes.vss.says = "current";
+  fleet.fakes.gateway.says = "authorise";
 });
 
 async function holds(car: TestCar): Promise<string[]> {
-  const { entries } = await park.platform.db
+  const { entries } = await fleet.db
     .selectFrom("vehicle_links")
     .innerJoin("manifests", (join) =>
       join
@@ -34,7 +35,7 @@ function activeIn(car: TestCar): string[] {
 }
 
 async function stepsOf(activationId: string) {
-  return park.platform.db
+  return fleet.db
     .selectFrom("steps")
     .select(["event", "from_state", "to_state", "automation_row", "automatic", "actor_kind", "arrow"])
     .where("activation_id", "=", activationId)
@@ -43,11 +44,11 @@ async function stepsOf(activationId: string) {
 }
 
 async function link(car: TestCar): Promise<void> {
-  const { db } = park.platform;
+  const { db } = fleet;
   await db.transaction().execute(async (tx) => {
-    await park.desiredState.deliverPlan(tx, car.vehicleId);
+    await fleet.desiredState.deliverPlan(tx, car.vehicleId);
   });
-  await park.platform.waitUntil("the plan applied", async () =>
+  await fleet.waitUntil("the plan applied", async () =>
     db
       .selectFrom("steps")
       .select("id")
@@ -59,12 +60,12 @@ async function link(car: TestCar): Promise<void> {
 
 /** Lets business time pass until every retry of the activation has been made. */
 async function retryUntil(activationId: string, state: string): Promise<void> {
-  await park.platform.waitUntil(`activation in ${state}`, async () => {
-    const now = await park.stateOf(activationId);
+  await fleet.until(`activation in ${state}`, async () => {
+    const now = await fleet.stateOf(activationId);
     if (now === state) return true;
     if (now === "RetryQueue") {
-      park.platform.clock.advanceMs(300_000);
-      await park.platform.runTimers();
+      fleet.clock.advanceMs(300_000);
+      await fleet.runTimers();
     }
     return undefined;
   });
@@ -72,11 +73,11 @@ async function retryUntil(activationId: string, state: string): Promise<void> {
 
 describe("over the air, with a real broker and a real agent", () => {
   test("the first manifest holds plataformaBase and the options of the plan comercial, for the car's life [LF8]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
     expect(activeIn(car)).toEqual(["plataformaBase", "towBar"]);
-    const entitlements = await park.platform.db
+    const entitlements = await fleet.db
       .selectFrom("entitlements")
       .select(["code", "state", "valid_until"])
       .where("vehicle_id", "=", car.vehicleId)
@@ -85,12 +86,12 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a paid service is proved by the car, then the money is taken [SA1–SA3, SA6, SA9, SA10, SA17, LF12, DO15, SY5, SY23]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "ServiceActive");
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "ServiceActive");
     expect(activeIn(car)).toEqual(["heatedSeats", "plataformaBase", "towBar"]);
-    expect(park.world.captured).toContain(activationId);
+    expect(fleet.captured()).toContain(activationId);
     expect((await stepsOf(activationId)).map((step) => [step.arrow, step.to_state, step.actor_kind])).toEqual(
       [
         ["SA1", "ServiceSelected", "customer"],
@@ -101,14 +102,14 @@ describe("over the air, with a real broker and a real agent", () => {
         ["SA10", "ServiceActive", "vehicle"],
       ],
     );
-    const [proof] = await park.platform.db
+    const [proof] = await fleet.db
       .selectFrom("attempts")
       .selectAll()
       .where("activation_id", "=", activationId)
       .execute();
     expect(proof).toMatchObject({ attempt: 1, result: "applied" });
     expect(proof?.report?.split(".")).toHaveLength(3);
-    const vehicle = await park.platform.db
+    const vehicle = await fleet.db
       .selectFrom("steps")
       .select(["event", "arrow"])
       .where("vehicle_id", "=", car.vehicleId)
@@ -118,18 +119,18 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("the service store keeps what was selected and for how long, what was pushed, and how each attempt ended [DA12, DA15, DA16, DA19]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "ServiceActive");
-    const { db } = park.platform;
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "ServiceActive");
+    const { db } = fleet;
     const selection = await db
       .selectFrom("activations")
       .select(["service_id", "duration_days", "state"])
       .where("id", "=", activationId)
       .executeTakeFirstOrThrow();
     expect(selection).toEqual({
-      service_id: park.serviceId("heatedSeats"),
+      service_id: fleet.serviceId("heatedSeats"),
       duration_days: 30,
       state: "ServiceActive",
     });
@@ -155,31 +156,31 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a second service joins the first; neither undoes the other", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    const [first, second] = [await park.buy(car, "heatedSeats"), await park.buy(car, "ambientLight")];
-    await park.waitFor(first, "ServiceActive");
-    await park.waitFor(second, "ServiceActive");
+    const [first, second] = [await fleet.buy(car, "heatedSeats"), await fleet.buy(car, "ambientLight")];
+    await fleet.waitFor(first, "ServiceActive");
+    await fleet.waitFor(second, "ServiceActive");
     expect(activeIn(car)).toEqual(["ambientLight", "heatedSeats", "plataformaBase", "towBar"]);
   });
 
   test("the same service cannot be bought twice while it is active or on its way", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    const activationId = await park.buy(car, "heatedSeats");
-    await expect(park.buy(car, "heatedSeats")).rejects.toThrow("already active in this car, or on its way");
-    await park.waitFor(activationId, "ServiceActive");
-    await expect(park.buy(car, "heatedSeats")).rejects.toThrow("already active");
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await expect(fleet.buy(car, "heatedSeats")).rejects.toThrow("already active in this car, or on its way");
+    await fleet.waitFor(activationId, "ServiceActive");
+    await expect(fleet.buy(car, "heatedSeats")).rejects.toThrow("already active");
   });
 
   test("overdue maintenance denies the service, nothing is asked of the bank or the car [SA4, SA5, LF9]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    park.world.maintenance = "overdue";
-    const activationId = await park.buy(car, "heatedSeats");
-    expect(await park.stateOf(activationId)).toBe("ServiceDenied");
+    fleet.fakes.vss.says = "overdue";
+    const activationId = await fleet.buy(car, "heatedSeats");
+    expect(await fleet.stateOf(activationId)).toBe("ServiceDenied");
     expect(
-      park.platform.published.some(
+      fleet.published.some(
         ({ name, event }) => name === "servicePaymentRequested" && event.activationId === activationId,
       ),
     ).toBe(false);
@@ -187,29 +188,29 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a service that does not depend on maintenance is not blocked by it [DE7]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    park.world.maintenance = "overdue";
-    const activationId = await park.buy(car, "ambientLight");
-    await park.waitFor(activationId, "ServiceActive");
+    fleet.fakes.vss.says = "overdue";
+    const activationId = await fleet.buy(car, "ambientLight");
+    await fleet.waitFor(activationId, "ServiceActive");
   });
 
   test("a refused card ends the process and leaves nothing in the manifest [SA7, SA8]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    park.world.bank = "decline";
-    const activationId = await park.buy(car, "heatedSeats");
-    expect(await park.stateOf(activationId)).toBe("PaymentFailed");
+    fleet.fakes.gateway.says = "decline";
+    const activationId = await fleet.buy(car, "heatedSeats");
+    expect(await fleet.stateOf(activationId)).toBe("PaymentFailed");
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });
 
   test("a car that never gets healthy is retried, then support and customer are told and nothing is charged [SA11–SA16, LF10, LF11, DO16, AU16, AU17, FA7]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
     car.adapter.faults.unhealthy = "the seat heater does not answer";
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     await retryUntil(activationId, "NoCharge");
-    const attempts = await park.platform.db
+    const attempts = await fleet.db
       .selectFrom("attempts")
       .select(["attempt", "result", "reason"])
       .where("activation_id", "=", activationId)
@@ -218,11 +219,11 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(attempts).toEqual(
       [1, 2, 3, 4, 5].map((attempt) => ({ attempt, result: "failed", reason: "probeFailed" })),
     );
-    expect(park.world.voided).toContain(activationId);
-    expect(park.world.captured).not.toContain(activationId);
-    expect(park.world.tickets).toContain("activationFailed");
+    expect(fleet.voided()).toContain(activationId);
+    expect(fleet.captured()).not.toContain(activationId);
+    expect(fleet.tickets()).toContain("activationFailed");
     expect(
-      park.platform.published
+      fleet.published
         .filter(
           ({ name, event }) => name === "notificationDue" && event.subject.activationId === activationId,
         )
@@ -240,12 +241,12 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a car that rejects the configuration for good is not asked again", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
     car.adapter.faults.rejects = "no seat heater is fitted";
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "NoCharge");
-    const attempts = await park.platform.db
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "NoCharge");
+    const attempts = await fleet.db
       .selectFrom("attempts")
       .select("failure_class")
       .where("activation_id", "=", activationId)
@@ -254,11 +255,11 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a car that fails once and then works ends active, after a retry [LF10, SA12]", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
     car.adapter.faults.unhealthy = "not yet";
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "RetryQueue");
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "RetryQueue");
     expect(await holds(car), "during backoff the entry is in no manifest").toEqual([
       "plataformaBase",
       "towBar",
@@ -269,12 +270,12 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a car that is offline waits in OTAQueue without an attempt, and gets its service when it comes back", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
     await car.park();
     await vi.waitFor(
       async () => {
-        const { presence } = await park.platform.db
+        const { presence } = await fleet.db
           .selectFrom("vehicle_links")
           .select("presence")
           .where("vehicle_id", "=", car.vehicleId)
@@ -283,22 +284,23 @@ describe("over the air, with a real broker and a real agent", () => {
       },
       { timeout: 10_000 },
     );
-    const activationId = await park.buy(car, "heatedSeats");
-    expect(await park.stateOf(activationId)).toBe("OTAQueue");
+    const activationId = await fleet.buy(car, "heatedSeats");
+    expect(await fleet.stateOf(activationId)).toBe("OTAQueue");
     await car.drive();
-    await park.waitFor(activationId, "ServiceActive");
+    await fleet.waitFor(activationId, "ServiceActive");
   });
 
   test("a hold that runs out while the car is away voids it, counts no attempt, and a car that comes back stays without", async () => {
-    const car = await park.addCar({ online: false });
-    const activationId = await park.buy(car, "heatedSeats");
-    expect(await park.stateOf(activationId)).toBe("OTAQueue");
-    park.platform.clock.advanceMs(7 * dayMs);
-    await park.platform.runTimers();
-    expect(await park.stateOf(activationId)).toBe("NoCharge");
-    expect(park.world.voided).toContain(activationId);
+    const car = await fleet.addCar({ online: false });
+    const activationId = await fleet.buy(car, "heatedSeats");
+    expect(await fleet.stateOf(activationId)).toBe("OTAQueue");
+    fleet.clock.advanceMs(7 * dayMs);
+    await fleet.runTimers();
+    await fleet.runJobs();
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
+    expect(fleet.voided()).toContain(activationId);
     expect((await stepsOf(activationId)).map(({ event }) => event)).toContain("holdExpired");
-    const attempts = await park.platform.db
+    const attempts = await fleet.db
       .selectFrom("attempts")
       .selectAll()
       .where("activation_id", "=", activationId)
@@ -307,18 +309,18 @@ describe("over the air, with a real broker and a real agent", () => {
   });
 
   test("a term that ends takes the service out of the car", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     await link(car);
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "ServiceActive");
-    const { entitlement_id: entitlementId } = await park.platform.db
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "ServiceActive");
+    const { entitlement_id: entitlementId } = await fleet.db
       .selectFrom("activations")
       .select("entitlement_id")
       .where("id", "=", activationId)
       .executeTakeFirstOrThrow();
     if (entitlementId === null) throw new Error("no entitlement");
-    park.platform.clock.advanceMs(31 * dayMs);
-    await park.platform.runTimers();
+    fleet.clock.advanceMs(31 * dayMs);
+    await fleet.runTimers();
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });
 });

@@ -2,27 +2,33 @@ import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { newId } from "../../store/ids.ts";
-import { type AfterSales, createAfterSales, registered, type SoldCar } from "../../testing/after-sales.ts";
-import type { Person } from "../../testing/people.ts";
+import type { Person } from "../../testing/fixtures/people.ts";
+import {
+  registered,
+  startTestSales,
+  type TestSales,
+  type WrittenSale,
+} from "../../testing/fixtures/sales.ts";
+import { partnerApiKey } from "../../testing/test-platform.ts";
 import { seedCatalog } from "./seed-catalog.ts";
 
-let desk: AfterSales;
+let platform: TestSales;
 let workshops: ReturnType<typeof partnerClient>;
-let car: SoldCar;
+let car: WrittenSale;
 let customer: Person;
 
 beforeAll(async () => {
-  desk = await createAfterSales("catalog");
-  workshops = partnerClient(desk.vss.url, "a key for tests");
+  platform = await startTestSales({ name: "catalog", standIns: ["vss"] });
+  workshops = partnerClient(platform.standIn("vss").url, partnerApiKey);
 });
 beforeEach(async () => {
-  car = await desk.sell({ ...registered, state: "Operational" });
-  customer = await desk.customerOf(car);
+  car = await platform.writeSale({ ...registered, state: "Operational" });
+  customer = await platform.customerOf(car);
   await workshops("PUT", `/v1/vehicles/${car.vin}`, {
     body: { soldOn: new Date().toISOString().slice(0, 10), planMonths: 12, planKm: 15_000 },
   });
 });
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
 const catalogSchema = z.object({
   maintenance: z.object({ status: z.string(), checkedAt: z.string().nullable() }),
@@ -67,16 +73,16 @@ describe("the catalogue", () => {
   });
 
   test("seeding again changes nothing", async () => {
-    const read = () => desk.platform.db.selectFrom("catalog_services").selectAll().orderBy("id").execute();
+    const read = () => platform.db.selectFrom("catalog_services").selectAll().orderBy("id").execute();
     const before = await read();
-    await desk.platform.db
+    await platform.db
       .updateTable("catalog_plans")
       .set({ price_cents: 3_000_000 })
       .where("code", "=", "ciudad")
       .execute();
-    await seedCatalog(desk.platform.db);
+    await seedCatalog(platform.db);
     expect(await read()).toEqual(before);
-    const plan = await desk.platform.db
+    const plan = await platform.db
       .selectFrom("catalog_plans")
       .where("code", "=", "ciudad")
       .select("price_cents")
@@ -86,7 +92,7 @@ describe("the catalogue", () => {
 
   test("a service no longer offered is not shown", async () => {
     const offer = (offered: boolean) =>
-      desk.platform.db
+      platform.db
         .updateTable("catalog_services")
         .set({ offered })
         .where("code", "=", "liveTraffic")
@@ -111,9 +117,9 @@ describe("browsing for one car", () => {
   test("the advice is asked for once in five minutes of business time", async () => {
     expect(eligible(await browse())).toHaveLength(6);
     await setStatus("overdue");
-    desk.platform.clock.advanceMs(5 * 60_000);
+    platform.clock.advanceMs(5 * 60_000);
     expect((await browse()).maintenance.status).toBe("current");
-    desk.platform.clock.advanceMs(1);
+    platform.clock.advanceMs(1);
     expect((await browse()).maintenance.status).toBe("overdue");
   });
 
@@ -126,11 +132,7 @@ describe("browsing for one car", () => {
   });
 
   test("a car without a VIN is browsed without asking anybody", async () => {
-    await desk.platform.db
-      .updateTable("vehicles")
-      .set({ vin: null })
-      .where("id", "=", car.vehicleId)
-      .execute();
+    await platform.db.updateTable("vehicles").set({ vin: null }).where("id", "=", car.vehicleId).execute();
     expect((await browse()).maintenance).toEqual({ status: "unknown", checkedAt: null });
   });
 
@@ -139,9 +141,9 @@ describe("browsing for one car", () => {
     const standing = async () =>
       (await browse()).services.find((one) => one.code === "heatedSeats")?.standing;
     expect(await standing()).toBe("available");
-    const at = desk.platform.clock.now();
+    const at = platform.clock.now();
     const [activationId, entitlementId] = [newId(), newId()];
-    await desk.platform.db
+    await platform.db
       .insertInto("entitlements")
       .values({
         id: entitlementId,
@@ -153,7 +155,7 @@ describe("browsing for one car", () => {
         created_at: at,
       })
       .execute();
-    await desk.platform.db
+    await platform.db
       .insertInto("activations")
       .values({
         id: activationId,
@@ -172,9 +174,9 @@ describe("browsing for one car", () => {
       .execute();
     expect(await standing()).toBe("pending");
     const end = (state: "proved" | "ended") =>
-      desk.platform.db.updateTable("entitlements").set({ state }).where("id", "=", entitlementId).execute();
+      platform.db.updateTable("entitlements").set({ state }).where("id", "=", entitlementId).execute();
     await end("proved");
-    await desk.platform.db
+    await platform.db
       .updateTable("activations")
       .set({ state: "ServiceActive", ended_at: at })
       .where("id", "=", activationId)
@@ -186,9 +188,9 @@ describe("browsing for one car", () => {
 
   test("another customer finds no such car; sales have no business there", async () => {
     const url = `/api/vehicles/${car.vehicleId}/catalog`;
-    const other = await desk.customerOf(await desk.sell(registered));
+    const other = await platform.customerOf(await platform.writeSale(registered));
     expect((await other.get(url)).status).toBe(404);
-    expect((await desk.staff.sales.get(url)).status).toBe(403);
-    expect((await desk.staff.support.get(url)).status).toBe(200);
+    expect((await platform.staff.sales.get(url)).status).toBe(403);
+    expect((await platform.staff.support.get(url)).status).toBe(200);
   });
 });

@@ -3,37 +3,37 @@ import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
-  type AfterSales,
-  carrierSecret,
   countAtPartner,
-  createAfterSales,
   paid,
   registered,
-  type SoldCar,
-} from "../../testing/after-sales.ts";
+  startTestSales,
+  type TestSales,
+  type WrittenSale,
+} from "../../testing/fixtures/sales.ts";
+import { transportSecret } from "../../testing/test-platform.ts";
 
-let desk: AfterSales;
+let platform: TestSales;
 let control: ReturnType<typeof partnerClient>;
 
 beforeAll(async () => {
-  desk = await createAfterSales("delivery");
-  control = partnerClient(desk.carrier.url);
+  platform = await startTestSales({ name: "delivery", standIns: ["carrier", "inbox"] });
+  control = partnerClient(platform.standIn("carrier").url);
 });
 afterEach(() => control("DELETE", "/_control/faults"));
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
-const transportUrl = (car: SoldCar) => `/api/expedientes/${car.expedienteId}/transport`;
+const transportUrl = (car: WrittenSale) => `/api/expedientes/${car.expedienteId}/transport`;
 
-async function inTransit(): Promise<SoldCar> {
-  const car = await desk.sell(registered);
-  await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
-  await desk.platform.runJobs();
-  expect(await desk.stateOf(car)).toBe("InTransit");
+async function inTransit(): Promise<WrittenSale> {
+  const car = await platform.writeSale(registered);
+  await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+  await platform.runJobs();
+  expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
   return car;
 }
 
-function transportsOf(car: SoldCar) {
-  return desk.platform.db
+function transportsOf(car: WrittenSale) {
+  return platform.db
     .selectFrom("transports")
     .where("expediente_id", "=", car.expedienteId)
     .orderBy("reference")
@@ -41,7 +41,7 @@ function transportsOf(car: SoldCar) {
     .execute();
 }
 
-async function drive(car: SoldCar, step: string, more: object = {}): Promise<void> {
+async function drive(car: WrittenSale, step: string, more: object = {}): Promise<void> {
   const last = (await transportsOf(car)).findLast((row) => row.carrier_transport_id !== null);
   await control("POST", `/_control/transports/${last?.carrier_transport_id}/steps`, {
     body: { step, ...more },
@@ -49,15 +49,15 @@ async function drive(car: SoldCar, step: string, more: object = {}): Promise<voi
 }
 
 /** Waits for the carrier's own message to have moved the car. */
-async function driveUntil(car: SoldCar, step: string, state: string, more: object = {}): Promise<void> {
+async function driveUntil(car: WrittenSale, step: string, state: string, more: object = {}): Promise<void> {
   await drive(car, step, more);
-  await desk.platform.waitUntil(`${step} leads to ${state}`, async () =>
-    (await desk.stateOf(car)) === state ? true : undefined,
+  await platform.waitUntil(`${step} leads to ${state}`, async () =>
+    (await platform.stateOf(car.vehicleId)) === state ? true : undefined,
   );
 }
 
 /** A message as the carrier would sign it, whatever the carrier really did. */
-async function tell(car: SoldCar, type: string, data: object = {}, options: { secret?: string } = {}) {
+async function tell(car: WrittenSale, type: string, data: object = {}, options: { secret?: string } = {}) {
   const [transport] = await transportsOf(car);
   const body = JSON.stringify({
     type,
@@ -71,42 +71,42 @@ async function tell(car: SoldCar, type: string, data: object = {}, options: { se
   });
   const id = `msg_${randomUUID()}`;
   const at = new Date();
-  return desk.platform.server.inject({
+  return platform.server.inject({
     method: "POST",
     url: "/webhooks/transport",
     headers: {
       "content-type": "application/json",
       "webhook-id": id,
       "webhook-timestamp": String(Math.floor(at.getTime() / 1000)),
-      "webhook-signature": new Webhook(options.secret ?? carrierSecret).sign(id, at, body),
+      "webhook-signature": new Webhook(options.secret ?? transportSecret).sign(id, at, body),
     },
     payload: body,
   });
 }
 
-async function deliveryOf(car: SoldCar) {
-  return desk.platform.db
+async function deliveryOf(car: WrittenSale) {
+  return platform.db
     .selectFrom("expedientes")
     .where("id", "=", car.expedienteId)
     .select(["delivery", "status"])
     .executeTakeFirstOrThrow();
 }
 
-function mailsTo(car: SoldCar): Promise<string> {
-  return partnerClient(desk.inbox.url)("GET", `/messages?to=${car.customerEmail}`).then(({ body }) =>
-    JSON.stringify(body),
+function mailsTo(car: WrittenSale): Promise<string> {
+  return partnerClient(platform.standIn("inbox").url)("GET", `/messages?to=${car.customerEmail}`).then(
+    ({ body }) => JSON.stringify(body),
   );
 }
 
 describe("arranging transport", () => {
   test("staff name a day, the carrier answers with driver and route, and the car is in transit [AU9, VA9, DO9, DA10]", async () => {
-    const car = await desk.sell(registered);
-    const answer = await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    const car = await platform.writeSale(registered);
+    const answer = await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
     expect(answer.status).toBe(202);
-    expect(await desk.stateOf(car)).toBe("Registered");
-    await desk.platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+    await platform.runJobs();
 
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
     expect(await transportsOf(car)).toEqual([
       expect.objectContaining({
         status: "scheduled",
@@ -116,7 +116,7 @@ describe("arranging transport", () => {
         route: expect.arrayContaining([expect.stringMatching(/Madrid/)]),
       }),
     ]);
-    const step = await desk.platform.db
+    const step = await platform.db
       .selectFrom("steps")
       .where("vehicle_id", "=", car.vehicleId)
       .where("event", "=", "transportArranged")
@@ -127,13 +127,13 @@ describe("arranging transport", () => {
       automation_row: "AU9",
       automatic: false,
       actor_kind: "staff",
-      actor_id: desk.staff.sales.userId,
+      actor_id: platform.staff.sales.userId,
     });
   });
 
   test("before registration it is refused with the rule and its section, and nobody is asked [DE3]", async () => {
-    const car = await desk.sell(paid);
-    const answer = await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    const car = await platform.writeSale(paid);
+    const answer = await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
     expect(answer.status).toBe(409);
     expect(answer.body).toMatchObject({
       rule: "DE3",
@@ -149,32 +149,32 @@ describe("arranging transport", () => {
     ["an unknown field", { date: "2026-03-05", state: "Delivered" }, 400, "state"],
     ["no day", {}, 400, "date"],
   ])("%s is refused and names the field", async (_what, body, status, field) => {
-    const car = await desk.sell(registered);
-    const answer = await desk.staff.sales.post(transportUrl(car), body);
+    const car = await platform.writeSale(registered);
+    const answer = await platform.staff.sales.post(transportUrl(car), body);
     expect(answer.status).toBe(status);
     expect(JSON.stringify(answer.body)).toContain(field);
     expect(await transportsOf(car)).toEqual([]);
   });
 
   test("today is no day past", async () => {
-    const car = await desk.sell(registered);
-    expect((await desk.staff.sales.post(transportUrl(car), { date: "2026-03-02" })).status).toBe(202);
+    const car = await platform.writeSale(registered);
+    expect((await platform.staff.sales.post(transportUrl(car), { date: "2026-03-02" })).status).toBe(202);
   });
 
   test("another dealership, the customer and support may not arrange it", async () => {
-    const car = await desk.sell(registered);
-    const customer = await desk.customerOf(car);
+    const car = await platform.writeSale(registered);
+    const customer = await platform.customerOf(car);
     const body = { date: "2026-03-05" };
-    expect((await desk.staff.otherSales.post(transportUrl(car), body)).status).toBe(404);
+    expect((await platform.staff.otherSales.post(transportUrl(car), body)).status).toBe(404);
     expect((await customer.post(transportUrl(car), body)).status).toBe(403);
-    expect((await desk.staff.support.post(transportUrl(car), body)).status).toBe(403);
+    expect((await platform.staff.support.post(transportUrl(car), body)).status).toBe(403);
     expect(await transportsOf(car)).toEqual([]);
   });
 
   test("a second request while the carrier is being asked is a conflict", async () => {
-    const car = await desk.sell(registered);
-    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
-    const again = await desk.staff.sales.post(transportUrl(car), { date: "2026-03-06" });
+    const car = await platform.writeSale(registered);
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    const again = await platform.staff.sales.post(transportUrl(car), { date: "2026-03-06" });
     expect(again.status).toBe(409);
     expect(await transportsOf(car)).toHaveLength(1);
   });
@@ -182,42 +182,44 @@ describe("arranging transport", () => {
   test("another transport in place of the first keeps the car in transit, and the first one's news is ignored [FA16]", async () => {
     const car = await inTransit();
     const [first] = await transportsOf(car);
-    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-09" });
-    await desk.platform.runJobs();
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-09" });
+    await platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
     expect((await transportsOf(car)).map((row) => row.status)).toEqual(["replaced", "scheduled"]);
     const late = await tell(car, "transport.arrived", {
       reference: first?.reference,
       transportId: first?.carrier_transport_id,
     });
     expect(late.statusCode).toBe(200);
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
     await driveUntil(car, "started", "InTransit");
     await driveUntil(car, "arrived", "DeliveryAttempt");
   });
 
   test("a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew [FA15]", async () => {
-    const car = await desk.sell(registered);
+    const car = await platform.writeSale(registered);
     await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
-    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
-    expect(await desk.platform.runJobs()).toBe(0);
-    expect(await desk.stateOf(car)).toBe("Registered");
-    const tasks = await desk.staff.sales.get("/api/tasks");
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(await platform.runJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+    const tasks = await platform.staff.sales.get("/api/tasks");
     expect(JSON.stringify(tasks.body)).toContain("The carrier refused transport");
-    expect((await desk.staff.sales.post(transportUrl(car), { date: "2026-03-06" })).status).toBe(202);
-    await desk.platform.runJobs();
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect((await platform.staff.sales.post(transportUrl(car), { date: "2026-03-06" })).status).toBe(202);
+    await platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
   });
 
   test("a carrier that times out after doing it is looked up by our reference: one transport [fault 28]", async () => {
-    const car = await desk.sell(registered);
+    const car = await platform.writeSale(registered);
     await control("PUT", "/_control/faults", { body: { timeOutAfterDoingNext: { count: 1 } } });
-    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
-    expect(await desk.platform.runJobs()).toBe(1);
-    expect(await desk.platform.retryJobs()).toBe(0);
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(await platform.runJobs()).toBe(1);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
     const [transport] = await transportsOf(car);
-    expect(await countAtPartner(desk.carrier, "transports", transport?.reference ?? "")).toBe(1);
+    expect(await countAtPartner(platform.standIn("carrier"), "transports", transport?.reference ?? "")).toBe(
+      1,
+    );
   });
 });
 
@@ -225,10 +227,10 @@ describe("the journey, as the carrier reports it", () => {
   test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, NT7, AU10, SY12, SY19, DO10, DO11, DA11, DA25, LF7]", async () => {
     const car = await inTransit();
     await drive(car, "started");
-    await desk.platform.waitUntil("the carrier's start", async () =>
+    await platform.waitUntil("the carrier's start", async () =>
       (await transportsOf(car))[0]?.status === "started" ? true : undefined,
     );
-    await desk.platform.runJobs();
+    await platform.runJobs();
     expect(await mailsTo(car)).toContain(`Your car is on its way (${car.reference})`);
     await driveUntil(car, "arrived", "DeliveryAttempt");
     await driveUntil(car, "contacted", "Delivered", {
@@ -245,13 +247,13 @@ describe("the journey, as the carrier reports it", () => {
         place: "home",
       },
     });
-    const vehicle = await desk.platform.db
+    const vehicle = await platform.db
       .selectFrom("vehicles")
       .where("id", "=", car.vehicleId)
       .selectAll()
       .executeTakeFirstOrThrow();
     expect(vehicle).toMatchObject({ owner_customer_id: car.customerId, physically_delivered: true });
-    const steps = await desk.platform.db
+    const steps = await platform.db
       .selectFrom("steps")
       .where("vehicle_id", "=", car.vehicleId)
       .where("arrow", "in", ["VA10", "VA11"])
@@ -267,8 +269,8 @@ describe("the journey, as the carrier reports it", () => {
   test("on delivery the workshops learn the plan the car was sold with [DO17, LF13]", async () => {
     const car = await inTransit();
     await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: null });
-    expect(await desk.platform.runJobs()).toBe(0);
-    const answer = await desk.staff.support.get(`/api/vehicles/${car.vehicleId}/maintenance`);
+    expect(await platform.runJobs()).toBe(0);
+    const answer = await platform.staff.support.get(`/api/vehicles/${car.vehicleId}/maintenance`);
     expect(answer.body).toMatchObject({
       maintenance: { status: "current", nextDueOn: "2027-03-02", nextDueKm: 15_000, lastServiceOn: null },
     });
@@ -283,7 +285,7 @@ describe("the journey, as the carrier reports it", () => {
       status: "open",
       delivery: { status: "failed", at: expect.any(String), receivedBy: null, place: "home" },
     });
-    const told = await desk.platform.db
+    const told = await platform.db
       .selectFrom("notifications")
       .where("vehicle_id", "=", car.vehicleId)
       .where("row_id", "=", "NT8")
@@ -295,11 +297,11 @@ describe("the journey, as the carrier reports it", () => {
       { channel: "sms", status: "channelNotConfigured", address: "+34600111222" },
     ]);
     await drive(car, "returned");
-    await desk.platform.waitUntil("the car is back", async () =>
+    await platform.waitUntil("the car is back", async () =>
       (await transportsOf(car))[0]?.status === "returned" ? true : undefined,
     );
 
-    const pickedUp = await desk.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {
+    const pickedUp = await platform.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {
       receivedBy: "Lucía Ferrer",
     });
     expect(pickedUp.body).toMatchObject({ vehicleState: "Delivered" });
@@ -316,7 +318,7 @@ describe("the journey, as the carrier reports it", () => {
 
   test("a car that nobody missed cannot be picked up", async () => {
     const car = await inTransit();
-    const answer = await desk.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {
+    const answer = await platform.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {
       receivedBy: "Lucía Ferrer",
     });
     expect(answer.status).toBe(409);
@@ -326,7 +328,7 @@ describe("the journey, as the carrier reports it", () => {
 
   test("a car handed over without its registration on record stays undelivered [DE10]", async () => {
     const car = await inTransit();
-    await desk.platform.db
+    await platform.db
       .updateTable("vehicles")
       .set({ registration: "requested" })
       .where("id", "=", car.vehicleId)
@@ -334,7 +336,7 @@ describe("the journey, as the carrier reports it", () => {
     const answer = await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: null });
     expect(answer.statusCode).toBe(409);
     expect(answer.json()).toMatchObject({ rule: "DE10" });
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
     expect(await deliveryOf(car)).toEqual({ status: "open", delivery: null });
   });
 });
@@ -344,26 +346,26 @@ describe("the carrier's messages, forged, doubled, out of order [fault 25]", () 
     const car = await inTransit();
     const answer = await tell(car, "transport.arrived", {}, { secret: "whsec_Zm9yZ2VkLXNlY3JldA==" });
     expect(answer.statusCode).toBe(401);
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
   });
 
   test("one about another car, or an unknown transport, is refused and named", async () => {
     const car = await inTransit();
-    const other = await desk.sell(registered);
+    const other = await platform.writeSale(registered);
     const wrongCar = await tell(car, "transport.arrived", { vin: other.vin });
     expect(wrongCar.statusCode).toBe(400);
     expect(wrongCar.body).toContain("body.data.vin");
     expect((await tell(car, "transport.arrived", { reference: "TRA-nobody-1" })).statusCode).toBe(404);
-    expect(await desk.stateOf(car)).toBe("InTransit");
+    expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
   });
 
   test("one that overtakes its predecessors brings their steps along, once", async () => {
     const car = await inTransit();
     expect((await tell(car, "transport.returned")).statusCode).toBe(200);
-    expect(await desk.stateOf(car)).toBe("AtDealership");
+    expect(await platform.stateOf(car.vehicleId)).toBe("AtDealership");
     for (const type of ["transport.started", "transport.arrived", "transport.returned"])
       expect((await tell(car, type)).statusCode).toBe(200);
-    const steps = await desk.platform.db
+    const steps = await platform.db
       .selectFrom("steps")
       .where("vehicle_id", "=", car.vehicleId)
       .orderBy("id")
@@ -383,15 +385,15 @@ describe("the carrier's messages, forged, doubled, out of order [fault 25]", () 
     await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: "Marina Ferrer" });
     const answer = await tell(car, "transport.contacted", { outcome: "customerAbsent", receivedBy: null });
     expect(answer.statusCode).toBe(409);
-    expect(await desk.stateOf(car)).toBe("Delivered");
+    expect(await platform.stateOf(car.vehicleId)).toBe("Delivered");
     expect((await deliveryOf(car)).delivery).toMatchObject({ receivedBy: "Marina Ferrer" });
   });
 
   test("one that comes before we have recorded the carrier's answer is taken when it comes again", async () => {
-    const car = await desk.sell(registered);
-    await desk.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    const car = await platform.writeSale(registered);
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
     expect((await tell(car, "transport.started")).statusCode).toBe(409);
-    await desk.platform.runJobs();
+    await platform.runJobs();
     expect((await tell(car, "transport.started")).statusCode).toBe(200);
     expect((await transportsOf(car))[0]?.status).toBe("started");
   });

@@ -3,25 +3,25 @@ import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { resendAfterMs } from "./dispatches.ts";
 
 // The engine against a real database, with reports written by hand: what no healthy car would say must be
 // judged too. The cars stay offline; the test says what they say.
 
-let park: CarPark;
+let fleet: TestFleet;
 
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
 afterAll(async () => {
-  await park?.close();
+  await fleet?.close();
 });
 
 type Car = TestCar & { seq: number; connection: number };
 
 async function linkRow(car: TestCar) {
-  return park.platform.db
+  return fleet.db
     .selectFrom("vehicle_links")
     .selectAll()
     .where("vehicle_id", "=", car.vehicleId)
@@ -44,10 +44,10 @@ async function report(
     keySetVersion: said.keySetVersion ?? 1,
     sentAt: new Date().toISOString(),
   };
-  return park.platform.db
+  return fleet.db
     .transaction()
     .execute((tx) =>
-      park.desiredState.ingest(tx, [{ vin: body.vin, report: body, token: `signed.${seq}.x` }]),
+      fleet.desiredState.ingest(tx, [{ vin: body.vin, report: body, token: `signed.${seq}.x` }]),
     )
     .then(([ingested]) => {
       if (ingested === undefined) throw new Error("a report without an answer");
@@ -60,7 +60,7 @@ function applied(version: number, hash: string): Outcome {
     result: "applied",
     version,
     hash,
-    appliedAt: park.platform.clock.now().toISOString(),
+    appliedAt: fleet.clock.now().toISOString(),
     timings: { verifiedMs: 1 },
   };
 }
@@ -83,10 +83,10 @@ function failed(
 }
 
 async function presence(car: Car, state: "online" | "offline", connection = ++car.connection): Promise<void> {
-  await park.platform.db
+  await fleet.db
     .transaction()
     .execute((tx) =>
-      park.desiredState.recordPresences(tx, [{ vin: parseVin(car.vin), presence: { state, connection } }]),
+      fleet.desiredState.recordPresences(tx, [{ vin: parseVin(car.vin), presence: { state, connection } }]),
     );
 }
 
@@ -100,14 +100,14 @@ async function obey(car: Car) {
 }
 
 async function enrolledCar(): Promise<Car> {
-  const car: Car = Object.assign(await park.addCar({ online: false }), { seq: 0, connection: 0 });
+  const car: Car = Object.assign(await fleet.addCar({ online: false }), { seq: 0, connection: 0 });
   await presence(car, "online");
   return car;
 }
 
 async function codesOf(car: TestCar): Promise<string[]> {
   const row = await linkRow(car);
-  const { entries } = await park.platform.db
+  const { entries } = await fleet.db
     .selectFrom("manifests")
     .select("entries")
     .where("vehicle_id", "=", car.vehicleId)
@@ -117,7 +117,7 @@ async function codesOf(car: TestCar): Promise<string[]> {
 }
 
 function dispatchOf(car: TestCar) {
-  return park.platform.db
+  return fleet.db
     .selectFrom("manifest_dispatches")
     .selectAll()
     .where("vehicle_id", "=", car.vehicleId)
@@ -131,45 +131,48 @@ async function isDue(car: TestCar): Promise<boolean> {
 describe("versions and reports", () => {
   test("at most one unproved change: a second purchase waits in OTAQueue for the first one's proof", async () => {
     const car = await enrolledCar();
-    const first = await park.buy(car, "heatedSeats");
-    const second = await park.buy(car, "ambientLight");
-    expect([await park.stateOf(first), await park.stateOf(second)]).toEqual(["OTAAttempt", "OTAQueue"]);
+    const first = await fleet.buy(car, "heatedSeats");
+    const second = await fleet.buy(car, "ambientLight");
+    expect([await fleet.stateOf(first), await fleet.stateOf(second)]).toEqual(["OTAAttempt", "OTAQueue"]);
     expect(await codesOf(car)).toEqual(["heatedSeats"]);
     await obey(car);
-    expect([await park.stateOf(first), await park.stateOf(second)]).toEqual(["ServiceActive", "OTAAttempt"]);
+    expect([await fleet.stateOf(first), await fleet.stateOf(second)]).toEqual([
+      "ServiceActive",
+      "OTAAttempt",
+    ]);
     expect(await codesOf(car)).toEqual(["ambientLight", "heatedSeats"]);
     await obey(car);
-    expect(await park.stateOf(second)).toBe("ServiceActive");
+    expect(await fleet.stateOf(second)).toBe("ServiceActive");
     expect((await linkRow(car)).manifest_version).toBe(2);
   });
 
   test("a repeated or older report has no effect [fault 4, fault 8]", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
     expect(await report(car, { outcome: failed(version, hash) })).toMatchObject({
       kind: "taken",
       failed: "probeFailed",
     });
     const steps = () =>
-      park.platform.db.selectFrom("steps").select("id").where("activation_id", "=", activationId).execute();
+      fleet.db.selectFrom("steps").select("id").where("activation_id", "=", activationId).execute();
     const before = await steps();
     expect(await report(car, { outcome: failed(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
     expect(await report(car, { outcome: applied(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
     expect(await steps()).toEqual(before);
-    expect(await park.stateOf(activationId)).toBe("RetryQueue");
+    expect(await fleet.stateOf(activationId)).toBe("RetryQueue");
   });
 
   test("a failure counts once: the same outcome in a newer report changes nothing", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
     await report(car, { outcome: failed(version, hash) });
     expect(await report(car, { outcome: failed(version, hash) })).toMatchObject({
       kind: "taken",
       failed: null,
     });
-    const attempts = await park.platform.db
+    const attempts = await fleet.db
       .selectFrom("attempts")
       .select(["attempt", "result"])
       .where("activation_id", "=", activationId)
@@ -179,30 +182,31 @@ describe("versions and reports", () => {
 
   test("an 'applied' whose hash is not the manifest's proves nothing", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const { manifest_version: version } = await linkRow(car);
     expect(await report(car, { outcome: applied(version, emptyManifestHash) })).toMatchObject({
       proved: false,
     });
-    expect(await park.stateOf(activationId)).toBe("OTAAttempt");
-    expect(park.world.captured).not.toContain(activationId);
+    expect(await fleet.stateOf(activationId)).toBe("OTAAttempt");
+    expect(fleet.captured()).not.toContain(activationId);
   });
 
   test("the proof that comes after the hold ran out charges nobody, and the car is told to take it out [fault 26]", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const late = await linkRow(car);
-    park.platform.clock.advanceMs(7 * dayMs);
-    await park.platform.runTimers();
-    expect(await park.stateOf(activationId)).toBe("NoCharge");
+    fleet.clock.advanceMs(7 * dayMs);
+    await fleet.runTimers();
+    await fleet.runJobs();
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
     const ingested = await report(car, {
       active: { version: late.manifest_version, hash: late.manifest_hash },
       outcome: applied(late.manifest_version, late.manifest_hash),
     });
     expect(ingested).toMatchObject({ proved: false, converged: false });
-    expect(await park.stateOf(activationId)).toBe("NoCharge");
-    expect(park.world.captured).not.toContain(activationId);
-    expect(park.world.voided.filter((id) => id === activationId)).toHaveLength(1);
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
+    expect(fleet.captured()).not.toContain(activationId);
+    expect(fleet.voided().filter((id) => id === activationId)).toHaveLength(1);
     expect(await codesOf(car)).toEqual([]);
     expect(await isDue(car)).toBe(true);
   });
@@ -215,24 +219,24 @@ describe("versions and reports", () => {
 
   test("a removal never waits: it is in the next version, and the change under way goes on in it", async () => {
     const car = await enrolledCar();
-    const first = await park.buy(car, "heatedSeats");
+    const first = await fleet.buy(car, "heatedSeats");
     await obey(car);
-    const second = await park.buy(car, "ambientLight");
+    const second = await fleet.buy(car, "ambientLight");
     expect(await codesOf(car)).toEqual(["ambientLight", "heatedSeats"]);
-    const { entitlement_id: entitlementId } = await park.platform.db
+    const { entitlement_id: entitlementId } = await fleet.db
       .selectFrom("activations")
       .select("entitlement_id")
       .where("id", "=", first)
       .executeTakeFirstOrThrow();
-    await park.platform.db.transaction().execute(async (tx) => {
+    await fleet.db.transaction().execute(async (tx) => {
       if (entitlementId === null) throw new Error("no entitlement");
-      await park.desiredState.withdraw(tx, [{ entitlementId, reason: "testing" }]);
+      await fleet.desiredState.withdraw(tx, [{ entitlementId, reason: "testing" }]);
     });
     expect(await codesOf(car)).toEqual(["ambientLight"]);
-    expect(await park.stateOf(second)).toBe("OTAAttempt");
+    expect(await fleet.stateOf(second)).toBe("OTAAttempt");
     await obey(car);
-    expect(await park.stateOf(second)).toBe("ServiceActive");
-    const ended = await park.platform.db
+    expect(await fleet.stateOf(second)).toBe("ServiceActive");
+    const ended = await fleet.db
       .selectFrom("entitlements")
       .select("state")
       .where("id", "=", entitlementId)
@@ -243,51 +247,51 @@ describe("versions and reports", () => {
 
 describe("taking back", () => {
   async function cancel(activationId: string, car: Car) {
-    return park.platform.db
+    return fleet.db
       .transaction()
-      .execute((tx) => park.activations.cancel(tx, activationId, { kind: "customer", id: car.customerId }));
+      .execute((tx) => fleet.activations.cancel(tx, activationId, { kind: "customer", id: car.customerId }));
   }
 
   test("a purchase is cancelled while it waits, while the car is asked, and between attempts: nothing is charged", async () => {
     const car = await enrolledCar();
-    const asked = await park.buy(car, "heatedSeats");
-    const waiting = await park.buy(car, "ambientLight");
+    const asked = await fleet.buy(car, "heatedSeats");
+    const waiting = await fleet.buy(car, "ambientLight");
     expect(await cancel(waiting, car)).toEqual({ kind: "cancelled" });
     expect(await cancel(asked, car)).toEqual({ kind: "cancelled" });
-    expect([await park.stateOf(asked), await park.stateOf(waiting)]).toEqual(["NoCharge", "NoCharge"]);
-    const retried = await park.buy(car, "highwayAssist");
+    expect([await fleet.stateOf(asked), await fleet.stateOf(waiting)]).toEqual(["NoCharge", "NoCharge"]);
+    const retried = await fleet.buy(car, "highwayAssist");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
     await report(car, { outcome: failed(version, hash) });
-    expect(await park.stateOf(retried)).toBe("RetryQueue");
+    expect(await fleet.stateOf(retried)).toBe("RetryQueue");
     expect(await cancel(retried, car)).toEqual({ kind: "cancelled" });
     expect(await codesOf(car)).toEqual([]);
-    for (const id of [asked, waiting, retried]) expect(park.world.voided).toContain(id);
-    for (const id of [asked, waiting, retried]) expect(park.world.captured).not.toContain(id);
+    for (const id of [asked, waiting, retried]) expect(fleet.voided()).toContain(id);
+    for (const id of [asked, waiting, retried]) expect(fleet.captured()).not.toContain(id);
   });
 
   test("a proof that comes after the cancellation charges nobody, and the car is told to take it out [fault 26]", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const late = await linkRow(car);
     await cancel(activationId, car);
     await report(car, {
       active: { version: late.manifest_version, hash: late.manifest_hash },
       outcome: applied(late.manifest_version, late.manifest_hash),
     });
-    expect(await park.stateOf(activationId)).toBe("NoCharge");
-    expect(park.world.captured).not.toContain(activationId);
+    expect(await fleet.stateOf(activationId)).toBe("NoCharge");
+    expect(fleet.captured()).not.toContain(activationId);
     expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
   });
 
   test("what was sent and cancelled is taken back though the car last said that it holds nothing: its report may be lost", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
-    const dispatches = park.platform.db
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const dispatches = fleet.db
       .selectFrom("manifest_dispatches")
       .where("vehicle_id", "=", car.vehicleId)
       .select("sends");
     // Claimed here or by the platform's own dispatcher.
-    while ((await dispatches.executeTakeFirst())?.sends === 0) await park.desiredState.takeDue(100);
+    while ((await dispatches.executeTakeFirst())?.sends === 0) await fleet.desiredState.takeDue(100);
     await cancel(activationId, car);
     expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
     await obey(car);
@@ -296,7 +300,7 @@ describe("taking back", () => {
 
   test("a car that said it failed has left the version: nothing more is sent to it", async () => {
     const car = await enrolledCar();
-    await park.buy(car, "heatedSeats");
+    await fleet.buy(car, "heatedSeats");
     const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
     await report(car, { outcome: failed(version, hash) });
     expect([await codesOf(car), await isDue(car)]).toEqual([[], false]);
@@ -304,7 +308,7 @@ describe("taking back", () => {
 
   test("a cancellation after the proof is answered honestly: it is already applied", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     await obey(car);
     expect(await cancel(activationId, car)).toMatchObject({
       kind: "refused",
@@ -316,18 +320,18 @@ describe("taking back", () => {
 
   test("cancellation and proof race: exactly one of them wins", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const [cancelled] = await Promise.all([cancel(activationId, car), obey(car)]);
-    const isCaptured = park.world.captured.includes(activationId);
-    const isVoided = park.world.voided.includes(activationId);
+    const isCaptured = fleet.captured().includes(activationId);
+    const isVoided = fleet.voided().includes(activationId);
     expect([isCaptured, isVoided]).toEqual(cancelled.kind === "cancelled" ? [false, true] : [true, false]);
   });
 
   test("a bank that will not pay what it held, after the proof: the service leaves the car and the customer is told", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     await obey(car);
-    const { context, db } = park.platform;
+    const { context, db } = fleet;
     await db.transaction().execute((tx) =>
       context.publish(tx, "servicePaymentLost", [
         {
@@ -346,7 +350,7 @@ describe("taking back", () => {
       .where("activations.id", "=", activationId)
       .executeTakeFirstOrThrow();
     expect(entitlement).toEqual({ state: "ended", end_reason: "lateDecline" });
-    const told = park.platform.published.filter(
+    const told = fleet.published.filter(
       ({ name, event }) => name === "notificationDue" && event.row === "NX2",
     );
     expect(told).toHaveLength(1);
@@ -356,9 +360,9 @@ describe("taking back", () => {
 describe("many cars at once", () => {
   async function rollOut(cars: readonly Car[], level: number) {
     const ids = cars.map((car) => car.vehicleId);
-    return park.platform.db
+    return fleet.db
       .transaction()
-      .execute((tx) => park.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
+      .execute((tx) => fleet.desiredState.rollOut(tx, ids, { code: "firmware", configuration: { level } }));
   }
 
   async function obeyTogether(cars: readonly Car[]) {
@@ -377,7 +381,7 @@ describe("many cars at once", () => {
         sentAt: new Date().toISOString(),
       },
     }));
-    return park.platform.db.transaction().execute((tx) => park.desiredState.ingest(tx, received));
+    return fleet.db.transaction().execute((tx) => fleet.desiredState.ingest(tx, received));
   }
 
   test("a roll-out step is one version a car, proved by their reports in one batch; the next step replaces it", async () => {
@@ -390,14 +394,14 @@ describe("many cars at once", () => {
     await obeyTogether(cars);
     for (const car of cars) {
       expect([await codesOf(car), await isDue(car)]).toEqual([["firmware"], false]);
-      const held = await park.platform.db
+      const held = await fleet.db
         .selectFrom("entitlements")
         .select(["state", "configuration"])
         .where("vehicle_id", "=", car.vehicleId)
         .orderBy("created_at")
         .execute();
       expect(held.map(({ state }) => state).sort()).toEqual(["ended", "proved"]);
-      const proofs = await park.platform.db
+      const proofs = await fleet.db
         .selectFrom("plan_proofs")
         .select("version")
         .where("vehicle_id", "=", car.vehicleId)
@@ -408,13 +412,13 @@ describe("many cars at once", () => {
 
   test("a car with another change under way waits for the roll-out, and a purchase waits for the roll-out's proof", async () => {
     const [busy, free] = [await enrolledCar(), await enrolledCar()];
-    await park.buy(busy, "heatedSeats");
+    await fleet.buy(busy, "heatedSeats");
     expect(await rollOut([busy, free], 1)).toEqual({ carried: 1, waiting: [busy.vehicleId] });
     expect(await codesOf(busy), "a car that waits is left as it is").toEqual(["heatedSeats"]);
-    const bought = await park.buy(free, "heatedSeats");
-    expect(await park.stateOf(bought)).toBe("OTAQueue");
+    const bought = await fleet.buy(free, "heatedSeats");
+    expect(await fleet.stateOf(bought)).toBe("OTAQueue");
     await obeyTogether([free]);
-    expect(await park.stateOf(bought)).toBe("OTAAttempt");
+    expect(await fleet.stateOf(bought)).toBe("OTAAttempt");
     expect(await codesOf(free)).toEqual(["firmware", "heatedSeats"]);
   });
 
@@ -439,8 +443,8 @@ describe("many cars at once", () => {
     });
     const now = { version: row.manifest_version, hash: row.manifest_hash };
     const unknown = { ...twice, vin: "JH4KA7561PC008269" };
-    const answers = await park.platform.db.transaction().execute((tx) =>
-      park.desiredState.ingest(tx, [
+    const answers = await fleet.db.transaction().execute((tx) =>
+      fleet.desiredState.ingest(tx, [
         one(twice, 1, null, { version: 0, hash: emptyManifestHash }),
         one(failing, 1, failed(failingRow.manifest_version, failingRow.manifest_hash), {
           version: 0,
@@ -463,14 +467,14 @@ describe("a roll-out that fails", () => {
   test("a step that fails leaves the former one in the car, and is tried again", async () => {
     const car = await enrolledCar();
     const rollOut = (level: number) =>
-      park.platform.db
+      fleet.db
         .transaction()
         .execute((tx) =>
-          park.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration: { level } }),
+          fleet.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration: { level } }),
         );
     const levels = async () => {
       const { manifest_version: version } = await linkRow(car);
-      const { entries } = await park.platform.db
+      const { entries } = await fleet.db
         .selectFrom("manifests")
         .select("entries")
         .where("vehicle_id", "=", car.vehicleId)
@@ -486,8 +490,8 @@ describe("a roll-out that fails", () => {
     await report(car, { outcome: failed(version, hash) });
     expect(await levels()).toEqual([1]);
     await obey(car);
-    park.platform.clock.advanceMs(6 * minuteMs);
-    await park.platform.runTimers();
+    fleet.clock.advanceMs(6 * minuteMs);
+    await fleet.runTimers();
     expect(await levels()).toEqual([2]);
     await obey(car);
     expect(await levels()).toEqual([2]);
@@ -499,7 +503,7 @@ describe("k purchases at once", () => {
     for (const failing of [null, "heatedSeats", "ambientLight"]) {
       const car = await enrolledCar();
       const codes = ["heatedSeats", "highwayAssist", "ambientLight"];
-      const ids = await Promise.all(codes.map((code) => park.buy(car, code)));
+      const ids = await Promise.all(codes.map((code) => fleet.buy(car, code)));
       for (let round = 0; round < codes.length; round += 1) {
         const row = await linkRow(car);
         const activation = row.unproved_activation_id;
@@ -510,7 +514,8 @@ describe("k purchases at once", () => {
       }
       const expected = codes.filter((code) => code !== failing).sort();
       expect([failing, await codesOf(car)]).toEqual([failing, expected]);
-      const states = await Promise.all(ids.map((id) => park.stateOf(id)));
+      await fleet.runJobs();
+      const states = await Promise.all(ids.map((id) => fleet.stateOf(id)));
       expect(states).toEqual(codes.map((code) => (code === failing ? "NoCharge" : "ServiceActive")));
     }
   });
@@ -519,18 +524,18 @@ describe("k purchases at once", () => {
 describe("sending", () => {
   test("a car that is online and silent is asked again with the same version, then its attempt has failed [FA6]", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const { manifest_version: version } = await linkRow(car);
     // The platform's own dispatcher claims some of the sendings.
     const taken = new Map<number, string>();
     for (;;) {
-      for (const due of await park.desiredState.takeDue(100))
+      for (const due of await fleet.desiredState.takeDue(100))
         if (due.vin === car.vin) taken.set(due.version, due.entriesJson);
       const sends = (await dispatchOf(car))?.sends ?? 0;
       if (sends > resendAfterMs.length || (await linkRow(car)).manifest_version !== version) break;
-      park.platform.clock.advanceMs(Math.max(...resendAfterMs));
+      fleet.clock.advanceMs(Math.max(...resendAfterMs));
     }
-    await park.waitFor(activationId, "RetryQueue");
+    await fleet.waitFor(activationId, "RetryQueue");
     // The last of it may be what follows the failure: the next version, without the service.
     const { manifest_version: afterwards } = await linkRow(car);
     expect(afterwards).toBe(version + 1);
@@ -539,7 +544,7 @@ describe("sending", () => {
       expect([version, afterwards]).toContain(sent);
       expect(entriesJson.includes("heatedSeats")).toBe(sent === version);
     }
-    const [attempt] = await park.platform.db
+    const [attempt] = await fleet.db
       .selectFrom("attempts")
       .selectAll()
       .where("activation_id", "=", activationId)
@@ -563,7 +568,7 @@ describe("sending", () => {
 
   test("a car with an older key set gets it before the manifest", async () => {
     const car = await enrolledCar();
-    await park.buy(car, "heatedSeats");
+    await fleet.buy(car, "heatedSeats");
     await report(car, { keySetVersion: 0 });
     expect((await linkRow(car)).key_set_version).toBe(0);
     expect(await isDue(car)).toBe(true);
@@ -571,7 +576,7 @@ describe("sending", () => {
 
   test("two replicas that take in the same report: one of them changes something", async () => {
     const car = await enrolledCar();
-    const activationId = await park.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats");
     const row = await linkRow(car);
     const said = {
       active: { version: row.manifest_version, hash: row.manifest_hash },
@@ -580,6 +585,6 @@ describe("sending", () => {
     };
     const both = await Promise.all([report(car, said), report(car, said)]);
     expect(both.map(({ kind }) => kind).sort()).toEqual(["repeated", "taken"]);
-    expect(park.world.captured.filter((id) => id === activationId)).toHaveLength(1);
+    expect(fleet.captured().filter((id) => id === activationId)).toHaveLength(1);
   });
 });

@@ -5,18 +5,18 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Transaction } from "../../store/database.ts";
 import { isConflict } from "../../store/database-errors.ts";
-import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { selectServices } from "../activations/select-services.ts";
 
 // Whatever people, the car, the clock and the roll-outs do with one car, at once or one after the other: it ends in
 // one manifest that is the union of what it should hold. The model below knows nothing of the engine's tables; it is
 // the car, and what was answered to those who asked.
 
-let park: CarPark;
+let fleet: TestFleet;
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 const codes = ["heatedSeats", "highwayAssist", "ambientLight"] as const;
 const termMs = 30 * dayMs;
@@ -111,7 +111,7 @@ class Life {
         sentAt: new Date().toISOString(),
       };
       await transact((tx) =>
-        park.desiredState.ingest(tx, [{ vin: report.vin, report, token: `signed.${report.seq}.x` }]),
+        fleet.desiredState.ingest(tx, [{ vin: report.vin, report, token: `signed.${report.seq}.x` }]),
       );
     });
     this.#speaking = saying.catch(() => undefined);
@@ -122,7 +122,7 @@ class Life {
   #process(newest: Newest, failureClass: "transient" | "permanent" | null): void {
     const { version, hash } = newest;
     this.#processed = version;
-    const now = park.platform.clock.now();
+    const now = fleet.clock.now();
     // What only takes away cannot fail.
     const adds = newest.ids.some((id) => !this.held.has(id));
     if (failureClass !== null && adds) {
@@ -154,7 +154,7 @@ class Life {
     if (state === "online") this.#connection += 1;
     const connection = Math.max(this.#connection, 1);
     await transact((tx) =>
-      park.desiredState.recordPresences(tx, [
+      fleet.desiredState.recordPresences(tx, [
         { vin: parseVin(this.car.vin), presence: { state, connection } },
       ]),
     );
@@ -164,7 +164,7 @@ class Life {
 type Newest = { version: number; hash: string; ids: string[] };
 
 async function readNewest(car: TestCar): Promise<Newest> {
-  const row = await park.platform.db
+  const row = await fleet.db
     .selectFrom("vehicle_links as link")
     .leftJoin("manifests as manifest", (join) =>
       join
@@ -182,7 +182,7 @@ async function readNewest(car: TestCar): Promise<Newest> {
 async function transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await park.platform.db.transaction().execute(work);
+      return await fleet.db.transaction().execute(work);
     } catch (error) {
       if (!isConflict(error) || tries === 5) throw error;
     }
@@ -193,14 +193,14 @@ let level = 0;
 
 async function perform(life: Life, deed: Deed): Promise<void> {
   const { car } = life;
-  const { context } = park.platform;
+  const { context } = fleet;
   switch (deed.do) {
     case "buy": {
       const [selected] = await transact((tx) =>
         selectServices(context, tx, [
           {
             vehicleId: car.vehicleId,
-            serviceId: park.serviceId(deed.code),
+            serviceId: fleet.serviceId(deed.code),
             customerId: car.customerId,
             paymentMethod: "pm_card_visa",
             terms: 1,
@@ -215,20 +215,21 @@ async function perform(life: Life, deed: Deed): Promise<void> {
           cancelled: false,
           moneyLost: false,
         });
+      await fleet.runJobs();
       return;
     }
     case "cancel": {
       const purchase = life.purchases[deed.purchase];
       if (purchase === undefined) return;
       const answer = await transact((tx) =>
-        park.activations.cancel(tx, purchase.id, { kind: "customer", id: car.customerId }),
+        fleet.activations.cancel(tx, purchase.id, { kind: "customer", id: car.customerId }),
       );
       if (answer.kind === "cancelled") purchase.cancelled = true;
       return;
     }
     case "loseItsMoney": {
       const purchase = life.purchases[deed.purchase];
-      if (purchase === undefined || (await park.stateOf(purchase.id)) !== "ServiceActive") return;
+      if (purchase === undefined || (await fleet.stateOf(purchase.id)) !== "ServiceActive") return;
       purchase.moneyLost = true;
       return transact((tx) =>
         context.publish(tx, "servicePaymentLost", [
@@ -254,20 +255,21 @@ async function perform(life: Life, deed: Deed): Promise<void> {
       level += 1;
       const configuration = { level };
       const { carried } = await transact((tx) =>
-        park.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration }),
+        fleet.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration }),
       );
       if (carried === 1) life.levels.add(configuration.level);
       return;
     }
     case "timePasses":
-      park.platform.clock.advanceMs(deed.minutes * minuteMs);
-      await park.platform.runTimers();
+      fleet.clock.advanceMs(deed.minutes * minuteMs);
+      await fleet.runTimers();
+      await fleet.runJobs();
       return;
   }
 }
 
 async function readEntitlements(life: Life) {
-  return park.platform.db
+  return fleet.db
     .selectFrom("entitlements")
     .selectAll()
     .where("vehicle_id", "=", life.car.vehicleId)
@@ -276,7 +278,7 @@ async function readEntitlements(life: Life) {
 
 /** What holds after every moment, whatever happened in it. */
 async function expectOrder(life: Life, after: string): Promise<void> {
-  const { db } = park.platform;
+  const { db } = fleet;
   const versions = await db
     .selectFrom("manifests")
     .select(["version", "hash", "activation_id"])
@@ -321,7 +323,7 @@ async function settle(life: Life): Promise<void> {
   await life.be("online");
   for (let round = 0; round < 40; round += 1) {
     await life.say(null);
-    const open = await park.platform.db
+    const open = await fleet.db
       .selectFrom("vehicle_links as link")
       .where("link.vehicle_id", "=", life.car.vehicleId)
       .where((where) =>
@@ -356,10 +358,10 @@ async function settle(life: Life): Promise<void> {
 async function expectUnion(life: Life): Promise<void> {
   const newest = await readNewest(life.car);
   const entitlements = await readEntitlements(life);
-  const now = park.platform.clock.now();
+  const now = fleet.clock.now();
   const due: string[] = [];
   for (const purchase of life.purchases) {
-    const { entitlement_id: entitlementId, state } = await park.platform.db
+    const { entitlement_id: entitlementId, state } = await fleet.db
       .selectFrom("activations")
       .select(["entitlement_id", "state"])
       .where("id", "=", purchase.id)
@@ -368,7 +370,7 @@ async function expectUnion(life: Life): Promise<void> {
     expect(["ServiceActive", "NoCharge"], purchase.code).toContain(state);
     if (purchase.cancelled) expect(state, `${purchase.code} was cancelled`).toBe("NoCharge");
     if (appliedAt === undefined) expect(state, `${purchase.code} was never applied`).toBe("NoCharge");
-    const money = await park.platform.db
+    const money = await fleet.db
       .selectFrom("steps")
       .select("event")
       .where("activation_id", "=", purchase.id)
@@ -404,8 +406,8 @@ test("whatever happens to one car, at once or in turn, ends in one manifest that
   let lives = 0;
   const outcome = await fc.check(
     fc.asyncProperty(moments, async (all) => {
-      const car = await park.addCar({ online: false });
-      const { manifest_hash: hash } = await park.platform.db
+      const car = await fleet.addCar({ online: false });
+      const { manifest_hash: hash } = await fleet.db
         .selectFrom("vehicle_links")
         .select("manifest_hash")
         .where("vehicle_id", "=", car.vehicleId)
@@ -426,7 +428,7 @@ test("whatever happens to one car, at once or in turn, ends in one manifest that
       await expectUnion(life);
       lives += 1;
       // Another run's clock must not wake what this one left.
-      await park.platform.db.deleteFrom("timers").execute();
+      await fleet.db.deleteFrom("timers").execute();
     }),
     {
       seed,

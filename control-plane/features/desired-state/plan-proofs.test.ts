@@ -3,24 +3,24 @@ import { verifyReport } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type CarPark, createCarPark } from "../../testing/car-park.ts";
+import { startTestFleet, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { readPlanProof } from "./plan-proofs.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 test("the proof of a roll-out's step is read back as the car signed it, and verifies against the car's key", async () => {
-  const car = await park.addCar();
-  const { db } = park.platform;
+  const car = await fleet.addCar();
+  const { db } = fleet;
   await db
     .transaction()
     .execute((tx) =>
-      park.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration: { level: 1 } }),
+      fleet.desiredState.rollOut(tx, [car.vehicleId], { code: "firmware", configuration: { level: 1 } }),
     );
-  const token = await park.platform.waitUntil(
+  const token = await fleet.waitUntil(
     "the proof",
     async () => (await readPlanProof(db, car.vehicleId, 1)) ?? undefined,
   );
@@ -42,8 +42,8 @@ test("the proof of a roll-out's step is read back as the car signed it, and veri
 });
 
 test("a proof that was kept as text, before reports were packed, is read back as it was", async () => {
-  const car = await park.addCar({ online: false });
-  const { db } = park.platform;
+  const car = await fleet.addCar({ online: false });
+  const { db } = fleet;
   // As migration 0009 converts it.
   await sql`
     insert into plan_proofs (vehicle_id, version, report)

@@ -1,17 +1,17 @@
 import type { Presence } from "@caas/contract/presence.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import type { SaidPresence } from "./record-presences.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 async function say(said: readonly SaidPresence[]): Promise<void> {
-  await park.platform.db.transaction().execute((tx) => park.desiredState.recordPresences(tx, said));
+  await fleet.db.transaction().execute((tx) => fleet.desiredState.recordPresences(tx, said));
 }
 
 function of(car: TestCar, state: Presence["state"], connection: number): SaidPresence {
@@ -20,7 +20,7 @@ function of(car: TestCar, state: Presence["state"], connection: number): SaidPre
 
 /** What was said to be connected, and to have a change possible, since the last look. */
 function published(): { connected: readonly string[]; changePossible: string[] } {
-  const events = park.platform.published.splice(0);
+  const events = fleet.published.splice(0);
   return {
     connected: events.flatMap((one) => (one.name === "carConnected" ? [one.event.vehicleId] : [])),
     changePossible: events.flatMap((one) => (one.name === "changePossible" ? [one.event.vehicleId] : [])),
@@ -28,7 +28,7 @@ function published(): { connected: readonly string[]; changePossible: string[] }
 }
 
 async function recorded(car: TestCar): Promise<[string, number]> {
-  const row = await park.platform.db
+  const row = await fleet.db
     .selectFrom("vehicle_links")
     .select(["presence", "presence_connection"])
     .where("vehicle_id", "=", car.vehicleId)
@@ -74,7 +74,7 @@ test.each<{ recorded: Word; said: Word[]; ends: Word; connects: boolean }>([
     connects: false,
   },
 ])("recorded $recorded, said $said: $ends", async ({ recorded: before, said, ends, connects }) => {
-  const car = await park.addCar({ online: false });
+  const car = await fleet.addCar({ online: false });
   await say([of(car, ...before)]);
   published();
   await say(said.map((word) => of(car, ...word)));
@@ -84,33 +84,33 @@ test.each<{ recorded: Word; said: Word[]; ends: Word; connects: boolean }>([
 
 test("of many that come back at once only those with something waiting cost more than their row", async () => {
   const [idle, buyer, waiting] = [await addParked(), await addParked(), await addParked()];
-  const bought = await park.buy(buyer, "heatedSeats");
-  await park.platform.db
+  const bought = await fleet.buy(buyer, "heatedSeats");
+  await fleet.db
     .transaction()
     .execute((tx) =>
-      park.desiredState.rollOut(tx, [waiting.vehicleId], { code: "firmware", configuration: { level: 1 } }),
+      fleet.desiredState.rollOut(tx, [waiting.vehicleId], { code: "firmware", configuration: { level: 1 } }),
     );
-  expect(await park.stateOf(bought)).toBe("OTAQueue");
+  expect(await fleet.stateOf(bought)).toBe("OTAQueue");
   // What is due to a car that is away waits for the car, and is passed over until then.
-  expect(await park.desiredState.takeDue(10)).toEqual([]);
+  expect(await fleet.desiredState.takeDue(10)).toEqual([]);
   published();
   await say([idle, buyer, waiting].map((car) => of(car, "online", 1)));
   const { connected, changePossible } = published();
   expect([...connected].sort()).toEqual([idle, buyer, waiting].map((car) => car.vehicleId).sort());
   expect(changePossible).toEqual([buyer.vehicleId]);
-  expect(await park.stateOf(bought)).toBe("OTAAttempt");
+  expect(await fleet.stateOf(bought)).toBe("OTAAttempt");
   await dueIs(0, idle);
   await dueIs(1, buyer);
   await dueIs(1, waiting);
 });
 
 async function addParked(): Promise<TestCar> {
-  return park.addCar({ online: false });
+  return fleet.addCar({ online: false });
 }
 
 /** How many manifests wait for the car; the platform's own dispatcher may have sent one already. */
 async function dueIs(count: number, car: TestCar): Promise<void> {
-  const rows = await park.platform.db
+  const rows = await fleet.db
     .selectFrom("manifest_dispatches")
     .select("due_at")
     .where("vehicle_id", "=", car.vehicleId)
@@ -122,8 +122,8 @@ async function dueIs(count: number, car: TestCar): Promise<void> {
 test("forgetting passes over every car, and what they say again of the same connection counts", async () => {
   const car = await addParked();
   await say([of(car, "online", 3)]);
-  await park.desiredState.forgetPresences();
-  const known = await park.platform.db
+  await fleet.desiredState.forgetPresences();
+  const known = await fleet.db
     .selectFrom("vehicle_links")
     .select("vin")
     .where("presence", "<>", "unknown")
@@ -137,7 +137,7 @@ test("forgetting passes over every car, and what they say again of the same conn
 test("presences, forgetting, roll-outs and sendings about the same cars cross in any order and none is undone", async () => {
   const cars = await Promise.all(Array.from({ length: 12 }, addParked));
   const ids = cars.map((car) => car.vehicleId);
-  const { db } = park.platform;
+  const { db } = fleet;
   const rounds = Array.from({ length: 8 }, (_, round) => round + 1);
   const lockAndSay = (connection: number) =>
     db.transaction().execute(async (tx) => {
@@ -149,7 +149,7 @@ test("presences, forgetting, roll-outs and sendings about the same cars cross in
         .orderBy("vin")
         .forUpdate()
         .execute();
-      await park.desiredState.recordPresences(
+      await fleet.desiredState.recordPresences(
         tx,
         [...cars].reverse().map((car) => of(car, "online", connection)),
       );
@@ -157,14 +157,14 @@ test("presences, forgetting, roll-outs and sendings about the same cars cross in
   await Promise.all(
     rounds.flatMap((round) => [
       lockAndSay(round),
-      park.desiredState.forgetPresences(),
+      fleet.desiredState.forgetPresences(),
       db.transaction().execute((tx) =>
-        park.desiredState.rollOut(tx, round % 2 === 0 ? ids : ids.toReversed(), {
+        fleet.desiredState.rollOut(tx, round % 2 === 0 ? ids : ids.toReversed(), {
           code: "firmware",
           configuration: { level: round },
         }),
       ),
-      park.desiredState.takeDue(5),
+      fleet.desiredState.takeDue(5),
     ]),
   );
   await lockAndSay(rounds.length + 1);

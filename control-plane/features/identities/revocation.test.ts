@@ -6,27 +6,27 @@ import { connectAsync } from "mqtt";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createFleetLink } from "../../fleet-link/fleet-link.ts";
-import { type CarPark, createCarPark } from "../../testing/car-park.ts";
-import { type Staff, seedStaff } from "../../testing/people.ts";
+import { startTestFleet, type TestFleet } from "../../testing/fixtures/fleet.ts";
+import { type Staff, seedStaff } from "../../testing/fixtures/people.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 let staff: Staff;
 beforeAll(async () => {
-  park = await createCarPark();
-  staff = await seedStaff(park.platform);
+  fleet = await startTestFleet();
+  staff = await seedStaff(fleet);
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 const urlOf = (vehicleId: string) => `/api/vehicles/${vehicleId}/revocation`;
 
 async function brokerMetric(line: string): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${park.broker.metricsPort}/metrics`)).text();
+  const text = await (await fetch(`http://127.0.0.1:${fleet.broker.metricsPort}/metrics`)).text();
   return Number(new RegExp(`^${line} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
 }
 
 describe("a car that an administrator revokes [fault 13]", () => {
   test("is off the broker well within 60 s and stays off; another car goes on; who did it is written down", async () => {
-    const [car, other] = [await park.addCar(), await park.addCar()];
+    const [car, other] = [await fleet.addCar(), await fleet.addCar()];
     const disconnected = once(car.agent(), "disconnected");
     const askedAtMs = performance.now();
     const reason = "reported stolen";
@@ -42,15 +42,15 @@ describe("a car that an administrator revokes [fault 13]", () => {
     expect(car.agent().state().connected).toBe(false);
     expect(await brokerMetric('caas_broker_connections_cut_total\\{reason="revoked"\\}')).toBe(1);
     expect(other.agent().state().connected).toBe(true);
-    await park.platform.waitUntil("it is known to be offline", async () => {
-      const row = await park.platform.db
+    await fleet.waitUntil("it is known to be offline", async () => {
+      const row = await fleet.db
         .selectFrom("vehicle_links")
         .select("presence")
         .where("vehicle_id", "=", car.vehicleId)
         .executeTakeFirst();
       return row?.presence === "offline" ? true : undefined;
     });
-    const steps = await park.platform.db
+    const steps = await fleet.db
       .selectFrom("steps")
       .select(["event", "actor_kind", "actor_id", "automatic"])
       .where("vehicle_id", "=", car.vehicleId)
@@ -62,7 +62,7 @@ describe("a car that an administrator revokes [fault 13]", () => {
   });
 
   test("a broker that is started anew, and knows of nobody, cuts it as soon as the control plane connects", async () => {
-    const car = await park.addCar({ online: false });
+    const car = await fleet.addCar({ online: false });
     await staff.admin.post(urlOf(car.vehicleId), { reason: "reported stolen" });
     const secrets = {
       carSecret: "the cars' secret, 16 or more",
@@ -75,7 +75,7 @@ describe("a car that an administrator revokes [fault 13]", () => {
       passwords: secrets,
       now: () => new Date(),
       log: logger,
-      rootPublicKey: park.keyRing.rootPublicKey,
+      rootPublicKey: fleet.keyRing.rootPublicKey,
     });
     const url = `mqtt://127.0.0.1:${(await broker.start()).tcpPort}`;
     const thief = await connectAsync(url, {
@@ -85,10 +85,10 @@ describe("a car that an administrator revokes [fault 13]", () => {
       reconnectPeriod: 0,
     });
     const cut = new Promise<void>((resolve) => thief.once("close", () => resolve()));
-    const link = createFleetLink(park.platform.context, {
-      engine: park.desiredState,
-      keyRing: park.keyRing,
-      databaseUrl: park.platform.databaseUrl,
+    const link = createFleetLink(fleet.context, {
+      engine: fleet.desiredState,
+      keyRing: fleet.keyRing,
+      databaseUrl: fleet.config.DATABASE_URL,
       dispatchChannel: "unused",
       revocationChannel: "unused",
       broker: {
@@ -106,7 +106,7 @@ describe("a car that an administrator revokes [fault 13]", () => {
   });
 
   test("revoked twice it is revoked once, and its list shows when", async () => {
-    const car = await park.addCar({ online: false });
+    const car = await fleet.addCar({ online: false });
     const first = await staff.admin.post(urlOf(car.vehicleId), { reason: "written off" });
     const second = await staff.admin.post(urlOf(car.vehicleId), { reason: "again" });
     expect(second.body).toEqual(first.body);
@@ -118,7 +118,7 @@ describe("a car that an administrator revokes [fault 13]", () => {
   });
 
   test("one certificate of a car is revoked by its serial number; a foreign one is refused", async () => {
-    const [car, other] = [await park.addCar({ online: false }), await park.addCar({ online: false })];
+    const [car, other] = [await fleet.addCar({ online: false }), await fleet.addCar({ online: false })];
     const list = async (vehicleId: string) =>
       (await staff.admin.get(`/api/vehicles/${vehicleId}/certificates`)).body;
     const serialOf = (body: unknown) => /"serialNumber":"([0-9a-f]+)"/.exec(JSON.stringify(body))?.[1] ?? "";

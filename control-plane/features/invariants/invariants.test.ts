@@ -1,58 +1,42 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { newId } from "../../store/ids.ts";
-import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { startTestFleet, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { explain } from "../activations/explain.ts";
 import { findOffenders, graceMs } from "./find-offenders.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 
 beforeAll(async () => {
-  park = await createCarPark();
+  fleet = await startTestFleet();
 });
 afterAll(async () => {
-  await park?.close();
+  await fleet?.close();
 });
 
-/** The payment that the bank of this test never writes down. */
-async function pay(
-  activationId: string,
-  car: TestCar,
-  status: "authorised" | "captured" | "declined",
-): Promise<void> {
-  const at = park.platform.clock.now();
-  await park.platform.db
-    .insertInto("payments")
-    .values({
-      id: newId(),
-      kind: "service",
-      activation_id: activationId,
-      customer_id: car.customerId,
-      amount_cents: 1_900,
-      currency: "EUR",
-      method: "card",
-      status,
-      created_at: at,
-      settled_at: status === "authorised" ? null : at,
-    })
-    .execute();
+/** What the gateway said contradicts what was done: no way of the platform leads there. */
+async function settleAs(activationId: string, status: "captured" | "declined"): Promise<void> {
+  await fleet.db
+    .updateTable("payments")
+    .set({ status, settled_at: fleet.clock.now() })
+    .where("activation_id", "=", activationId)
+    .executeTakeFirstOrThrow();
 }
 
 function offendersOf(activationId: string) {
-  const now = park.platform.clock.now();
-  return findOffenders(park.platform.db, now).then((all) =>
+  const now = fleet.clock.now();
+  return findOffenders(fleet.db, now).then((all) =>
     all.filter((one) => one.activationId === activationId).map(({ invariant }) => invariant),
   );
 }
 
 describe("the two invariants", () => {
   test("a captured, proved service breaks none, and says so when it is asked why it was charged", async () => {
-    const car = await park.addCar();
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "ServiceActive");
-    await pay(activationId, car, "captured");
-    park.platform.clock.advanceMs(graceMs + 1);
+    const car = await fleet.addCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "ServiceActive");
+    expect(await fleet.runJobs()).toBe(0);
+    fleet.clock.advanceMs(graceMs + 1);
     expect(await offendersOf(activationId)).toEqual([]);
-    const explanation = await explain(park.platform.db, activationId);
+    const explanation = await explain(fleet.db, activationId);
     expect(explanation).toMatchObject({ charged: true, active: true });
     expect(explanation?.verdict).toContain("only then the price was charged");
     const proof = explanation?.timeLine.find(({ what }) => what === "attempt 1 applied");
@@ -60,34 +44,34 @@ describe("the two invariants", () => {
   });
 
   test("money without service: captured although the car never proved it, from the first moment", async () => {
-    const car = await park.addCar();
+    const car = await fleet.addCar();
     car.adapter.faults.rejects = "no seat heater";
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "NoCharge");
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "NoCharge");
     expect(await offendersOf(activationId)).toEqual([]);
-    await pay(activationId, car, "captured");
+    await settleAs(activationId, "captured");
     expect(await offendersOf(activationId)).toEqual(["moneyWithoutService"]);
   });
 
   test("service without money: proved in an online car and still not captured, once the grace is over", async () => {
-    const car = await park.addCar();
-    const activationId = await park.buy(car, "heatedSeats");
-    await park.waitFor(activationId, "ServiceActive");
-    await pay(activationId, car, "declined");
+    const car = await fleet.addCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "ServiceActive");
+    await settleAs(activationId, "declined");
     expect(await offendersOf(activationId)).toEqual([]);
-    park.platform.clock.advanceMs(graceMs);
+    fleet.clock.advanceMs(graceMs);
     expect(await offendersOf(activationId)).toEqual(["serviceWithoutMoney"]);
   });
 
   test("what was not charged is explained too", async () => {
-    const car = await park.addCar();
-    park.world.maintenance = "overdue";
-    const denied = await park.buy(car, "heatedSeats");
-    park.world.maintenance = "current";
-    park.world.bank = "decline";
-    const refused = await park.buy(car, "heatedSeats");
-    park.world.bank = "authorise";
-    const verdicts = await Promise.all([denied, refused].map((id) => explain(park.platform.db, id)));
+    const car = await fleet.addCar();
+    fleet.fakes.vss.says = "overdue";
+    const denied = await fleet.buy(car, "heatedSeats");
+    fleet.fakes.vss.says = "current";
+    fleet.fakes.gateway.says = "decline";
+    const refused = await fleet.buy(car, "heatedSeats");
+    fleet.fakes.gateway.says = "authorise";
+    const verdicts = await Promise.all([denied, refused].map((id) => explain(fleet.db, id)));
     expect(verdicts.map((one) => one?.verdict)).toEqual([
       "heatedSeats is not active: the workshops did not confirm that maintenance is current. Nothing was charged.",
       "heatedSeats is not active: the bank refused the payment. Nothing was charged.",

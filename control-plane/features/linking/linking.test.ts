@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type AfterSales, createAfterSales, registered, type SoldCar } from "../../testing/after-sales.ts";
-import type { Person } from "../../testing/people.ts";
+import type { Person } from "../../testing/fixtures/people.ts";
+import {
+  registered,
+  startTestSales,
+  type TestSales,
+  type WrittenSale,
+} from "../../testing/fixtures/sales.ts";
 import { drawLinkCode } from "./link-code.ts";
 
-let desk: AfterSales;
-let car: SoldCar;
+let platform: TestSales;
+let car: WrittenSale;
 let customer: Person;
 
 const delivered = {
@@ -15,21 +20,22 @@ const delivered = {
 } as const;
 const codesUrl = () => `/api/vehicles/${car.vehicleId}/link-codes`;
 const linkUrl = () => `/api/vehicles/${car.vehicleId}/link`;
+/** Right once in a million codes. */
 const wrong = "000000";
 
 beforeAll(async () => {
-  desk = await createAfterSales("linking");
+  platform = await startTestSales({ name: "linking", standIns: [] });
 });
 beforeEach(async () => {
-  car = await desk.sell(delivered);
-  customer = await desk.customerOf(car);
-  await desk.platform.db
+  car = await platform.writeSale(delivered);
+  customer = await platform.customerOf(car);
+  await platform.db
     .updateTable("vehicles")
     .set({ owner_customer_id: car.customerId })
     .where("id", "=", car.vehicleId)
     .execute();
 });
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
 const minutes = (count: number) => count * 60_000;
 
@@ -38,12 +44,12 @@ describe("showing a code in the car", () => {
     const answer = await customer.post(codesUrl());
     expect(answer).toMatchObject({
       status: 202,
-      body: { expiresAt: new Date(desk.platform.clock.now().getTime() + minutes(10)).toISOString() },
+      body: { expiresAt: new Date(platform.clock.now().getTime() + minutes(10)).toISOString() },
     });
-    const code = desk.shownCode(car.vehicleId);
+    const code = platform.shownCode(car.vehicleId);
     expect(code).toMatch(/^\d{6}$/);
     expect(JSON.stringify(answer.body)).not.toContain(code);
-    const stored = await desk.platform.db
+    const stored = await platform.db
       .selectFrom("link_codes")
       .where("vehicle_id", "=", car.vehicleId)
       .selectAll()
@@ -52,8 +58,8 @@ describe("showing a code in the car", () => {
   });
 
   test("before physical delivery no code is shown, and the refusal names the rule [DE4]", async () => {
-    const early = await desk.sell(registered);
-    const buyer = await desk.customerOf(early);
+    const early = await platform.writeSale(registered);
+    const buyer = await platform.customerOf(early);
     for (const [url, body] of [
       [`/api/vehicles/${early.vehicleId}/link-codes`, {}],
       [`/api/vehicles/${early.vehicleId}/link`, { code: wrong }],
@@ -65,21 +71,21 @@ describe("showing a code in the car", () => {
         section: "Process Dependencies and Sequencing → Dependency Rules",
       });
     }
-    expect(() => desk.shownCode(early.vehicleId)).toThrow();
+    expect(() => platform.shownCode(early.vehicleId)).toThrow();
   });
 
   test("only the owner asks: another customer finds nothing, staff may not", async () => {
-    const other = await desk.customerOf(await desk.sell(delivered));
+    const other = await platform.customerOf(await platform.writeSale(delivered));
     expect((await other.post(codesUrl())).status).toBe(404);
-    expect((await desk.staff.sales.post(codesUrl())).status).toBe(403);
-    expect(() => desk.shownCode(car.vehicleId)).toThrow();
+    expect((await platform.staff.sales.post(codesUrl())).status).toBe(403);
+    expect(() => platform.shownCode(car.vehicleId)).toThrow();
   });
 
   test("the same Idempotency-Key shows no second code", async () => {
     await customer.post(codesUrl(), {}, "one-code");
-    const first = desk.shownCode(car.vehicleId);
+    const first = platform.shownCode(car.vehicleId);
     await customer.post(codesUrl(), {}, "one-code");
-    expect(desk.shownCode(car.vehicleId)).toBe(first);
+    expect(platform.shownCode(car.vehicleId)).toBe(first);
   });
 
   test("codes are six digits, leading zeros included", () => {
@@ -92,15 +98,15 @@ describe("showing a code in the car", () => {
 describe("linking the app", () => {
   test("the right code makes the vehicle Operational, by the customer's own hand [VA14, AU11, NT9, DO12]", async () => {
     await customer.post(codesUrl());
-    const answer = await customer.post(linkUrl(), { code: desk.shownCode(car.vehicleId) });
+    const answer = await customer.post(linkUrl(), { code: platform.shownCode(car.vehicleId) });
     expect(answer.body).toMatchObject({ outcome: "linked", vehicleState: "Operational" });
-    const vehicle = await desk.platform.db
+    const vehicle = await platform.db
       .selectFrom("vehicles")
       .where("id", "=", car.vehicleId)
       .select(["state", "app_linked_at"])
       .executeTakeFirstOrThrow();
-    expect(vehicle).toEqual({ state: "Operational", app_linked_at: desk.platform.clock.now() });
-    const step = await desk.platform.db
+    expect(vehicle).toEqual({ state: "Operational", app_linked_at: platform.clock.now() });
+    const step = await platform.db
       .selectFrom("steps")
       .where("vehicle_id", "=", car.vehicleId)
       .selectAll()
@@ -112,7 +118,7 @@ describe("linking the app", () => {
       actor_kind: "customer",
       actor_id: car.customerId,
     });
-    const told = await desk.platform.db
+    const told = await platform.db
       .selectFrom("notifications")
       .where("vehicle_id", "=", car.vehicleId)
       .orderBy("channel")
@@ -131,10 +137,10 @@ describe("linking the app", () => {
         outcome: "wrongCode",
         triesLeft,
       });
-    const late = await customer.post(linkUrl(), { code: desk.shownCode(car.vehicleId) });
+    const late = await customer.post(linkUrl(), { code: platform.shownCode(car.vehicleId) });
     expect(late.status).toBe(422);
     expect(late.body).toMatchObject({ code: "wrongCode", errors: [{ field: "body.code" }] });
-    expect(await desk.stateOf(car)).toBe("Delivered");
+    expect(await platform.stateOf(car.vehicleId)).toBe("Delivered");
   });
 
   test("asking for a new code buys no new guesses until the last one has expired", async () => {
@@ -144,9 +150,9 @@ describe("linking the app", () => {
     for (const triesLeft of [3, 2, 1, 0])
       expect((await customer.post(linkUrl(), { code: wrong })).body).toMatchObject({ triesLeft });
     expect((await customer.post(codesUrl())).status).toBe(429);
-    desk.platform.clock.advanceMs(minutes(10) + 1);
+    platform.clock.advanceMs(minutes(10) + 1);
     expect((await customer.post(codesUrl())).status).toBe(202);
-    const answer = await customer.post(linkUrl(), { code: desk.shownCode(car.vehicleId) });
+    const answer = await customer.post(linkUrl(), { code: platform.shownCode(car.vehicleId) });
     expect(answer.body).toMatchObject({ outcome: "linked" });
   });
 
@@ -172,28 +178,28 @@ describe("linking the app", () => {
     ["ten minutes", minutes(10), undefined],
   ])("after %s of business time the code is judged so", async (_what, waitMs, outcome) => {
     await customer.post(codesUrl());
-    desk.platform.clock.advanceMs(waitMs);
-    const answer = await customer.post(linkUrl(), { code: desk.shownCode(car.vehicleId) });
+    platform.clock.advanceMs(waitMs);
+    const answer = await customer.post(linkUrl(), { code: platform.shownCode(car.vehicleId) });
     expect(answer.body).toMatchObject(outcome === undefined ? { code: "wrongCode" } : { outcome });
   });
 
   test("a code shown to the former owner links nobody else's app", async () => {
     await customer.post(codesUrl());
-    const buyer = await desk.sell(delivered);
-    const next = await desk.customerOf(buyer);
-    await desk.platform.db
+    const buyer = await platform.writeSale(delivered);
+    const next = await platform.customerOf(buyer);
+    await platform.db
       .updateTable("vehicles")
       .set({ owner_customer_id: buyer.customerId })
       .where("id", "=", car.vehicleId)
       .execute();
-    const code = desk.shownCode(car.vehicleId);
+    const code = platform.shownCode(car.vehicleId);
     expect((await next.post(linkUrl(), { code })).status).toBe(422);
     expect((await customer.post(linkUrl(), { code })).status).toBe(404);
   });
 
   test("a linked car takes no second code", async () => {
     await customer.post(codesUrl());
-    await customer.post(linkUrl(), { code: desk.shownCode(car.vehicleId) });
+    await customer.post(linkUrl(), { code: platform.shownCode(car.vehicleId) });
     const again = await customer.post(codesUrl());
     expect(again.status).toBe(409);
     expect(again.body).toMatchObject({ code: "ruleRefused", rule: "vehicle" });

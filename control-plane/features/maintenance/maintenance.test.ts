@@ -4,39 +4,45 @@ import { portOf } from "@caas/simulator/stand-ins/shared/partner.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createVss } from "../../partners/vss.ts";
 import { newId } from "../../store/ids.ts";
-import { type AfterSales, createAfterSales, registered, type SoldCar } from "../../testing/after-sales.ts";
+import {
+  registered,
+  startTestSales,
+  type TestSales,
+  type WrittenSale,
+} from "../../testing/fixtures/sales.ts";
+import { partnerApiKey } from "../../testing/test-platform.ts";
 
-let desk: AfterSales;
+let platform: TestSales;
 let workshops: ReturnType<typeof partnerClient>;
 let control: ReturnType<typeof partnerClient>;
 
 beforeAll(async () => {
-  desk = await createAfterSales("maintenance");
-  workshops = partnerClient(desk.vss.url, "a key for tests");
-  control = partnerClient(desk.vss.url);
+  platform = await startTestSales({ name: "maintenance", standIns: ["vss"] });
+  workshops = partnerClient(platform.standIn("vss").url, partnerApiKey);
+  control = partnerClient(platform.standIn("vss").url);
 });
 afterEach(() => control("DELETE", "/_control/faults"));
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
-async function knownCar(): Promise<SoldCar> {
-  const car = await desk.sell(registered);
+async function knownCar(): Promise<WrittenSale> {
+  const car = await platform.writeSale(registered);
   await workshops("PUT", `/v1/vehicles/${car.vin}`, {
     body: { soldOn: new Date().toISOString().slice(0, 10), planMonths: 12, planKm: 15_000 },
   });
   return car;
 }
 
-const setStatus = (car: SoldCar, status: "current" | "overdue") =>
+const setStatus = (car: WrittenSale, status: "current" | "overdue") =>
   control("PUT", `/_control/vehicles/${car.vin}`, { body: { status } });
 
 /** Asks as an activation would; what it is told. */
-async function check(car: SoldCar): Promise<string> {
+async function check(car: WrittenSale): Promise<string> {
   const activationId = newId();
-  await desk.inTransaction((tx) =>
-    desk.maintenance.onMaintenanceCheckRequested(tx, [{ activationId, vehicleId: car.vehicleId }]),
+  await platform.inTransaction((tx) =>
+    platform.maintenance.onMaintenanceCheckRequested(tx, [{ activationId, vehicleId: car.vehicleId }]),
   );
-  expect(await desk.platform.runJobs()).toBe(0);
-  const told = desk.platform.published.filter(
+  expect(await platform.runJobs()).toBe(0);
+  const told = platform.published.filter(
     (one) => one.name === "maintenanceChecked" && one.event.activationId === activationId,
   );
   expect(told).toHaveLength(1);
@@ -55,11 +61,11 @@ describe("the binding check of an activation", () => {
   );
 
   test("a car the workshops do not know is unknown", async () => {
-    expect(await check(await desk.sell(registered))).toBe("unknown");
+    expect(await check(await platform.writeSale(registered))).toBe("unknown");
   });
 
   test("a car without a VIN is unknown", async () => {
-    expect(await check(await desk.sell({ state: "Ordered", vin: null }))).toBe("unknown");
+    expect(await check(await platform.writeSale({ state: "Ordered", vin: null }))).toBe("unknown");
   });
 
   test.each([
@@ -72,13 +78,13 @@ describe("the binding check of an activation", () => {
     async (_what, faults) => {
       const car = await knownCar();
       await control("PUT", "/_control/faults", { body: faults });
-      desk.checks.length = 0;
+      platform.maintenanceChecks.length = 0;
       expect(await check(car)).toBe("unavailable");
-      expect(desk.checks).toEqual([{ ms: expect.any(Number), status: "unavailable" }]);
-      expect(desk.checks[0]?.ms).toBeLessThan(2_000);
+      expect(platform.maintenanceChecks).toEqual([{ ms: expect.any(Number), status: "unavailable" }]);
+      expect(platform.maintenanceChecks[0]?.ms).toBeLessThan(2_000);
       await control("DELETE", "/_control/faults");
-      expect(await desk.platform.retryJobs()).toBe(0);
-      expect(desk.checks).toHaveLength(1);
+      expect(await platform.retryJobs()).toBe(0);
+      expect(platform.maintenanceChecks).toHaveLength(1);
       expect(await check(car)).toBe("current");
     },
   );
@@ -127,14 +133,14 @@ describe("workshops that talk nonsense [fault 29]", () => {
 });
 
 describe("reading the status", () => {
-  const url = (car: SoldCar) => `/api/vehicles/${car.vehicleId}/maintenance`;
+  const url = (car: WrittenSale) => `/api/vehicles/${car.vehicleId}/maintenance`;
 
   test("owner and staff read it live [DO17]", async () => {
     const car = await knownCar();
-    const customer = await desk.customerOf(car);
+    const customer = await platform.customerOf(car);
     expect((await customer.get(url(car))).body).toMatchObject({ maintenance: { status: "current" } });
     await setStatus(car, "overdue");
-    expect((await desk.staff.support.get(url(car))).body).toMatchObject({
+    expect((await platform.staff.support.get(url(car))).body).toMatchObject({
       maintenance: { status: "overdue", nextDueKm: 15_000 },
     });
   });
@@ -142,12 +148,12 @@ describe("reading the status", () => {
   test("silence is answered as unavailable, not as an error [FA11]", async () => {
     const car = await knownCar();
     await control("PUT", "/_control/faults", { body: { timeOutBeforeDoingNext: { count: 1 } } });
-    const answer = await desk.staff.support.get(url(car));
+    const answer = await platform.staff.support.get(url(car));
     expect(answer).toMatchObject({ status: 200, body: { maintenance: { status: "unavailable" } } });
   });
 
   test("another customer finds no such car", async () => {
-    const other = await desk.customerOf(await desk.sell(registered));
+    const other = await platform.customerOf(await platform.writeSale(registered));
     expect((await other.get(url(await knownCar()))).status).toBe(404);
   });
 });

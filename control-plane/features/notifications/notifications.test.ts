@@ -5,27 +5,26 @@ import type { NotificationSubject } from "../../lifecycle/events.ts";
 import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
 import { newId } from "../../store/ids.ts";
 import {
-  type AfterSales,
-  createAfterSales,
   registered,
-  type SoldCar,
-  supportEmail,
-} from "../../testing/after-sales.ts";
+  startTestSales,
+  type TestSales,
+  type WrittenSale,
+} from "../../testing/fixtures/sales.ts";
 import { mailAttempts } from "./jobs.ts";
 
-let desk: AfterSales;
+let platform: TestSales;
 let inbox: ReturnType<typeof partnerClient>;
-let car: SoldCar;
+let car: WrittenSale;
 
 beforeAll(async () => {
-  desk = await createAfterSales("notifications");
-  inbox = partnerClient(desk.inbox.url);
+  platform = await startTestSales({ name: "notifications", standIns: ["inbox"] });
+  inbox = partnerClient(platform.standIn("inbox").url);
 });
 beforeEach(async () => {
-  car = await desk.sell(registered);
+  car = await platform.writeSale(registered);
 });
 afterEach(() => inbox("DELETE", "/_control/faults"));
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
 const mailsSchema = z.object({
   messages: z.array(
@@ -49,11 +48,11 @@ async function tell(
   row: NotificationRowId,
   subject: NotificationSubject = { expedienteId: car.expedienteId },
 ) {
-  await desk.inTransaction((tx) => desk.platform.context.publish(tx, "notificationDue", [{ row, subject }]));
+  await platform.inTransaction((tx) => platform.context.publish(tx, "notificationDue", [{ row, subject }]));
 }
 
 function rowsOf(expedienteId = car.expedienteId) {
-  return desk.platform.db
+  return platform.db
     .selectFrom("notifications")
     .where("expediente_id", "=", expedienteId)
     .orderBy("id")
@@ -63,13 +62,13 @@ function rowsOf(expedienteId = car.expedienteId) {
 
 /** An activation of a service in this car, as it stands when its attempts have ended. */
 async function givenUpActivation(): Promise<string> {
-  const service = await desk.platform.db
+  const service = await platform.db
     .selectFrom("catalog_services")
     .where("code", "=", "heatedSeats")
     .select("id")
     .executeTakeFirstOrThrow();
   const id = newId();
-  await desk.platform.db
+  await platform.db
     .insertInto("activations")
     .values({
       id,
@@ -83,7 +82,7 @@ async function givenUpActivation(): Promise<string> {
       payment_method: "pm_card_visa",
       attempts_used: 5,
       attempts_allowed: 5,
-      created_at: desk.platform.clock.now(),
+      created_at: platform.clock.now(),
     })
     .execute();
   return id;
@@ -112,7 +111,7 @@ describe("the router", () => {
           customer_id: car.customerId,
           body: expect.stringMatching(/\S/),
         });
-      await desk.platform.runJobs();
+      await platform.runJobs();
       for (const one of (await rowsOf()).filter((sent) => sent.channel === "email"))
         expect(one.status).toBe("accepted");
     },
@@ -120,7 +119,7 @@ describe("the router", () => {
 
   test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own [ND12, NT6]", async () => {
     await tell("NT6");
-    expect(await desk.platform.runJobs()).toBe(0);
+    expect(await platform.runJobs()).toBe(0);
     const [row] = await rowsOf();
     const [mail, ...more] = await mailsTo(car.customerEmail);
     expect(more).toEqual([]);
@@ -129,7 +128,7 @@ describe("the router", () => {
     expect(row).toMatchObject({
       status: "accepted",
       provider_id: `<${row?.id}@caas.example>`,
-      sent_at: desk.platform.clock.now(),
+      sent_at: platform.clock.now(),
     });
     expect(mail?.text.trim()).toBe(row?.body?.trim());
     expect(mail?.html).toContain("<table");
@@ -138,26 +137,28 @@ describe("the router", () => {
   test("support is mailed at its own address, the customer is not [ND14, NT12]", async () => {
     const activationId = await givenUpActivation();
     await tell("NT12", { activationId });
-    await desk.platform.runJobs();
-    const [mail] = (await mailsTo(supportEmail)).filter((one) => one.text.includes(activationId));
+    await platform.runJobs();
+    const [mail] = (await mailsTo(platform.config.SUPPORT_EMAIL)).filter((one) =>
+      one.text.includes(activationId),
+    );
     expect(mail?.subject).toBe(`Activation given up: Heated seats in ${car.vin}`);
     expect(await mailsTo(car.customerEmail)).toEqual([]);
   });
 
   test("a dealership's task is mailed to its sales staff, a task of support to nobody there [ND13]", async () => {
-    const { email } = await desk.platform.db
+    const { email } = await platform.db
       .selectFrom("auth_users")
-      .where("id", "=", desk.staff.sales.userId)
+      .where("id", "=", platform.staff.sales.userId)
       .select("email")
       .executeTakeFirstOrThrow();
     const about = { detail: { reason: "nobody answers" }, subject: { expedienteId: car.expedienteId } };
-    await desk.inTransaction((tx) =>
-      desk.platform.context.publish(tx, "taskNeeded", [
+    await platform.inTransaction((tx) =>
+      platform.context.publish(tx, "taskNeeded", [
         { kind: "transportRefused", facts: { reference: car.reference }, ...about },
         { kind: "activationFailed", facts: { service: car.reference }, ...about },
       ]),
     );
-    expect(await desk.platform.runJobs()).toBe(0);
+    expect(await platform.runJobs()).toBe(0);
     const mails = (await mailsTo(email)).filter(({ subject }) => subject.includes(car.reference));
     expect(mails.map(({ subject }) => subject)).toEqual([
       `To do: The carrier refused transport ${car.reference}`,
@@ -170,22 +171,22 @@ describe("the router", () => {
 
   test("an activation's message goes to who bought the service, not to who bought the car", async () => {
     const activationId = await givenUpActivation();
-    const other = await desk.sell(registered);
-    await desk.platform.db
+    const other = await platform.writeSale(registered);
+    await platform.db
       .updateTable("activations")
       .set({ customer_id: other.customerId })
       .where("id", "=", activationId)
       .execute();
     await tell("NT11", { activationId, vehicleId: car.vehicleId });
-    await desk.platform.runJobs();
+    await platform.runJobs();
     expect(await mailsTo(other.customerEmail)).toHaveLength(1);
     expect(await mailsTo(car.customerEmail)).toEqual([]);
   });
 
   test("a message written in a transaction that is undone is never sent", async () => {
     await expect(
-      desk.inTransaction(async (tx) => {
-        await desk.platform.context.publish(tx, "notificationDue", [
+      platform.inTransaction(async (tx) => {
+        await platform.context.publish(tx, "notificationDue", [
           {
             row: "NT6",
             subject: { expedienteId: car.expedienteId },
@@ -194,7 +195,7 @@ describe("the router", () => {
         throw new Error("undone");
       }),
     ).rejects.toThrow("undone");
-    await desk.platform.runJobs();
+    await platform.runJobs();
     expect(await rowsOf()).toEqual([]);
     expect(await mailsTo(car.customerEmail)).toEqual([]);
   });
@@ -206,13 +207,13 @@ describe("the router", () => {
 
 describe("handing mail to the server", () => {
   const accepted = () =>
-    desk.platform.published.filter(
+    platform.published.filter(
       (one) => one.name === "notificationAccepted" && one.event.subject.expedienteId === car.expedienteId,
     );
 
   test("the platform hears that the provider took it, once", async () => {
     await tell("NT4");
-    await desk.platform.runJobs();
+    await platform.runJobs();
     const [row] = (await rowsOf()).filter((one) => one.channel === "email");
     expect(accepted()).toEqual([
       {
@@ -229,11 +230,11 @@ describe("handing mail to the server", () => {
   test("a server that is busy is asked again, and the reason is kept meanwhile", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 2, status: 451 } } });
     await tell("NT6");
-    expect(await desk.platform.runJobs()).toBe(1);
+    expect(await platform.runJobs()).toBe(1);
     expect((await rowsOf())[0]).toMatchObject({ status: "queued", last_error: expect.stringMatching(/451/) });
     expect(accepted()).toEqual([]);
-    expect(await desk.platform.retryJobs()).toBe(1);
-    expect(await desk.platform.retryJobs()).toBe(0);
+    expect(await platform.retryJobs()).toBe(1);
+    expect(await platform.retryJobs()).toBe(0);
     expect((await rowsOf())[0]).toMatchObject({ status: "accepted", last_error: null });
     expect(await mailsTo(car.customerEmail)).toHaveLength(1);
   });
@@ -241,10 +242,10 @@ describe("handing mail to the server", () => {
   test("a refused address is not tried again; the dealership is to reach the customer otherwise [ES6]", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
     await tell("NT6");
-    expect(await desk.platform.runJobs()).toBe(0);
+    expect(await platform.runJobs()).toBe(0);
     expect((await rowsOf())[0]).toMatchObject({ status: "failed", last_error: expect.stringMatching(/550/) });
-    expect(await desk.platform.retryJobs()).toBe(0);
-    const tasks = await desk.platform.db
+    expect(await platform.retryJobs()).toBe(0);
+    const tasks = await platform.db
       .selectFrom("tasks")
       .where("expediente_id", "=", car.expedienteId)
       .select(["kind", "team"])
@@ -255,14 +256,14 @@ describe("handing mail to the server", () => {
   test("when the last try fails too, the message is failed and a task is there", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1_000, status: 451 } } });
     await tell("NT6");
-    expect(await desk.platform.runJobs()).toBe(1);
+    expect(await platform.runJobs()).toBe(1);
     for (let attempt = 2; attempt < mailAttempts; attempt += 1) {
-      expect(await desk.platform.retryJobs()).toBe(1);
+      expect(await platform.retryJobs()).toBe(1);
       expect((await rowsOf())[0]?.status).toBe("queued");
     }
-    await desk.platform.retryJobs();
+    await platform.retryJobs();
     expect((await rowsOf())[0]?.status).toBe("failed");
-    const tasks = await desk.platform.db
+    const tasks = await platform.db
       .selectFrom("tasks")
       .where("expediente_id", "=", car.expedienteId)
       .select("kind")
@@ -277,13 +278,13 @@ describe("the mail with the credentials", () => {
 
   test("user name and password are in the mail and nowhere in the database [NT1, DA3]", async () => {
     const to = "nt1.first@customer.example";
-    const { providerId } = await desk.notifications.sendCredentials({ ...letter, to, password });
+    const { providerId } = await platform.notifications.sendCredentials({ ...letter, to, password });
     const [mail] = await mailsTo(to);
     expect(mail?.headers["message-id"]).toBe(providerId);
     expect(mail?.subject).toBe("Your access to Car-as-a-Service (EXP-1)");
     expect(mail?.text).toContain(`- Password: ${password}`);
     expect(mail?.html).toContain(password);
-    const stored = await desk.platform.db
+    const stored = await platform.db
       .selectFrom("notifications")
       .where("body", "like", `%${password}%`)
       .selectAll()
@@ -293,21 +294,25 @@ describe("the mail with the credentials", () => {
 
   test("who has an account is pointed to it", async () => {
     const to = "nt1.known@customer.example";
-    await desk.notifications.sendCredentials({ ...letter, to, password: null });
+    await platform.notifications.sendCredentials({ ...letter, to, password: null });
     expect((await mailsTo(to))[0]?.text).toContain("password you already have");
   });
 
   test("a repeated mail is another mail, because it carries another password", async () => {
     const to = "nt1.twice@customer.example";
-    await desk.notifications.sendCredentials({ ...letter, to, password });
-    await desk.notifications.sendCredentials({ ...letter, to, password: `${password.slice(0, -1)}0` });
+    await platform.notifications.sendCredentials({ ...letter, to, password });
+    await platform.notifications.sendCredentials({ ...letter, to, password: `${password.slice(0, -1)}0` });
     const ids = (await mailsTo(to)).map((mail) => mail.headers["message-id"]);
     expect(new Set(ids).size).toBe(2);
   });
 
   test("a server that refuses throws without the address or the password", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
-    const sent = desk.notifications.sendCredentials({ ...letter, to: "nt1.gone@customer.example", password });
+    const sent = platform.notifications.sendCredentials({
+      ...letter,
+      to: "nt1.gone@customer.example",
+      password,
+    });
     await expect(sent).rejects.toThrow(/has not taken the credentials of EXP-1/);
   });
 });

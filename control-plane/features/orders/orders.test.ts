@@ -1,6 +1,6 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../testing/sale-platform.ts";
+import { type SoldCar, startTestSales, type TestSales } from "../../testing/fixtures/sales.ts";
 import { readyNoticePatienceMs } from "./ready-notice.ts";
 
 function vinOf(serial: number): string {
@@ -8,7 +8,7 @@ function vinOf(serial: number): string {
   return `VSSCAR00${checkDigit(`VSSCAR000${behind}`)}${behind}`;
 }
 
-async function payReservation(platform: SalePlatform, car: SoldCar): Promise<void> {
+async function payReservation(platform: TestSales, car: SoldCar): Promise<void> {
   const paid = await platform.staff.sales.post(`/api/expedientes/${car.expedienteId}/reservation-payment`, {
     method: "transfer",
     amountCents: 50_000,
@@ -16,7 +16,7 @@ async function payReservation(platform: SalePlatform, car: SoldCar): Promise<voi
   expect(paid.status).toBe(202);
 }
 
-async function readOrder(platform: SalePlatform, car: SoldCar) {
+async function readOrder(platform: TestSales, car: SoldCar) {
   return platform.db
     .selectFrom("orders")
     .where("expediente_id", "=", car.expedienteId)
@@ -24,7 +24,7 @@ async function readOrder(platform: SalePlatform, car: SoldCar) {
     .executeTakeFirstOrThrow();
 }
 
-async function readEvents(platform: SalePlatform, car: SoldCar): Promise<string[]> {
+async function readEvents(platform: TestSales, car: SoldCar): Promise<string[]> {
   const rows = await platform.db
     .selectFrom("steps")
     .where("vehicle_id", "=", car.vehicleId)
@@ -35,10 +35,11 @@ async function readEvents(platform: SalePlatform, car: SoldCar): Promise<string[
 }
 
 describe("a factory that builds by itself", () => {
-  let platform: SalePlatform;
+  let platform: TestSales;
   beforeAll(async () => {
-    platform = await createSalePlatform({
+    platform = await startTestSales({
       name: "orders_auto",
+      standIns: ["gateway", "factory"],
       factoryPace: { mode: "auto", milestoneDelayMs: 0 },
     });
   });
@@ -132,9 +133,9 @@ describe("a factory that builds by itself", () => {
 });
 
 describe("a factory that fails or whose messages go astray", () => {
-  let platform: SalePlatform;
+  let platform: TestSales;
   beforeAll(async () => {
-    platform = await createSalePlatform({ name: "orders_manual", factoryPace: { mode: "manual" } });
+    platform = await startTestSales({ name: "orders_manual", standIns: ["gateway", "factory"] });
   });
   afterAll(() => platform.close());
   beforeEach(() => platform.factory("DELETE", "/_control/faults"));
@@ -192,6 +193,7 @@ describe("a factory that fails or whose messages go astray", () => {
     const { car, data } = await place();
     const vin = vinOf(1);
     expect((await platform.tellFromFactory("order.completed", { ...data, vin })).status).toBe(200);
+    expect(await platform.runJobs()).toBe(0);
     expect((await readEvents(platform, car)).slice(-4)).toEqual([
       "manufacturingStarted",
       "vinAssigned",
@@ -260,18 +262,19 @@ describe("a factory that fails or whose messages go astray", () => {
 });
 
 describe("a ready message that no provider takes", () => {
-  let platform: SalePlatform;
+  let platform: TestSales;
   beforeAll(async () => {
-    platform = await createSalePlatform({
+    platform = await startTestSales({
       name: "orders_unheard",
+      standIns: ["gateway", "factory"],
       factoryPace: { mode: "auto", milestoneDelayMs: 0 },
-      readyNoticeFails: true,
     });
   });
   afterAll(() => platform.close());
 
   test("the car stays ReadyAtFactory, and after 15 minutes the dealership is asked to call the customer [VA4]", async () => {
     const car = await platform.sell();
+    platform.fakes.mail.fail(Number.POSITIVE_INFINITY);
     await payReservation(platform, car);
     await platform.untilState(car.vehicleId, "ReadyAtFactory");
     const asked = () =>

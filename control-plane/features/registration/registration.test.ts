@@ -1,32 +1,32 @@
 import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
-  type AfterSales,
   countAtPartner,
-  createAfterSales,
   paid,
-  type SoldCar,
-} from "../../testing/after-sales.ts";
+  startTestSales,
+  type TestSales,
+  type WrittenSale,
+} from "../../testing/fixtures/sales.ts";
 
-let desk: AfterSales;
+let platform: TestSales;
 let control: ReturnType<typeof partnerClient>;
 
 beforeAll(async () => {
-  desk = await createAfterSales("registration");
-  control = partnerClient(desk.authority.url);
+  platform = await startTestSales({ name: "registration", standIns: ["authority", "inbox"] });
+  control = partnerClient(platform.standIn("authority").url);
 });
 afterEach(() => control("DELETE", "/_control/faults"));
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
-async function announcePayment(car: SoldCar): Promise<void> {
+async function announcePayment(car: WrittenSale): Promise<void> {
   const event = { expedienteId: car.expedienteId, paymentId: car.expedienteId };
-  await desk.inTransaction((tx) =>
-    desk.registration.onFinalPaymentReceived(tx, [{ ...event, actor: { kind: "system" } }]),
+  await platform.inTransaction((tx) =>
+    platform.registration.onFinalPaymentReceived(tx, [{ ...event, actor: { kind: "system" } }]),
   );
 }
 
-function stepsOf(car: SoldCar) {
-  return desk.platform.db
+function stepsOf(car: WrittenSale) {
+  return platform.db
     .selectFrom("steps")
     .where("vehicle_id", "=", car.vehicleId)
     .orderBy("id")
@@ -35,17 +35,17 @@ function stepsOf(car: SoldCar) {
 }
 
 const registrationsAtAuthority = (reference: string) =>
-  countAtPartner(desk.authority, "registrations", `REG-${reference}`);
+  countAtPartner(platform.standIn("authority"), "registrations", `REG-${reference}`);
 
 describe("registration with the authority", () => {
   test("the final payment registers the vehicle unaided, and the document reaches the expediente [AU8, VA5, DO7, DO8, DA9, DA24]", async () => {
-    const car = await desk.sell(paid);
+    const car = await platform.writeSale(paid);
     await announcePayment(car);
-    expect(await desk.stateOf(car)).toBe("PaymentPending");
-    expect(await desk.platform.runJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
+    expect(await platform.runJobs()).toBe(0);
 
-    expect(await desk.stateOf(car)).toBe("Registered");
-    const expediente = await desk.platform.db
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+    const expediente = await platform.db
       .selectFrom("expedientes")
       .select("registration_document")
       .where("id", "=", car.expedienteId)
@@ -70,12 +70,15 @@ describe("registration with the authority", () => {
   });
 
   test("the customer is told of the registration with its plate [NT6]", async () => {
-    const car = await desk.sell(paid);
+    const car = await platform.writeSale(paid);
     await announcePayment(car);
-    await desk.platform.runJobs();
-    const mail = await partnerClient(desk.inbox.url)("GET", `/messages?to=${car.customerEmail}`);
+    await platform.runJobs();
+    const mail = await partnerClient(platform.standIn("inbox").url)(
+      "GET",
+      `/messages?to=${car.customerEmail}`,
+    );
     const text = JSON.stringify(mail.body);
-    const { registration_document: document } = await desk.platform.db
+    const { registration_document: document } = await platform.db
       .selectFrom("expedientes")
       .select("registration_document")
       .where("id", "=", car.expedienteId)
@@ -85,18 +88,18 @@ describe("registration with the authority", () => {
   });
 
   test("no registration is asked for without the final payment [DE2]", async () => {
-    const car = await desk.sell({ ...paid, final_payment: "none" });
+    const car = await platform.writeSale({ ...paid, final_payment: "none" });
     await expect(announcePayment(car)).rejects.toThrow(/DE2.*final payment/);
-    await desk.platform.runJobs();
+    await platform.runJobs();
     expect(await registrationsAtAuthority(car.reference)).toBe(0);
     expect(await stepsOf(car)).toEqual([]);
   });
 
   test("a payment announced twice is registered once", async () => {
-    const car = await desk.sell(paid);
+    const car = await platform.writeSale(paid);
     await announcePayment(car);
     await announcePayment(car);
-    await desk.platform.runJobs();
+    await platform.runJobs();
     expect((await stepsOf(car)).map((step) => step.event)).toEqual([
       "registrationRequested",
       "vehicleRegistered",
@@ -105,24 +108,24 @@ describe("registration with the authority", () => {
   });
 
   test("the authority times out after doing it: looked up by our reference, one registration [fault 28, FA12]", async () => {
-    const car = await desk.sell(paid);
+    const car = await platform.writeSale(paid);
     await control("PUT", "/_control/faults", { body: { timeOutAfterDoingNext: { count: 1 } } });
     await announcePayment(car);
-    expect(await desk.platform.runJobs()).toBe(1);
-    expect(await desk.stateOf(car)).toBe("PaymentPending");
-    expect(await desk.platform.retryJobs()).toBe(0);
-    expect(await desk.stateOf(car)).toBe("Registered");
+    expect(await platform.runJobs()).toBe(1);
+    expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
+    expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
     expect(await registrationsAtAuthority(car.reference)).toBe(1);
   });
 
   test("an authority that is down is asked again until it answers [FA12]", async () => {
-    const car = await desk.sell(paid);
+    const car = await platform.writeSale(paid);
     await control("PUT", "/_control/faults", { body: { failNext: { count: 2, status: 503 } } });
     await announcePayment(car);
-    expect(await desk.platform.runJobs()).toBe(1);
-    expect(await desk.platform.retryJobs()).toBe(1);
-    expect(await desk.stateOf(car)).toBe("PaymentPending");
-    expect(await desk.platform.retryJobs()).toBe(0);
-    expect(await desk.stateOf(car)).toBe("Registered");
+    expect(await platform.runJobs()).toBe(1);
+    expect(await platform.retryJobs()).toBe(1);
+    expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
+    expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
   });
 });

@@ -2,26 +2,26 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { system } from "../../lifecycle/actor.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
-import { type CarPark, createCarPark, type TestCar } from "../../testing/car-park.ts";
+import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { readSteps } from "./read-steps.ts";
 
-let park: CarPark;
+let fleet: TestFleet;
 let car: TestCar;
 let expedienteId: string;
 beforeAll(async () => {
-  park = await createCarPark();
-  car = await park.addCar({ online: false });
-  const row = await park.platform.db
+  fleet = await startTestFleet();
+  car = await fleet.addCar({ online: false });
+  const row = await fleet.db
     .selectFrom("expedientes")
     .select("id")
     .where("vehicle_id", "=", car.vehicleId)
     .executeTakeFirstOrThrow();
   expedienteId = row.id;
 });
-afterAll(() => park?.close());
+afterAll(() => fleet?.close());
 
 function read(after: number, waitMs: number) {
-  const { db, steps } = park.platform;
+  const { db, steps } = fleet;
   return readSteps(db, steps, { expedienteId, after, waitMs, signal: new AbortController().signal });
 }
 
@@ -35,7 +35,7 @@ async function begin(event: string) {
   const hasRecorded = new Promise<void>((resolve) => {
     recorded = resolve;
   });
-  const ended = park.platform.db.transaction().execute(async (tx) => {
+  const ended = fleet.db.transaction().execute(async (tx) => {
     await record(tx, event);
     recorded();
     if ((await told) === "undo") throw new Error("undone");
@@ -57,7 +57,7 @@ async function record(tx: Transaction, event: string): Promise<void> {
   // A row of its own, as for steps of different services: nothing but the order of ids is common to the two.
   await tx
     .insertInto("timers")
-    .values({ kind: `test.${event}`, subject_id: car.vehicleId, due_at: park.platform.clock.now() })
+    .values({ kind: `test.${event}`, subject_id: car.vehicleId, due_at: fleet.clock.now() })
     .execute();
   await recordSteps(tx, [
     {
@@ -65,7 +65,7 @@ async function record(tx: Transaction, event: string): Promise<void> {
       event,
       automation: null,
       actor: system,
-      at: park.platform.clock.now(),
+      at: fleet.clock.now(),
     },
   ]);
 }

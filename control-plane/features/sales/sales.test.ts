@@ -1,25 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { recordSteps } from "../../lifecycle/record-step.ts";
-import { createTestPlatform, type TestPlatform } from "../../testing/harness.ts";
-import { createMailbox } from "../../testing/mailbox.ts";
-import { newSale, type Staff, seedStaff, signIn } from "../../testing/people.ts";
-import { createAccounts } from "../accounts/accounts.ts";
+import { newSale, type Staff, seedStaff, signIn } from "../../testing/fixtures/people.ts";
+import { startTestPlatform, type TestPlatform } from "../../testing/test-platform.ts";
 import { seedCatalog } from "../catalog/seed-catalog.ts";
-import { createSales } from "./sales.ts";
 
-const mailbox = createMailbox();
 let platform: TestPlatform;
 let staff: Staff;
 
 beforeAll(async () => {
-  platform = await createTestPlatform((context, { steps }) => {
-    const accounts = createAccounts(context, { sendCredentials: mailbox.send });
-    return {
-      capabilities: [accounts, createSales(context, { steps })],
-      handlers: { saleRegistered: [accounts.onSaleRegistered] },
-    };
-  });
+  platform = await startTestPlatform({ name: "sales" });
   await seedCatalog(platform.db);
   staff = await seedStaff(platform);
 });
@@ -200,7 +190,7 @@ describe("repeated calls", () => {
     for (const answer of answers) expect([answer.status, answer.body]).toEqual([201, first?.body]);
     expect(await countSales()).toBe(before + 1);
     await platform.runJobs();
-    expect(mailbox.to(sale.customer.email)).toHaveLength(1);
+    expect(platform.fakes.mail.to(sale.customer.email)).toHaveLength(1);
   });
 
   test("the same key with another body is refused with 422 and has no effect [fault 23]", async () => {
@@ -225,7 +215,7 @@ describe("reading expedientes [SY2, DA17]", () => {
     const customer = await signIn(
       platform,
       sale.customer.email,
-      mailbox.to(sale.customer.email)[0]?.password ?? "",
+      platform.fakes.mail.passwordOf(sale.customer.email),
     );
     for (const path of ["", "/steps", "/notifications"]) {
       expect((await customer.get(`/api/expedientes/${expedienteId}${path}`)).status).toBe(200);

@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import type { NewTask } from "../../rules/task-table.ts";
-import { type AfterSales, createAfterSales, paid, type SoldCar } from "../../testing/after-sales.ts";
-import type { Person } from "../../testing/people.ts";
+import type { Person } from "../../testing/fixtures/people.ts";
+import { paid, startTestSales, type TestSales, type WrittenSale } from "../../testing/fixtures/sales.ts";
 
-let desk: AfterSales;
-let car: SoldCar;
+let platform: TestSales;
+let car: WrittenSale;
 
 beforeAll(async () => {
-  desk = await createAfterSales("tasks");
+  platform = await startTestSales({ name: "tasks", standIns: [] });
 });
 beforeEach(async () => {
-  await desk.platform.db.deleteFrom("tasks").execute();
-  car = await desk.sell(paid);
+  await platform.db.deleteFrom("tasks").execute();
+  car = await platform.writeSale(paid);
 });
-afterAll(() => desk?.close());
+afterAll(() => platform?.close());
 
 const listSchema = z.object({
   tasks: z.array(z.looseObject({ id: z.string(), title: z.string(), status: z.string() })),
@@ -26,12 +26,12 @@ const taskOf = {
 };
 
 async function need(team: keyof typeof taskOf, about: string): Promise<string> {
-  await desk.inTransaction((tx) =>
-    desk.platform.context.publish(tx, "taskNeeded", [
+  await platform.inTransaction((tx) =>
+    platform.context.publish(tx, "taskNeeded", [
       { ...taskOf[team](about), detail: { reason: "for a test" }, subject: { vehicleId: car.vehicleId } },
     ]),
   );
-  const { id } = await desk.platform.db
+  const { id } = await platform.db
     .selectFrom("tasks")
     .where("title", "like", `%${about}%`)
     .select("id")
@@ -51,17 +51,17 @@ describe("tasks", () => {
     await need("support", "Heated seats");
     const sales = "The carrier refused transport TRA-1 open";
     const support = "Heated seats could not be activated open";
-    expect(await titles(desk.staff.sales)).toEqual([sales]);
-    expect(await titles(desk.staff.otherSales)).toEqual([]);
-    expect(await titles(desk.staff.support)).toEqual([support]);
-    expect(await titles(desk.staff.admin)).toEqual([sales, support]);
-    const customer = await desk.customerOf(car);
+    expect(await titles(platform.staff.sales)).toEqual([sales]);
+    expect(await titles(platform.staff.otherSales)).toEqual([]);
+    expect(await titles(platform.staff.support)).toEqual([support]);
+    expect(await titles(platform.staff.admin)).toEqual([sales, support]);
+    const customer = await platform.customerOf(car);
     expect((await customer.get("/api/tasks")).status).toBe(403);
   });
 
   test("a task about a vehicle leads to its sale", async () => {
     await need("dealership", "TRA-1");
-    const { body } = await desk.staff.sales.get("/api/tasks");
+    const { body } = await platform.staff.sales.get("/api/tasks");
     expect(listSchema.parse(body).tasks).toEqual([
       expect.objectContaining({
         expedienteId: car.expedienteId,
@@ -76,29 +76,29 @@ describe("tasks", () => {
   test("staff resolve it with words; it moves behind the open ones and the step names them [ES7, HI7]", async () => {
     const first = await need("dealership", "TRA-1");
     await need("dealership", "TRA-2");
-    expect(await resolve(desk.staff.sales, first)).toMatchObject({
+    expect(await resolve(platform.staff.sales, first)).toMatchObject({
       status: 200,
       body: { status: "resolved" },
     });
-    expect(await titles(desk.staff.sales)).toEqual([
+    expect(await titles(platform.staff.sales)).toEqual([
       "The carrier refused transport TRA-2 open",
       "The carrier refused transport TRA-1 resolved",
     ]);
-    const step = await desk.platform.db
+    const step = await platform.db
       .selectFrom("steps")
       .where("event", "=", "taskResolved")
       .where("vehicle_id", "=", car.vehicleId)
       .selectAll()
       .executeTakeFirstOrThrow();
-    expect(step).toMatchObject({ actor_id: desk.staff.sales.userId, automatic: false });
+    expect(step).toMatchObject({ actor_id: platform.staff.sales.userId, automatic: false });
   });
 
   test("a resolved task is not resolved again", async () => {
     const id = await need("dealership", "TRA-1");
-    await resolve(desk.staff.sales, id);
-    const again = await resolve(desk.staff.sales, id, { resolution: "otherwise" });
+    await resolve(platform.staff.sales, id);
+    const again = await resolve(platform.staff.sales, id, { resolution: "otherwise" });
     expect(again.status).toBe(409);
-    const task = await desk.platform.db
+    const task = await platform.db
       .selectFrom("tasks")
       .where("id", "=", id)
       .select("resolution")
@@ -112,16 +112,16 @@ describe("tasks", () => {
     ["support for the dealership's", "dealership", "support"],
   ] as const)("%s cannot resolve it", async (_who, team, person) => {
     const id = await need(team, "not yours");
-    expect((await resolve(desk.staff[person], id)).status).toBe(404);
-    expect(await titles(desk.staff.admin)).toEqual([expect.stringMatching(/not yours.* open$/)]);
+    expect((await resolve(platform.staff[person], id)).status).toBe(404);
+    expect(await titles(platform.staff.admin)).toEqual([expect.stringMatching(/not yours.* open$/)]);
   });
 
   test.each([[{}], [{ resolution: " " }], [{ resolution: "done", status: "open" }]])(
     "%j resolves nothing",
     async (body) => {
       const id = await need("support", "Heated seats");
-      expect((await resolve(desk.staff.support, id, body)).status).toBe(400);
-      expect(await titles(desk.staff.support)).toEqual(["Heated seats could not be activated open"]);
+      expect((await resolve(platform.staff.support, id, body)).status).toBe(400);
+      expect(await titles(platform.staff.support)).toEqual(["Heated seats could not be activated open"]);
     },
   );
 });

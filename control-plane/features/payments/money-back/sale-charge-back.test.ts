@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeTask } from "../../../rules/task-table.ts";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
+import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 
-let platform: SalePlatform;
+let platform: TestSales;
 beforeAll(async () => {
-  platform = await createSalePlatform({ name: "sale_charge_back", factoryPace: { mode: "manual" } });
+  platform = await startTestSales({ name: "sale_charge_back", standIns: ["gateway", "factory"] });
 });
 afterAll(() => platform.close());
 

@@ -3,16 +3,19 @@ import { hourMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
+import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 
 const reservationCents = 50_000;
 const finalCents = 3_149_000;
 
-let platform: SalePlatform;
+let platform: TestSales;
 beforeAll(async () => {
-  platform = await createSalePlatform({
+  platform = await startTestSales({
     name: "payments",
+    standIns: ["gateway", "factory"],
     factoryPace: { mode: "auto", milestoneDelayMs: 0 },
+    // What follows the final payment is registration's.
+    unheard: ["finalPaymentReceived"],
   });
 });
 afterAll(() => platform.close());
@@ -241,6 +244,17 @@ describe("the final payment [AU7, DA8]", () => {
     const car = await platform.sellReadyCar();
     await car.customer.post(finalOf(car), visa);
     await platform.runJobs();
+    const delivery = {
+      status: "success",
+      at: "2026-03-05T10:00:00.000Z",
+      receivedBy: "Lucía",
+      place: "home",
+    };
+    await platform.db
+      .updateTable("expedientes")
+      .set({ status: "completed", delivery: JSON.stringify(delivery) })
+      .where("id", "=", car.expedienteId)
+      .execute();
     for (let time = 0; time < 2; time += 1)
       await platform.db.transaction().execute((tx) =>
         platform.context.publish(tx, "vehicleMoved", [

@@ -1,16 +1,17 @@
 import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createSalePlatform, type SalePlatform, type SoldCar } from "../../../testing/sale-platform.ts";
+import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 
 const visa = { paymentMethod: "pm_card_visa" };
 const declined = { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" };
 
-let platform: SalePlatform;
+let platform: TestSales;
 beforeAll(async () => {
-  platform = await createSalePlatform({
+  platform = await startTestSales({
     name: "final_payment_terms",
+    standIns: ["gateway", "factory"],
     factoryPace: { mode: "auto", milestoneDelayMs: 0 },
-    finalPayment: { tries: 3, deadlineDays: 14 },
+    settings: { FINAL_PAYMENT_TRIES: 3, FINAL_PAYMENT_DEADLINE_DAYS: 14 },
   });
 });
 afterAll(() => platform.close());

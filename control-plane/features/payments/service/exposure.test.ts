@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { PresumptionLimits } from "../../../rules/presumption-policy.ts";
-import { createTestPlatform, type TestPlatform } from "../../../testing/harness.ts";
+import { startTestPlatform, type TestPlatform } from "../../../testing/test-platform.ts";
 import { type ExposureTaken, giveExposureBack, readExposure, takeExposure } from "./exposure.ts";
 
 const amountCents = 1_900;
 
 let platform: TestPlatform;
 beforeAll(async () => {
-  platform = await createTestPlatform(() => ({ capabilities: [], handlers: {} }), { name: "exposure" });
+  platform = await startTestPlatform({ name: "exposure" });
 });
 afterAll(() => platform.close());
 afterEach(() => platform.db.updateTable("payment_exposure").set({ open_cents: 0 }).execute());

@@ -11,16 +11,20 @@ import {
   reconcileWithinMs,
   searchSettlesAfterMs,
 } from "../../../rules/presumption-policy.ts";
-import { createSalePlatform, type SalePlatform } from "../../../testing/sale-platform.ts";
+import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 import { hearAnswers } from "../hear.ts";
 import { readExposure } from "./exposure.ts";
 import { presumePayment } from "./presume.ts";
 
 const priceCents = 1_499;
 
-let platform: SalePlatform;
+let platform: TestSales;
 beforeAll(async () => {
-  platform = await createSalePlatform({ name: "presumed_payments", factoryPace: { mode: "manual" } });
+  platform = await startTestSales({
+    name: "presumed_payments",
+    standIns: ["gateway", "factory"],
+    unheard: heardOfPayments,
+  });
   // Only look-ups find the truth here: a message's own question would meet the fault that is meant for another call.
   await platform.gateway("PUT", "/_control/webhooks", { baseUrl: "http://127.0.0.1:1" });
 });
@@ -306,7 +310,7 @@ describe("the truth is found out [FA5]", () => {
 
   test("found at the deadline by its activation, though somebody changed its reference at the gateway", async () => {
     const activationId = await presume("notCharged");
-    await platform.paymentGateway.pay({
+    await platform.partners.gateway.pay({
       reference: "changed by hand",
       amountCents: priceCents,
       currency: "EUR",

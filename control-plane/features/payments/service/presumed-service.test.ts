@@ -1,12 +1,8 @@
 import { hourMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createMetrics } from "../../../metrics/metrics.ts";
-import { readDepths } from "../../../metrics/read-depths.ts";
 import { reconcileWithinMs } from "../../../rules/presumption-policy.ts";
-import { openDatabase } from "../../../store/database.ts";
-import { createPayingCarPark, type PayingCarPark } from "../../../testing/paying-car-park.ts";
-import { seedStaff } from "../../../testing/people.ts";
-import { findOffenders } from "../../invariants/find-offenders.ts";
+import { type PaidFleet, startPaidFleet } from "../../../testing/fixtures/paid-fleet.ts";
+import { seedStaff } from "../../../testing/fixtures/people.ts";
 
 const priceCents = 1_900;
 /** Two services of one customer fit, a third does not; three of all customers fit. */
@@ -17,36 +13,20 @@ const presumption = {
 };
 const nothing = { heldCents: 0, capturedCents: 0, refundedCents: 0, disputedCents: 0 };
 
-let bank: PayingCarPark;
+let fleet: PaidFleet;
 beforeAll(async () => {
-  bank = await createPayingCarPark({ presumption, webhooks: false });
+  fleet = await startPaidFleet({ presumption, webhooks: false });
 });
-afterAll(() => bank?.close());
+afterAll(() => fleet?.close());
 afterEach(async () => {
-  await bank.control("DELETE", "/_control/faults");
+  await fleet.control("DELETE", "/_control/faults");
   // Everything presumed is found out, so that one test's exposure is not another's.
-  await bank.lookUpAfter(10_000);
+  await fleet.lookUpAfter(10_000);
 });
 
 /** What Prometheus would read of what is presumed now. */
 async function gauges(): Promise<Record<string, number>> {
-  const { pool, close } = openDatabase(bank.park.platform.databaseUrl, 2, () => undefined);
-  const now = bank.park.platform.clock.now();
-  const { text } = await createMetrics(
-    () => readDepths(pool),
-    async () =>
-      (await findOffenders(bank.park.platform.db, now)).map((one) => ({
-        ...one,
-        ageSeconds: (now.getTime() - one.since.getTime()) / 1_000,
-      })),
-    async () => ({
-      keySetVersion: 1,
-      keySetAgeSeconds: 0,
-      revocationListVersion: 0,
-      revocationListAgeSeconds: 0,
-    }),
-  ).render();
-  await close();
+  const { text } = await fleet.metrics.render();
   const lines = text.matchAll(
     /^(caas_presumed_open_cents|caas_invariant_(?:tolerated|violations)\{invariant="serviceWithoutMoney"[^}]*\}) (\d+)$/gm,
   );
@@ -59,39 +39,39 @@ async function gauges(): Promise<Record<string, number>> {
 
 describe("a service is delivered although the bank did not answer [FA4, FA5, fault 24]", () => {
   test("it did charge: delivered on the presumption, confirmed by a look-up, captured on the car's proof, once", async () => {
-    const car = await bank.knownCustomersCar();
+    const car = await fleet.knownCustomersCar();
     await car.park();
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "charged");
-    expect([await bank.statusOf(activationId), await bank.park.stateOf(activationId)]).toEqual([
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "charged");
+    expect([await fleet.statusOf(activationId), await fleet.stateOf(activationId)]).toEqual([
       "presumed",
       "OTAQueue",
     ]);
-    const knownBy = new Date(bank.park.platform.clock.now().getTime() + reconcileWithinMs).toISOString();
-    expect((await bank.wordsAbout(activationId)).verdict).toBe(
+    const knownBy = new Date(fleet.clock.now().getTime() + reconcileWithinMs).toISOString();
+    expect((await fleet.wordsAbout(activationId)).verdict).toBe(
       `The bank has not answered yet, so its payment is presumed until ${knownBy}; the service waits until the car is online and free. Nothing has been charged.`,
     );
-    expect(await bank.differencesOf(activationId)).toEqual(["moneyWithoutService presumed"]);
+    expect(await fleet.differencesOf(activationId)).toEqual(["moneyWithoutService presumed"]);
 
     await car.drive();
-    await bank.park.waitFor(activationId, "ServiceActive");
-    await bank.jobs();
-    expect(await bank.takenAtGateway(activationId)).toEqual({
+    await fleet.waitFor(activationId, "ServiceActive");
+    await fleet.runJobs();
+    expect(await fleet.takenAtGateway(activationId)).toEqual({
       ...nothing,
       intents: 1,
       heldCents: priceCents,
     });
-    expect(await bank.differencesOf(activationId)).toEqual(["serviceWithoutMoney presumed"]);
-    expect((await bank.wordsAbout(activationId)).verdict).toContain("nothing has been charged so far");
+    expect(await fleet.differencesOf(activationId)).toEqual(["serviceWithoutMoney presumed"]);
+    expect((await fleet.wordsAbout(activationId)).verdict).toContain("nothing has been charged so far");
 
-    await bank.lookUpAfter(10_000);
-    expect(await bank.statusOf(activationId)).toBe("captured");
-    expect(await bank.takenAtGateway(activationId)).toEqual({
+    await fleet.lookUpAfter(10_000);
+    expect(await fleet.statusOf(activationId)).toBe("captured");
+    expect(await fleet.takenAtGateway(activationId)).toEqual({
       ...nothing,
       intents: 1,
       capturedCents: priceCents,
     });
-    expect(await bank.differencesOf(activationId)).toEqual([]);
-    const words = await bank.wordsAbout(activationId);
+    expect(await fleet.differencesOf(activationId)).toEqual([]);
+    const words = await fleet.wordsAbout(activationId);
     expect(words).toMatchObject({ charged: true, active: true });
     expect(words.verdict).toBe(
       "heatedSeats is active: the car proved it, and only then the price was charged. The bank had not answered at first and was presumed.",
@@ -103,36 +83,36 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
   });
 
   test("the manifest's entry may be applied until the payment must be known, and not a moment longer", async () => {
-    const car = await bank.knownCustomersCar();
+    const car = await fleet.knownCustomersCar();
     car.adapter.faults.rejects = "not now";
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "charged");
-    const carried = await bank.park.platform.db
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "charged");
+    const carried = await fleet.db
       .selectFrom("manifests")
       .where("activation_id", "=", activationId)
       .select("entries")
       .executeTakeFirstOrThrow();
-    const knownBy = new Date(bank.park.platform.clock.now().getTime() + reconcileWithinMs).toISOString();
+    const knownBy = new Date(fleet.clock.now().getTime() + reconcileWithinMs).toISOString();
     expect(carried.entries).toContainEqual(
       expect.objectContaining({ code: "heatedSeats", applyBefore: knownBy }),
     );
-    await bank.park.waitFor(activationId, "CustomerNotified");
-    await bank.lookUpAfter(10_000);
-    expect([await bank.park.stateOf(activationId), await bank.statusOf(activationId)]).toEqual([
+    await fleet.waitFor(activationId, "CustomerNotified");
+    await fleet.lookUpAfter(10_000);
+    expect([await fleet.stateOf(activationId), await fleet.statusOf(activationId)]).toEqual([
       "NoCharge",
       "voided",
     ]);
-    expect(await bank.takenAtGateway(activationId)).toEqual({ ...nothing, intents: 1 });
+    expect(await fleet.takenAtGateway(activationId)).toEqual({ ...nothing, intents: 1 });
   });
 
   test("it did not charge: the same key is asked again, and the hold of that answer pays", async () => {
-    const car = await bank.knownCustomersCar();
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "notCharged");
-    await bank.park.waitFor(activationId, "ServiceActive");
-    await bank.jobs();
-    expect(await bank.takenAtGateway(activationId)).toEqual({ ...nothing, intents: 0 });
-    await bank.lookUpAfter(10_000);
-    expect(await bank.statusOf(activationId)).toBe("captured");
-    expect(await bank.takenAtGateway(activationId)).toEqual({
+    const car = await fleet.knownCustomersCar();
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "notCharged");
+    await fleet.waitFor(activationId, "ServiceActive");
+    await fleet.runJobs();
+    expect(await fleet.takenAtGateway(activationId)).toEqual({ ...nothing, intents: 0 });
+    await fleet.lookUpAfter(10_000);
+    expect(await fleet.statusOf(activationId)).toBe("captured");
+    expect(await fleet.takenAtGateway(activationId)).toEqual({
       ...nothing,
       intents: 1,
       capturedCents: priceCents,
@@ -140,23 +120,23 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
   });
 
   test("declined when it is asked again, after the car has applied it: the next manifest lacks it, it ends with its reason, nobody paid, the customer is told", async () => {
-    const car = await bank.knownCustomersCar();
+    const car = await fleet.knownCustomersCar();
     const card = "pm_card_visa";
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "notCharged");
-    await bank.park.waitFor(activationId, "ServiceActive");
-    expect(await bank.codesOf(car)).toContain("heatedSeats");
-    await bank.control("PUT", `/_control/cards/${card}`, { behaviour: "decline" });
-    await bank.lookUpAfter(10_000);
-    await bank.control("PUT", `/_control/cards/${card}`, { behaviour: "approve" });
-    expect(await bank.codesOf(car)).not.toContain("heatedSeats");
-    await bank.waitUntilObeyed(car);
-    expect(await bank.entitlementOf(activationId)).toEqual({ state: "ended", end_reason: "lateDecline" });
-    expect(await bank.takenAtGateway(activationId)).toMatchObject({ heldCents: 0, capturedCents: 0 });
-    expect(await bank.sumsOf(activationId)).toEqual({});
-    expect(bank.messagesAbout(activationId)).toContain("NX2");
-    expect(bank.messagesAbout(activationId)).not.toContain("NT5");
-    expect(await bank.differencesOf(activationId)).toEqual([]);
-    const words = await bank.wordsAbout(activationId);
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "notCharged");
+    await fleet.waitFor(activationId, "ServiceActive");
+    expect(await fleet.codesOf(car)).toContain("heatedSeats");
+    await fleet.control("PUT", `/_control/cards/${card}`, { behaviour: "decline" });
+    await fleet.lookUpAfter(10_000);
+    await fleet.control("PUT", `/_control/cards/${card}`, { behaviour: "approve" });
+    expect(await fleet.codesOf(car)).not.toContain("heatedSeats");
+    await fleet.waitUntilObeyed(car);
+    expect(await fleet.entitlementOf(activationId)).toEqual({ state: "ended", end_reason: "lateDecline" });
+    expect(await fleet.takenAtGateway(activationId)).toMatchObject({ heldCents: 0, capturedCents: 0 });
+    expect(await fleet.sumsOf(activationId)).toEqual({});
+    expect(fleet.messagesAbout(activationId)).toContain("NX2");
+    expect(fleet.messagesAbout(activationId)).not.toContain("NT5");
+    expect(await fleet.differencesOf(activationId)).toEqual([]);
+    const words = await fleet.wordsAbout(activationId);
     expect(words).toMatchObject({ charged: false, active: false });
     expect(words.verdict).toBe(
       "heatedSeats was delivered on a payment that was presumed because the bank did not answer. The payment was then refused (generic_decline), so it was withdrawn. Nothing was charged.",
@@ -168,58 +148,58 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
   });
 
   test("refuted while it waits for the car: it never begins, the exposure is free again, the customer is told", async () => {
-    const car = await bank.knownCustomersCar();
+    const car = await fleet.knownCustomersCar();
     await car.park();
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "notCharged");
-    await bank.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "decline" });
-    await bank.lookUpAfter(10_000);
-    await bank.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "approve" });
-    expect(await bank.park.stateOf(activationId)).toBe("PaymentFailed");
-    expect(await bank.entitlementOf(activationId)).toEqual({
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "notCharged");
+    await fleet.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "decline" });
+    await fleet.lookUpAfter(10_000);
+    await fleet.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "approve" });
+    expect(await fleet.stateOf(activationId)).toBe("PaymentFailed");
+    expect(await fleet.entitlementOf(activationId)).toEqual({
       state: "ended",
       end_reason: "presumptionRefuted",
     });
-    expect(bank.messagesAbout(activationId)).toEqual(["NX3"]);
-    expect((await bank.wordsAbout(activationId)).verdict).toBe(
+    expect(fleet.messagesAbout(activationId)).toEqual(["NX3"]);
+    expect((await fleet.wordsAbout(activationId)).verdict).toBe(
       "heatedSeats is not active: the bank did not answer, its payment was presumed, and it was then refused (generic_decline); so what had begun was taken back. Nothing was charged.",
     );
     await car.drive();
-    await bank.waitUntilObeyed(car);
-    expect(await bank.codesOf(car)).not.toContain("heatedSeats");
+    await fleet.waitUntilObeyed(car);
+    expect(await fleet.codesOf(car)).not.toContain("heatedSeats");
   });
 
   test("refuted while the car's proof is on its way: the entry leaves with the next version, and the late proof charges nobody", async () => {
-    const car = await bank.knownCustomersCar();
+    const car = await fleet.knownCustomersCar();
     // Silent, and nobody knows it yet: the version with the entry is written, and its proof does not come.
-    await bank.fallSilent(car);
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "notCharged");
-    expect(await bank.park.stateOf(activationId)).toBe("OTAAttempt");
-    await bank.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "decline" });
-    await bank.lookUpAfter(10_000);
-    await bank.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "approve" });
-    expect(await bank.park.stateOf(activationId)).toBe("PaymentFailed");
-    expect(await bank.codesOf(car)).not.toContain("heatedSeats");
+    await fleet.fallSilent(car);
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "notCharged");
+    expect(await fleet.stateOf(activationId)).toBe("OTAAttempt");
+    await fleet.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "decline" });
+    await fleet.lookUpAfter(10_000);
+    await fleet.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "approve" });
+    expect(await fleet.stateOf(activationId)).toBe("PaymentFailed");
+    expect(await fleet.codesOf(car)).not.toContain("heatedSeats");
     await car.drive();
-    await bank.waitUntilObeyed(car);
-    await bank.jobs();
-    expect(await bank.takenAtGateway(activationId)).toMatchObject({ heldCents: 0, capturedCents: 0 });
+    await fleet.waitUntilObeyed(car);
+    await fleet.runJobs();
+    expect(await fleet.takenAtGateway(activationId)).toMatchObject({ heldCents: 0, capturedCents: 0 });
   });
 
   test("a customer without an earlier capture waits, and nothing is delivered until the bank is heard", async () => {
-    const car = await bank.park.addCar();
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "charged");
-    expect([await bank.statusOf(activationId), await bank.park.stateOf(activationId)]).toEqual([
+    const car = await fleet.addCar();
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "charged");
+    expect([await fleet.statusOf(activationId), await fleet.stateOf(activationId)]).toEqual([
       "pending",
       "PaymentInitiated",
     ]);
-    expect(await bank.codesOf(car).catch(() => [])).not.toContain("heatedSeats");
-    expect((await bank.wordsAbout(activationId)).verdict).toBe(
+    expect(await fleet.codesOf(car).catch(() => [])).not.toContain("heatedSeats");
+    expect((await fleet.wordsAbout(activationId)).verdict).toBe(
       "The bank has not answered yet, and the payment waits until it does, because the customer has not paid anything by card before. Nothing has been charged.",
     );
-    await bank.park.platform.retryJobs();
-    await bank.park.waitFor(activationId, "ServiceActive");
-    await bank.jobs();
-    expect(await bank.takenAtGateway(activationId)).toEqual({
+    await fleet.retryJobs();
+    await fleet.waitFor(activationId, "ServiceActive");
+    await fleet.runJobs();
+    expect(await fleet.takenAtGateway(activationId)).toEqual({
       ...nothing,
       intents: 1,
       capturedCents: priceCents,
@@ -228,9 +208,9 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
 
   test("the caps: two of one customer fit exactly, the next waits; three of all fit exactly, the next waits", async () => {
     const [first, second, third] = [
-      await bank.knownCustomersCar(),
-      await bank.knownCustomersCar(),
-      await bank.knownCustomersCar(),
+      await fleet.knownCustomersCar(),
+      await fleet.knownCustomersCar(),
+      await fleet.knownCustomersCar(),
     ];
     const outcomes: string[] = [];
     for (const [car, code] of [
@@ -239,30 +219,30 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
       [second, "heatedSeats"],
       [third, "heatedSeats"],
     ] as const)
-      outcomes.push(await bank.statusOf(await bank.buyUnanswered(car, code, "charged")));
+      outcomes.push(await fleet.statusOf(await fleet.buyUnanswered(car, code, "charged")));
     expect(outcomes).toEqual(["presumed", "presumed", "presumed", "pending"]);
-    const waiting = await bank.park.platform.db
+    const waiting = await fleet.db
       .selectFrom("payments")
       .where("status", "=", "pending")
       .select("waits_because")
       .execute();
     expect(waiting).toEqual([{ waits_because: "PP7" }]);
-    const { open_cents: open } = await bank.park.platform.db
+    const { open_cents: open } = await fleet.db
       .selectFrom("payment_exposure")
       .where("scope", "=", "all")
       .select("open_cents")
       .executeTakeFirstOrThrow();
     expect(open).toBe(presumption.totalCapCents);
-    await bank.lookUpAfter(10_000);
-    await bank.park.platform.retryJobs();
+    await fleet.lookUpAfter(10_000);
+    await fleet.retryJobs();
   });
 
   test("not known by its deadline it violates the invariant, and is listed until it is known", async () => {
-    const car = await bank.knownCustomersCar();
-    const activationId = await bank.buyUnanswered(car, "heatedSeats", "charged");
-    await bank.park.waitFor(activationId, "ServiceActive");
-    await bank.control("PUT", "/_control/faults", { failNext: { count: 1_000, status: 503 } });
-    const { support } = await seedStaff(bank.park.platform);
+    const car = await fleet.knownCustomersCar();
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "charged");
+    await fleet.waitFor(activationId, "ServiceActive");
+    await fleet.control("PUT", "/_control/faults", { failNext: { count: 1_000, status: 503 } });
+    const { support } = await seedStaff(fleet);
     const listed = async () => (await support.get("/api/invariants")).body;
     expect(await listed()).toMatchObject({
       counts: { moneyWithoutService: 0, serviceWithoutMoney: 0 },
@@ -274,10 +254,10 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
       'caas_invariant_tolerated{invariant="serviceWithoutMoney",reason="presumed"}': 1,
       'caas_invariant_violations{invariant="serviceWithoutMoney"}': 0,
     });
-    await bank.lookUpAfter(reconcileWithinMs - 1);
-    expect(await bank.differencesOf(activationId)).toEqual(["serviceWithoutMoney presumed"]);
-    await bank.lookUpAfter(1);
-    expect(await bank.differencesOf(activationId)).toEqual(["serviceWithoutMoney violated"]);
+    await fleet.lookUpAfter(reconcileWithinMs - 1);
+    expect(await fleet.differencesOf(activationId)).toEqual(["serviceWithoutMoney presumed"]);
+    await fleet.lookUpAfter(1);
+    expect(await fleet.differencesOf(activationId)).toEqual(["serviceWithoutMoney violated"]);
     expect(await listed()).toMatchObject({
       counts: { moneyWithoutService: 0, serviceWithoutMoney: 1 },
       offenders: [
@@ -290,10 +270,10 @@ describe("a service is delivered although the bank did not answer [FA4, FA5, fau
       'caas_invariant_tolerated{invariant="serviceWithoutMoney",reason="presumed"}': 0,
       'caas_invariant_violations{invariant="serviceWithoutMoney"}': 1,
     });
-    await bank.control("DELETE", "/_control/faults");
-    await bank.lookUpAfter(hourMs);
-    expect(await bank.differencesOf(activationId)).toEqual([]);
-    expect(await bank.takenAtGateway(activationId)).toEqual({
+    await fleet.control("DELETE", "/_control/faults");
+    await fleet.lookUpAfter(hourMs);
+    expect(await fleet.differencesOf(activationId)).toEqual([]);
+    expect(await fleet.takenAtGateway(activationId)).toEqual({
       ...nothing,
       intents: 1,
       capturedCents: priceCents,

@@ -4,15 +4,19 @@ import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
-import { createSalePlatform, type SalePlatform } from "../../../testing/sale-platform.ts";
+import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 import { hearAnswers } from "../hear.ts";
 
 const priceCents = 1_499;
 
-let platform: SalePlatform;
+let platform: TestSales;
 let customerId: string;
 beforeAll(async () => {
-  platform = await createSalePlatform({ name: "service_payments", factoryPace: { mode: "manual" } });
+  platform = await startTestSales({
+    name: "service_payments",
+    standIns: ["gateway", "factory"],
+    unheard: heardOfPayments,
+  });
   customerId = (await platform.sell()).customerId;
   // A message's own question would meet the fault that is meant for another call.
   await platform.gateway("PUT", "/_control/webhooks", { baseUrl: "http://127.0.0.1:1" });
