@@ -20,16 +20,19 @@ const notOnDisk = "select set_config('synchronous_commit', 'off', true) as off";
 /** Taken at one time. */
 export const mostTaken = 128;
 
-/** Takes due jobs, of each kind at most as many as there is `room` for. */
+/** Takes due jobs, of each kind at most as many as there is `room` for, and deletes those that are `done` with it. */
 export async function takeJobs(
   pool: pg.Pool,
   worker: number,
   room: readonly { kind: string; free: number }[],
+  done: readonly number[] = [],
 ): Promise<TakenJob[]> {
   const { rows } = await pool.query<TakenJob>({
     name: "take-jobs",
     text: `
-      with fast as (${notOnDisk}), next as (
+      with fast as (${notOnDisk}), completed as (
+        delete from jobs where id = any($6::bigint[]) and taken_by = $3
+      ), next as (
         select due.id
         from unnest($1::text[], $2::int[]) as room (kind, free)
         cross join lateral (
@@ -41,7 +44,14 @@ export async function takeJobs(
       set attempts = attempts + 1, taken_by = $3, due_at = clock_timestamp() + make_interval(secs => $4)
       from next, fast where job.id = next.id and fast.off is not null
       returning job.id, job.kind, job.payload, job.attempts`,
-    values: [room.map(({ kind }) => kind), room.map(({ free }) => free), worker, leaseSeconds, mostTaken],
+    values: [
+      room.map(({ kind }) => kind),
+      room.map(({ free }) => free),
+      worker,
+      leaseSeconds,
+      mostTaken,
+      done,
+    ],
   });
   return rows;
 }

@@ -3,7 +3,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import type pg from "pg";
 import type { Logger } from "pino";
 import { passFailpoint } from "./failpoints.ts";
-import { groupCommit } from "./group-commit.ts";
 import {
   completeJobs,
   type JobOutcome,
@@ -20,8 +19,6 @@ import { createNotifyListener } from "./notify-listener.ts";
 const lookEveryMs = 250;
 /** Between two looks: under load a dozen jobs arrive in this time, and one by one they cost three times as much. */
 const restMs = 15;
-/** No caller waits for a completion. */
-const completeLingerMs = 25;
 const recoverEveryMs = 1_000;
 
 export type RunningJobs = { stop(): Promise<void> };
@@ -66,13 +63,8 @@ export async function startJobs(options: {
     onConnect: (client) => showAlive(client, worker),
     logger,
   });
-  const complete = groupCommit(
-    async (outcomes: readonly JobOutcome[]) => {
-      await completeJobs(pool, worker, outcomes);
-      return outcomes.map(() => undefined);
-    },
-    { lingerMs: completeLingerMs },
-  );
+  /** No caller waits for a completion: the next look deletes them. */
+  const done: JobOutcome[] = [];
 
   function freeOf({ name, atOnce }: JobHandler): number {
     return (atOnce ?? options.concurrency) - (inHand.get(name) ?? 0);
@@ -84,9 +76,14 @@ export async function startJobs(options: {
 
   async function runAndComplete(job: TakenJob): Promise<void> {
     const outcome = await runJob(handlers, job, logger);
-    // A job that is not completed runs again when its lease ends, or when this process does.
-    await complete(outcome).catch((err: unknown) =>
-      logger.warn({ err, job: job.id }, "a job could not be completed"),
+    if (outcome.error === null) done.push(outcome);
+    else await complete([outcome]);
+  }
+
+  /** A job that is not completed runs again when its lease ends, or when this process does. */
+  async function complete(outcomes: readonly JobOutcome[]): Promise<void> {
+    await completeJobs(pool, worker, outcomes).catch((err: unknown) =>
+      logger.warn({ err, jobs: outcomes.map(({ id }) => id) }, "jobs could not be completed"),
     );
   }
 
@@ -105,11 +102,16 @@ export async function startJobs(options: {
   /** @returns whether more may be due already */
   async function takeAndBegin(): Promise<boolean> {
     const room = options.handlers.map((handler) => ({ kind: handler.name, free: freeOf(handler) }));
+    const completed = done.splice(0);
     const taken = await takeJobs(
       pool,
       worker,
       room.filter(({ free }) => free > 0),
-    );
+      completed.map(({ id }) => id),
+    ).catch((err: unknown) => {
+      done.push(...completed);
+      throw err;
+    });
     for (const job of taken) begin(job);
     if (taken.length === mostTaken) return true;
     if (taken.length > 0) await delay(restMs);
@@ -149,6 +151,7 @@ export async function startJobs(options: {
       stopping.abort();
       await working;
       await Promise.all(running);
+      await complete(done);
       // Not earlier: until then the other workers must see that this one lives.
       await listener.stop();
     },
