@@ -37,72 +37,27 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
-  const connected = new Gauge({
-    name: "caas_broker_connected_clients",
-    help: "Clients connected now",
-    labelNames: ["transport", "identity"],
-    registers,
-  });
-  const connects = new Counter({
-    name: "caas_broker_connects_total",
-    help: "Connects accepted",
-    labelNames: ["transport", "identity"],
-    registers,
-  });
-  const refusals = new Counter({
-    name: "caas_broker_connects_refused_total",
-    help: "Connects refused, by reason",
-    labelNames: ["transport", "reason"],
-    registers,
-  });
+  const counter = <Label extends string = never>(name: string, labelNames: Label[], help: string) =>
+    new Counter({ name, help, labelNames, registers });
+  const gauge = <Label extends string = never>(name: string, labelNames: Label[], help: string) =>
+    new Gauge({ name, help, labelNames, registers });
+  // biome-ignore format: one row a line
+  const table = {
+    connected:            gauge("caas_broker_connected_clients",             ["transport", "identity"], "Clients connected now"),
+    connects:             counter("caas_broker_connects_total",              ["transport", "identity"], "Connects accepted"),
+    refusals:             counter("caas_broker_connects_refused_total",      ["transport", "reason"],   "Connects refused, by reason"),
+    cuts:                 counter("caas_broker_connections_cut_total",       ["reason"],                "Connections the broker closed after a fault, by reason"),
+    messageRefusals:      counter("caas_broker_messages_refused_total",      ["reason"],                "Messages refused, by reason; the sender is disconnected"),
+    subscriptionRefusals: counter("caas_broker_subscriptions_refused_total", ["identity", "reason"],    "Subscriptions answered with 0x80"),
+    pauses:               counter("caas_broker_car_pauses_total",            ["limit"],                 "Times a car that sent too much was read no further for a while, by limit"),
+    revocationLists:      counter("caas_broker_revocation_lists_total",      ["result"],                "Parts of revocation lists received, by result"),
+    revocationVersion:    gauge("caas_broker_revocation_list_version",       [],                        "Version of the revocation list in force, 0 without one"),
+    revocationEntries:    gauge("caas_broker_revocation_list_entries",       [],                        "Cars and certificates revoked by the list in force"),
+    errors:               counter("caas_broker_errors_total",                [],                        "Errors inside the broker (persistence, listeners) that it survived"),
+  };
   // Present from the start for the reasons of a fleet in trouble: then the first one is an increase, and boards show 0.
   for (const transport of ["tcp", "tls"] satisfies Transport[])
-    for (const reason of fleetTroubles) refusals.inc({ transport, reason }, 0);
-  const cuts = new Counter({
-    name: "caas_broker_connections_cut_total",
-    help: "Connections the broker closed after a fault, by reason",
-    labelNames: ["reason"],
-    registers,
-  });
-  const messageRefusals = new Counter({
-    name: "caas_broker_messages_refused_total",
-    help: "Messages refused, by reason; the sender is disconnected",
-    labelNames: ["reason"],
-    registers,
-  });
-  const subscriptionRefusals = new Counter({
-    name: "caas_broker_subscriptions_refused_total",
-    help: "Subscriptions answered with 0x80",
-    labelNames: ["identity", "reason"],
-    registers,
-  });
-  const pauses = new Counter({
-    name: "caas_broker_car_pauses_total",
-    help: "Times a car that sent too much was read no further for a while, by limit",
-    labelNames: ["limit"],
-    registers,
-  });
-  const revocationLists = new Counter({
-    name: "caas_broker_revocation_lists_total",
-    help: "Parts of revocation lists received, by result",
-    labelNames: ["result"],
-    registers,
-  });
-  const revocationVersion = new Gauge({
-    name: "caas_broker_revocation_list_version",
-    help: "Version of the revocation list in force, 0 without one",
-    registers,
-  });
-  const revocationEntries = new Gauge({
-    name: "caas_broker_revocation_list_entries",
-    help: "Cars and certificates revoked by the list in force",
-    registers,
-  });
-  const errors = new Counter({
-    name: "caas_broker_errors_total",
-    help: "Errors inside the broker (persistence, listeners) that it survived",
-    registers,
-  });
+    for (const reason of fleetTroubles) table.refusals.inc({ transport, reason }, 0);
   new Gauge({
     name: "caas_broker_uptime_seconds",
     help: "Seconds since the broker was started",
@@ -170,22 +125,22 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
   return {
     registry,
     clientConnected(transport, identity) {
-      connected.inc({ transport, identity });
-      connects.inc({ transport, identity });
+      table.connected.inc({ transport, identity });
+      table.connects.inc({ transport, identity });
     },
-    clientDisconnected: (transport, identity) => connected.dec({ transport, identity }),
-    connectRefused: (transport, reason) => refusals.inc({ transport, reason }),
-    connectionCut: (reason) => cuts.inc({ reason }),
+    clientDisconnected: (transport, identity) => table.connected.dec({ transport, identity }),
+    connectRefused: (transport, reason) => table.refusals.inc({ transport, reason }),
+    connectionCut: (reason) => table.cuts.inc({ reason }),
     messagePublished: (kind) => void published.set(kind, (published.get(kind) ?? 0) + 1),
-    messageRefused: (reason) => messageRefusals.inc({ reason }),
-    subscriptionRefused: (identity, reason) => subscriptionRefusals.inc({ identity, reason }),
-    carPaused: (limit) => pauses.inc({ limit }),
-    revocationsReceived: (result) => revocationLists.inc({ result }),
+    messageRefused: (reason) => table.messageRefusals.inc({ reason }),
+    subscriptionRefused: (identity, reason) => table.subscriptionRefusals.inc({ identity, reason }),
+    carPaused: (limit) => table.pauses.inc({ limit }),
+    revocationsReceived: (result) => table.revocationLists.inc({ result }),
     revocationsInForce(version, entries) {
-      revocationVersion.set(version);
-      revocationEntries.set(entries);
+      table.revocationVersion.set(version);
+      table.revocationEntries.set(entries);
     },
-    brokerErred: () => errors.inc(),
+    brokerErred: () => table.errors.inc(),
     clusterUp: (isUp) => redisUp.set({ of: "cluster" }, isUp ? 1 : 0),
     clusterMessage: (what) => void crossed.set(what, (crossed.get(what) ?? 0) + 1),
     socketOpened: (socket) => void open.add(socket),
