@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { CompactSign, calculateJwkThumbprint, compactVerify, importJWK } from "jose";
 import { describe, expect, test } from "vitest";
 import {
-  claimedKid,
   exportPublicKey,
   importPublicKey,
   type JwsRefusal,
@@ -169,11 +168,6 @@ describe("refused tokens [fault 5, fault 8, fault 10]", () => {
         expect(verifyJws("caas-report+jws", changed.toString("latin1"), keyOf).kind).toBe("refused");
       }),
     );
-  });
-
-  test("the claimed kid can be read before anything is proved, and never throws", () => {
-    expect(claimedKid(token)).toBe(signing.kid);
-    for (const text of ["", ".", "x", "e30.x.y", `${encode("[]")}.x.y`]) expect(claimedKid(text)).toBeNull();
   });
 
   test("keys that are none are refused with an error", () => {

@@ -73,12 +73,6 @@ export function signJwsText(typ: JwsType, payload: string, key: SigningKey): str
   return `${signed}.${signBytes(Buffer.from(signed, "latin1"), key.privateKey).toString("base64url")}`;
 }
 
-/** The `kid` that a token claims, for choosing the key; it proves nothing. `null` if it cannot be read. */
-export function claimedKid(token: string): string | null {
-  const header = parseObject(Buffer.from(token.slice(0, Math.max(0, token.indexOf("."))), "base64url"));
-  return typeof header?.kid === "string" ? header.kid : null;
-}
-
 /** Parsed headers of valid signatures, so that forged tokens cannot fill it. */
 const provedHeaders = new Map<string, Record<string, unknown>>();
 

@@ -10,7 +10,6 @@ import {
   PowerLoss,
 } from "@caas/vehicle-agent/failpoints.ts";
 import * as z from "zod";
-import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 
 const crashSchema = z.object({ at: z.enum(failpointNames), passage: z.int().min(1) });
 
@@ -42,9 +41,6 @@ export type CarModel = {
 
 export const healthy: CarProfile = { kind: "healthy" };
 
-/** Shares of the fleet, 0 to 1, together at most 1; the rest is healthy. */
-export type ProfileShares = { rejects?: number; unhealthy?: number; crashes?: number };
-
 /** What a car without faults passes whenever it takes a change. */
 export const everydaySteps: readonly [FailpointName, ...FailpointName[]] = [
   "afterIntent",
@@ -54,20 +50,6 @@ export const everydaySteps: readonly [FailpointName, ...FailpointName[]] = [
   "afterOutcome",
   "beforeReport",
 ];
-
-/** Deals profiles by seed and VIN; a car that crashes does so at its first or second passage of a random step. */
-export function dealProfiles(seed: number, shares: ProfileShares): (vin: string) => CarProfile {
-  const { rejects = 0, unhealthy = 0, crashes = 0 } = shares;
-  return (vin) => {
-    const random = seededRandom(deriveSeed(seed, "profile", vin));
-    const roll = random();
-    if (roll < rejects) return { kind: "rejects", detail: "this car takes nothing" };
-    if (roll < rejects + unhealthy) return { kind: "unhealthy", reason: "this car falls ill" };
-    if (roll >= rejects + unhealthy + crashes) return healthy;
-    const at = everydaySteps[Math.floor(random() * everydaySteps.length)] ?? everydaySteps[0];
-    return { kind: "crashes", at, passage: 1 + Math.floor(random() * 2) };
-  };
-}
 
 /** Cars that work share one adapter: it remembers nothing. */
 const workingAdapter: CarAdapter = {
