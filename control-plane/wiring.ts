@@ -6,18 +6,18 @@ import { createCatalog } from "./features/catalog/catalog.ts";
 import { createDelivery } from "./features/delivery/delivery.ts";
 import { createDesiredState } from "./features/desired-state/desired-state.ts";
 import { dispatchChannel } from "./features/desired-state/dispatches.ts";
-import { createIdentities } from "./features/identities/identities.ts";
 import { revocationChannel } from "./features/identities/revoke.ts";
+import { identityRoutes } from "./features/identities/routes.ts";
 import { findOffenders } from "./features/invariants/find-offenders.ts";
 import { invariantRoutes } from "./features/invariants/routes.ts";
 import { drawLinkCode } from "./features/linking/link-code.ts";
-import { createLinking } from "./features/linking/linking.ts";
+import { linkingRoutes } from "./features/linking/routes.ts";
 import { createMaintenance } from "./features/maintenance/maintenance.ts";
 import { createNotifications } from "./features/notifications/notifications.ts";
 import { createOrders } from "./features/orders/orders.ts";
 import { createPayments } from "./features/payments/payments.ts";
 import { createRegistration } from "./features/registration/registration.ts";
-import { createSales } from "./features/sales/sales.ts";
+import { salesRoutes } from "./features/sales/routes.ts";
 import { createTasks } from "./features/tasks/tasks.ts";
 import { vehicleRoutes } from "./features/vehicles/routes.ts";
 import type { CertificateAuthority } from "./fleet-link/certificate-authority.ts";
@@ -101,7 +101,6 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { supportEmail: config.SUPPORT_EMAIL },
   );
   const accounts = createAccounts(context, { sendCredentials: notifications.sendCredentials });
-  const sales = createSales(context, { steps: surroundings.steps });
   const payments = createPayments(context, {
     gateway: partners.gateway,
     verifyWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
@@ -125,7 +124,6 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     carrier: partners.carrier,
     verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
   });
-  const linking = createLinking(context, { drawCode: drawLinkCode });
   const catalog = createCatalog(context, { vss: partners.vss });
   const maintenance = createMaintenance(
     context,
@@ -133,7 +131,6 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { observe: metrics.maintenanceCheckTook },
   );
   const tasks = createTasks(context);
-  const identities = createIdentities(context);
   const link = createFleetLink(context, {
     engine: desiredState,
     keyRing,
@@ -199,18 +196,18 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { addRoutes: vehicleRoutes },
     { addRoutes: (routing) => invariantRoutes(context, routing) },
     accounts,
-    sales,
+    { addRoutes: (routing) => salesRoutes(context, surroundings.steps, routing) },
     payments,
     orders,
     registration,
     delivery,
-    linking,
+    { addRoutes: (routing) => linkingRoutes(context, drawLinkCode, routing) },
     catalog,
     maintenance,
     notifications,
     tasks,
     activations,
-    identities,
+    { addRoutes: (routing) => identityRoutes(context, routing) },
     link,
     desiredState,
   ];

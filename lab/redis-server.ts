@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findFreePort, startProgram } from "./child-program.ts";
+import { findFreePort } from "../start/ports.ts";
+import { startProgram } from "./child-program.ts";
 import { findOrInstall, type ProgramSearch } from "./debian-packages.ts";
 
 // A real Redis in a process of its own, from Debian's package, that can be taken away and come back on its port.

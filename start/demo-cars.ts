@@ -1,15 +1,14 @@
 #!/usr/bin/env node
 import { mkdirSync, watch } from "node:fs";
-import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import type { Vin } from "@caas/contract/vin.ts";
 import { createDirectoryAdapter } from "@caas/vehicle-agent/adapters/directory-adapter.ts";
-import { type Agent, createAgent } from "@caas/vehicle-agent/agent.ts";
+import type { Agent } from "@caas/vehicle-agent/agent.ts";
 import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
-import { createCertificateKeeper } from "@caas/vehicle-agent/identity/certificate-keeper.ts";
+import { answerJson, answerMetrics, serveOnLoopback } from "@caas/vehicle-agent/http.ts";
 import { loadIdentity } from "@caas/vehicle-agent/identity/identity.ts";
-import { createMqttTransport } from "@caas/vehicle-agent/link/mqtt-transport.ts";
 import { createAgentMetrics } from "@caas/vehicle-agent/metrics.ts";
+import { openAgent } from "@caas/vehicle-agent/open-agent.ts";
 import { enrolFolder } from "@caas/vehicle-agent/program.ts";
 import { openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { pino } from "pino";
@@ -49,23 +48,12 @@ async function run(): Promise<void> {
     const storage = await openDirectoryStorage(carFolder);
     const identity = await loadIdentity(storage);
     if (identity === null) throw new Error(`${carFolder} holds no identity after its enrolment`);
-    const clock = agentClock(config.CAAS_BUSINESS_TIME);
-    const certificates = createCertificateKeeper({ identity, storage, clock, random: Math.random });
-    const agent = createAgent({
+    const agent = openAgent({
       identity,
       storage,
-      certificates,
+      brokerUrl: config.DEMO_CARS_BROKER_URL,
       adapter: createDirectoryAdapter(),
-      transport: createMqttTransport({
-        ...identity.broker,
-        url: config.DEMO_CARS_BROKER_URL ?? identity.broker.url,
-        tls() {
-          const { certificate, tlsKeyPem, brokerCa } = certificates.credential;
-          return { certificate, key: tlsKeyPem, ca: brokerCa };
-        },
-      }),
-      clock,
-      random: Math.random,
+      clock: agentClock(config.CAAS_BUSINESS_TIME),
       logger,
       metrics,
     });
@@ -91,19 +79,16 @@ async function run(): Promise<void> {
 
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const watcher = watch(folder, () => void bringUpNew());
-  const server = await listen(config.DEMO_CARS_HTTP_PORT, async (path) => {
-    if (path === "/metrics")
-      return { type: metrics.registry.contentType, body: await metrics.registry.metrics() };
-    const states = [...agents.values()].map((agent) => agent.state().connected);
-    const body = { cars: states.length, connected: states.filter((connected) => connected).length };
-    return { type: "application/json", body: JSON.stringify(body) };
+  const server = await serveOnLoopback(config.DEMO_CARS_HTTP_PORT, async (path) => {
+    if (path === "/metrics") return answerMetrics(metrics.registry);
+    const connected = [...agents.values()].map((agent) => agent.state().connected);
+    return answerJson(200, { cars: connected.length, connected: connected.filter(Boolean).length });
   });
   const stop = async () => {
     if (stopping.signal.aborted) return;
     stopping.abort();
     watcher.close();
-    server.close();
-    server.closeAllConnections();
+    await server.close();
     await Promise.all([...agents.values()].map((agent) => agent.stop()));
     process.exit(0);
   };
@@ -113,26 +98,8 @@ async function run(): Promise<void> {
     bringUpNew(),
     new Promise((resolve) => setTimeout(resolve, comingUpTimeoutMs).unref()),
   ]);
-  const address = server.address();
-  const port = address === null || typeof address === "string" ? 0 : address.port;
-  const addresses = { http: `http://127.0.0.1:${port}`, cars: String(agents.size) };
+  const addresses = { http: server.url, cars: String(agents.size) };
   process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
-}
-
-function listen(
-  port: number,
-  answer: (path: string | undefined) => Promise<{ type: string; body: string }>,
-): Promise<Server> {
-  const server = createServer((request, response) => {
-    answer(request.url?.split("?")[0]).then(
-      ({ type, body }) => response.writeHead(200, { "content-type": type }).end(body),
-      () => response.writeHead(500).end(),
-    );
-  });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
 }
 
 if (import.meta.main) {

@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { once } from "node:events";
 import { createServer } from "node:net";
 
 /** The ports that people use. All others (database, partners' interfaces) are free ones that we hand on. */
@@ -96,6 +97,17 @@ function hold(name: PortName, port: number): Promise<Held> {
       resolve({ port: got, problem: null, release });
     });
   });
+}
+
+/** A port that is free on loopback now; the caller listens on it at once. */
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no free port");
+  return address.port;
 }
 
 function explain(name: PortName, port: number, error: NodeJS.ErrnoException): string {

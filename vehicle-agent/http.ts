@@ -1,22 +1,22 @@
 import { createServer } from "node:http";
+import type { Registry } from "prom-client";
 import type { Agent } from "./agent.ts";
 import type { AgentMetrics } from "./metrics.ts";
 
-export type AgentHttpServer = { url: string; close(): Promise<void> };
+export type LoopbackServer = { url: string; close(): Promise<void> };
+export type Answer = { status: number; type: string; body: string };
 
-/**
- * For the workshop and the car's own screen: `/health`, `/metrics` and `/display`, on loopback only. Reads and
- * never changes anything.
- */
-export async function startHttpServer(
+/** Answers each path over HTTP on loopback. @param port 0 takes a free one @throws when the port is taken */
+export async function serveOnLoopback(
   port: number,
-  agent: Agent,
-  metrics: AgentMetrics,
-): Promise<AgentHttpServer> {
+  answer: (path: string) => Promise<Answer>,
+): Promise<LoopbackServer> {
   const server = createServer((request, response) => {
-    void answer(request.url ?? "/", agent, metrics).then(({ status, type, body }) => {
-      response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
-    });
+    answer(request.url?.split("?")[0] ?? "/").then(
+      ({ status, type, body }) =>
+        response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body),
+      () => response.writeHead(500).end(),
+    );
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -34,25 +34,32 @@ export async function startHttpServer(
   };
 }
 
-type Answer = { status: number; type: string; body: string };
+export function answerJson(status: number, value: object): Answer {
+  return { status, type: "application/json", body: JSON.stringify(value) };
+}
 
-async function answer(url: string, agent: Agent, metrics: AgentMetrics): Promise<Answer> {
-  const json = (status: number, value: object): Answer => ({
-    status,
-    type: "application/json",
-    body: JSON.stringify(value),
-  });
-  switch (url.split("?")[0]) {
+/** The metrics as Prometheus reads them. */
+export async function answerMetrics(registry: Registry): Promise<Answer> {
+  return { status: 200, type: registry.contentType, body: await registry.metrics() };
+}
+
+/** For the workshop and the car's own screen: `/health`, `/metrics` and `/display`. Reads and never changes anything. */
+export function startHttpServer(port: number, agent: Agent, metrics: AgentMetrics): Promise<LoopbackServer> {
+  return serveOnLoopback(port, (path) => answer(path, agent, metrics));
+}
+
+async function answer(path: string, agent: Agent, metrics: AgentMetrics): Promise<Answer> {
+  switch (path) {
     case "/health": {
       // An unconnected car is healthy: it keeps its configuration. `connected` tells about the link.
       const { seq: _seq, connection: _connection, ...state } = agent.state();
-      return json(200, { vin: agent.vin, ...state });
+      return answerJson(200, { vin: agent.vin, ...state });
     }
     case "/display":
-      return json(200, { messages: agent.display() });
+      return answerJson(200, { messages: agent.display() });
     case "/metrics":
-      return { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() };
+      return answerMetrics(metrics.registry);
     default:
-      return json(404, { detail: "there are /health, /metrics and /display" });
+      return answerJson(404, { detail: "there are /health, /metrics and /display" });
   }
 }

@@ -4,16 +4,14 @@ import { parseJson } from "@caas/contract/parse-json.ts";
 import { pino } from "pino";
 import * as z from "zod";
 import { openAdapters } from "./adapters/open-adapters.ts";
-import { createAgent } from "./agent.ts";
 import { agentClock } from "./clock/agent-clock.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
-import { type AgentHttpServer, startHttpServer } from "./http.ts";
-import { createCertificateKeeper } from "./identity/certificate-keeper.ts";
+import { type LoopbackServer, startHttpServer } from "./http.ts";
 import { enrol } from "./identity/enrol.ts";
 import { type CarIdentity, loadIdentity } from "./identity/identity.ts";
-import { createMqttTransport } from "./link/mqtt-transport.ts";
 import { createAgentMetrics } from "./metrics.ts";
+import { openAgent } from "./open-agent.ts";
 import { type FolderLock, lockFolder } from "./storage/folder-lock.ts";
 import { type AgentStorage, openDirectoryStorage } from "./storage/storage.ts";
 
@@ -109,22 +107,12 @@ async function runLocked(storage: AgentStorage, options: RunOptions): Promise<vo
   const adapters = await openAdapters(config, (app, what) =>
     logger.warn({ app, what }, "an app was refused at the local port"),
   );
-  const certificates = createCertificateKeeper({ identity, storage, clock, random: Math.random, failpoint });
-  const agent = createAgent({
+  const agent = openAgent({
     identity,
     storage,
-    certificates,
+    brokerUrl: config.CAAS_AGENT_BROKER_URL,
     adapter: adapters.adapter,
-    transport: createMqttTransport({
-      ...identity.broker,
-      url: config.CAAS_AGENT_BROKER_URL ?? identity.broker.url,
-      tls() {
-        const { certificate, tlsKeyPem, brokerCa } = certificates.credential;
-        return { certificate, key: tlsKeyPem, ca: brokerCa };
-      },
-    }),
     clock,
-    random: Math.random,
     logger,
     metrics,
     failpoint,
@@ -135,7 +123,7 @@ async function runLocked(storage: AgentStorage, options: RunOptions): Promise<vo
   });
   const addresses: { http?: string; local?: string } = {};
   if (adapters.url !== null) addresses.local = adapters.url;
-  let http: AgentHttpServer | null = null;
+  let http: LoopbackServer | null = null;
   agent.once("connected", () => onReady({ vin: identity.vin, addresses }));
   try {
     await agent.start();

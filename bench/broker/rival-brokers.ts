@@ -7,8 +7,9 @@ import { carPassword } from "@caas/contract/car-password.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { ServiceCertificates } from "@caas/control-plane/fleet-link/certificate-authority.ts";
 import * as z from "zod";
-import { findFreePort, startProgram } from "../../lab/child-program.ts";
+import { startProgram } from "../../lab/child-program.ts";
 import { brokerNodeOptions, nodeOptions } from "../../start/node-settings.ts";
+import { findFreePort } from "../../start/ports.ts";
 
 /** A broker in a process of its own, to be measured. */
 export type MeasuredBroker = {

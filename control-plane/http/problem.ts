@@ -1,21 +1,11 @@
+import { problemSchema as answeredProblem } from "@caas/contract/client/client.ts";
 import type { FastifyReply } from "fastify";
 import * as z from "zod";
 import { type ErrorCode, errorTable } from "./error-table.ts";
 import type { Refusal } from "./refusal.ts";
 
 /** RFC 9457 problem details, with the rule that refused and the fields that are wrong. */
-export const problemSchema = z
-  .object({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string(),
-    code: z.string(),
-    rule: z.string().optional(),
-    section: z.string().optional(),
-    errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
-  })
-  .meta({ id: "Problem" });
+export const problemSchema = z.object({ type: z.string(), ...answeredProblem.shape }).meta({ id: "Problem" });
 
 export type Problem = z.infer<typeof problemSchema>;
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
+import { findFreePort } from "../ports.ts";
 import type { PostgresBinaries } from "./binaries.ts";
 import { type ClusterAddress, programEnvironment } from "./cluster.ts";
 import { identityOf, type OperatingUser } from "./operating-user.ts";
@@ -174,16 +174,4 @@ function settingsFlags(durability: Durability, port: number): string[] {
       : {}),
   };
   return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-}
-
-function findFreePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.on("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
 }

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
+import { findFreePort } from "../../start/ports.ts";
 
 // A real Prometheus in a process of its own, from Debian's package.
 
@@ -120,14 +120,4 @@ function ready(child: ChildProcess): Promise<void> {
       reject(new Error(`Prometheus ended with code ${String(code)}: ${words}`));
     });
   });
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }
