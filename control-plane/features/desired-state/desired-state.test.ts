@@ -2,6 +2,7 @@ import { dayMs, minuteMs } from "@caas/contract/durations.ts";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
 import type { Outcome, Report } from "@caas/contract/report.ts";
 import { parseVin } from "@caas/contract/vin.ts";
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { resendAfterMs } from "./dispatches.ts";
@@ -245,6 +246,15 @@ describe("versions and reports", () => {
   });
 });
 
+/** Statements of this database that wait for another transaction. */
+async function waitingForLocks(): Promise<number> {
+  const { rows } = await sql`
+    select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+    fleet.db,
+  );
+  return rows.length;
+}
+
 describe("taking back", () => {
   async function cancel(activationId: string, car: Car) {
     return fleet.db
@@ -296,6 +306,28 @@ describe("taking back", () => {
     expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
     await obey(car);
     expect(await isDue(car)).toBe(false);
+  });
+
+  test("what is being sent at the moment of the cancellation is taken back at once, not with the next re-send", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    // The platform's own dispatcher passes over a car that is away.
+    await presence(car, "offline");
+    const dispatch = (tx: Pick<TestFleet["db"], "updateTable">, sends: number) =>
+      tx
+        .updateTable("manifest_dispatches")
+        .set({ sends, due_at: new Date(fleet.clock.now().getTime() + dayMs) })
+        .where("vehicle_id", "=", car.vehicleId)
+        .execute();
+    await dispatch(fleet.db, 0);
+    const cancelling = await fleet.db.transaction().execute(async (tx) => {
+      await dispatch(tx, 1);
+      const waiting = cancel(activationId, car);
+      while ((await waitingForLocks()) === 0);
+      return { waiting };
+    });
+    await cancelling.waiting;
+    expect(await dispatchOf(car)).toMatchObject({ sends: 0 });
   });
 
   test("a car that said it failed has left the version: nothing more is sent to it", async () => {

@@ -76,14 +76,19 @@ export async function writeVersions(
       insert into manifest_dispatches (vehicle_id, due_at, sends)
       select vehicle_id, ${now}, 0 from next where not is_held
       on conflict (vehicle_id) do update set due_at = excluded.due_at, sends = 0, first_sent_at = null
+    ), held as materialized (
+      -- Locked: whether the version before was sent is asked after a sending that is under way.
+      select dispatch.vehicle_id, dispatch.sends from manifest_dispatches as dispatch
+        join next on next.vehicle_id = dispatch.vehicle_id and next.is_held
+      for update of dispatch
     ), taken_back as (
       -- What the car holds already need not travel, unless the version before was sent: if the car applied that, and
       -- its report was lost, nothing else would take it back.
       update manifest_dispatches as dispatch set due_at = ${now}, sends = 0, first_sent_at = null
-      from next where dispatch.vehicle_id = next.vehicle_id and is_held and sends > 0
+      from held where dispatch.vehicle_id = held.vehicle_id and held.sends > 0
     ), needless as (
       delete from manifest_dispatches as dispatch
-      using next where dispatch.vehicle_id = next.vehicle_id and is_held and sends = 0
+      using held where dispatch.vehicle_id = held.vehicle_id and held.sends = 0
     )
     select pg_notify(${dispatchChannel}, '')`.execute(tx);
   return new Map(
