@@ -104,7 +104,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
       if (config.SEED_DEMO_CATALOG) await seedCatalog(db);
       await steps.start();
       const address = await server.listen({ host: config.HTTP_HOST, port: config.HTTP_PORT });
-      // Together: whoever waits for a step is answered when the feed ends, and the server waits for those answers.
+      // Together: the end of the feed answers the callers that wait for a step, and the server waits for those answers.
       closers.unshift(() => Promise.all([server.close(), steps.stop()]).then(() => undefined));
       if (publicUrl === "") publicUrl = address;
       await link.start();
