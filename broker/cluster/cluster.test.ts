@@ -92,7 +92,8 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
 
   /** The newest presence of `whose`, as a control plane that connects now finds it. */
   async function retainedPresence(at: RunningBroker, whose = vin): Promise<unknown> {
-    const reader = await connectControlPlane(at.tcpPort, { clientId: "control-plane-reader" });
+    // An id of its own at each process: the word of a first reader's connection may still be on its way to the other.
+    const reader = await connectControlPlane(at.tcpPort, { clientId: `control-plane-reader-${at.tcpPort}` });
     const heard = hear(reader, 1);
     await reader.subscribeAsync(topicOf(whose, "presence"), { qos: 1 });
     const [message] = await heard;
@@ -170,7 +171,13 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     await platform.subscribeAsync(fleetFilter("presence"), { qos: 1 });
     const heard: string[] = [];
     platform.on("message", (_topic, payload) => heard.push(payload.toString()));
+    const platformAtB = await connectControlPlane(b.tcpPort, { clientId: "control-plane-b" });
+    clients.push(platformAtB);
+    await platformAtB.subscribeAsync(fleetFilter("presence"), { qos: 1 });
+    const heardAtB = hear(platformAtB, 1);
     const before = await car(a, 1);
+    // A process that hears of a connection after the car has moved to it would cut the newer one.
+    await heardAtB;
     const gone = closeOf(before);
     await car(b, 2);
     await gone;
