@@ -1,4 +1,4 @@
-/** The value of a JSON text, still to be judged; `undefined` where the text is no JSON. */
+/** The value of a JSON text, not yet checked; `undefined` for anything else. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -201,7 +201,7 @@ async function openApp({ local }: BenchAgent) {
   };
 }
 
-/** Connects a program that is no car: without a will. */
+/** Connects a program other than a car: without a will. */
 function connect(
   login: { url: string; username: string; password: string },
   options: Pick<ConnectOptions, "clientId" | "subscriptions" | "onMessage">,

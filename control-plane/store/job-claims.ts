@@ -96,7 +96,7 @@ export async function showAlive(client: pg.ClientBase, worker: number): Promise<
   await client.query("select pg_advisory_lock($1, $2)", [lockClass, worker]);
 }
 
-/** Makes the jobs of workers that died due at once; `worker`, who asks, lives. How many there were. */
+/** Makes the jobs of workers that died due at once; `worker` is the caller and alive. @returns how many there were */
 export async function recoverJobs(pool: pg.Pool, worker: number): Promise<number> {
   const { rowCount } = await pool.query(
     `update jobs as job set taken_by = null, due_at = clock_timestamp()

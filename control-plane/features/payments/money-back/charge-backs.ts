@@ -6,7 +6,7 @@ import type { PaymentWork } from "../batches.ts";
 import { hear } from "../hear.ts";
 import { lockPayments, paymentOf } from "../payment.ts";
 
-// A customer's bank takes back what was captured (FA5). The message about it is a doorbell as any other: the gateway
+// A customer's bank takes back what was captured (FA5). The message is only a doorbell, like every other: the gateway
 // is asked for the disputes of the payment as they are now, so repeated and reordered messages say the same thing.
 
 /** @throws PartnerUnavailable: try again */
