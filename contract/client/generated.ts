@@ -65,6 +65,11 @@ export interface Order {
   eta: string | null;
   /** @nullable */
   vin: string | null;
+  /**
+     * Set where the VIN may be mistyped: a North American one with a wrong check digit.
+     * @nullable
+     */
+  vinHint: string | null;
   createdAt: string;
   placedAt: string | null;
 }

@@ -1,4 +1,4 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import type { Address } from "../store/schema.ts";
 import { endpointOf, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
@@ -13,7 +13,7 @@ export type RegistrationRequest = {
 const registrationSchema = z.object({
   registrationId: z.string().min(1).max(100),
   reference: z.string(),
-  vin: vinSchema,
+  vin: writtenVinSchema,
   plate: z.string().min(1).max(20),
   registeredOn: z.iso.date(),
 });

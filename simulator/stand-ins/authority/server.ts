@@ -1,4 +1,4 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { addressSchema } from "../shared/address.ts";
 import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
@@ -6,7 +6,7 @@ import { issuePlate } from "./plate.ts";
 
 const newRegistrationSchema = z.strictObject({
   reference: z.string().min(1).max(100),
-  vin: vinSchema,
+  vin: writtenVinSchema,
   owner: z.strictObject({ name: z.string().min(1).max(200), address: addressSchema }),
 });
 
