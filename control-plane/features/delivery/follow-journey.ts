@@ -3,7 +3,7 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
-import type { Database } from "../../store/schema.ts";
+import type { Buyer, Database } from "../../store/schema.ts";
 import { handedOverTo, recordDelivery } from "./record-delivery.ts";
 
 type Status = Database["transports"]["status"];
@@ -12,7 +12,7 @@ type Journey = {
   expedienteId: string;
   vehicleId: string;
   customerId: string;
-  customerName: string;
+  buyer: Buyer;
   status: Status;
 };
 type Step = { status: Status; event: VehicleMove["event"] };
@@ -95,7 +95,6 @@ async function findJourney(
   const row = await tx
     .selectFrom("transports")
     .innerJoin("expedientes", "expedientes.id", "transports.expediente_id")
-    .innerJoin("customers", "customers.id", "expedientes.customer_id")
     .where("transports.reference", "=", reference)
     .select([
       "transports.id as transportId",
@@ -103,8 +102,8 @@ async function findJourney(
       "expedientes.id as expedienteId",
       "expedientes.vin",
       "expedientes.vehicle_id as vehicleId",
-      "customers.id as customerId",
-      "customers.name as customerName",
+      "expedientes.customer_id as customerId",
+      "expedientes.buyer",
     ])
     .forUpdate("transports")
     .executeTakeFirst();
@@ -125,7 +124,9 @@ async function takeStep(
 ): Promise<Refusal | null> {
   const receivedBy =
     step === present
-      ? ((event.type === "transport.contacted" ? event.data.receivedBy : null) ?? journey.customerName)
+      ? ((event.type === "transport.contacted" ? event.data.receivedBy : null) ??
+        journey.buyer.contactPerson ??
+        journey.buyer.name)
       : null;
   await tx
     .updateTable("transports")

@@ -1,5 +1,6 @@
 import { transportWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
+import { nameSchema } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
 import { addCommand, type Routing } from "../../http/routes.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
@@ -36,7 +37,7 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
     summary: "Hand the vehicle over at the dealership",
     description: "For a vehicle that came back because nobody was at home.",
     params,
-    body: z.strictObject({ receivedBy: z.string().trim().min(1).max(200) }),
+    body: z.strictObject({ receivedBy: nameSchema }),
     status: 200,
     answer: z.object({ expedienteId: z.uuid(), vehicleState: z.string() }),
     async run(tx, { principal, params: { expedienteId }, body: { receivedBy } }) {

@@ -27,7 +27,7 @@ const full: View = {
   service: { name: "Heated seats", priceCents: 1_499, currency: "EUR", durationDays: 30 },
   activation: { id: "0198c0de-0000-7000-8000-000000000001", attemptsUsed: 5, endReason: null },
   detail: { reference: "EXP-2026-000001", nextDueOn: "2026-05-01" },
-  credentials: { username: "lucia@customer.example", password: "caas-secret" },
+  credentials: { username: "lucia@customer.example", password: "caas-secret", mailedFor: null },
   task: { title: "Call the carrier", facts: [{ label: "reference", value: "TRA-1" }] },
 };
 
@@ -70,7 +70,11 @@ describe("every row has content [ND11]", () => {
 describe("what the messages say", () => {
   test.each([
     ["NT1", {}, ["User name: lucia@customer.example", "Password: caas-secret", "pay the reservation"]],
-    ["NT1", { credentials: { username: "a@b.example", password: null } }, ["password you already have"]],
+    [
+      "NT1",
+      { credentials: { username: "a@b.example", password: null, mailedFor: "EXP-7" } },
+      ["the one in our mail about your purchase EXP-7"],
+    ],
     ["NT2", {}, ["fo_000001", "Ciudad"]],
     ["NT3", {}, ["is painted", "40 %", "10 April 2026"]],
     ["NT4", {}, ["€30,290.00", "WCAZZZ1B0TA000001", "reservation is lost"]],

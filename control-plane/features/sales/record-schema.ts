@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { identityDocumentSchema } from "../../http/identity-documents.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
 import { saleStatuses } from "../../rules/statuses.ts";
 
@@ -40,7 +41,14 @@ export const expedienteSchema = z
     soldBy: z.object({ dealershipId: z.uuid(), dealership: z.string(), employee: z.string() }),
     customer: z.object({
       customerId: z.uuid(),
-      name: z.string(),
+      kind: z.enum(["person", "company"]).meta({ description: "The buyer of this sale.", example: "person" }),
+      name: z
+        .string()
+        .meta({ description: "In full; the owner in the car's papers.", example: "Lucía Ferrer" }),
+      givenName: z.string().nullable().meta({ example: "Lucía" }),
+      familyName: z.string().nullable().meta({ example: "Ferrer" }),
+      identityDocument: identityDocumentSchema.nullable(),
+      contactPerson: z.string().nullable().meta({ description: "At a company.", example: "Ana Gil" }),
       email: z.string(),
       phone: z.string(),
       address: addressSchema,

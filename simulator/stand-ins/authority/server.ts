@@ -7,7 +7,17 @@ import { issuePlate } from "./plate.ts";
 const newRegistrationSchema = z.strictObject({
   reference: z.string().min(1).max(100),
   vin: writtenVinSchema,
-  owner: z.strictObject({ name: z.string().min(1).max(200), address: addressSchema }),
+  owner: z.strictObject({
+    name: z.string().min(1).max(200),
+    address: addressSchema,
+    identityDocument: z
+      .strictObject({
+        kind: z.enum(["dni", "nie", "passport", "cif"]),
+        number: z.string().min(1).max(20),
+        country: z.string().length(2).optional(),
+      })
+      .optional(),
+  }),
 });
 
 const registrationSchema = z.object({
