@@ -717,6 +717,7 @@ export type GiveMoneyBack202 = {
 };
 
 export type ArrangeTransportBody = {
+  /** A day of the dealership's calendar, today or later. */
   date: string;
 };
 

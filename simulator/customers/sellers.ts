@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { businessDay } from "@caas/contract/business-day.ts";
 import { type Client, createClient, RestRefused } from "@caas/contract/client/client.ts";
 import {
   arrangeTransport,
@@ -116,7 +117,7 @@ export function openSellers(options: SellersOptions): Sellers {
     await follow("customerNotified");
     await payTheRest(expedienteId, { paymentMethod: goodCard }, customer);
     await follow("vehicleRegistered");
-    const date = new Date(Date.now() + dayMs).toISOString().slice(0, 10);
+    const date = businessDay(new Date(Date.now() + dayMs));
     await arrangeTransport(expedienteId, { date }, seller);
     await follow("customerPresent");
     const shown = new Promise<string>((resolve) => codes.set(vin, resolve));

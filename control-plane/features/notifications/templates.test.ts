@@ -3,7 +3,7 @@ import { type NotificationRowId, notificationRows } from "../../rules/notificati
 import { loadTemplates } from "./templates.ts";
 import type { View } from "./view.ts";
 
-const templates = loadTemplates();
+const templates = loadTemplates("Europe/Madrid");
 const rows = Object.keys(notificationRows) as NotificationRowId[]; // the table's own keys
 
 const full: View = {

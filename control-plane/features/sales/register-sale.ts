@@ -15,6 +15,8 @@ export type NewSale = {
   email: string;
   buyer: Buyer;
   plan: PlanChoice;
+  /** The dealership's calendar day. */
+  soldOn: string;
   soldBy: { userId: string; dealershipId: string };
 };
 
@@ -53,7 +55,7 @@ export async function registerSale(
       created_at: now,
     })
     .execute();
-  const { id: expedienteId, reference } = await insertExpediente(context, tx, {
+  const { id: expedienteId, reference } = await insertExpediente(context, tx, sale.soldOn, {
     customer_id: customer.id,
     dealership_id: sale.soldBy.dealershipId,
     vehicle_id: vehicleId,
@@ -148,11 +150,12 @@ async function compareWithEarlier(tx: Transaction, customerId: string, sale: New
 async function insertExpediente(
   context: Context,
   tx: Transaction,
+  soldOn: string,
   values: Omit<Insertable<Database["expedientes"]>, "id" | "reference"> & { created_at: Date },
 ): Promise<{ id: string; reference: string }> {
   for (;;) {
     const id = newId();
-    const reference = makeExpedienteReference(values.created_at, context.random);
+    const reference = makeExpedienteReference(soldOn, context.random);
     const inserted = await tx
       .insertInto("expedientes")
       .values({ ...values, id, reference })

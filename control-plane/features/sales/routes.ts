@@ -1,3 +1,4 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import * as z from "zod";
 import { addressSchema, phoneSchema } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
@@ -38,7 +39,12 @@ const notesSchema = z.array(z.string()).meta({
   example: ["an earlier sale of this dealership to this e-mail address has another name"],
 });
 
-export function salesRoutes(context: Context, feed: NotifyListener, routing: Routing): void {
+export function salesRoutes(
+  context: Context,
+  feed: NotifyListener,
+  timeZone: string,
+  routing: Routing,
+): void {
   addQuery(routing, {
     url: "/api/plans",
     tag,
@@ -66,6 +72,7 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
         email: body.customer.email,
         buyer: buyerOf(body.customer),
         plan: body.planComercial,
+        soldOn: businessDay(context.clock.now(), timeZone),
         soldBy: { userId: principal.userId, dealershipId: principal.dealershipId },
       });
       if (registered.kind === "refused") return registered;

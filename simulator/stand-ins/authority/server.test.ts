@@ -68,7 +68,7 @@ test("a car is registered with id, plate and day, and found by the platform's re
     reference: "exp-1",
     vin: assignVin(1),
     plate: "0000 BBB",
-    registeredOn: "2026-11-02",
+    registeredOn: "2026-11-03",
   });
   expect((await call("GET", "/v1/registrations?reference=exp-1")).body).toEqual({
     registrations: [registered.body],

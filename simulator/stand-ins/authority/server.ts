@@ -1,3 +1,4 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { addressSchema } from "../shared/address.ts";
@@ -50,7 +51,7 @@ export function startAuthority(options: PartnerOptions): Promise<RunningPartner>
           registrationId: `reg_${String(store.nextNumber("registrations")).padStart(6, "0")}`,
           ...request.body,
           plate: earlier?.plate ?? issuePlate(store.nextNumber("plates")),
-          registeredOn: clock.now().toISOString().slice(0, 10),
+          registeredOn: businessDay(clock.now()),
         };
         registrations.put(registration.registrationId, registration);
         return { status: 201, body: asDocument(registration) };

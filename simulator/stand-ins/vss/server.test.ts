@@ -59,8 +59,8 @@ test("a car the workshops do not know is 404, and known once its plan is registe
 });
 
 test.each([
-  ["2027-01-31T23:59:59Z", "current"],
-  ["2027-02-01T00:00:00Z", "overdue"],
+  ["2027-01-31T22:59:59Z", "current"],
+  ["2027-01-31T23:00:00Z", "overdue"],
 ])("at %s a car due on 31 January is %s [LF13]", async (instant, status) => {
   await register();
   now = new Date(instant);
