@@ -23,6 +23,7 @@ import type { Dealership, Owner } from "../run/world.ts";
 import { openStandIn } from "../stand-ins/client.ts";
 import { awaitMail, readCredentials } from "../stand-ins/inbox/read-mails.ts";
 import { goodCard } from "./buyers.ts";
+import { inventDni } from "./identity-documents.ts";
 
 // A sale, from its registration to a car that is ready for use, as people and partners do it, over REST alone.
 
@@ -93,6 +94,7 @@ export function openSellers(options: SellersOptions): Sellers {
       {
         customer: {
           name: `Simulated Customer ${number}`,
+          identityDocument: inventDni(number),
           email,
           phone: `+3461${String(number).padStart(7, "0")}`,
           address: { street: "Calle Mayor 1", city: "Madrid", postalCode: "28013", country: "ES" },

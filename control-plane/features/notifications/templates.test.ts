@@ -56,6 +56,26 @@ describe("every row has content [ND11]", () => {
     expect(templates.names.filter((name) => !sent.has(name))).toEqual([]);
   });
 
+  test("the day of an instant is the dealership's; a calendar day stays itself [F21]", () => {
+    const at = new Date("2026-07-01T22:30:00.000Z");
+    const view = { ...full, payment: { kind: "final", amountCents: 1, currency: "EUR", at } };
+    const canary = loadTemplates("Atlantic/Canary");
+    expect(templates.render("nt5", view).body).toContain("- Date: 2 July 2026");
+    expect(canary.render("nt5", view).body).toContain("- Date: 1 July 2026");
+    for (const one of [templates, canary])
+      expect(one.render("nt7", full).body).toContain("- Delivery: 5 March 2026");
+  });
+
+  test("characters that turn the writing around them are in no subject and no text [R14]", () => {
+    const name = "Lucía \u202EgpJ\u2066.exe\r\nBcc: all@x.example";
+    const { subject, body } = render("NT7", {
+      recipient: { name },
+      transport: { date: "2026-03-05", driver: name },
+    });
+    expect(`${subject}${body}`).not.toMatch(/[\u202A-\u202E\u2066-\u2069\r]/);
+    expect(body).toContain("- Driver: Lucía gpJ.exe Bcc: all@x.example\n");
+  });
+
   test("rows whose facts are not known yet leave the lines out", () => {
     const early = render("NT3", {
       order: { factoryOrderId: null, milestone: null, progressPercent: 0, eta: null },
