@@ -57,6 +57,7 @@ export function accountRoutes(routing: Routing): void {
     url: "/api/me/password",
     tag,
     summary: "Change my password",
+    refuses: ["wrongCredentials"],
     description:
       "Ends every session of this account, this one included: sign in again with the new password.",
     body: z.strictObject({ currentPassword: password, newPassword: z.string().min(12).max(128) }),

@@ -56,6 +56,7 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
     url: "/api/sales",
     tag,
     summary: "Register a sale",
+    refuses: ["unknownChoice", "conflict"],
     description: "Prices come from the catalogue. The customer's credentials are mailed at once.",
     body: newSaleSchema,
     status: 201,
