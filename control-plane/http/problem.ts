@@ -5,7 +5,17 @@ import { type ErrorCode, errorTable } from "./error-table.ts";
 import type { Refusal } from "./refusal.ts";
 
 /** RFC 9457 problem details, with the rule that refused and the fields that are wrong. */
-export const problemSchema = z.object({ type: z.string(), ...answeredProblem.shape }).meta({ id: "Problem" });
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    ...answeredProblem.shape,
+    status: z.int().meta({ description: "The HTTP status.", examples: [409] }),
+    detail: z.string().meta({
+      description: "What is wrong, in a sentence.",
+      examples: ["the reservation is paid already"],
+    }),
+  })
+  .meta({ id: "Problem" });
 
 export type Problem = z.infer<typeof problemSchema>;
 

@@ -128,7 +128,9 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     answer: z.object({
       steps: z.array(
         z.object({
-          id: z.int(),
+          id: z
+            .int()
+            .meta({ description: "The step's own id; later steps have greater ones.", examples: [17] }),
           at: z.iso.datetime(),
           event: z.string(),
           from: z.string().nullable(),

@@ -44,7 +44,10 @@ export function linkingRoutes(context: Context, drawCode: () => string, routing:
       "Send the code that the car shows. A wrong code is answered with 200 and `outcome: wrongCode`, because the try it costs is kept.",
     params,
     body: z.strictObject({
-      code: z.string().regex(new RegExp(`^[0-9]{${linkCodeDigits}}$`), `${linkCodeDigits} digits`),
+      code: z
+        .string()
+        .regex(new RegExp(`^[0-9]{${linkCodeDigits}}$`), `${linkCodeDigits} digits`)
+        .meta({ description: "The digits on the car's screen.", examples: ["123456"] }),
     }),
     status: 200,
     answer: linkAnswer,
