@@ -5,114 +5,224 @@ import { type Call, send } from "./client.ts";
  * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
  */
 export type IdentityDocumentInput = {
+  /** What kind of thing it is. */
   kind: 'dni';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
 } | {
+  /** What kind of thing it is. */
   kind: 'nie';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
 } | {
+  /** What kind of thing it is. */
   kind: 'passport';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
+  /** The country, ISO 3166-1 alpha-2. */
   country: string;
 } | {
+  /** What kind of thing it is. */
   kind: 'cif';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
 };
 
+/**
+ * The service.
+ */
 export type ActivationService = {
+  /** The thing's own id. */
   id: string;
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
 };
 
+/**
+ * The payment; null before there is one.
+ */
 export type ActivationPayment = {
+  /** The thing's own id. */
   id: string;
+  /** Where it stands. */
   status: string;
 } | null;
 
+/**
+ * How the attempt ended; null while it is under way.
+ */
 export type ActivationAttemptsItemResult = 'applied' | 'failed' | 'superseded' | null;
 export type ActivationAttemptsItem = {
+  /** The number of the attempt, from 1. */
   attempt: number;
+  /** The number of the manifest's version; only growing. */
   version: number;
+  /** When it began. */
   startedAt: string;
+  /** When it ended; null while it has not. */
   endedAt: string | null;
+  /** How the attempt ended; null while it is under way. */
   result: ActivationAttemptsItemResult;
-  /** @nullable */
+  /**
+     * Why, in words.
+     * @nullable
+     */
   reason: string | null;
+  /** Whether the car has proved it by a signed report. */
   proved: boolean;
 };
 
 export interface Activation {
+  /** The thing's own id. */
   id: string;
+  /** The car. */
   vehicleId: string;
+  /** The service. */
   service: ActivationService;
+  /** The state, as the specification names it. */
   state: string;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** The term in days, from the car's proof. */
   durationDays: number;
-  /** @nullable */
+  /**
+     * The workshops' word on the car.
+     * @nullable
+     */
   maintenance: string | null;
+  /** The payment; null before there is one. */
   payment: ActivationPayment;
+  /** The attempts to bring it into the car, oldest first. */
   attempts: ActivationAttemptsItem[];
+  /** How many attempts are allowed in all. */
   attemptsAllowed: number;
-  /** @nullable */
+  /**
+     * Why it ended; null while it has not.
+     * @nullable
+     */
   endReason: string | null;
+  /** The end of the term; null before the car has proved the service. */
   validUntil: string | null;
+  /** When it was made. */
   createdAt: string;
+  /** When it ended; null while it has not. */
   endedAt: string | null;
 }
 
+/**
+ * Where it stands.
+ */
 export type OrderStatus = 'placing' | 'placed' | 'inManufacturing' | 'completed' | 'cancelled';
+/**
+ * What is built in, or set in the car.
+ */
 export type OrderConfiguration = {
+  /** The plan without options. */
   base: string;
+  /** The options that are chosen, or may be. */
   options: string[];
 };
 
 export interface Order {
+  /** The order at the factory. */
   orderId: string;
+  /** The sale's file. */
   expedienteId: string;
+  /** The car. */
   vehicleId: string;
+  /** The number that people and partners call it by. */
   reference: string;
-  /** @nullable */
+  /**
+     * The factory's own number of the order; null before it took it.
+     * @nullable
+     */
   factoryOrderId: string | null;
+  /** Where it stands. */
   status: OrderStatus;
+  /** What is built in, or set in the car. */
   configuration: OrderConfiguration;
+  /** How far manufacturing is, in percent. */
   progressPercent: number;
-  /** @nullable */
+  /**
+     * The last milestone of manufacturing; null before the first.
+     * @nullable
+     */
   milestone: string | null;
+  /** The expected completion; null while unknown. */
   eta: string | null;
-  /** @nullable */
+  /**
+     * The vehicle identification number, 17 characters (ISO 3779).
+     * @nullable
+     */
   vin: string | null;
   /**
      * Set where the VIN may be mistyped: a North American one with a wrong check digit.
      * @nullable
      */
   vinHint: string | null;
+  /** When it was made. */
   createdAt: string;
+  /** When the factory took the order; null before. */
   placedAt: string | null;
 }
 
+/**
+ * What kind of thing it is.
+ */
 export type PaymentKind = 'reservation' | 'final' | 'service';
+/**
+ * How it was paid.
+ */
 export type PaymentMethod = 'card' | 'cash' | 'transfer';
+/**
+ * Where it stands.
+ */
 export type PaymentStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
 export interface Payment {
+  /** The payment. */
   paymentId: string;
+  /** What kind of thing it is. */
   kind: PaymentKind;
+  /** The sale's file. */
   expedienteId: string | null;
+  /** The activation: one purchase of a service for one car. */
   activationId: string | null;
+  /** An amount in minor units (cents). */
   amountCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** How it was paid. */
   method: PaymentMethod;
+  /** Where it stands. */
   status: PaymentStatus;
-  /** @nullable */
+  /**
+     * Why it was declined or released; null where it was not.
+     * @nullable
+     */
   declineReason: string | null;
+  /** When the bank lets the hold lapse; null where nothing is held. */
   captureBefore: string | null;
+  /** What went back to the customer, in cents. */
   refundedCents: number;
+  /** When it was made. */
   createdAt: string;
+  /** When the money had moved, or will not; null before. */
   settledAt: string | null;
 }
 
@@ -120,287 +230,554 @@ export interface Payment {
  * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
  */
 export type IdentityDocument = {
+  /** What kind of thing it is. */
   kind: 'dni';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
 } | {
+  /** What kind of thing it is. */
   kind: 'nie';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
 } | {
+  /** What kind of thing it is. */
   kind: 'passport';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
+  /** The country, ISO 3166-1 alpha-2. */
   country: string;
 } | {
+  /** What kind of thing it is. */
   kind: 'cif';
-  /** @maxLength 20 */
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
   number: string;
 };
 
+/**
+ * Where it stands.
+ */
 export type ExpedienteStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
+/**
+ * The employee who sold the car.
+ */
 export type ExpedienteSoldBy = {
+  /** The dealership. */
   dealershipId: string;
+  /** The dealership's name. */
   dealership: string;
+  /** The employee's name. */
   employee: string;
 };
 
 /**
- * The buyer of this sale.
+ * What kind of thing it is.
  */
 export type ExpedienteCustomerKind = 'person' | 'company';
+/**
+ * The postal address.
+ */
 export type ExpedienteCustomerAddress = {
+  /** Street and number. */
   street: string;
+  /** The town. */
   city: string;
+  /** The postal code, as the country writes it. */
   postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
   country: string;
 };
 
+/**
+ * The customer.
+ */
 export type ExpedienteCustomer = {
+  /** The customer. */
   customerId: string;
-  /** The buyer of this sale. */
+  /** What kind of thing it is. */
   kind: ExpedienteCustomerKind;
   /** In full; the owner in the car's papers. */
   name: string;
-  /** @nullable */
+  /**
+     * The given name or names.
+     * @nullable
+     */
   givenName: string | null;
-  /** @nullable */
+  /**
+     * The family name or names.
+     * @nullable
+     */
   familyName: string | null;
+  /** The document that says who buys the car. */
   identityDocument: IdentityDocument | null;
   /**
-     * At a company.
+     * The person to speak to at a company; null for a person.
      * @nullable
      */
   contactPerson: string | null;
+  /** The e-mail address. */
   email: string;
+  /** The telephone number, E.164. */
   phone: string;
+  /** The postal address. */
   address: ExpedienteCustomerAddress;
 };
 
+/**
+ * The plan without options.
+ */
 export type ExpedientePlanComercialBase = {
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
+  /** The price in minor units (cents). */
   priceCents: number;
 };
 
 export type ExpedientePlanComercialOptionsItem = {
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
+  /** The price in minor units (cents). */
   priceCents: number;
 };
 
+/**
+ * The car that was sold: the plan, its options and their price.
+ */
 export type ExpedientePlanComercial = {
+  /** The plan without options. */
   base: ExpedientePlanComercialBase;
+  /** The options that are chosen, or may be. */
   options: ExpedientePlanComercialOptionsItem[];
 };
 
+/**
+ * The customer's access to the platform.
+ */
 export type ExpedienteCredentials = {
-  /** @nullable */
+  /**
+     * The user name: the e-mail address.
+     * @nullable
+     */
   username: string | null;
+  /** When it was issued. */
   issuedAt: string | null;
 };
 
+/**
+ * The car.
+ */
 export type ExpedienteVehicle = {
+  /** The car. */
   vehicleId: string;
-  /** @nullable */
+  /**
+     * The vehicle identification number, 17 characters (ISO 3779).
+     * @nullable
+     */
   vin: string | null;
+  /** The state, as the specification names it. */
   state: string;
+  /** When the owner linked the app; null before. */
   appLinkedAt: string | null;
 };
 
+/**
+ * Where it stands.
+ */
 export type ExpedienteOrderStatus = 'placing' | 'placed' | 'inManufacturing' | 'completed' | 'cancelled';
+/**
+ * What is built in, or set in the car.
+ */
 export type ExpedienteOrderConfiguration = {
+  /** The plan without options. */
   base: string;
+  /** The options that are chosen, or may be. */
   options: string[];
 };
 
+/**
+ * The order at the factory; null before.
+ */
 export type ExpedienteOrder = {
+  /** The order at the factory. */
   orderId: string;
+  /** The number that people and partners call it by. */
   reference: string;
-  /** @nullable */
+  /**
+     * The factory's own number of the order; null before it took it.
+     * @nullable
+     */
   factoryOrderId: string | null;
+  /** Where it stands. */
   status: ExpedienteOrderStatus;
+  /** What is built in, or set in the car. */
   configuration: ExpedienteOrderConfiguration;
+  /** How far manufacturing is, in percent. */
   progressPercent: number;
-  /** @nullable */
+  /**
+     * The last milestone of manufacturing; null before the first.
+     * @nullable
+     */
   milestone: string | null;
+  /** The expected completion; null while unknown. */
   eta: string | null;
-  /** @nullable */
+  /**
+     * The vehicle identification number, 17 characters (ISO 3779).
+     * @nullable
+     */
   vin: string | null;
+  /** When the factory took the order; null before. */
   placedAt: string | null;
 } | null;
 
+/**
+ * What kind of thing it is.
+ */
 export type ExpedientePaymentsItemKind = 'reservation' | 'final' | 'service';
+/**
+ * How it was paid.
+ */
 export type ExpedientePaymentsItemMethod = 'card' | 'cash' | 'transfer';
+/**
+ * Where it stands.
+ */
 export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
 export type ExpedientePaymentsItem = {
+  /** The payment. */
   paymentId: string;
+  /** What kind of thing it is. */
   kind: ExpedientePaymentsItemKind;
+  /** An amount in minor units (cents). */
   amountCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** How it was paid. */
   method: ExpedientePaymentsItemMethod;
+  /** Where it stands. */
   status: ExpedientePaymentsItemStatus;
-  /** @nullable */
+  /**
+     * Why it was declined or released; null where it was not.
+     * @nullable
+     */
   declineReason: string | null;
+  /** When it was made. */
   createdAt: string;
+  /** When the money had moved, or will not; null before. */
   settledAt: string | null;
 };
 
+/**
+ * The car's registration; null before.
+ */
 export type ExpedienteRegistrationDocument = {
+  /** The registration authority's own id of the document. */
   authorityId: string;
+  /** The number plate. */
   plate: string;
+  /** The day of registration. */
   registeredOn: string;
 } | null;
 
+/**
+ * The way to the customer; null before it was asked for.
+ */
 export type ExpedienteTransport = {
+  /** The transport. */
   transportId: string;
+  /** The number that people and partners call it by. */
   reference: string;
+  /** Where it stands. */
   status: string;
+  /** A calendar day of the dealership. */
   date: string;
-  /** @nullable */
+  /**
+     * The driver's name; null before it is known.
+     * @nullable
+     */
   driver: string | null;
+  /** The carrier's stops; null before they are known. */
   route: string[] | null;
 } | null;
 
+/**
+ * Where it stands.
+ */
 export type ExpedienteDeliveryStatus = 'success' | 'failed';
+/**
+ * The hand-over to the customer; null before.
+ */
 export type ExpedienteDelivery = {
+  /** Where it stands. */
   status: ExpedienteDeliveryStatus;
+  /** When it happened. */
   at: string;
-  /** @nullable */
+  /**
+     * The person who took the car over.
+     * @nullable
+     */
   receivedBy: string | null;
+  /** Where the car was handed over. */
   place: string;
 } | null;
 
 export type ExpedienteActivationsItem = {
+  /** The activation: one purchase of a service for one car. */
   activationId: string;
+  /** The service's name. */
   service: string;
+  /** The state, as the specification names it. */
   state: string;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The term in days, from the car's proof. */
   durationDays: number;
+  /** When it was made. */
   createdAt: string;
+  /** When it ended; null while it has not. */
   endedAt: string | null;
 };
 
 export interface Expediente {
+  /** The sale's file. */
   expedienteId: string;
+  /** The number that people and partners call it by. */
   reference: string;
+  /** Where it stands. */
   status: ExpedienteStatus;
+  /** When the sale was registered. */
   soldAt: string;
+  /** The employee who sold the car. */
   soldBy: ExpedienteSoldBy;
+  /** The customer. */
   customer: ExpedienteCustomer;
+  /** The car that was sold: the plan, its options and their price. */
   planComercial: ExpedientePlanComercial;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The reservation in minor units (cents). */
   reservationCents: number;
+  /** What is to be paid when the car is ready: the price less the reservation, in cents. */
   finalPaymentCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** The customer's access to the platform. */
   credentials: ExpedienteCredentials;
+  /** The car. */
   vehicle: ExpedienteVehicle;
+  /** The order at the factory; null before. */
   order: ExpedienteOrder;
+  /** The sale's payments, oldest first. */
   payments: ExpedientePaymentsItem[];
+  /** The car's registration; null before. */
   registrationDocument: ExpedienteRegistrationDocument;
+  /** The way to the customer; null before it was asked for. */
   transport: ExpedienteTransport;
+  /** The hand-over to the customer; null before. */
   delivery: ExpedienteDelivery;
+  /** The activations, newest first. */
   activations: ExpedienteActivationsItem[];
 }
 
+/**
+ * The kind of actor who did it.
+ */
 export type StepActor = 'system' | 'staff' | 'customer' | 'partner' | 'vehicle';
+/**
+ * The row of the specification's automation table; null where none applies.
+ */
 export type StepAutomation = {
+  /** The row of the specification's table. */
   row: string;
+  /** The step's name. */
   step: string;
 } | null;
 
+/**
+ * The facts of this case.
+ */
 export type StepDetail = {[key: string]: unknown};
 
 export interface Step {
+  /** The step's own id; later steps have greater ones. */
   id: number;
+  /** When it happened. */
   at: string;
+  /** The kind of actor who did it. */
   actor: StepActor;
+  /** Whether no person did it. */
   automatic: boolean;
+  /** What happened, as the rules name it. */
   event: string;
-  /** @nullable */
+  /**
+     * The state before; null where it began.
+     * @nullable
+     */
   from: string | null;
-  /** @nullable */
+  /**
+     * The state after; null where it ended.
+     * @nullable
+     */
   to: string | null;
-  /** @nullable */
+  /**
+     * The arrow of the state machine that was taken.
+     * @nullable
+     */
   arrow: string | null;
+  /** The row of the specification's automation table; null where none applies. */
   automation: StepAutomation;
+  /** The activation: one purchase of a service for one car. */
   activationId: string | null;
+  /** The facts of this case. */
   detail: StepDetail;
 }
 
+/**
+ * Whether the car is connected.
+ */
 export type VehicleLinkPresence = 'unknown' | 'online' | 'offline';
+/**
+ * The car's connection; null before it was enrolled.
+ */
 export type VehicleLink = {
+  /** Whether the car is connected. */
   presence: VehicleLinkPresence;
+  /** The newest version of the car's manifest. */
   manifestVersion: number;
+  /** The manifest version that the car says it holds; 0 before the first. */
   activeVersion: number;
+  /** Whether the car holds exactly what it should. */
   converged: boolean;
+  /** Whether a version is on its way that the car has not proved yet. */
   changeUnderWay: boolean;
 } | null;
 
 export interface Vehicle {
+  /** The thing's own id. */
   id: string;
-  /** @nullable */
+  /**
+     * The vehicle identification number, 17 characters (ISO 3779).
+     * @nullable
+     */
   vin: string | null;
+  /** The state, as the specification names it. */
   state: string;
-  /** @nullable */
+  /**
+     * The sale's number for people; null for a car without one.
+     * @nullable
+     */
   expedienteReference: string | null;
+  /** When the owner linked the app; null before. */
   appLinkedAt: string | null;
+  /** The car's connection; null before it was enrolled. */
   link: VehicleLink;
 }
 
 export type EnrolACarBody = {
   /**
+     * The secret that proves who is asking.
      * @minLength 22
      * @maxLength 128
      */
   token: string;
-  /** @maxLength 1000 */
+  /**
+     * The public key that the certificate is for, as PEM.
+     * @maxLength 1000
+     */
   tlsPublicKey: string;
-  /** @maxLength 200 */
+  /**
+     * The signature of the TLS key over the statement, base64url.
+     * @maxLength 200
+     */
   tlsProof: string;
   /**
+     * The public key that the car signs its reports with, base64url.
      * @minLength 43
      * @maxLength 43
      */
   proofPublicKey: string;
-  /** @maxLength 120 */
+  /**
+     * The signature of the proof key over the statement, base64url.
+     * @maxLength 120
+     */
   proof: string;
 };
 
+/**
+ * The message broker of the cars.
+ */
 export type EnrolACar200Broker = {
+  /** The address. */
   url: string;
+  /** The user name: the e-mail address. */
   username: string;
-  /** @nullable */
+  /**
+     * The password.
+     * @nullable
+     */
   password: string | null;
 };
 
 export type EnrolACar200 = {
+  /** The vehicle identification number, 17 characters (ISO 3779). */
   vin: string;
+  /** The car's certificate with its chain, as PEM. */
   certificate: string;
+  /** The authority that signs the broker's certificate, as PEM. */
   brokerCa: string;
+  /** The platform's signing keys, as a signed token. */
   keySet: string;
+  /** The message broker of the cars. */
   broker: EnrolACar200Broker;
 };
 
 export type RenewACertificateBody = {
+  /** The vehicle identification number, 17 characters (ISO 3779). */
   vin: string;
-  /** @maxLength 1000 */
+  /**
+     * The public key that the certificate is for, as PEM.
+     * @maxLength 1000
+     */
   tlsPublicKey: string;
+  /** When it was asked for, by the caller's clock. */
   requestedAt: string;
-  /** @maxLength 200 */
+  /**
+     * The signature of the TLS key over the statement, base64url.
+     * @maxLength 200
+     */
   tlsProof: string;
-  /** @maxLength 120 */
+  /**
+     * The signature of the proof key over the statement, base64url.
+     * @maxLength 120
+     */
   proof: string;
 };
 
 export type RenewACertificate200 = {
+  /** The car's certificate with its chain, as PEM. */
   certificate: string;
+  /** The authority that signs the broker's certificate, as PEM. */
   brokerCa: string;
+  /** The platform's signing keys, as a signed token. */
   keySet: string;
 };
 
 export type ListVehiclesParams = {
 /**
+ * At most so many items.
  * @minimum 1
  * @maximum 500
  */
@@ -408,69 +785,102 @@ limit?: number;
 };
 
 export type ListVehicles200 = {
+  /** The cars. */
   vehicles: Vehicle[];
 };
 
 export type ReadTheManifestOfAVehicle200EntriesItem = {[key: string]: unknown};
 
+/**
+ * What is in force now.
+ */
 export type ReadTheManifestOfAVehicle200Active = {
+  /** The number of the manifest's version; only growing. */
   version: number;
+  /** SHA-256 of the canonical entries, base64url. */
   hash: string;
 };
 
 export type ReadTheManifestOfAVehicle200 = {
+  /** The number of the manifest's version; only growing. */
   version: number;
+  /** SHA-256 of the canonical entries, base64url. */
   hash: string;
+  /** What the car must hold, complete. */
   entries: ReadTheManifestOfAVehicle200EntriesItem[];
+  /** What is in force now. */
   active: ReadTheManifestOfAVehicle200Active;
 };
 
 export type SignInBody = {
   /**
+     * The user name: the e-mail address.
      * @minLength 1
      * @maxLength 320
      */
   username: string;
   /**
+     * The password.
      * @minLength 1
      * @maxLength 128
      */
   password: string;
 };
 
+/**
+ * What the person may do.
+ */
 export type SignIn200UserRole = 'admin' | 'support' | 'sales' | 'customer';
+/**
+ * The person who signed in.
+ */
 export type SignIn200User = {
+  /** The name, as people write it. */
   name: string;
+  /** What the person may do. */
   role: SignIn200UserRole;
 };
 
 export type SignIn200 = {
+  /** The secret that proves who is asking. */
   token: string;
+  /** The person who signed in. */
   user: SignIn200User;
 };
 
 export type SignOutBody = { [key: string]: unknown };
 
 export type SignOut200 = {
+  /** Whether the session has ended. */
   signedOut: boolean;
 };
 
+/**
+ * What the person may do.
+ */
 export type WhoAmI200Role = 'admin' | 'support' | 'sales' | 'customer';
 export type WhoAmI200 = {
+  /** The account. */
   userId: string;
+  /** The name, as people write it. */
   name: string;
+  /** What the person may do. */
   role: WhoAmI200Role;
+  /** The dealership. */
   dealershipId: string | null;
+  /** The customer. */
   customerId: string | null;
 };
 
 export type ChangeMyPasswordBody = {
   /**
+     * The password until now.
      * @minLength 1
      * @maxLength 128
      */
   currentPassword: string;
   /**
+     * The password from now on.
      * @minLength 12
      * @maxLength 128
      */
@@ -478,25 +888,36 @@ export type ChangeMyPasswordBody = {
 };
 
 export type ChangeMyPassword200 = {
+  /** Whether anything was changed. */
   changed: boolean;
 };
 
 export type ListPlansAndOptions200PlansItem = {
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The reservation in minor units (cents). */
   reservationCents: number;
 };
 
 export type ListPlansAndOptions200OptionsItem = {
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
+  /** The price in minor units (cents). */
   priceCents: number;
 };
 
 export type ListPlansAndOptions200 = {
+  /** The currency, ISO 4217. */
   currency: string;
+  /** The plans on offer with their options. */
   plans: ListPlansAndOptions200PlansItem[];
+  /** The options that are chosen, or may be. */
   options: ListPlansAndOptions200OptionsItem[];
 };
 
@@ -504,16 +925,32 @@ export type ListPlansAndOptions200 = {
  * A private person where it is left out.
  */
 export type RegisterASaleBodyCustomerKind = 'person' | 'company';
+/**
+ * The postal address.
+ */
 export type RegisterASaleBodyCustomerAddress = {
-  /** @maxLength 200 */
+  /**
+     * Street and number.
+     * @maxLength 200
+     */
   street: string;
-  /** @maxLength 100 */
+  /**
+     * The town.
+     * @maxLength 100
+     */
   city: string;
-  /** @maxLength 20 */
+  /**
+     * The postal code, as the country writes it.
+     * @maxLength 20
+     */
   postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
   country: string;
 };
 
+/**
+ * The customer.
+ */
 export type RegisterASaleBodyCustomer = {
   /** A private person where it is left out. */
   kind?: RegisterASaleBodyCustomerKind;
@@ -522,30 +959,49 @@ export type RegisterASaleBodyCustomer = {
      * @maxLength 200
      */
   name?: string;
-  /** @maxLength 200 */
+  /**
+     * The given name or names.
+     * @maxLength 200
+     */
   givenName?: string;
-  /** @maxLength 200 */
+  /**
+     * The family name or names.
+     * @maxLength 200
+     */
   familyName?: string;
+  /** The document that says who buys the car. */
   identityDocument?: IdentityDocumentInput;
   /**
-     * The person to speak to at a company.
+     * The person to speak to at a company; null for a person.
      * @maxLength 200
      */
   contactPerson?: string;
-  /** @maxLength 254 */
+  /**
+     * The e-mail address.
+     * @maxLength 254
+     */
   email: string;
-  /** @maxLength 40 */
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
   phone: string;
+  /** The postal address. */
   address: RegisterASaleBodyCustomerAddress;
 };
 
+/**
+ * The car that was sold: the plan, its options and their price.
+ */
 export type RegisterASaleBodyPlanComercial = {
   /**
+     * The plan without options.
      * @minLength 1
      * @maxLength 100
      */
   base: string;
   /**
+     * The options that are chosen, or may be.
      * @maxItems 50
      * @items.minLength 1
      * @items.maxLength 100
@@ -554,29 +1010,41 @@ export type RegisterASaleBodyPlanComercial = {
 };
 
 export type RegisterASaleBody = {
+  /** The customer. */
   customer: RegisterASaleBodyCustomer;
+  /** The car that was sold: the plan, its options and their price. */
   planComercial: RegisterASaleBodyPlanComercial;
 };
 
 export type RegisterASale201 = {
+  /** The sale's file. */
   expediente: Expediente;
-  /** Facts an employee should know, in sentences. */
+  /** Remarks about the sale. */
   notes: string[];
 };
 
 export type ListExpedientesParams = {
+/**
+ * Where it stands.
+ */
 status?: ListExpedientesStatus;
 /**
+ * The car's state in the vehicle machine.
  * @maxLength 50
  */
 vehicleState?: string;
 /**
+ * Part of a reference, a VIN or a name.
  * @minLength 1
  * @maxLength 100
  */
 search?: string;
+/**
+ * The id of the last item of the page before.
+ */
 after?: string;
 /**
+ * At most so many items.
  * @minimum 1
  * @maximum 100
  */
@@ -584,60 +1052,103 @@ limit?: number;
 };
 
 export type ListExpedientesStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
+/**
+ * Where it stands.
+ */
 export type ListExpedientes200ExpedientesItemStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
+/**
+ * The customer.
+ */
 export type ListExpedientes200ExpedientesItemCustomer = {
+  /** The name, as people write it. */
   name: string;
+  /** The e-mail address. */
   email: string;
 };
 
 export type ListExpedientes200ExpedientesItem = {
+  /** The sale's file. */
   expedienteId: string;
+  /** The number that people and partners call it by. */
   reference: string;
+  /** Where it stands. */
   status: ListExpedientes200ExpedientesItemStatus;
+  /** When the sale was registered. */
   soldAt: string;
+  /** The customer. */
   customer: ListExpedientes200ExpedientesItemCustomer;
+  /** The plan's name. */
   plan: string;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** The car. */
   vehicleId: string;
-  /** @nullable */
+  /**
+     * The vehicle identification number, 17 characters (ISO 3779).
+     * @nullable
+     */
   vin: string | null;
+  /** The car's state in the vehicle machine. */
   vehicleState: string;
 };
 
 export type ListExpedientes200 = {
+  /** The sales' files, newest first. */
   expedientes: ListExpedientes200ExpedientesItem[];
+  /** The `after` of the next page; null on the last. */
   next: string | null;
 };
 
+/**
+ * The postal address.
+ */
 export type CorrectAddressOrTelephoneOfASaleBodyAddress = {
-  /** @maxLength 200 */
+  /**
+     * Street and number.
+     * @maxLength 200
+     */
   street: string;
-  /** @maxLength 100 */
+  /**
+     * The town.
+     * @maxLength 100
+     */
   city: string;
-  /** @maxLength 20 */
+  /**
+     * The postal code, as the country writes it.
+     * @maxLength 20
+     */
   postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
   country: string;
 };
 
 export type CorrectAddressOrTelephoneOfASaleBody = {
+  /** The postal address. */
   address?: CorrectAddressOrTelephoneOfASaleBodyAddress;
-  /** @maxLength 40 */
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
   phone?: string;
 };
 
 export type CorrectAddressOrTelephoneOfASale200 = {
+  /** The sale's file. */
   expediente: Expediente;
-  /** Facts an employee should know, in sentences. */
+  /** Remarks about the sale. */
   notes: string[];
 };
 
 export type ReadTheStepsOfAnExpedienteParams = {
 /**
+ * The id of the last step seen.
  * @minimum 0
  */
 after?: number;
 /**
+ * Wait at most so long for a new step, in milliseconds.
  * @minimum 0
  * @maximum 20000
  */
@@ -645,66 +1156,116 @@ waitMs?: number;
 };
 
 export type ReadTheStepsOfAnExpediente200 = {
+  /** The steps, oldest first. */
   steps: Step[];
 };
 
+/**
+ * The way the message goes.
+ */
 export type ReadTheNotificationsOfAnExpediente200NotificationsItemChannel = 'email' | 'sms' | 'push' | 'inApp';
+/**
+ * Where it stands.
+ */
 export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'channelNotConfigured';
 export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
+  /** The notification. */
   notificationId: string;
+  /** The row of the specification's table. */
   row: string;
+  /** What happened, as the rules name it. */
   event: string;
+  /** Who the message is for. */
   recipient: string;
+  /** The way the message goes. */
   channel: ReadTheNotificationsOfAnExpediente200NotificationsItemChannel;
+  /** How urgent the message is. */
   priority: string;
+  /** Where it stands. */
   status: ReadTheNotificationsOfAnExpediente200NotificationsItemStatus;
-  /** @nullable */
+  /**
+     * The message's subject line.
+     * @nullable
+     */
   subject: string | null;
-  /** @nullable */
+  /**
+     * The message's text; secrets are masked.
+     * @nullable
+     */
   body: string | null;
+  /** When it was made. */
   createdAt: string;
+  /** When a provider took the message; null before. */
   sentAt: string | null;
 };
 
 export type ReadTheNotificationsOfAnExpediente200 = {
+  /** The messages, newest first. */
   notifications: ReadTheNotificationsOfAnExpediente200NotificationsItem[];
 };
 
+/**
+ * How it was paid.
+ */
 export type PayTheReservationBodyMethod = 'cash' | 'transfer';
 export type PayTheReservationBody = {
-  /** @maxLength 100 */
+  /**
+     * The gateway's token of the card.
+     * @maxLength 100
+     */
   paymentMethod?: string;
+  /** How it was paid. */
   method?: PayTheReservationBodyMethod;
-  /** @exclusiveMinimum 0 */
+  /**
+     * An amount in minor units (cents).
+     * @exclusiveMinimum 0
+     */
   amountCents?: number;
 };
 
 export type PayTheRestBody = {
-  /** @maxLength 100 */
+  /**
+     * The gateway's token of the card.
+     * @maxLength 100
+     */
   paymentMethod: string;
 };
 
+/**
+ * What kind of thing it is.
+ */
 export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'paymentPresumed' | 'presumptionEnded' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured' | 'paymentRefunded' | 'depositRefunded' | 'chargedBack' | 'depositChargedBack' | 'chargeBackWon' | 'depositChargeBackWon';
 export type ReadTheLedgerOfAPayment200TransactionsItemPostingsItem = {
+  /** The ledger's account that is debited or credited. */
   account: string;
+  /** An amount in minor units (cents). */
   amountCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
 };
 
 export type ReadTheLedgerOfAPayment200TransactionsItem = {
+  /** What kind of thing it is. */
   kind: ReadTheLedgerOfAPayment200TransactionsItemKind;
+  /** When it happened. */
   at: string;
+  /** Debits and credits, which sum to zero. */
   postings: ReadTheLedgerOfAPayment200TransactionsItemPostingsItem[];
 };
 
 export type ReadTheLedgerOfAPayment200 = {
+  /** The ledger's transactions, oldest first. */
   transactions: ReadTheLedgerOfAPayment200TransactionsItem[];
 };
 
 export type GiveMoneyBackBody = {
-  /** @exclusiveMinimum 0 */
+  /**
+     * An amount in minor units (cents).
+     * @exclusiveMinimum 0
+     */
   amountCents: number;
   /**
+     * Why, in words.
      * @minLength 3
      * @maxLength 200
      */
@@ -712,7 +1273,9 @@ export type GiveMoneyBackBody = {
 };
 
 export type GiveMoneyBack202 = {
+  /** The refund. */
   refundId: string;
+  /** The payment; null before there is one. */
   payment: Payment;
 };
 
@@ -721,152 +1284,254 @@ export type ArrangeTransportBody = {
   date: string;
 };
 
+/**
+ * Where it stands.
+ */
 export type ArrangeTransport202Status = 'requested';
 export type ArrangeTransport202 = {
+  /** The transport. */
   transportId: string;
+  /** The number that people and partners call it by. */
   reference: string;
+  /** Where it stands. */
   status: ArrangeTransport202Status;
 };
 
 export type HandTheVehicleOverAtTheDealershipBody = {
-  /** @maxLength 200 */
+  /**
+     * The person who took the car over.
+     * @maxLength 200
+     */
   receivedBy: string;
 };
 
 export type HandTheVehicleOverAtTheDealership200 = {
+  /** The sale's file. */
   expedienteId: string;
+  /** The car's state in the vehicle machine. */
   vehicleState: string;
 };
 
 export type ShowALinkingCodeInTheCarBody = { [key: string]: unknown };
 
 export type ShowALinkingCodeInTheCar202 = {
+  /** Until when it is valid. */
   expiresAt: string;
 };
 
 export type LinkTheAppToTheCarBody = {
+  /** The digits on the car's screen. */
   code: string;
 };
 
 export type LinkTheAppToTheCar200 = {
+  /** How it ended. */
   outcome: 'linked';
+  /** The car's state in the vehicle machine. */
   vehicleState: string;
+  /** When the app was linked. */
   linkedAt: string;
 } | {
+  /** How it ended. */
   outcome: 'wrongCode';
+  /** How many tries are left. */
   triesLeft: number;
 };
 
 export type ListTheServices200ServicesItem = {
+  /** The thing's own id. */
   id: string;
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
+  /** What it is, for customers. */
   description: string;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** The term in days, from the car's proof. */
   durationDays: number;
+  /** Whether it is sold only for a car whose maintenance is current. */
   dependsOnMaintenance: boolean;
 };
 
 export type ListTheServices200 = {
+  /** The services on offer. */
   services: ListTheServices200ServicesItem[];
 };
 
+/**
+ * Where it stands.
+ */
 export type BrowseTheServicesForACar200MaintenanceStatus = 'current' | 'overdue' | 'unavailable' | 'unknown';
+/**
+ * The workshops' word on the car.
+ */
 export type BrowseTheServicesForACar200Maintenance = {
+  /** Where it stands. */
   status: BrowseTheServicesForACar200MaintenanceStatus;
+  /** When the workshops were asked. */
   checkedAt: string | null;
 };
 
+/**
+ * Whether this car has it.
+ */
 export type BrowseTheServicesForACar200ServicesItemStanding = 'available' | 'pending' | 'active';
+/**
+ * What the workshops would say to a purchase now; advice only, the binding check follows.
+ */
 export type BrowseTheServicesForACar200ServicesItemAdvice = {
+  /** Whether it could be bought now. */
   eligible: boolean;
+  /** Why, in words. */
   reason: string;
 };
 
 export type BrowseTheServicesForACar200ServicesItem = {
+  /** The thing's own id. */
   id: string;
+  /** The short name of the thing, the same in every language. */
   code: string;
+  /** The name, as people write it. */
   name: string;
+  /** What it is, for customers. */
   description: string;
+  /** The price in minor units (cents). */
   priceCents: number;
+  /** The currency, ISO 4217. */
   currency: string;
+  /** The term in days, from the car's proof. */
   durationDays: number;
+  /** Whether it is sold only for a car whose maintenance is current. */
   dependsOnMaintenance: boolean;
+  /** Whether this car has it. */
   standing: BrowseTheServicesForACar200ServicesItemStanding;
+  /** What the workshops would say to a purchase now; advice only, the binding check follows. */
   advice: BrowseTheServicesForACar200ServicesItemAdvice;
 };
 
 export type BrowseTheServicesForACar200 = {
+  /** The car. */
   vehicleId: string;
+  /** The workshops' word on the car. */
   maintenance: BrowseTheServicesForACar200Maintenance;
+  /** The services on offer. */
   services: BrowseTheServicesForACar200ServicesItem[];
 };
 
+/**
+ * The workshops' word on the car.
+ */
 export type ReadTheMaintenanceStatus200Maintenance = {
+  /** Where it stands. */
   status: 'current' | 'overdue';
+  /** The day on which maintenance is due. */
   nextDueOn: string;
+  /** The odometer at which maintenance is due, in km. */
   nextDueKm: number;
+  /** The day of the last service; null before the first. */
   lastServiceOn: string | null;
 } | {
+  /** Where it stands. */
   status: 'unknown';
 } | {
+  /** Where it stands. */
   status: 'unavailable';
 };
 
 export type ReadTheMaintenanceStatus200 = {
+  /** The car. */
   vehicleId: string;
+  /** When the workshops were asked. */
   checkedAt: string;
+  /** The workshops' word on the car. */
   maintenance: ReadTheMaintenanceStatus200Maintenance;
 };
 
+/**
+ * The team that the task is for.
+ */
 export type ListTasks200TasksItemTeam = 'dealership' | 'support';
+/**
+ * The facts of this case.
+ */
 export type ListTasks200TasksItemDetail = {[key: string]: unknown};
 
+/**
+ * Where it stands.
+ */
 export type ListTasks200TasksItemStatus = 'open' | 'resolved';
 export type ListTasks200TasksItem = {
+  /** The thing's own id. */
   id: string;
+  /** What kind of thing it is. */
   kind: string;
+  /** The team that the task is for. */
   team: ListTasks200TasksItemTeam;
+  /** The short title. */
   title: string;
+  /** The facts of this case. */
   detail: ListTasks200TasksItemDetail;
+  /** Where it stands. */
   status: ListTasks200TasksItemStatus;
+  /** The sale's file. */
   expedienteId: string | null;
+  /** The car. */
   vehicleId: string | null;
+  /** The activation: one purchase of a service for one car. */
   activationId: string | null;
+  /** When it was made. */
   createdAt: string;
+  /** When the task was resolved; null while it is open. */
   resolvedAt: string | null;
-  /** @nullable */
+  /**
+     * What was done about it.
+     * @nullable
+     */
   resolution: string | null;
 };
 
 export type ListTasks200 = {
+  /** The tasks, open ones first. */
   tasks: ListTasks200TasksItem[];
 };
 
 export type ResolveATaskBody = {
   /**
+     * What was done about it.
      * @minLength 1
      * @maxLength 2000
      */
   resolution: string;
 };
 
+/**
+ * Where it stands.
+ */
 export type ResolveATask200Status = 'resolved';
 export type ResolveATask200 = {
+  /** The task. */
   taskId: string;
+  /** Where it stands. */
   status: ResolveATask200Status;
+  /** When the task was resolved; null while it is open. */
   resolvedAt: string;
 };
 
 export type BuyAServiceBody = {
+  /** The service of the catalogue. */
   serviceId: string;
   /**
+     * How many terms of the service are bought at once.
      * @minimum 1
      * @maximum 12
      */
   terms?: number;
   /**
+     * The gateway's token of the card.
      * @minLength 1
      * @maxLength 100
      */
@@ -874,77 +1539,126 @@ export type BuyAServiceBody = {
 };
 
 export type ListTheActivationsOfAVehicle200 = {
+  /** The activations, newest first. */
   activations: Activation[];
 };
 
 export type CancelAnActivationBody = { [key: string]: unknown };
 
+/**
+ * The facts of this case.
+ */
 export type ExplainAnActivation200TimeLineItemDetail = {[key: string]: unknown};
 
 export type ExplainAnActivation200TimeLineItem = {
+  /** When it happened. */
   at: string;
+  /** What happened, in words. */
   what: string;
+  /** Who did it, in words. */
   by: string;
+  /** Whether no person did it. */
   automatic: boolean;
-  /** @nullable */
+  /**
+     * The step in a sentence; null where it needs none.
+     * @nullable
+     */
   inWords: string | null;
+  /** The facts of this case. */
   detail: ExplainAnActivation200TimeLineItemDetail;
 };
 
 export type ExplainAnActivation200 = {
+  /** How it stands, in a sentence. */
   verdict: string;
+  /** Whether the customer was charged. */
   charged: boolean;
+  /** What is in force now. */
   active: boolean;
+  /** What happened, in order. */
   timeLine: ExplainAnActivation200TimeLineItem[];
 };
 
+/**
+ * The facts of this case.
+ */
 export type ReadTheStepsOfAnActivation200StepsItemDetail = {[key: string]: unknown};
 
 export type ReadTheStepsOfAnActivation200StepsItem = {
+  /** The step's own id; later steps have greater ones. */
   id: number;
+  /** When it happened. */
   at: string;
+  /** What happened, as the rules name it. */
   event: string;
-  /** @nullable */
+  /**
+     * The state before; null where it began.
+     * @nullable
+     */
   from: string | null;
-  /** @nullable */
+  /**
+     * The state after; null where it ended.
+     * @nullable
+     */
   to: string | null;
-  /** @nullable */
+  /**
+     * The row of the specification's automation table; null where none applies.
+     * @nullable
+     */
   automationRow: string | null;
+  /** Whether no person did it. */
   automatic: boolean;
+  /** The kind of actor who did it. */
   actor: string;
+  /** The facts of this case. */
   detail: ReadTheStepsOfAnActivation200StepsItemDetail;
 };
 
 export type ReadTheStepsOfAnActivation200 = {
+  /** The steps, oldest first. */
   steps: ReadTheStepsOfAnActivation200StepsItem[];
 };
 
 export type RevokeACarOrACertificateBody = {
   /**
+     * Why, in words.
      * @minLength 3
      * @maxLength 500
      */
   reason: string;
+  /** The certificate's serial number, hexadecimal. */
   serialNumber?: string;
 };
 
 export type RevokeACarOrACertificate200 = {
+  /** The car. */
   vehicleId: string;
-  /** @nullable */
+  /**
+     * The certificate's serial number, hexadecimal.
+     * @nullable
+     */
   serialNumber: string | null;
+  /** Why, in words. */
   reason: string;
+  /** When it was revoked; null where it was not. */
   revokedAt: string;
 };
 
 export type ListTheCertificatesOfACar200CertificatesItem = {
+  /** The certificate's serial number, hexadecimal. */
   serialNumber: string;
+  /** When it was issued. */
   issuedAt: string;
+  /** The end of the certificate's validity. */
   notAfter: string;
+  /** When it was revoked; null where it was not. */
   revokedAt: string | null;
 };
 
 export type ListTheCertificatesOfACar200 = {
+  /** When it was revoked; null where it was not. */
   revokedAt: string | null;
+  /** The car's certificates, newest first. */
   certificates: ListTheCertificatesOfACar200CertificatesItem[];
 };
 

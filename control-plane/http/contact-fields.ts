@@ -31,8 +31,7 @@ export const emailSchema = z
   .refine(
     (text) => showOnOneLine(text) === text && validator.isEmail(text, { allow_utf8_local_part: false }),
     "must be an e-mail address, as lucia@customer.example",
-  )
-  .meta({ example: "lucia@customer.example" });
+  );
 
 /** In E.164; blanks, dots and hyphens are typed by many. */
 export const phoneSchema = z
@@ -42,8 +41,7 @@ export const phoneSchema = z
   .refine(
     (text) => parsePhone(text) !== undefined,
     "must be a telephone number that exists, with its country (E.164), as +34600111222",
-  )
-  .meta({ example: "+34600111222" });
+  );
 
 function parsePhone(text: string) {
   const phone = parsePhoneNumberFromString(text.trim());
@@ -56,8 +54,7 @@ export const countrySchema = z
   .refine(
     (text) => /^[A-Z]{2}$/.test(text) && validator.isISO31661Alpha2(text),
     "must be a country's two-letter code (ISO 3166-1), as ES",
-  )
-  .meta({ example: "ES" });
+  );
 
 /** The postal code is judged by the country's own form, where the country has one. */
 export const addressSchema = z

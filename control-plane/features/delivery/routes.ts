@@ -24,13 +24,12 @@ export function deliveryRoutes(
     url: "/api/expedientes/:expedienteId/transport",
     tag: "delivery",
     summary: "Arrange transport",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "Asks the carrier for a day; driver and route are there once it has answered. While the vehicle is in transit, the same request arranges another transport in its place.",
     params,
     body: z.strictObject({
-      date: z.iso
-        .date()
-        .meta({ description: "A day of the dealership's calendar, today or later.", example: "2026-03-05" }),
+      date: z.iso.date().meta({ description: "A day of the dealership's calendar, today or later." }),
     }),
     status: 202,
     answer: z.object({ transportId: z.uuid(), reference: z.string(), status: z.literal("requested") }),
@@ -50,6 +49,7 @@ export function deliveryRoutes(
     url: "/api/expedientes/:expedienteId/pick-up",
     tag: "delivery",
     summary: "Hand the vehicle over at the dealership",
+    refuses: ["conflict", "ruleRefused"],
     description: "For a vehicle that came back because nobody was at home.",
     params,
     body: z.strictObject({ receivedBy: nameSchema }),

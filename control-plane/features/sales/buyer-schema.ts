@@ -9,18 +9,14 @@ export const newBuyerSchema = z
     kind: z
       .enum(["person", "company"])
       .optional()
-      .meta({ description: "A private person where it is left out.", example: "person" }),
+      .meta({ description: "A private person where it is left out." }),
     name: nameSchema.optional().meta({
       description: "In full; a company's as it is registered. A person may have the two parts instead.",
-      example: "Lucía Ferrer",
     }),
-    givenName: nameSchema.optional().meta({ example: "Lucía" }),
-    familyName: nameSchema.optional().meta({ example: "Ferrer" }),
+    givenName: nameSchema.optional(),
+    familyName: nameSchema.optional(),
     identityDocument: identityDocumentSchema.optional(),
-    contactPerson: nameSchema.optional().meta({
-      description: "The person to speak to at a company.",
-      example: "Ana Gil",
-    }),
+    contactPerson: nameSchema.optional(),
     email: emailSchema,
     phone: phoneSchema,
     address: addressSchema,

@@ -41,14 +41,12 @@ export const expedienteSchema = z
     soldBy: z.object({ dealershipId: z.uuid(), dealership: z.string(), employee: z.string() }),
     customer: z.object({
       customerId: z.uuid(),
-      kind: z.enum(["person", "company"]).meta({ description: "The buyer of this sale.", example: "person" }),
-      name: z
-        .string()
-        .meta({ description: "In full; the owner in the car's papers.", example: "Lucía Ferrer" }),
-      givenName: z.string().nullable().meta({ example: "Lucía" }),
-      familyName: z.string().nullable().meta({ example: "Ferrer" }),
+      kind: z.enum(["person", "company"]),
+      name: z.string().meta({ description: "In full; the owner in the car's papers." }),
+      givenName: z.string().nullable(),
+      familyName: z.string().nullable(),
       identityDocument: identityDocumentSchema.nullable(),
-      contactPerson: z.string().nullable().meta({ description: "At a company.", example: "Ana Gil" }),
+      contactPerson: z.string().nullable(),
       email: z.string(),
       phone: z.string(),
       address: addressSchema,
@@ -104,7 +102,7 @@ export const expedienteSchema = z
     activations: z.array(
       z.object({
         activationId: z.uuid(),
-        service: z.string(),
+        service: z.string().meta({ description: "The service's name.", examples: ["Heated seats"] }),
         state: z.string(),
         priceCents: cents,
         durationDays: z.int(),
@@ -133,7 +131,7 @@ export const expedienteSummarySchema = z.object({
 
 export const stepSchema = z
   .object({
-    id: z.int(),
+    id: z.int().meta({ description: "The step's own id; later steps have greater ones.", examples: [17] }),
     at: instant,
     actor: z.enum(["system", "staff", "customer", "partner", "vehicle"]),
     automatic: z.boolean(),

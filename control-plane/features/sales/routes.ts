@@ -34,10 +34,7 @@ const newSaleSchema = z.strictObject({
   planComercial: z.strictObject({ base: code, options: z.array(code).max(50) }),
 });
 
-const notesSchema = z.array(z.string()).meta({
-  description: "Facts an employee should know, in sentences.",
-  example: ["an earlier sale of this dealership to this e-mail address has another name"],
-});
+const notesSchema = z.array(z.string());
 
 export function salesRoutes(
   context: Context,
@@ -61,6 +58,7 @@ export function salesRoutes(
     url: "/api/sales",
     tag,
     summary: "Register a sale",
+    refuses: ["unknownChoice", "conflict"],
     description:
       "Prices come from the catalogue. The customer's credentials are mailed at once. A customer known by the e-mail address keeps the account; the sale has the name, telephone and address given here.",
     body: newSaleSchema,
@@ -117,6 +115,7 @@ export function salesRoutes(
     url: "/api/expedientes/:expedienteId/contact",
     tag,
     summary: "Correct address or telephone of a sale",
+    refuses: ["ruleRefused"],
     description:
       "Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.",
     params,
@@ -146,7 +145,12 @@ export function salesRoutes(
       "Oldest first, after the step `after`. Waits up to `waitMs` for the next one where there is none.",
     params,
     search: z.strictObject({
-      after: z.coerce.number().int().min(0).default(0),
+      after: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .meta({ description: "The id of the last step seen.", examples: [17] }),
       waitMs: z.coerce.number().int().min(0).max(maxWaitMs).default(0),
     }),
     answer: z.object({ steps: z.array(stepSchema) }),
