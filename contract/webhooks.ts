@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { showOnOneLine } from "./shown-text.ts";
 import { writtenVinSchema } from "./vin.ts";
 
 // Messages from partners, signed as Standard Webhooks; the payment gateway signs in Stripe's own scheme.
@@ -31,7 +32,7 @@ export const transportWebhookSchema = z.discriminatedUnion("type", [
   event("transport.contacted", {
     ...transport,
     outcome: z.enum(["customerPresent", "customerAbsent"]),
-    receivedBy: z.string().max(200).nullable(),
+    receivedBy: z.string().overwrite(showOnOneLine).max(200).nullable(),
   }),
   event("transport.returned", transport),
 ]);

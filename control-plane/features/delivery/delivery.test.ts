@@ -368,6 +368,21 @@ describe("the journey, as the carrier reports it", () => {
     });
   });
 
+  test.each([
+    ["Marta\u202E Gil\r\n", "Marta Gil"],
+    ["\u200B", "Lucía Ferrer"],
+  ])(
+    "the driver's %j as the receiver is %s: the carrier's message is taken, and what is shown is harmless [R14]",
+    async (receivedBy, shown) => {
+      const car = await inTransit();
+      await driveUntil(car, "started", "InTransit");
+      await driveUntil(car, "arrived", "DeliveryAttempt");
+      const told = await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy });
+      expect(told.statusCode).toBe(200);
+      expect(await deliveryOf(car)).toMatchObject({ status: "completed", delivery: { receivedBy: shown } });
+    },
+  );
+
   test("a car that nobody missed cannot be picked up", async () => {
     const car = await inTransit();
     const answer = await platform.staff.sales.post(`/api/expedientes/${car.expedienteId}/pick-up`, {

@@ -1,3 +1,4 @@
+import { isReadable } from "@caas/contract/shown-text.ts";
 import type { TransportWebhook } from "@caas/contract/webhooks.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
@@ -115,6 +116,12 @@ async function findJourney(
   return { kind: "found", journey: row };
 }
 
+/** The person whom the driver names, or the one who was expected. */
+function receiverOf(event: TransportWebhook, { name, contactPerson }: Buyer): string {
+  const named = event.type === "transport.contacted" ? event.data.receivedBy : null;
+  return named !== null && isReadable(named) ? named : (contactPerson ?? name);
+}
+
 async function takeStep(
   context: Context,
   tx: Transaction,
@@ -122,12 +129,7 @@ async function takeStep(
   step: Step,
   event: TransportWebhook,
 ): Promise<Refusal | null> {
-  const receivedBy =
-    step === present
-      ? ((event.type === "transport.contacted" ? event.data.receivedBy : null) ??
-        journey.buyer.contactPerson ??
-        journey.buyer.name)
-      : null;
+  const receivedBy = step === present ? receiverOf(event, journey.buyer) : null;
   await tx
     .updateTable("transports")
     .set({ status: step.status, ...(receivedBy === null ? {} : { received_by: receivedBy }) })

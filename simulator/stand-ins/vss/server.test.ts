@@ -166,3 +166,9 @@ test("after a restart every car is as before", async () => {
   await start();
   expect(await maintenance()).toEqual(before);
 });
+
+test("a European VIN without a North American check digit is known, in small letters too [F1]", async () => {
+  expect((await call("PUT", "/v1/vehicles/VSSZZZ5FZJR000001", { body: plan })).status).toBe(200);
+  const asked = await call("GET", "/v1/vehicles/vssZZZ5FZJR000001/maintenance");
+  expect(asked.body).toMatchObject({ vin: "VSSZZZ5FZJR000001", status: "current" });
+});
