@@ -4,6 +4,7 @@ import type { Mailbox } from "../../testing/fakes.ts";
 import { newSale, type Person, type Staff, seedStaff, signIn } from "../../testing/fixtures/people.ts";
 import { startTestPlatform, type TestPlatform } from "../../testing/test-platform.ts";
 import { seedCatalog } from "../catalog/seed-catalog.ts";
+import { credentialsAttempts } from "./jobs.ts";
 
 let mailbox: Mailbox;
 let platform: TestPlatform;
@@ -127,6 +128,21 @@ describe("a sale's credentials [AU2, AU3, DO3]", () => {
     await signIn(platform, email, mailbox.passwordOf(email));
   });
 
+  test("the mail that another one points to is refused for good: the other one's next try carries a password [N5, R12]", async () => {
+    const email = "refused.first@customer.example";
+    await sell(email);
+    mailbox.fail(1);
+    expect(await platform.runJobs()).toBe(1);
+    await sell(email);
+    mailbox.fail(1);
+    expect(await platform.runJobs()).toBe(1);
+    // The older job runs first.
+    mailbox.refuse(1);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(mailbox.to(email)).toHaveLength(1);
+    await signIn(platform, email, mailbox.passwordOf(email));
+  });
+
   test("an address that the mail server refuses for good: no second try, and a task at once [R12]", async () => {
     const email = "refused@customer.example";
     const expedienteId = await sell(email);
@@ -154,6 +170,23 @@ describe("a sale's credentials [AU2, AU3, DO3]", () => {
     await sell(email);
     await platform.runJobs();
     await signIn(platform, email, mailbox.passwordOf(email));
+  });
+
+  test("a mail server that is down for too long leaves a task, and no try goes on in silence [R12]", async () => {
+    const email = "down@customer.example";
+    const expedienteId = await sell(email);
+    mailbox.fail(credentialsAttempts);
+    expect(await platform.runJobs()).toBe(1);
+    for (let attempt = 2; attempt < credentialsAttempts; attempt += 1)
+      expect(await platform.retryJobs()).toBe(1);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.retryJobs()).toBe(0);
+    const tasks = await platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", expedienteId)
+      .select("kind")
+      .execute();
+    expect(tasks).toEqual([{ kind: "mailUndeliverable" }]);
   });
 
   test("a customer who buys again keeps the account: the mail says so and holds no password", async () => {

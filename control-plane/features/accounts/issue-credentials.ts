@@ -2,43 +2,26 @@ import { generatePassword, hashPassword } from "../../http/passwords.ts";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
-import { notificationTable } from "../../rules/notification-table.ts";
 import type { Transaction } from "../../store/database.ts";
-import { newId } from "../../store/ids.ts";
 import { insertUser } from "./create-staff.ts";
+import { credentialsAttempts } from "./jobs.ts";
+import { type Access, recordSent, recordUndeliverable, type Sale } from "./record-credentials.ts";
 
-/** A password for a new account, or the earlier purchase whose mail has the password of the account that there is. */
-export type Access = { password: string } | { password: null; mailedFor: string };
-
-/**
- * Sends the access of a sale (NT1).
- * @returns a refusal when the mail server will never take it. @throws when it may take it later
- */
+/** Sends the access of a sale (NT1). `refused`: the mail server will never take it; `unavailable`: it may later. */
 export type CredentialsMail = (
   mail: { to: string; name: string; username: string; expedienteReference: string } & Access,
-) => Promise<{ kind: "accepted"; providerId: string } | { kind: "refused"; reason: string }>;
-
-type Sale = {
-  expedienteId: string;
-  vehicleId: string;
-  reference: string;
-  customerId: string;
-  name: string;
-  email: string;
-  username: string | null;
-};
-
-const masked = "••••";
-const maxErrorLength = 500;
+) => Promise<{ kind: "accepted"; providerId: string } | { kind: "refused" | "unavailable"; reason: string }>;
 
 /**
  * Makes and mails a customer's one-time password. The password exists in this function and in the mail, nowhere
  * else: a mail that fails is repeated by the job with a new password.
+ * @throws when the mail server may take it later
  */
 export async function issueCredentials(
   context: Context,
   sendCredentials: CredentialsMail,
   expedienteId: string,
+  attempt: number,
 ): Promise<void> {
   const sale = await loadUnissued(context, expedienteId);
   if (sale === null) return;
@@ -50,13 +33,15 @@ export async function issueCredentials(
     expedienteReference: sale.reference,
     ...access,
   });
+  if (sent.kind === "unavailable" && attempt < credentialsAttempts)
+    throw new Error(`the mail server has not taken the credentials of ${sale.reference}: ${sent.reason}`);
   await context.db.transaction().execute(async (tx) => {
     if (sent.kind === "accepted") await recordSent(context, tx, sale, access, sent.providerId);
-    else await recordRefused(context, tx, sale, access, sent.reason);
+    else await recordUndeliverable(context, tx, sale, access, sent.reason);
   });
 }
 
-/** `null` when the mail has gone out already. */
+/** `null` when the mail has gone out already, or never will. */
 async function loadUnissued(context: Context, expedienteId: string): Promise<Sale | null> {
   const row = await context.db
     .selectFrom("expedientes")
@@ -71,8 +56,19 @@ async function loadUnissued(context: Context, expedienteId: string): Promise<Sal
       "expedientes.buyer",
       "customers.email",
     ])
+    .select((row) =>
+      row
+        .exists(
+          row
+            .selectFrom("notifications")
+            .whereRef("notifications.expediente_id", "=", "expedientes.id")
+            .where("notifications.row_id", "=", "NT1")
+            .select("notifications.id"),
+        )
+        .as("is_recorded"),
+    )
     .executeTakeFirstOrThrow(() => new Error(`no expediente ${expedienteId}`));
-  if (row.credentials_issued_at !== null) return null;
+  if (row.credentials_issued_at !== null || row.is_recorded) return null;
   return {
     expedienteId,
     vehicleId: row.vehicle_id,
@@ -95,13 +91,13 @@ async function generateAccess(context: Context, tx: Transaction, sale: Sale): Pr
   const access: Access =
     mailedFor === null ? { password: generatePassword() } : { password: null, mailedFor };
   if (access.password !== null) await setPassword(context, tx, sale, await hashPassword(access.password));
+  await tx
+    .updateTable("expedientes")
+    .set({ username: sale.email, carries_password: access.password !== null })
+    .where("id", "=", sale.expedienteId)
+    .execute();
   // A repeated try makes another password but is still the one step of the automation table.
-  if (sale.username === null) {
-    await tx
-      .updateTable("expedientes")
-      .set({ username: sale.email, carries_password: access.password !== null })
-      .where("id", "=", sale.expedienteId)
-      .execute();
+  if (sale.username === null)
     await recordSteps(tx, [
       {
         expedienteId: sale.expedienteId,
@@ -113,7 +109,6 @@ async function generateAccess(context: Context, tx: Transaction, sale: Sale): Pr
         detail: { username: sale.email, existingAccount: access.password === null },
       },
     ]);
-  }
   return access;
 }
 
@@ -159,93 +154,4 @@ async function setPassword(
     passwordHash,
   });
   if (made === "emailTaken") throw new Error(`${sale.reference}: its e-mail belongs to another account`);
-}
-
-async function recordSent(
-  context: Context,
-  tx: Transaction,
-  sale: Sale,
-  access: Access,
-  providerId: string,
-): Promise<void> {
-  const now = context.clock.now();
-  const updated = await tx
-    .updateTable("expedientes")
-    .set({ credentials_issued_at: now })
-    .where("id", "=", sale.expedienteId)
-    .where("credentials_issued_at", "is", null)
-    .executeTakeFirst();
-  if (updated.numUpdatedRows !== 1n) return;
-  await recordSteps(tx, [
-    {
-      expedienteId: sale.expedienteId,
-      vehicleId: sale.vehicleId,
-      event: "credentialsMailed",
-      automation: "AU3",
-      actor: system,
-      at: now,
-      detail: { username: sale.email },
-    },
-  ]);
-  await recordMail(tx, sale, access, now, { status: "accepted", providerId });
-}
-
-/** The address is wrong: no later try would do better, and a person must reach the customer (ES6). */
-async function recordRefused(
-  context: Context,
-  tx: Transaction,
-  sale: Sale,
-  access: Access,
-  reason: string,
-): Promise<void> {
-  await tx
-    .updateTable("expedientes")
-    // The mail of the customer's next purchase has a password again.
-    .set({ carries_password: false })
-    .where("id", "=", sale.expedienteId)
-    .execute();
-  const outcome = { status: "failed", reason } as const;
-  const notificationId = await recordMail(tx, sale, access, context.clock.now(), outcome);
-  const { event } = notificationTable.NT1;
-  const subject = { expedienteId: sale.expedienteId, vehicleId: sale.vehicleId };
-  await context.publish(tx, "taskNeeded", [
-    { kind: "mailUndeliverable", facts: { event }, detail: { notificationId }, subject },
-  ]);
-}
-
-/** @returns the notification's id */
-async function recordMail(
-  tx: Transaction,
-  sale: Sale,
-  access: Access,
-  now: Date,
-  outcome: { status: "accepted"; providerId: string } | { status: "failed"; reason: string },
-): Promise<string> {
-  const id = newId();
-  const isAccepted = outcome.status === "accepted";
-  const { event, recipient, priority } = notificationTable.NT1;
-  await tx
-    .insertInto("notifications")
-    .values({
-      id,
-      row_id: "NT1",
-      event,
-      recipient,
-      channel: "email",
-      priority,
-      status: outcome.status,
-      address: sale.email,
-      subject: `Your access to ${sale.reference}`,
-      body: `User name: ${sale.email}\nPassword: ${access.password === null ? "the one you already have" : masked}`,
-      expediente_id: sale.expedienteId,
-      vehicle_id: sale.vehicleId,
-      activation_id: null,
-      customer_id: sale.customerId,
-      provider_id: isAccepted ? outcome.providerId : null,
-      last_error: isAccepted ? null : outcome.reason.slice(0, maxErrorLength),
-      created_at: now,
-      sent_at: isAccepted ? now : null,
-    })
-    .execute();
-  return id;
 }

@@ -1,4 +1,4 @@
-import type { Mail } from "../../partners/mail.ts";
+import type { Mail, MailOutcome } from "../../partners/mail.ts";
 import { newId } from "../../store/ids.ts";
 import type { Templates } from "./templates.ts";
 import { emptyView } from "./view.ts";
@@ -6,14 +6,13 @@ import { emptyView } from "./view.ts";
 /**
  * Mails the credentials of a purchase (NT1): a password, or the purchase whose mail has the one of the account that there
  * is. The password is in this mail and nowhere else.
- * @returns the Message-ID, or a refusal when the mail server will never take it. @throws when it may take it later
  */
 export type CredentialsMail = (
   mail: { to: string; name: string; username: string; expedienteReference: string } & (
     | { password: string }
     | { password: null; mailedFor: string }
   ),
-) => Promise<{ kind: "accepted"; providerId: string } | { kind: "refused"; reason: string }>;
+) => Promise<MailOutcome>;
 
 export function createCredentialsMail(mail: Mail, templates: Templates): CredentialsMail {
   return async ({ to, name, username, expedienteReference, ...access }) => {
@@ -25,11 +24,6 @@ export function createCredentialsMail(mail: Mail, templates: Templates): Credent
     });
     const html = templates.toHtml({ subject, body });
     // A repeated try carries another password, so it must not pass for the mail before it: a new id each time.
-    const outcome = await mail.send({ to, subject, text: body, html, id: newId() });
-    if (outcome.kind === "unavailable")
-      throw new Error(
-        `the mail server has not taken the credentials of ${expedienteReference}: ${outcome.reason}`,
-      );
-    return outcome;
+    return mail.send({ to, subject, text: body, html, id: newId() });
   };
 }

@@ -307,7 +307,7 @@ describe("the mail with the credentials", () => {
     expect(new Set(ids).size).toBe(2);
   });
 
-  test("a refusal for good is an outcome, one for now throws; neither says the password [R12]", async () => {
+  test("a refusal for good and one for now are told apart; neither says the password [R12]", async () => {
     const to = "nt1.gone@customer.example";
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
     const refused = await platform.notifications.sendCredentials({ ...letter, to, password });
@@ -315,7 +315,7 @@ describe("the mail with the credentials", () => {
     expect(JSON.stringify(refused)).not.toContain(password);
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 451 } } });
     const sent = platform.notifications.sendCredentials({ ...letter, to, password });
-    await expect(sent).rejects.toThrow(/^(?!.*caas-).*has not taken the credentials of EXP-1/);
+    expect(await sent).toEqual({ kind: "unavailable", reason: expect.stringMatching(/^(?!.*caas-).*451/) });
   });
 
   test.each([
