@@ -89,6 +89,34 @@ describe("an employee registers a sale [AU1, DO1, SY1]", () => {
     expect((await staff.sales.post("/api/sales", second)).body).toMatchObject({ notes: [] });
   });
 
+  test("messages about a sale address its own buyer, and go to its own telephone [F20]", async () => {
+    const email = "messages@customer.example";
+    await staff.sales.post("/api/sales", newSale({ email }));
+    const second = newSale({ email, name: "Hugo Robles", phone: "+34611000000" });
+    const expedienteId = (await staff.sales.post("/api/sales", second)).text("expediente.expedienteId");
+    const paid = { method: "cash", amountCents: 50_000 };
+    await staff.sales.post(`/api/expedientes/${expedienteId}/reservation-payment`, paid);
+    await platform.db
+      .transaction()
+      .execute((tx) =>
+        platform.context.publish(tx, "notificationDue", [{ row: "NT4", subject: { expedienteId } }]),
+      );
+    await platform.runJobs();
+    const sent = platform.db
+      .selectFrom("notifications")
+      .where("expediente_id", "=", expedienteId)
+      .where("row_id", "in", ["NT4", "NT5"])
+      .orderBy("row_id")
+      .orderBy("channel");
+    expect(await sent.select(["row_id", "channel", "address"]).execute()).toEqual([
+      { row_id: "NT4", channel: "email", address: email },
+      { row_id: "NT4", channel: "push", address: null },
+      { row_id: "NT4", channel: "sms", address: "+34611000000" },
+      { row_id: "NT5", channel: "email", address: email },
+    ]);
+    for (const { body } of await sent.select("body").execute()) expect(body).toContain("Dear Hugo Robles,");
+  });
+
   test("a sale at another dealership tells nothing of a known customer: what was typed comes back [R11]", async () => {
     const known = newSale({
       email: "known@customer.example",
