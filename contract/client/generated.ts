@@ -961,12 +961,12 @@ export type RegisterASaleBodyCustomer = {
   name?: string;
   /**
      * The given name or names.
-     * @maxLength 200
+     * @maxLength 99
      */
   givenName?: string;
   /**
      * The family name or names.
-     * @maxLength 200
+     * @maxLength 99
      */
   familyName?: string;
   /** The document that says who buys the car. */

@@ -1,7 +1,16 @@
 import * as z from "zod";
-import { addressSchema, emailSchema, nameSchema, phoneSchema } from "../../http/contact-fields.ts";
+import {
+  addressSchema,
+  emailSchema,
+  lineOfText,
+  nameSchema,
+  phoneSchema,
+} from "../../http/contact-fields.ts";
 import { identityDocumentSchema } from "../../http/identity-documents.ts";
 import type { Buyer } from "../../store/schema.ts";
+
+/** Both together are no longer than a name in full may be. */
+const partOfName = lineOfText(99);
 
 /** A buyer as an employee types one in. */
 export const newBuyerSchema = z
@@ -13,8 +22,8 @@ export const newBuyerSchema = z
     name: nameSchema.optional().meta({
       description: "In full; a company's as it is registered. A person may have the two parts instead.",
     }),
-    givenName: nameSchema.optional(),
-    familyName: nameSchema.optional(),
+    givenName: partOfName.optional(),
+    familyName: partOfName.optional(),
     identityDocument: identityDocumentSchema.optional(),
     contactPerson: nameSchema.optional(),
     email: emailSchema,
@@ -52,17 +61,13 @@ function companyRules(given: Given): Wrong[] {
 }
 
 function personRules(given: Given): Wrong[] {
-  const parts = [given.givenName, given.familyName].filter((part) => part !== undefined).length;
+  const { name, givenName, familyName } = given;
+  const hasParts = givenName !== undefined || familyName !== undefined;
+  const either = "a person has either a name in full, or a given and a family name";
   return [
-    ...wrongWhen(
-      given.name === undefined ? parts < 2 : parts > 0,
-      given.name === undefined && parts === 1
-        ? given.givenName === undefined
-          ? "givenName"
-          : "familyName"
-        : "name",
-      "a person has either a name in full, or a given and a family name",
-    ),
+    ...wrongWhen((name !== undefined) === hasParts, "name", either),
+    ...wrongWhen(name === undefined && hasParts && givenName === undefined, "givenName", either),
+    ...wrongWhen(name === undefined && hasParts && familyName === undefined, "familyName", either),
     ...wrongWhen(
       given.identityDocument?.kind === "cif",
       "identityDocument.kind",
