@@ -38,6 +38,12 @@ export function problemOfRefusal(refusal: Refusal): Problem {
   });
 }
 
+/** Answers a refusal, with the time to wait where it has one. */
+export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
+  if (refusal.retryAfterSeconds !== undefined) reply.header("retry-after", refusal.retryAfterSeconds);
+  return sendProblem(reply, problemOfRefusal(refusal));
+}
+
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   return reply.code(problem.status).type("application/problem+json").send(JSON.stringify(problem));
 }

@@ -6,7 +6,7 @@ import { requireAccess } from "./access-table.ts";
 import { admitTo, principalOf } from "./admission.ts";
 import { type Done, hashBody, oncePerKey } from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
-import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
+import { problemOf, problemResponse, sendProblem, sendRefusal } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
 import { describeRoute, type RouteDescription } from "./route-description.ts";
 import { createRunner, type RunMany, type Work } from "./run-work.ts";
@@ -158,7 +158,7 @@ function toDone(status: number, schema: z.ZodType, given: unknown): Done {
 }
 
 function sendOutcome(reply: FastifyReply, outcome: Done | Refusal): FastifyReply {
-  if (outcome.kind === "refused") return sendProblem(reply, problemOfRefusal(outcome));
+  if (outcome.kind === "refused") return sendRefusal(reply, outcome);
   const { status, body } = outcome.answer;
   return reply.code(status).type("application/json").send(JSON.stringify(body));
 }

@@ -98,7 +98,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
   const steps = createNotifyListener({ url: database.url, channel: stepsChannel, logger });
   await steps.start();
   const server = await createServer({ logger, version: "0.0.0-test" });
-  const sessions = createSessions(db, config.SESSION_SECRET, "http://127.0.0.1");
+  const sessions = createSessions(opened, config.SESSION_SECRET, "http://127.0.0.1");
 
   const published: Published[] = [];
   const publish = createPublish(() => handlers);

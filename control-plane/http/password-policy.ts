@@ -1,0 +1,35 @@
+import { ZxcvbnFactory } from "@zxcvbn-ts/core";
+import { adjacencyGraphs, dictionary } from "@zxcvbn-ts/language-common";
+import { isGeneratedPassword } from "./passwords.ts";
+
+export const shortestPassword = 12;
+/** Longer texts are no passwords; hashing them would only cost us time. */
+export const longestPassword = 128;
+
+/** Of 0 to 4: 10^8 guesses. With a limit of tries and slow hashes that is years. */
+const leastScore = 3;
+/** What is behind it makes no password weaker, and judging takes longer with each character. */
+const mostJudged = 64;
+
+let strength: ZxcvbnFactory | undefined;
+
+/**
+ * Why a password that a person chose is not taken, as a sentence without its subject; `null` for a good one.
+ *
+ * @param about what a guesser knows of the person: user name, name
+ */
+export function judgePassword(chosen: string, about: readonly string[]): string | null {
+  if (chosen.length < shortestPassword) return `must have at least ${shortestPassword} characters`;
+  if (chosen.length > longestPassword) return `must have at most ${longestPassword} characters`;
+  // The form of a generated one is kept under a fast hash.
+  if (isGeneratedPassword(chosen)) return "must not have the form of a generated password";
+  strength ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
+  const { score } = strength.check(chosen.slice(0, mostJudged), about.flatMap(partsOf));
+  return score < leastScore
+    ? "is too easy to guess: it is a common password, a pattern, or made of your name; four unrelated words are a good one"
+    : null;
+}
+
+function partsOf(text: string): string[] {
+  return [text, ...text.split(/[^\p{L}\p{N}]+/u).filter((part) => part.length > 2)];
+}
