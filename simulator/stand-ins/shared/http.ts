@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { isLoopbackHost } from "@caas/contract/loopback-host.ts";
 import {
   type FastifyBaseLogger,
   type FastifyReply,
@@ -65,10 +66,12 @@ export type AppOptions = {
   store: PartnerStore;
   errorShape: ErrorShape;
   querystringParser?: (text: string) => Record<string, unknown>;
+  /** For this machine only: a web site whose name points here is refused. */
+  isLocal: boolean;
 };
 
 /** An HTTP server without routes yet. */
-export function createApp({ logger, store, errorShape, querystringParser }: AppOptions) {
+export function createApp({ logger, store, errorShape, querystringParser, isLocal }: AppOptions) {
   const app = fastify({
     loggerInstance: logger ?? pino({ level: "silent" }),
     // A stand-in that holds a request open forever (a time-out knob) must still be able to close.
@@ -83,6 +86,12 @@ export function createApp({ logger, store, errorShape, querystringParser }: AppO
     const { field, message } = describeIssue(parsed.error);
     return { error: new InvalidRequest(field, message) };
   });
+  if (isLocal)
+    app.addHook("onRequest", async ({ headers }, reply) => {
+      if (isLoopbackHost(headers.host)) return;
+      const message = "this server is for this machine: ask for it as 127.0.0.1 or localhost";
+      return reply.status(421).send(errorShape({ status: 421, code: "foreign_host", message }));
+    });
   app.addHook("onSend", () => store.committed());
   app.setErrorHandler((error, request, reply) => {
     const refusal = asRefusal(error);
