@@ -6,8 +6,8 @@ export const shortestPassword = 12;
 /** Longer texts are no passwords; hashing them would only cost us time. */
 export const longestPassword = 128;
 
-/** Of 0 to 4: 10^8 guesses. With a limit of tries and slow hashes that is years. */
-const leastScore = 3;
+/** In powers of ten: a name and a year are 8. With slow hashes 9 take a core two years. */
+const leastGuessesLog10 = 9;
 /** What is behind it makes no password weaker, and judging takes longer with each character. */
 const mostJudged = 64;
 
@@ -24,8 +24,8 @@ export function judgePassword(chosen: string, about: readonly string[]): string 
   // The form of a generated one is kept under a fast hash.
   if (isGeneratedPassword(chosen)) return "must not have the form of a generated password";
   strength ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
-  const { score } = strength.check(chosen.slice(0, mostJudged), about.flatMap(partsOf));
-  return score < leastScore
+  const { guessesLog10 } = strength.check(chosen.slice(0, mostJudged), about.flatMap(partsOf));
+  return guessesLog10 < leastGuessesLog10
     ? "is too easy to guess: it is a common password, a pattern, or made of your name; four unrelated words are a good one"
     : null;
 }

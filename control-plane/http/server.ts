@@ -44,10 +44,15 @@ export async function createServer(options: {
     bodyLimit: bodyLimitBytes,
     requestTimeout: requestTimeoutMs,
     // How often Node looks for requests that take too long; with its 30 s they would take a minute.
-    http: { connectionsCheckingInterval: Math.min(5_000, requestTimeoutMs) },
+    // The headers' own time must not be longer: Node would exchange the two.
+    http: {
+      connectionsCheckingInterval: Math.min(5_000, requestTimeoutMs),
+      headersTimeout: requestTimeoutMs,
+    },
     clientErrorHandler: answerOnSocket,
     frameworkErrors: (error, request, reply) => {
-      sendProblem(reply, describeError(error, request));
+      // No hook runs for an address that cannot be read.
+      sendProblem(reply.header("cache-control", "no-store"), describeError(error, request));
     },
     // Only a proxy on this host is believed: a client cannot choose its own address.
     trustProxy: "loopback",
