@@ -11,7 +11,13 @@ const leastGuessesLog10 = 9;
 /** What is behind it makes no password weaker, and judging takes longer with each character. */
 const mostJudged = 64;
 
-let strength: ZxcvbnFactory | undefined;
+let loaded: ZxcvbnFactory | undefined;
+
+/** Its lists take 5 MB: loaded when the first password is chosen. */
+function loadJudge(): ZxcvbnFactory {
+  loaded ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
+  return loaded;
+}
 
 /**
  * Why a password that a person chose is not taken, as a sentence without its subject; `null` for a good one.
@@ -23,8 +29,11 @@ export function judgePassword(chosen: string, about: readonly string[]): string 
   if (chosen.length > longestPassword) return `must have at most ${longestPassword} characters`;
   // The form of a generated one is kept under a fast hash.
   if (isGeneratedPassword(chosen)) return "must not have the form of a generated password";
-  strength ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
-  const { guessesLog10 } = strength.check(chosen.slice(0, mostJudged), about.flatMap(partsOf));
+  const judge = loadJudge();
+  const [asTyped, known] = [chosen.slice(0, mostJudged), about.flatMap(partsOf)];
+  // A guesser tries separators between words, too: they make a name no secret.
+  const guesses = [asTyped, asTyped.replaceAll(/[\p{P}\p{Z}]/gu, "")].map((text) => judge.check(text, known));
+  const guessesLog10 = Math.min(...guesses.map((guess) => guess.guessesLog10));
   return guessesLog10 < leastGuessesLog10
     ? "is too easy to guess: it is a common password, a pattern, or made of your name; four unrelated words are a good one"
     : null;
