@@ -126,6 +126,18 @@ function asRefusal(error: unknown): Refusal {
 /** Requests the knobs have marked: done as usual, then left without an answer. */
 const unanswered = new WeakSet<FastifyRequest>();
 const answeredWithNonsense = new WeakSet<FastifyRequest>();
+const answeredGarbled = new WeakSet<FastifyRequest>();
+const garble = "\u0000\ud83d";
+
+/** Free text has blanks; ids, dates and codes stay as they are. */
+function garbleText(payload: unknown): unknown {
+  return typeof payload === "string"
+    ? JSON.stringify(JSON.parse(payload), (_name, value) =>
+        typeof value === "string" && value.includes(" ") ? value + garble : value,
+      )
+    : payload;
+}
+
 const nonsense = "<html><body>Welcome to nginx!</body></html>";
 
 /** Resolves when the client has hung up (or the server is closing and dropped it). */
@@ -177,9 +189,14 @@ export function registerApi(
       }
       if (fault.kind === "timeOutAfterDoing") unanswered.add(request);
       if (fault.kind === "answerNonsense") answeredWithNonsense.add(request);
+      if (fault.kind === "garbleText") answeredGarbled.add(request);
     });
     api.addHook("onSend", async (request, reply, payload) => {
       if (unanswered.has(request)) await waitForHangUp(reply);
+      if (answeredGarbled.has(request)) {
+        reply.removeHeader("content-length");
+        return garbleText(payload);
+      }
       if (!answeredWithNonsense.has(request)) return payload;
       reply.status(200).type("text/html").removeHeader("content-length");
       return nonsense;
