@@ -16,6 +16,11 @@ const codeOfFastify: Readonly<Record<string, ErrorCode>> = {
 /** The problem of a request that failed, before its route ran or in it; ours to mend is logged. */
 export function describeError(error: FastifyError, request: FastifyRequest): Problem {
   if (hasZodFastifySchemaValidationErrors(error)) {
+    if (error.validationContext === "headers")
+      return problemOf(
+        "idempotencyKeyMissing",
+        "send an Idempotency-Key header of 1 to 200 characters, new for each intent",
+      );
     const errors = error.validation.flatMap(({ instancePath, params, message = "is not valid" }) => {
       const path = [
         error.validationContext ?? "body",

@@ -8,25 +8,33 @@ let seller: Person;
 let buyer: Person;
 let sale: WrittenSale;
 let otherSale: WrittenSale;
-/** Of the former owner. */
-let activationId: string;
-let paymentId: string;
+/** What the former and the present owner bought for the car. */
+let former: Purchase;
+let present: Purchase;
+
+type Purchase = { activationId: string; paymentId: string };
 
 /** A car that was delivered to its buyer, who has since sold it to another customer. */
 beforeAll(async () => {
   platform = await startTestSales({ name: "relation", standIns: [] });
-  const { db, clock } = platform;
   sale = await platform.writeSale({ state: "Operational", physically_delivered: true });
   otherSale = await platform.writeSale({ state: "Operational", physically_delivered: true });
   [seller, buyer] = [await platform.customerOf(sale), await platform.customerOf(otherSale)];
+  former = await addPurchase(sale.customerId);
+  present = await addPurchase(otherSale.customerId);
+});
+afterAll(() => platform?.close());
+
+async function addPurchase(customerId: string): Promise<Purchase> {
+  const { db, clock } = platform;
   const service = await db.selectFrom("catalog_services").select("id").limit(1).executeTakeFirstOrThrow();
-  [activationId, paymentId] = [randomUUID(), randomUUID()];
+  const [activationId, paymentId] = [randomUUID(), randomUUID()];
   await db
     .insertInto("activations")
     .values({
       id: activationId,
       vehicle_id: sale.vehicleId,
-      customer_id: sale.customerId,
+      customer_id: customerId,
       service_id: service.id,
       state: "NoCharge",
       price_cents: 100,
@@ -44,7 +52,7 @@ beforeAll(async () => {
       id: paymentId,
       kind: "service",
       activation_id: activationId,
-      customer_id: sale.customerId,
+      customer_id: customerId,
       amount_cents: 100,
       currency: "EUR",
       method: "card",
@@ -52,8 +60,8 @@ beforeAll(async () => {
       created_at: clock.now(),
     })
     .execute();
-});
-afterAll(() => platform?.close());
+  return { activationId, paymentId };
+}
 
 const ownedBy = (customerId: string | null) =>
   platform.db
@@ -71,12 +79,11 @@ const ofTheCar = () => [
   `/api/vehicles/${sale.vehicleId}/activations`,
   `/api/vehicles/${sale.vehicleId}/catalog`,
 ];
-const ofThePurchase = () => [
+const ofThePurchase = ({ activationId, paymentId }: Purchase) => [
   `/api/activations/${activationId}`,
   `/api/activations/${activationId}/steps`,
   `/api/activations/${activationId}/explanation`,
   `/api/payments/${paymentId}`,
-  `/api/expedientes/${sale.expedienteId}`,
 ];
 
 describe("a car that has changed hands", () => {
@@ -89,7 +96,9 @@ describe("a car that has changed hands", () => {
   test("is no longer seen by its former owner, who keeps seeing what they bought", async () => {
     await ownedBy(otherSale.customerId);
     expect(await statusesFor(seller, ofTheCar())).toEqual([404, 404, 404]);
-    expect(await statusesFor(seller, ofThePurchase())).toEqual([200, 200, 200, 200, 200]);
+    expect(await statusesFor(seller, ofThePurchase(former))).toEqual([200, 200, 200, 200]);
+    expect(await statusesFor(seller, ofThePurchase(present))).toEqual([404, 404, 404, 404]);
+    expect(await statusesFor(seller, [`/api/expedientes/${sale.expedienteId}`])).toEqual([200]);
     const listed = await seller.get("/api/vehicles");
     expect(JSON.stringify(listed.body)).not.toContain(sale.vehicleId);
   });
@@ -97,19 +106,22 @@ describe("a car that has changed hands", () => {
   test("is seen by its new owner, who sees nothing of what the former one bought and paid", async () => {
     await ownedBy(otherSale.customerId);
     expect(await statusesFor(buyer, ofTheCar())).toEqual([200, 200, 200]);
-    expect(await statusesFor(buyer, ofThePurchase())).toEqual([404, 404, 404, 404, 404]);
+    expect(await statusesFor(buyer, ofThePurchase(former))).toEqual([404, 404, 404, 404]);
+    expect(await statusesFor(buyer, ofThePurchase(present))).toEqual([200, 200, 200, 200]);
+    expect(await statusesFor(buyer, [`/api/expedientes/${sale.expedienteId}`])).toEqual([404]);
     const bought = await buyer.get(`/api/vehicles/${sale.vehicleId}/activations`);
-    expect(bought.body).toEqual({ activations: [] });
-    const cancelled = await buyer.post(`/api/activations/${activationId}/cancellation`);
+    expect(bought.body).toMatchObject({ activations: [{ id: present.activationId }] });
+    expect(JSON.stringify(bought.body)).not.toContain(former.activationId);
+    const cancelled = await buyer.post(`/api/activations/${former.activationId}/cancellation`);
     expect(cancelled.status).toBe(404);
   });
 
   test("shows staff of its dealership and support everything, and another dealership nothing", async () => {
     const { sales, support, otherSales } = platform.staff;
-    const urls = [`/api/vehicles/${sale.vehicleId}/activations`, ...ofThePurchase()];
+    const urls = [`/api/vehicles/${sale.vehicleId}/activations`, ...ofThePurchase(former)];
     for (const person of [sales, support]) {
       expect(await statusesFor(person, urls)).toEqual(urls.map(() => 200));
-      expect(JSON.stringify((await person.get(urls[0] ?? "")).body)).toContain(activationId);
+      expect(JSON.stringify((await person.get(urls[0] ?? "")).body)).toContain(former.activationId);
     }
     expect(await statusesFor(otherSales, urls)).toEqual(urls.map(() => 404));
   });
@@ -122,7 +134,7 @@ describe("an Idempotency-Key", () => {
     const key = randomUUID();
     const first = await seller.post(`/api/vehicles/${sale.vehicleId}/link-codes`, {}, key);
     expect(first.status).toBeLessThan(300);
-    const elsewhere = await seller.post(`/api/activations/${activationId}/cancellation`, {}, key);
+    const elsewhere = await seller.post(`/api/activations/${former.activationId}/cancellation`, {}, key);
     expect(elsewhere).toMatchObject({ status: 422, body: { code: "idempotencyKeyReused" } });
     const again = await seller.post(`/api/vehicles/${sale.vehicleId}/link-codes`, {}, key);
     expect(again.body).toEqual(first.body);

@@ -18,6 +18,7 @@ import { answerUnknownRoutes } from "./not-found.ts";
 import { sendProblem } from "./problem.ts";
 import { readJsonBodies } from "./read-json-body.ts";
 import { refuseUnstorableText } from "./refuse-unstorable.ts";
+import { tags } from "./route-description.ts";
 
 export type Http = FastifyInstance;
 
@@ -35,6 +36,8 @@ export async function createServer(options: {
   logger: Logger;
   version: string;
   requestTimeoutMs?: number;
+  /** Told of a refusal that its route does not list. Default: it is logged. */
+  reportUnlisted?: (sentence: string) => void;
 }): Promise<Http> {
   const { requestTimeoutMs = defaultRequestTimeoutMs } = options;
   const loggerInstance: FastifyBaseLogger = options.logger;
@@ -57,6 +60,10 @@ export async function createServer(options: {
     // Only a proxy on this host is believed: a client cannot choose its own address.
     trustProxy: "loopback",
   });
+  server.decorate(
+    "reportUnlisted",
+    options.reportUnlisted ?? ((sentence: string) => options.logger.error(sentence)),
+  );
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
   server.setErrorHandler<FastifyError>((error, request, reply) => {
@@ -108,9 +115,13 @@ export async function createServer(options: {
         version: options.version,
         description:
           "Sells a car, has it built, paid, registered and delivered, and switches paid services on in it over the air. " +
-          "Money is in minor units (cents). Every POST takes an Idempotency-Key header unless its description says otherwise. " +
+          "Money is in minor units (cents). Every POST takes an Idempotency-Key header unless it lists none. " +
           "Errors are RFC 9457 problem documents that name the field or the rule and its section of the specification.",
+        contact: { name: "The operator of this platform" },
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
+      servers: [{ url: "/", description: "This control plane" }],
+      tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
       components: {
         securitySchemes: {
           session: { type: "http", scheme: "bearer", description: "The token from POST /api/sign-in" },

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { callerOf, headersOf } from "../../http/admission.ts";
 import { longestPassword, shortestPassword } from "../../http/password-policy.ts";
-import { problemResponse, sendRefusal } from "../../http/problem.ts";
+import { problemResponses, sendRefusal } from "../../http/problem.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import { mostTries } from "../../http/try-limits.ts";
 
@@ -54,6 +54,7 @@ export function accountRoutes(routing: Routing): void {
     url: "/api/me/password",
     tag,
     summary: "Change my password",
+    refuses: ["wrongCredentials", "tooManyRequests"],
     description:
       "Ends every session of this account, this one included: sign in again with the new password. A password that is " +
       "common, a pattern, or made of the person's name is refused. Tries count as those of signing in do.",
@@ -75,20 +76,30 @@ export function accountRoutes(routing: Routing): void {
   });
 }
 
+const signInRefusals = [
+  "badRequest",
+  "wrongCredentials",
+  "tooManyRequests",
+  "payloadTooLarge",
+  "unsupportedMediaType",
+] as const;
+
 /** Registered by itself: nobody is signed in yet, so there is no principal for `addCommand`. */
 function addSignIn(routing: Routing): void {
   routing.server.post(
     "/api/sign-in",
     {
+      config: { refuses: signInRefusals },
       schema: {
         summary: "Sign in",
         description: `Public. The token goes into \`Authorization: Bearer …\`; browsers use the cookie instead. In a minute at most ${mostTries.account} tries for one account, and at most ${mostTries.address} that fail from one address.`,
         tags: [tag],
+        security: [],
         operationId: "signIn",
         body: signInSchema,
         response: {
           200: z.object({ token: z.string(), user: z.object({ name: z.string(), role: roleSchema }) }),
-          default: problemResponse,
+          ...problemResponses(signInRefusals),
         },
       },
     },
