@@ -1,7 +1,7 @@
-import { makeStorable } from "@caas/contract/outside-text.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { type PartnerName, PartnerUnavailable } from "./partner-error.ts";
+import { storableJson } from "./storable-answers.ts";
 
 /** How a partner's JSON interface is reached. */
 export type PartnerEndpoint = {
@@ -132,7 +132,7 @@ function explain(error: unknown, timeoutMs: number): string {
 
 /** Not yet checked. What a partner writes must not fail us when it is stored. */
 function readAnswer(text: string): unknown {
-  return makeStorable(parseJson(text));
+  return parseJson(storableJson(text));
 }
 
 function describeRefusal(text: string): { code: string; message: string } {

@@ -1,7 +1,11 @@
 import { createHmac, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { registered, startTestSales, type TestSales } from "../testing/fixtures/sales.ts";
 import { gatewaySecret } from "../testing/test-platform.ts";
+import { createPaymentGateway } from "./payment-gateway.ts";
+import { storableJson } from "./storable-answers.ts";
 
 // What partners write is stored, whatever it is: their messages are never stopped by it.
 
@@ -73,3 +77,37 @@ test.each(["null", "7", "[]", '"x"', '{"id":7}', "no JSON"])(
     expect(rows).toEqual([]);
   },
 );
+
+test("a gateway that declines with a NUL and half of an emoji has declined [F18]", async () => {
+  const server = createServer((_request, response) => {
+    const error = {
+      type: "card_error",
+      code: "card_declined",
+      decline_code: `do_not\u0000honor ${half}`,
+      message: "no",
+    };
+    response.writeHead(402, { "content-type": "application/json" }).end(JSON.stringify({ error }));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = address !== null && typeof address === "object" ? address.port : 0;
+  const gateway = createPaymentGateway({ baseUrl: `http://127.0.0.1:${port}`, apiKey: "key" });
+  const paid = await gateway.pay({
+    reference: randomUUID(),
+    amountCents: 100,
+    currency: "EUR",
+    paymentMethod: "pm_card_visa",
+    mode: "hold",
+    description: "test",
+    metadata: {},
+  });
+  expect(paid).toEqual({ status: "declined", gatewayPaymentId: null, reason: "do_not\uFFFDhonor \uFFFD" });
+  server.close();
+});
+
+test("only an answer that holds such text is written anew, and what is no JSON stays as it is [F18]", () => {
+  expect(storableJson('{"a": 1.0}')).toBe('{"a": 1.0}');
+  expect(storableJson("<html>\\u0000")).toBe("<html>\\u0000");
+  expect(JSON.parse(storableJson('"\\ud83d\\ude97"'))).toBe("🚗");
+  expect(JSON.parse(storableJson('{"a":"\\ud83d"}'))).toEqual({ a: "\uFFFD" });
+});
