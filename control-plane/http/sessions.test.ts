@@ -198,6 +198,10 @@ describe("tries with a password", () => {
       .where("key", "like", "address:%")
       .execute();
     expect(rows).toEqual([{ key: "address:192.0.2.1", points: 3 }]);
+    const person = await addPerson();
+    await platform.db.updateTable("try_limits").set({ points: mostTries.address }).execute();
+    expect((await signIn(person.email, person.password)).statusCode).toBe(429);
+    expect((await signIn(person.email, person.password, "198.51.100.7")).statusCode).toBe(200);
   });
 
   test("are limited altogether, whatever address they come from [R2]", async () => {

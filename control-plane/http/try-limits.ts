@@ -87,8 +87,12 @@ function nameOf(account: string): string {
   return createHash("sha256").update(account).digest("base64url");
 }
 
-/** @returns how long to wait, or `null` for a try that is allowed */
+/** @param points 0 only looks. @returns how long to wait, or `null` for a try that is allowed */
 async function consume(limiter: RateLimiterPostgres, key: string, points: number): Promise<number | null> {
+  if (points === 0) {
+    const used = await limiter.get(key);
+    return used !== null && used.consumedPoints >= limiter.points ? used.msBeforeNext : null;
+  }
   try {
     await limiter.consume(key, points);
     return null;
