@@ -204,6 +204,22 @@ describe("tries with a password", () => {
     expect((await signIn(person.email, person.password, "198.51.100.7")).statusCode).toBe(200);
   });
 
+  test("from many addresses at once are answered 401 or 429 with Retry-After, never 5xx, and a session goes on meanwhile [R2]", async () => {
+    const token = await tokenOf(await addPerson());
+    const flood = wrong(
+      90,
+      (index) => `many.${index}@caas.example`,
+      (index) => `203.0.113.${index}`,
+    );
+    expect(await Promise.all(Array.from({ length: 10 }, () => whoAmI(token)))).toEqual(Array(10).fill(200));
+    const replies = await flood;
+    expect(countOf(replies, 401)).toBeGreaterThanOrEqual(26);
+    const busy = replies.filter(({ statusCode }) => statusCode === 429);
+    expect(busy.length + countOf(replies, 401)).toBe(90);
+    expect(busy.length).toBeGreaterThan(0);
+    expect(busy.map((reply) => Number(reply.headers["retry-after"]))).toEqual(busy.map(() => 1));
+  });
+
   test("are limited altogether, whatever address they come from [R2]", async () => {
     await platform.db
       .insertInto("try_limits")
