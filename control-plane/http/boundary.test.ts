@@ -118,6 +118,17 @@ describe("text that cannot be stored is refused with its field", () => {
     expect(problemIn(await send("GET", url))).toEqual({ status: 400, code: "badRequest", fields: [field] });
   });
 
+  test("an escape in a search that is no UTF-8, or none at all [F18, R20]", async () => {
+    for (const search of ["%ff%fe", "%zz", "100%", "%ED%A0%BD"])
+      expect(problemIn(await send("GET", `/api/expedientes?search=${search}`))).toEqual({
+        status: 400,
+        code: "badRequest",
+        fields: ["querystring"],
+      });
+    for (const search of ["100%25", "a+b", "%F0%9F%9A%97"])
+      expect((await send("GET", `/api/expedientes?search=${search}`)).statusCode).toBe(200);
+  });
+
   test("a NUL in a user name or a password [F18]", async () => {
     for (const [field, given] of [
       ["body.username", { username: "a\u0000@b.example", password: "x" }],

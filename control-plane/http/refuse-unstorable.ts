@@ -10,12 +10,24 @@ import type { Http } from "./server.ts";
 export function refuseUnstorableText(server: Http): void {
   server.addHook("preValidation", async (request, reply): Promise<FastifyReply | undefined> => {
     const errors = [
+      ...findInEscapes(request.url),
       ...findIn("params", request.params),
       ...findIn("querystring", request.query),
       ...findInBody(request),
     ];
     return errors.length === 0 ? undefined : sendProblem(reply, problemOfFields(errors));
   });
+}
+
+/** The parser of queries leaves an escape that is no UTF-8 as it is; in the path it is refused already. */
+function findInEscapes(url: string): { field: string; message: string }[] {
+  const query = url.split("?")[1] ?? "";
+  try {
+    decodeURIComponent(query);
+    return [];
+  } catch {
+    return [{ field: "querystring", message: "has a % that begins no character of UTF-8" }];
+  }
 }
 
 function findInBody({ body }: FastifyRequest): { field: string; message: string }[] {
