@@ -88,7 +88,7 @@ async function main(): Promise<void> {
   const password = fromStdin
     ? parseOrFail(passwordSchema, (await text(process.stdin)).replace(/\r?\n$/, ""))
     : generatePassword();
-  const weakness = fromStdin ? judgePassword(password, [given.email, given.name]) : null;
+  const weakness = fromStdin ? await judgePassword(password, [given.email, given.name]) : null;
   if (weakness !== null) fail(`the password ${weakness}`, usageError);
   const { db, close } = openDatabase(DATABASE_URL, 1, () => undefined);
   try {

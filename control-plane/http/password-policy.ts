@@ -1,5 +1,4 @@
-import { ZxcvbnFactory } from "@zxcvbn-ts/core";
-import { adjacencyGraphs, dictionary } from "@zxcvbn-ts/language-common";
+import type { ZxcvbnFactory } from "@zxcvbn-ts/core";
 import { isGeneratedPassword } from "./passwords.ts";
 
 export const shortestPassword = 12;
@@ -11,11 +10,14 @@ const leastGuessesLog10 = 9;
 /** What is behind it makes no password weaker, and judging takes longer with each character. */
 const mostJudged = 64;
 
-let loaded: ZxcvbnFactory | undefined;
+let loaded: Promise<ZxcvbnFactory> | undefined;
 
-/** Its lists take 5 MB: loaded when the first password is chosen. */
-function loadJudge(): ZxcvbnFactory {
-  loaded ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
+/** With its lists it takes 25 MB: loaded when the first password is chosen. */
+function loadJudge(): Promise<ZxcvbnFactory> {
+  loaded ??= Promise.all([import("@zxcvbn-ts/core"), import("@zxcvbn-ts/language-common")]).then(
+    ([{ ZxcvbnFactory }, { adjacencyGraphs, dictionary }]) =>
+      new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs }),
+  );
   return loaded;
 }
 
@@ -24,12 +26,12 @@ function loadJudge(): ZxcvbnFactory {
  *
  * @param about what a guesser knows of the person: user name, name
  */
-export function judgePassword(chosen: string, about: readonly string[]): string | null {
+export async function judgePassword(chosen: string, about: readonly string[]): Promise<string | null> {
   if (chosen.length < shortestPassword) return `must have at least ${shortestPassword} characters`;
   if (chosen.length > longestPassword) return `must have at most ${longestPassword} characters`;
   // The form of a generated one is kept under a fast hash.
   if (isGeneratedPassword(chosen)) return "must not have the form of a generated password";
-  const judge = loadJudge();
+  const judge = await loadJudge();
   const [asTyped, known] = [chosen.slice(0, mostJudged), about.flatMap(partsOf)];
   // A guesser tries separators between words, too: they make a name no secret.
   const guesses = [asTyped, asTyped.replaceAll(/[\p{P}\p{Z}]/gu, "")].map((text) => judge.check(text, known));

@@ -206,15 +206,16 @@ export function createSessions(
     async changePassword({ user, current, next, from }) {
       const found = await auth.api.getSession({ headers: from.headers });
       const account = found?.user.email ?? user.userId;
-      const weakness =
-        next === current
-          ? "must differ from the current password"
-          : judgePassword(next, [account, user.name]);
-      if (weakness !== null) return refuse("badRequest", weakness, { field: "body.newPassword" });
       const wrong = refuse("wrongCredentials", "the current password is wrong", {
         field: "body.currentPassword",
       });
       return tryOnce({ account, password: current, from }, wrong, async () => {
+        // Judged as one of the tries: it takes time, too.
+        const weakness =
+          next === current
+            ? "must differ from the current password"
+            : await judgePassword(next, [account, user.name]);
+        if (weakness !== null) return refuse("badRequest", weakness, { field: "body.newPassword" });
         await auth.api.changePassword({
           body: { currentPassword: current, newPassword: next, revokeOtherSessions: true },
           headers: from.headers,
