@@ -71,7 +71,7 @@ describe("board and alerts ask for what there is", () => {
   });
 });
 
-describe("targets are the specification's [ME7, ME8, ME10, HI3]", () => {
+describe("targets are the specification's", () => {
   test("the simulator, which judges by its own copy, has the same", () => {
     expect({ above: metricTable.ME7.target.above }).toEqual(targets.otaFirstAttempt.bound);
     expect({ above: metricTable.ME8.target.above }).toEqual(targets.otaAfterRetries.bound);

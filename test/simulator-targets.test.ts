@@ -24,7 +24,7 @@ function readBound(text: string): Target["bound"] | undefined {
 }
 
 test.each(Object.entries<Target>(targets))(
-  "the simulator judges %s by the specification's own number [ME1, ME7, ME8, ME10]",
+  "the simulator judges %s by the specification's own number",
   (_name, { row, bound }) => {
     expect(readBound(requirements.get(row) ?? "")).toEqual(bound);
   },

@@ -17,7 +17,7 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
 ];
 
 describe("tasks for people", () => {
-  it.each(tasks)("%j is the %s's: %s [ES6, ES7]", (needed, team, title) => {
+  it.each(tasks)("%j is the %s's: %s", (needed, team, title) => {
     expect(describeTask(needed, {})).toEqual({ team, title });
   });
 

@@ -6,6 +6,7 @@ import { type VehicleEvent, type VehicleState, vehicleMachine } from "./vehicle-
 
 /** Written from the specification's diagram by hand: a table cannot vouch for itself. */
 type Place = VehicleState | "start" | "end";
+const unbuilt = { soldFromStock: "VA8", scrapped: "VA16" }; // Arrows that nothing in the product takes yet.
 const drawn: [id: string, from: Place, event: VehicleEvent, to: Place][] = [
   ["VA1", "start", "factoryOrderPlaced", "Ordered"],
   ["VA2", "Ordered", "manufacturingStarted", "InManufacturing"],
@@ -14,7 +15,7 @@ const drawn: [id: string, from: Place, event: VehicleEvent, to: Place][] = [
   ["VA5", "PaymentPending", "vehicleRegistered", "Registered"],
   ["VA6", "PaymentPending", "finalPaymentFailed", "SinAsignar"],
   ["VA7", "SinAsignar", "markedForImmediateSale", "DealershipStock"],
-  ["VA8", "DealershipStock", "soldToDifferentCustomer", "end"],
+  [unbuilt.soldFromStock, "DealershipStock", "soldToDifferentCustomer", "end"],
   ["VA9", "Registered", "transportArranged", "InTransit"],
   ["VA10", "InTransit", "arrivedAtCustomerAddress", "DeliveryAttempt"],
   ["VA11", "DeliveryAttempt", "customerPresent", "Delivered"],
@@ -22,7 +23,7 @@ const drawn: [id: string, from: Place, event: VehicleEvent, to: Place][] = [
   ["VA13", "AtDealership", "customerPickedUp", "Delivered"],
   ["VA14", "Delivered", "appLinked", "Operational"],
   ["VA15", "Operational", "servicesChanged", "Operational"],
-  ["VA16", "Operational", "endOfVehicleLife", "end"],
+  [unbuilt.scrapped, "Operational", "endOfVehicleLife", "end"],
   ["VX1", "Ordered", "vinAssigned", "Ordered"],
   ["VX2", "InManufacturing", "vinAssigned", "InManufacturing"],
   ["VX3", "InManufacturing", "manufacturingProgressed", "InManufacturing"],
@@ -98,7 +99,7 @@ describe("the vehicle's states [VS1–VS12]", () => {
   });
 });
 
-describe("every event in every state [VA1–VA16]", () => {
+describe("every event in every state", () => {
   const pairs = places.flatMap((from) =>
     events.map((event) => {
       const row = drawn.find((line) => line[1] === from && line[2] === event);
@@ -182,16 +183,16 @@ describe("what an arrow waits for", () => {
 });
 
 describe("what an arrow says and who does it", () => {
-  const told: Partial<Record<string, string[]>> = {
-    VA1: ["NT2"],
-    VA2: ["NT3"],
-    VX3: ["NT3"],
-    VA3: ["NT4"],
-    VX4: ["NT5"],
-    VA5: ["NT6"],
-    VX6: ["NT7"],
-    VA12: ["NT8"],
-    VA14: ["NT9"],
+  const told: Partial<Record<string, string>> = {
+    VA1: "NT2",
+    VA2: "NT3",
+    VX3: "NT3",
+    VA3: "NT4",
+    VX4: "NT5",
+    VA5: "NT6",
+    VX6: "NT7",
+    VA12: "NT8",
+    VA14: "NT9",
   };
   const unaided = ["VA1", "VA2", "VA3", "VA4", "VA5", "VA15", "VX1", "VX2", "VX3", "VX5"];
   const byPeople = {
@@ -205,11 +206,11 @@ describe("what an arrow says and who does it", () => {
     VA14: "AU11",
   };
 
-  it("each message leaves with its arrow, and no other arrow sends one [NT2–NT9]", () => {
+  it("each message leaves with its arrow, and no other arrow sends one", () => {
     for (const [id, from, event] of drawn) {
       expect([id, decide(vehicleMachine, from, event, favour(event))]).toMatchObject([
         id,
-        { notifies: told[id] ?? [] },
+        { notifies: [told[id] ?? []].flat() },
       ]);
     }
   });

@@ -6,7 +6,7 @@ import { portOf } from "./shared/partner.ts";
 import { testPartnersOptions } from "./testing/partners.ts";
 import { startWebhookReceiver } from "./testing/webhook-receiver.ts";
 
-test("factory, gateway, workshops, authority, carrier and inbox each answer at their own address [DO22]", async () => {
+test("factory, gateway, workshops, authority, carrier and inbox each answer at their own address", async () => {
   const partners = await startPartners(testPartnersOptions(null));
   const { smtp, ...http } = partners.addresses;
   expect(smtp).toMatch(/^smtp:\/\/127\.0\.0\.1:\d+$/);

@@ -231,7 +231,7 @@ describe("arranging transport", () => {
     expect(await transportsOf(car)).toHaveLength(1);
   });
 
-  test("another transport in place of the first keeps the car in transit, and the first one's news is ignored [FA16]", async () => {
+  test("another transport in place of the first keeps the car in transit, and the first one's news is ignored", async () => {
     const car = await inTransit();
     const [first] = await transportsOf(car);
     await platform.staff.sales.post(transportUrl(car), { date: "2026-03-09" });
@@ -248,7 +248,7 @@ describe("arranging transport", () => {
     await driveUntil(car, "arrived", "DeliveryAttempt");
   });
 
-  test("a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew [FA15]", async () => {
+  test("a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew [ES6]", async () => {
     const car = await platform.writeSale(registered);
     await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
     await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
@@ -276,7 +276,7 @@ describe("arranging transport", () => {
 });
 
 describe("the journey, as the carrier reports it", () => {
-  test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, NT7, AU10, SY12, SY19, DO10, DO11, DA11, DA25, LF7]", async () => {
+  test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, AU10, SY12, SY19, DO10, DO11, DA11, DA25]", async () => {
     const car = await inTransit();
     await drive(car, "started");
     await platform.waitUntil("the carrier's start", async () =>
@@ -328,7 +328,7 @@ describe("the journey, as the carrier reports it", () => {
     });
   });
 
-  test("nobody at home: back to the dealership, told by SMS and push, and picked up there [VA12, VA13, NT8, FA8, FA9, LF7]", async () => {
+  test("nobody at home: back to the dealership, and picked up there [VA12, VA13, VS11, FA8, FA9]", async () => {
     const car = await inTransit();
     await drive(car, "started");
     await driveUntil(car, "arrived", "DeliveryAttempt");

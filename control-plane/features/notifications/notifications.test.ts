@@ -91,31 +91,28 @@ async function givenUpActivation(): Promise<string> {
 const mailed = (Object.keys(notificationRows) as NotificationRowId[]).filter((row) => row !== "NT1"); // its own keys
 
 describe("the router", () => {
-  test.each(mailed)(
-    "a message goes to its recipient on exactly its channels [ND10, SY6, %s]",
-    async (row) => {
-      const activationId = await givenUpActivation();
-      await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
-      const expected = notificationRows[row];
-      const written = await rowsOf();
-      expect(written.map((one) => one.channel).sort()).toEqual([...expected.channels].sort());
-      for (const one of written)
-        expect(one).toMatchObject({
-          row_id: row,
-          event: expected.event,
-          recipient: expected.recipient,
-          priority: expected.priority,
-          status: one.channel === "email" ? "queued" : "channelNotConfigured",
-          activation_id: activationId,
-          vehicle_id: car.vehicleId,
-          customer_id: car.customerId,
-          body: expect.stringMatching(/\S/),
-        });
-      await platform.runJobs();
-      for (const one of (await rowsOf()).filter((sent) => sent.channel === "email"))
-        expect(one.status).toBe("accepted");
-    },
-  );
+  test.each(mailed)("%s goes to its recipient on exactly its channels", async (row) => {
+    const activationId = await givenUpActivation();
+    await tell(row, { expedienteId: car.expedienteId, vehicleId: car.vehicleId, activationId });
+    const expected = notificationRows[row];
+    const written = await rowsOf();
+    expect(written.map((one) => one.channel).sort()).toEqual([...expected.channels].sort());
+    for (const one of written)
+      expect(one).toMatchObject({
+        row_id: row,
+        event: expected.event,
+        recipient: expected.recipient,
+        priority: expected.priority,
+        status: one.channel === "email" ? "queued" : "channelNotConfigured",
+        activation_id: activationId,
+        vehicle_id: car.vehicleId,
+        customer_id: car.customerId,
+        body: expect.stringMatching(/\S/),
+      });
+    await platform.runJobs();
+    for (const one of (await rowsOf()).filter((sent) => sent.channel === "email"))
+      expect(one.status).toBe("accepted");
+  });
 
   test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own [ND12, NT6]", async () => {
     await tell("NT6");

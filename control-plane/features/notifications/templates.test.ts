@@ -89,37 +89,37 @@ describe("every row has content [ND11]", () => {
 
 describe("what the messages say", () => {
   test.each([
-    ["NT1", {}, ["User name: lucia@customer.example", "Password: caas-secret", "pay the reservation"]],
+    [{}, "NT1", ["User name: lucia@customer.example", "Password: caas-secret", "pay the reservation"]],
     [
-      "NT1",
       { credentials: { username: "a@b.example", password: null, mailedFor: "EXP-7" } },
+      "NT1",
       ["the one in our mail about your purchase EXP-7"],
     ],
-    ["NT2", {}, ["fo_000001", "Ciudad"]],
-    ["NT3", {}, ["is painted", "40 %", "10 April 2026"]],
-    ["NT4", {}, ["€30,290.00", "WCAZZZ1B0TA000001", "reservation is lost"]],
-    ["NT5", {}, ["€30,290.00", "28 February 2026", "being registered"]],
+    [{}, "NT2", ["fo_000001", "Ciudad"]],
+    [{}, "NT3", ["is painted", "40 %", "10 April 2026"]],
+    [{}, "NT4", ["€30,290.00", "WCAZZZ1B0TA000001", "reservation is lost"]],
+    [{}, "NT5", ["€30,290.00", "28 February 2026", "being registered"]],
     [
-      "NT5",
       { payment: { kind: "service", amountCents: 1_499, currency: "EUR", at: new Date(0) } },
+      "NT5",
       ["€14.99", "Heated seats"],
     ],
-    ["NT6", {}, ["1234 BCD", "reg_000001", "1 March 2026"]],
-    ["NT7", {}, ["5 March 2026", "Marta Ibáñez"]],
-    ["NT8", {}, ["nobody at your address"]],
-    ["NT10", {}, ["Heated seats", "30 days", "€14.99"]],
-    ["NT11", {}, ["5 times", "not charged", "€14.99"]],
-    ["NT11", { activation: { id: "a", attemptsUsed: 0, endReason: "holdExpired" } }, ["reached in time"]],
-    ["NT12", {}, ["retries exhausted", "Attempts: 5"]],
-    ["NT13", {}, ["1 May 2026"]],
-    ["NT14", {}, ["stays active"]],
-    ["NT15", {}, ["overdue", "Nothing was charged"]],
+    [{}, "NT6", ["1234 BCD", "reg_000001", "1 March 2026"]],
+    [{}, "NT7", ["5 March 2026", "Marta Ibáñez"]],
+    [{}, "NT8", ["nobody at your address"]],
+    [{}, "NT10", ["Heated seats", "30 days", "€14.99"]],
+    [{}, "NT11", ["5 times", "not charged", "€14.99"]],
+    [{ activation: { id: "a", attemptsUsed: 0, endReason: "holdExpired" } }, "NT11", ["reached in time"]],
+    [{}, "NT12", ["retries exhausted", "Attempts: 5"]],
+    [{}, "NT13", ["1 May 2026"]],
+    [{}, "NT14", ["stays active"]],
+    [{}, "NT15", ["overdue", "Nothing was charged"]],
     [
-      "NT15",
       { activation: { id: "a", attemptsUsed: 0, endReason: "maintenanceUnavailable" } },
+      "NT15",
       ["could not reach the workshops"],
     ],
-  ] as const)("%s %j names %j", (row, view, phrases) => {
+  ] as const)("%j makes %s name %j", (view, row, phrases) => {
     const { subject, body } = render(row, view);
     for (const phrase of phrases) expect(`${subject}\n${body}`).toContain(phrase);
   });

@@ -517,7 +517,7 @@ describe("repeated calls", () => {
   });
 });
 
-describe("reading expedientes [SY2, DA17]", () => {
+describe("reading expedientes [SY2]", () => {
   test("a customer reads their own, a dealership its own, nobody anybody else's [fault 30]", async () => {
     const sale = newSale();
     const expedienteId = (await staff.sales.post("/api/sales", sale)).text("expediente.expedienteId");

@@ -46,7 +46,7 @@ const resolve = (person: Person, taskId: string, body: object = { resolution: "d
   person.post(`/api/tasks/${taskId}/resolution`, body);
 
 describe("tasks", () => {
-  test("each team sees its own, a dealership only that of its own sales, an administrator all [ES6]", async () => {
+  test("each team sees its own, a dealership only that of its own sales, an administrator all", async () => {
     await need("dealership", "TRA-1");
     await need("support", "Heated seats");
     const sales = "The carrier refused transport TRA-1 open";
@@ -73,7 +73,7 @@ describe("tasks", () => {
     ]);
   });
 
-  test("staff resolve it with words; it moves behind the open ones and the step names them [ES7, HI7]", async () => {
+  test("staff resolve it with words; it moves behind the open ones and the step names them", async () => {
     const first = await need("dealership", "TRA-1");
     await need("dealership", "TRA-2");
     expect(await resolve(platform.staff.sales, first)).toMatchObject({

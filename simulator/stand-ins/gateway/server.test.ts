@@ -77,7 +77,7 @@ async function refusalOf(call: Promise<unknown>): Promise<Stripe.errors.StripeEr
 const totals = async () => (await control("GET", "/_control/charges")).body;
 
 describe("customers", () => {
-  test("a customer is created and retrieved with the official SDK [SY11]", async () => {
+  test("a customer is created and retrieved with the official SDK", async () => {
     const created = await stripe.customers.create({
       email: "ana@example.org",
       name: "Ana Ruiz",
@@ -113,7 +113,7 @@ describe("customers", () => {
 });
 
 describe("paying", () => {
-  test("an automatic payment is captured at once and told by webhook [SY11]", async () => {
+  test("an automatic payment is captured at once and told by webhook", async () => {
     const intent = await stripe.paymentIntents.create({ ...hold, capture_method: "automatic" });
     expect(intent).toMatchObject({ status: "succeeded", amount_received: 4900, amount_capturable: 0 });
     await receiver.waitFor((webhook) => typeOf(webhook) === "payment_intent.succeeded");
@@ -133,7 +133,7 @@ describe("paying", () => {
     });
   });
 
-  test("a hold says until when it can be captured, and is captured later [SY11]", async () => {
+  test("a hold says until when it can be captured, and is captured later", async () => {
     const intent = await stripe.paymentIntents.create({ ...hold, expand: ["latest_charge"] });
     expect(intent).toMatchObject({ status: "requires_capture", amount_capturable: 4900, amount_received: 0 });
     expect(intent.latest_charge).toMatchObject({

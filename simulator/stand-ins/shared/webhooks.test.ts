@@ -60,7 +60,7 @@ function collectSettled(count: number) {
   return { onSettled, done: promise };
 }
 
-test("a webhook is signed so that the receiver's own library accepts it, and a changed one is not [DO22]", async () => {
+test("a webhook is signed so that the receiver's own library accepts it, and a changed one is not", async () => {
   const { outbox } = start();
   outbox.enqueue(message("m1", "order-1"));
   const { headers, body, path } = await receiver.waitFor(() => true);

@@ -57,7 +57,7 @@ const step = (id: string, body: object) => call("POST", `/_control/transports/${
 const eventOf = (webhook: { body: string }): TransportWebhook =>
   transportWebhookSchema.parse(JSON.parse(webhook.body));
 
-test("a transport is scheduled with date, driver and route, and found by the platform's reference [SY12, DO9]", async () => {
+test("a transport is scheduled with date, driver and route, and found by the platform's reference", async () => {
   await start();
   const arranged = await arrange("exp-1");
   expect(arranged.status).toBe(201);
@@ -83,7 +83,7 @@ test("the same reference or idempotency key again is the same transport", async 
   expect((await arrange("exp-2", "key-1")).status).toBe(422);
 });
 
-test("by itself it drives, finds the customer and tells each step once, in order and signed [DO10, DO22]", async () => {
+test("by itself it drives, finds the customer and tells each step once, in order and signed", async () => {
   await start({ mode: "auto", stepDelayMs: 0, outcome: "customerPresent" });
   const transportId = idOf((await arrange("exp-1")).body);
   const last = await receiver.waitFor((webhook) => typeOf(webhook) === "transport.contacted");
@@ -111,7 +111,7 @@ test("by itself it drives, finds the customer and tells each step once, in order
   });
 });
 
-test("with nobody at home it brings the car back to the dealership [FA8, LF7]", async () => {
+test("with nobody at home it brings the car back to the dealership", async () => {
   await start();
   await call("PUT", "/_control/pace", { body: { mode: "auto", outcome: "customerAbsent" } });
   await arrange("exp-1");
@@ -163,7 +163,7 @@ test.each([
   expect(errorMessage(answer)).toContain(`${field}: `);
 });
 
-test("it fails, or schedules without ever answering; the reference then finds the one transport [FA15]", async () => {
+test("it fails, or schedules without ever answering; the reference then finds the one transport", async () => {
   await start();
   await call("PUT", "/_control/faults", {
     body: { failNext: { count: 1, status: 503 }, timeOutAfterDoingNext: { count: 1 } },

@@ -43,7 +43,7 @@ const service = (entry: object = {}, idempotencyKey?: string) =>
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   });
 
-test("a car the workshops do not know is 404, and known once its plan is registered [SY8]", async () => {
+test("a car the workshops do not know is 404, and known once its plan is registered", async () => {
   const unknown = await call("GET", `/v1/vehicles/${vin}/maintenance`);
   expect(unknown.status).toBe(404);
   expect(unknown.body).toMatchObject({ error: { code: "unknown_vehicle" } });
@@ -67,7 +67,7 @@ test.each([
   expect(await maintenance()).toMatchObject({ status });
 });
 
-test("a workshop's entry makes an overdue car current and sets the next due day [LF14, LF15, DO21]", async () => {
+test("a workshop's entry makes an overdue car current and sets the next due day", async () => {
   await register();
   now = new Date("2027-03-15T10:00:00Z");
   expect(await maintenance()).toMatchObject({ status: "overdue" });

@@ -23,7 +23,7 @@ async function refund(activationId: string, amountCents: number): Promise<string
   return asked.kind === "refused" ? asked.detail : asked.kind;
 }
 
-describe("money is given back [DO14, fault 27]", () => {
+describe("money is given back [fault 27]", () => {
   test("a part: the customer keeps the service, and the ledger knows of both", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");

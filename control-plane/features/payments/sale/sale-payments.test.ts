@@ -240,7 +240,7 @@ describe("the final payment [AU7, DA8]", () => {
     });
   });
 
-  test("on delivery both deposits become sales, once [DA17]", async () => {
+  test("on delivery both deposits become sales, once", async () => {
     const car = await platform.sellReadyCar();
     await car.customer.post(finalOf(car), visa);
     await platform.runJobs();
@@ -283,7 +283,7 @@ describe("the final payment [AU7, DA8]", () => {
     });
   });
 
-  test("the bank refuses it, so the car becomes SinAsignar, then DealershipStock, and the reservation is lost [LF5, LF6, FA10, VA6, VA7, VS6, VS11]", async () => {
+  test("the bank refuses it, so the car becomes SinAsignar, then DealershipStock, and the reservation is lost [LF5, LF6, FA10, VA6, VA7, VS6, VS7]", async () => {
     const car = await platform.sellReadyCar();
     await car.customer.post(finalOf(car), declined);
     await platform.runJobs();
