@@ -13,6 +13,7 @@ import {
   vehicleDependencies,
   vehicleEdges,
 } from "./dependency-rules.ts";
+import { addedNotifications } from "./notification-rows.ts";
 import { type NotificationId, notificationTable, notificationTriggers } from "./notification-table.ts";
 import type { ActivationFacts, VehicleFacts } from "./types.ts";
 import { vehicleMachine } from "./vehicle-machine.ts";
@@ -217,6 +218,31 @@ describe("the notification table", () => {
 
   it("it has these rows and no other", () => {
     expect(Object.keys(notificationTable)).toEqual(Object.keys(expected));
+  });
+
+  it.each(Object.entries(addedNotifications))("the addition %s says why it is needed", (id, row) => {
+    expect(id).toMatch(/^NX\d+$/);
+    expect(row.reason).toMatch(/^\S.{30,}\.$/);
+    // About money or a loss of the customer's, so by the channel that there is, and to nobody else.
+    const { recipient, channels } = row;
+    expect({ recipient, channels }).toEqual({ recipient: "customer", channels: ["email"] });
+  });
+
+  it("the additions tell of a loss or of money urgently, of money that comes back less so, and of a date before it", () => {
+    const timed = Object.entries(addedNotifications).map(([id, { timing, priority }]) => [
+      id,
+      `${timing} ${priority}`,
+    ]);
+    expect(Object.fromEntries(timed)).toMatchObject({
+      NX1: "immediate high",
+      NX2: "immediate high",
+      NX3: "immediate high",
+      NX4: "immediate high",
+      NX5: "immediate medium",
+      NX6: "bySchedule high",
+      NX7: "immediate high",
+      NX8: "immediate high",
+    });
   });
 
   it("every trigger of the diagram leads to a message [ND1–ND9]", () => {

@@ -121,7 +121,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
   await bought.feed.stop();
 });
 
-test("the customer is absent: the car goes back, is picked up at the dealership and linked [LF7, VA12 VA13, FA8 FA9]", {
+test("the customer is absent: the car goes back, is picked up at the dealership and linked; each payment was confirmed by mail [LF7, VA12 VA13, FA8 FA9, NT5]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -171,10 +171,13 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
       .map(({ channel, status }) => `${channel} ${status}`)
       .sort(),
   ).toEqual(["push channelNotConfigured", "sms channelNotConfigured"]);
+  const mails = await readMails(cast.partners.inbox, bought.person.email);
+  const receipts = mails.filter(({ subject }) => subject.startsWith("Payment received"));
+  expect(receipts.map(({ text }) => /your (\w+) payment/.exec(text)?.[1])).toEqual(["reservation", "final"]);
   await bought.feed.stop();
 });
 
-test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente says so [SA7 SA8, DE6, DA26]", {
+test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente has all about the customer [SA7 SA8, DE6, DA17, DA26]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -196,7 +199,23 @@ test("the service payment is refused: PaymentFailed, and nothing of it is in the
     heldCents: 0,
     capturedCents: 0,
   });
-  expect((await readExpediente(bought)).activations).toMatchObject([{ state: "PaymentFailed" }]);
+  const { car, person } = bought;
+  expect(await readExpediente(bought)).toMatchObject({
+    customer: { name: person.name, email: person.email },
+    credentials: { username: person.email },
+    planComercial: { base: { priceCents: expect.any(Number) } },
+    vehicle: { vin: car.vin, state: "Operational", appLinkedAt: expect.any(String) },
+    order: { status: "completed", vin: car.vin },
+    payments: expect.arrayContaining([
+      expect.objectContaining({ kind: "reservation", status: "captured" }),
+      expect.objectContaining({ kind: "final", status: "captured" }),
+      expect.objectContaining({ kind: "service", status: "declined" }),
+    ]),
+    registrationDocument: { plate: expect.any(String) },
+    transport: { driver: expect.any(String) },
+    delivery: { status: "success" },
+    activations: [{ state: "PaymentFailed" }],
+  });
   await bought.feed.stop();
 });
 

@@ -308,7 +308,7 @@ describe("over the air, with a real broker and a real agent", () => {
     expect(attempts).toEqual([]);
   });
 
-  test("a term that ends takes the service out of the car", async () => {
+  test("a term that ends takes the service out of the car, which stays Operational [VA15]", async () => {
     const car = await fleet.addCar();
     await link(car);
     const activationId = await fleet.buy(car, "heatedSeats");
@@ -319,8 +319,21 @@ describe("over the air, with a real broker and a real agent", () => {
       .where("id", "=", activationId)
       .executeTakeFirstOrThrow();
     if (entitlementId === null) throw new Error("no entitlement");
+    const vehicleState = async () =>
+      (
+        await fleet.db
+          .selectFrom("vehicles")
+          .where("id", "=", car.vehicleId)
+          .select("state")
+          .executeTakeFirstOrThrow()
+      ).state;
+    expect([activeIn(car).includes("heatedSeats"), await vehicleState()]).toEqual([true, "Operational"]);
     fleet.clock.advanceMs(31 * dayMs);
     await fleet.runTimers();
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
+    await fleet.until("the car without the service", async () =>
+      activeIn(car).includes("heatedSeats") ? undefined : true,
+    );
+    expect(await vehicleState()).toBe("Operational");
   });
 });

@@ -59,6 +59,18 @@ const eligible = (catalog: z.infer<typeof catalogSchema>) =>
     .map((service) => service.code)
     .sort();
 
+/** The customer's purchase, as it is when the workshops and the bank have answered. */
+async function buyHeatedSeats() {
+  const seats = (await browse()).services.find(({ code }) => code === "heatedSeats");
+  const bought = await customer.post(`/api/vehicles/${car.vehicleId}/activations`, {
+    serviceId: seats?.id ?? "",
+    paymentMethod: "pm_card_visa",
+  });
+  await platform.runJobs();
+  const { body } = await customer.get(`/api/activations/${bought.text("id")}`);
+  return z.looseObject({ state: z.string() }).parse(body);
+}
+
 describe("the catalogue", () => {
   test("every signed-in person reads the services with price and term [DO13, SY3]", async () => {
     const { body } = await customer.get("/api/catalog/services");
@@ -157,6 +169,29 @@ describe("browsing for one car", () => {
     expect((await browse()).maintenance.status).toBe("overdue");
     platform.clock.advanceMs(5 * 60_000 + 1);
     expect(eligible(await browse())).toHaveLength(6);
+  });
+
+  test("a technician's record in the workshops' own system makes the car current and opens what was denied [LF14, LF15, DO21, AU18]", async () => {
+    await platform.db
+      .updateTable("vehicles")
+      .set({ owner_customer_id: car.customerId })
+      .where("id", "=", car.vehicleId)
+      .execute();
+    await setStatus("overdue");
+    const denied = await buyHeatedSeats();
+    expect(denied.state).toBe("ServiceDenied");
+
+    const today = platform.clock.now().toISOString().slice(0, 10);
+    const recorded = await workshops("POST", `/v1/vehicles/${car.vin}/services`, {
+      body: { reference: "w-1", performedOn: today, odometerKm: 14_000, workshop: "Taller Norte" },
+    });
+    expect(recorded.status).toBe(201);
+    expect(await customer.get(`/api/vehicles/${car.vehicleId}/maintenance`)).toMatchObject({
+      body: { maintenance: { status: "current", lastServiceOn: today } },
+    });
+    platform.clock.advanceMs(5 * 60_000 + 1);
+    expect(eligible(await browse())).toContain("heatedSeats");
+    expect((await buyHeatedSeats()).state).toBe("OTAQueue");
   });
 
   test("before the app is linked nothing is eligible, and the reason is the rule of linking [N8]", async () => {

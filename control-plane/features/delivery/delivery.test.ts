@@ -16,7 +16,7 @@ let platform: TestSales;
 let control: ReturnType<typeof partnerClient>;
 
 beforeAll(async () => {
-  platform = await startTestSales({ name: "delivery", standIns: ["carrier", "inbox"] });
+  platform = await startTestSales({ name: "delivery", standIns: ["carrier", "inbox", "vss"] });
   control = partnerClient(platform.standIn("carrier").url);
 });
 afterEach(() => control("DELETE", "/_control/faults"));
@@ -94,8 +94,8 @@ async function deliveryOf(car: WrittenSale) {
     .executeTakeFirstOrThrow();
 }
 
-function mailsTo(car: WrittenSale): Promise<string> {
-  return partnerClient(platform.standIn("inbox").url)("GET", `/messages?to=${car.customerEmail}`).then(
+function mailsTo({ customerEmail }: Pick<WrittenSale, "customerEmail">): Promise<string> {
+  return partnerClient(platform.standIn("inbox").url)("GET", `/messages?to=${customerEmail}`).then(
     ({ body }) => JSON.stringify(body),
   );
 }
@@ -248,7 +248,7 @@ describe("arranging transport", () => {
     await driveUntil(car, "arrived", "DeliveryAttempt");
   });
 
-  test("a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew [ES6]", async () => {
+  test("a carrier that refuses leaves the car registered and a task for the dealership, which may ask anew", async () => {
     const car = await platform.writeSale(registered);
     await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
     await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
@@ -259,6 +259,37 @@ describe("arranging transport", () => {
     expect((await platform.staff.sales.post(transportUrl(car), { date: "2026-03-06" })).status).toBe(202);
     await platform.runJobs();
     expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
+  });
+
+  test("a refusal is mailed to the dealership's staff, an employee settles it by hand, and the delivery goes on [ES6, ES7, ES8]", async () => {
+    const car = await platform.writeSale(registered);
+    const { sales } = platform.staff;
+    await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
+    await sales.post(transportUrl(car), { date: "2026-03-05" });
+    await platform.runJobs();
+    const title = `The carrier refused transport TRA-${car.reference}-1`;
+    const { email } = await platform.db
+      .selectFrom("auth_users")
+      .where("id", "=", sales.userId)
+      .select("email")
+      .executeTakeFirstOrThrow();
+    expect(await mailsTo({ customerEmail: email })).toContain(`To do: ${title}`);
+    const open = expect.objectContaining({ title, status: "open" });
+    expect((await sales.get("/api/tasks")).body).toMatchObject({ tasks: expect.arrayContaining([open]) });
+
+    // By telephone the carrier offers another day.
+    await sales.post(transportUrl(car), { date: "2026-03-06" });
+    await platform.runJobs();
+    const task = await platform.db
+      .selectFrom("tasks")
+      .where("title", "=", title)
+      .select("id")
+      .executeTakeFirstOrThrow();
+    const settled = await sales.post(`/api/tasks/${task.id}/resolution`, { resolution: "Friday instead" });
+    expect(settled).toMatchObject({ status: 200, body: { status: "resolved" } });
+    expect(await sales.get(`/api/expedientes/${car.expedienteId}`)).toMatchObject({
+      body: { vehicle: { state: "InTransit" }, transport: { status: "scheduled", date: "2026-03-06" } },
+    });
   });
 
   test("a carrier that times out after doing it is looked up by our reference: one transport [fault 28]", async () => {
@@ -325,6 +356,36 @@ describe("the journey, as the carrier reports it", () => {
     const answer = await platform.staff.support.get(`/api/vehicles/${car.vehicleId}/maintenance`);
     expect(answer.body).toMatchObject({
       maintenance: { status: "current", nextDueOn: "2027-03-02", nextDueKm: 15_000, lastServiceOn: null },
+    });
+  });
+
+  test("the workshops learn the interval of the car's own plan, not that of another one [LF13]", async () => {
+    const car = await inTransit();
+    const { db } = platform;
+    await db
+      .insertInto("catalog_plans")
+      .values({
+        code: "reparto",
+        name: "Reparto",
+        price_cents: 3_500_000,
+        reservation_cents: 50_000,
+        maintenance_months: 6,
+        maintenance_km: 12_500,
+        configuration: JSON.stringify({ maxPowerKw: 100 }),
+      })
+      .execute();
+    const base = { code: "reparto", name: "Reparto", priceCents: 3_500_000 };
+    await db
+      .updateTable("expedientes")
+      .set({ plan_comercial: JSON.stringify({ base, options: [] }) })
+      .where("id", "=", car.expedienteId)
+      .execute();
+    await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy: null });
+    expect(await platform.runJobs()).toBe(0);
+    expect(
+      (await platform.staff.support.get(`/api/vehicles/${car.vehicleId}/maintenance`)).body,
+    ).toMatchObject({
+      maintenance: { nextDueOn: "2026-09-02", nextDueKm: 12_500 },
     });
   });
 

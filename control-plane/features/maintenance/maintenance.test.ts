@@ -126,6 +126,18 @@ describe("workshops that talk nonsense [fault 29]", () => {
     });
   });
 
+  test("workshops that never answer are given up before two seconds are over, where nothing else is set", async () => {
+    server = createServer(() => undefined);
+    await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", () => resolve()));
+    const vss = createVss({ baseUrl: `http://127.0.0.1:${portOf(server)}`, apiKey: "key" });
+    const startedMs = performance.now();
+    expect(await vss.askMaintenance(vin)).toMatchObject({ status: "unavailable" });
+    const tookMs = performance.now() - startedMs;
+    expect(tookMs).toBeLessThan(2_000);
+    expect(tookMs).toBeGreaterThan(1_500);
+    server.closeAllConnections();
+  });
+
   test("an address where nobody listens is unavailable too", async () => {
     const vss = createVss({ baseUrl: "http://127.0.0.1:1", apiKey: "key" });
     expect(await vss.askMaintenance(vin)).toMatchObject({ status: "unavailable" });

@@ -114,7 +114,7 @@ describe("the router", () => {
       expect(one.status).toBe("accepted");
   });
 
-  test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own [ND12, NT6]", async () => {
+  test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own [ND12, NT6, SY13]", async () => {
     await tell("NT6");
     expect(await platform.runJobs()).toBe(0);
     const [row] = await rowsOf();

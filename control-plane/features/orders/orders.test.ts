@@ -45,7 +45,7 @@ describe("a factory that builds by itself", () => {
   });
   afterAll(() => platform.close());
 
-  test("the paid reservation orders the car, the factory's messages carry it to PaymentPending [LF2, LF3, LF4, AU4, AU5, AU6, VA1, VA2, VA3, VA4]", async () => {
+  test("the paid reservation orders the car, the factory's messages carry it to PaymentPending [LF2, LF3, LF4, DO6, SY7, AU4, AU5, AU6, VA1, VA2, VA3, VA4]", async () => {
     const car = await platform.sell();
     await payReservation(platform, car);
     await platform.untilState(car.vehicleId, "PaymentPending");
@@ -171,6 +171,26 @@ describe("a factory that fails or whose messages go astray", () => {
     expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
     expect(await ordersOf(`ORD-${car.reference}`)).toHaveLength(1);
     expect(await readEvents(platform, car)).toContain("factoryOrderPlaced");
+  });
+
+  test("while the factory answers with errors the order is tried again at growing intervals, and goes out once [FA1, ES3, ES4]", async () => {
+    const car = await platform.sell();
+    await payReservation(platform, car);
+    await platform.factory("PUT", "/_control/faults", { failNext: { count: 4, status: 503 } });
+    const waits: number[] = [];
+    for (let failed = await platform.runJobs(); failed > 0; failed = await platform.retryJobs()) {
+      const { due_at: due } = await platform.db
+        .selectFrom("jobs")
+        .where("kind", "=", "placeFactoryOrder")
+        .select("due_at")
+        .executeTakeFirstOrThrow();
+      waits.push(due.getTime() - Date.now());
+    }
+    expect(waits).toHaveLength(4);
+    const growth = waits.slice(1).map((wait, index) => wait / (waits[index] ?? wait));
+    for (const factor of growth) expect(factor).toBeGreaterThan(1.5);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
+    expect(await ordersOf(`ORD-${car.reference}`)).toHaveLength(1);
   });
 
   test("a message that overtakes the answer to our own call proves that the order is placed", async () => {

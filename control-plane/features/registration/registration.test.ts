@@ -13,7 +13,7 @@ let platform: TestSales;
 let control: ReturnType<typeof partnerClient>;
 
 beforeAll(async () => {
-  platform = await startTestSales({ name: "registration", standIns: ["authority", "inbox"] });
+  platform = await startTestSales({ name: "registration", standIns: ["authority", "carrier", "inbox"] });
   control = partnerClient(platform.standIn("authority").url);
 });
 afterEach(() => control("DELETE", "/_control/faults"));
@@ -39,7 +39,7 @@ const registrationsAtAuthority = (reference: string) =>
   countAtPartner(platform.standIn("authority"), "registrations", `REG-${reference}`);
 
 describe("registration with the authority", () => {
-  test("the final payment registers the vehicle unaided, and the document reaches the expediente [AU8, VA5, DO7, DO8, DA9, DA24]", async () => {
+  test("the final payment registers the vehicle unaided, and the document reaches the expediente [AU8, VA5, DO7, DO8, SY10, DA9]", async () => {
     const car = await platform.writeSale(paid);
     await announcePayment(car);
     expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
@@ -68,6 +68,26 @@ describe("registration with the authority", () => {
         actor_id: "authority",
       },
     ]);
+  });
+
+  test("the expediente has the registration document before a transport can be in it [DA24]", async () => {
+    const car = await platform.writeSale(paid);
+    const url = `/api/expedientes/${car.expedienteId}`;
+    const { sales } = platform.staff;
+    const arrange = () => sales.post(`${url}/transport`, { date: "2026-03-05" });
+    await announcePayment(car);
+    expect(await arrange()).toMatchObject({ status: 409, body: { rule: "DE3" } });
+    expect((await sales.get(url)).body).toMatchObject({ registrationDocument: null, transport: null });
+    await platform.runJobs();
+    expect(await arrange()).toMatchObject({ status: 202 });
+    await platform.runJobs();
+    expect((await sales.get(url)).body).toMatchObject({
+      registrationDocument: { authorityId: expect.stringMatching(/^reg_/) },
+      transport: { status: "scheduled", date: "2026-03-05" },
+    });
+    const { body } = await sales.get(`${url}/steps`);
+    const events = JSON.stringify(body);
+    expect(events).toMatch(/vehicleRegistered.*transportArranged/);
   });
 
   test("the customer is told of the registration with its plate [NT6]", async () => {

@@ -105,7 +105,7 @@ describe("an employee registers a sale [AU1, DO1, SY1]", () => {
     const sent = platform.db
       .selectFrom("notifications")
       .where("expediente_id", "=", expedienteId)
-      .where("row_id", "in", ["NT4", "NT5"])
+      .where("row_id", "in", ["NT5", "NT4"])
       .orderBy("row_id")
       .orderBy("channel");
     expect(await sent.select(["row_id", "channel", "address"]).execute()).toEqual([
