@@ -220,13 +220,16 @@ describe("the notification table", () => {
     expect(Object.keys(notificationTable)).toEqual(Object.keys(expected));
   });
 
-  it.each(Object.entries(addedNotifications))("the addition %s says why it is needed", (id, row) => {
-    expect(id).toMatch(/^NX\d+$/);
-    expect(row.reason).toMatch(/^\S.{30,}\.$/);
-    // About money or a loss of the customer's, so by the channel that there is, and to nobody else.
-    const { recipient, channels } = row;
-    expect({ recipient, channels }).toEqual({ recipient: "customer", channels: ["email"] });
-  });
+  it.each(Object.entries(addedNotifications))(
+    "the addition %s goes to the customer by e-mail and says why it is needed",
+    (id, row) => {
+      expect(id).toMatch(/^NX\d+$/);
+      expect(row.reason).toMatch(/^\S.{30,}\.$/);
+      // About money or a loss of the customer's, so by the channel that there is, and to nobody else.
+      const { recipient, channels } = row;
+      expect({ recipient, channels }).toEqual({ recipient: "customer", channels: ["email"] });
+    },
+  );
 
   it("the additions tell of a loss or of money urgently, of money that comes back less so, and of a date before it", () => {
     const timed = Object.entries(addedNotifications).map(([id, { timing, priority }]) => [
