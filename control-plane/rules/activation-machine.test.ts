@@ -69,7 +69,7 @@ function favour(event: ActivationEvent): ActivationFacts {
   };
 }
 
-describe("the activation's states [SS1–SS12]", () => {
+describe("the activation's states", () => {
   it("are the diagram's twelve and no others", () => {
     expect([...activationMachine.states].sort()).toEqual(
       places.filter((place) => place !== "start" && place !== "end").sort(),
@@ -268,7 +268,7 @@ describe("any sequence of events", () => {
     attemptsAllowed: fc.constant(5),
   });
 
-  it("never leaves the diagram, and what is over stays over [SS1–SS12]", () => {
+  it("never leaves the diagram, and what is over stays over", () => {
     const steps = fc.array(fc.tuple(fc.constantFrom(...events), fc.oneof(anyFacts, fc.constant(null))), {
       maxLength: 60,
     });

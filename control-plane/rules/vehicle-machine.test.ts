@@ -71,7 +71,7 @@ function favour(event: VehicleEvent): VehicleFacts {
   };
 }
 
-describe("the vehicle's states [VS1–VS12]", () => {
+describe("the vehicle's states", () => {
   it("are the diagram's twelve and no others", () => {
     expect([...vehicleMachine.states].sort()).toEqual(
       places.filter((place) => place !== "start" && place !== "end").sort(),
@@ -245,7 +245,7 @@ describe("any sequence of events", () => {
     orderCancelled: fc.boolean(),
   });
 
-  it("never leaves the diagram, and what is over stays over [VS1–VS12]", () => {
+  it("never leaves the diagram, and what is over stays over", () => {
     const steps = fc.array(fc.tuple(fc.constantFrom(...events), fc.oneof(anyFacts, fc.constant(null))), {
       maxLength: 60,
     });

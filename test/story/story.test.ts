@@ -43,7 +43,7 @@ function readExpediente({ customer, expedienteId }: BuiltCar) {
   return rest.readAnExpediente(expedienteId, customer);
 }
 
-test("the story: from a sale to a paid service switched on in the car [DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14, SA1 SA2 SA3 SA6 SA9 SA10 SA17]", {
+test("the story: from a sale to a paid service switched on in the car [DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14, VS1–VS5 VS8–VS10 VS12, SA1 SA2 SA3 SA6 SA9 SA10 SA17, SS1–SS3 SS5 SS7 SS8, AU15]", {
   timeout: 90_000,
 }, async () => {
   const telling = await stage.tell();
@@ -90,7 +90,7 @@ test("the story: from a sale to a paid service switched on in the car [DO14, SY1
   expect(runner.timings.map(({ name }) => name)).toContain("activation");
 });
 
-test("the final payment is refused: SinAsignar, then DealershipStock, and the reservation is lost [LF5 LF6, VA6 VA7, DE2, FA10]", {
+test("the final payment is refused: SinAsignar, then DealershipStock, and the reservation is lost [LF5 LF6, VA6 VA7, VS6 VS7, DE2, FA10]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -121,7 +121,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
   await bought.feed.stop();
 });
 
-test("the customer is absent: the car goes back, is picked up at the dealership and linked; each payment was confirmed by mail [LF7, VA12 VA13, FA8 FA9, NT5]", {
+test("the customer is absent: the car goes back, is picked up at the dealership and linked; the mailbox tells of every step [LF7, VA12 VA13, VS11, FA8 FA9, ND1 ND2 ND3 ND5, NT5]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -171,13 +171,21 @@ test("the customer is absent: the car goes back, is picked up at the dealership 
       .map(({ channel, status }) => `${channel} ${status}`)
       .sort(),
   ).toEqual(["push channelNotConfigured", "sms channelNotConfigured"]);
+  for (const subject of [
+    "Your access to Car-as-a-Service",
+    "Your car is ready at the factory",
+    "Your car is on its way",
+  ])
+    await awaitMail(cast.partners.inbox, { to: bought.person.email, subject });
+  // News that the next message overtakes need not be sent any more.
+  expect(notifications.map(({ row }) => row)).toContain("NT3");
   const mails = await readMails(cast.partners.inbox, bought.person.email);
   const receipts = mails.filter(({ subject }) => subject.startsWith("Payment received"));
   expect(receipts.map(({ text }) => /your (\w+) payment/.exec(text)?.[1])).toEqual(["reservation", "final"]);
   await bought.feed.stop();
 });
 
-test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente has all about the customer [SA7 SA8, DE6, DA17, DA26]", {
+test("the service payment is refused: PaymentFailed, and nothing of it is in the manifest, and the expediente has all about the customer [SA7 SA8, SS6, DE6, DA17, DA26]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -219,7 +227,7 @@ test("the service payment is refused: PaymentFailed, and nothing of it is in the
   await bought.feed.stop();
 });
 
-test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the car stays operational [LF9, SA4 SA5, DE5, DE11]", {
+test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the car stays operational [LF9, SA4 SA5, SS4, DE5, DE11, ND7]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -241,10 +249,11 @@ test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the 
   // DE7: only what depends on maintenance is blocked.
   const free = await browseCatalog(telling, bought, "liveTraffic");
   expect((await buyService(telling, bought, free)).state).toBe("ServiceActive");
+  await awaitMail(cast.partners.inbox, { to: bought.person.email, subject: "is active in your car" });
   await bought.feed.stop();
 });
 
-test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was [LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, AU16 AU17, FA7, NT11 NT12]", {
+test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was [LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, SS9–SS12, AU16 AU17, FA7, ND8, NT11 NT12]", {
   timeout: 120_000,
 }, async () => {
   // A car whose programs do not start with this service: it fails after a good write, each time.

@@ -207,6 +207,20 @@ describe("browsing for one car", () => {
     );
   });
 
+  test("before the app is linked nothing can be bought either, and the refusal names the rule [DE12]", async () => {
+    await platform.db
+      .updateTable("vehicles")
+      .set({ state: "Delivered", app_linked_at: null, owner_customer_id: car.customerId })
+      .where("id", "=", car.vehicleId)
+      .execute();
+    const seats = (await browse()).services.find(({ code }) => code === "heatedSeats");
+    const refused = await customer.post(`/api/vehicles/${car.vehicleId}/activations`, {
+      serviceId: seats?.id ?? "",
+      paymentMethod: "pm_card_visa",
+    });
+    expect(refused).toMatchObject({ status: 409, body: { rule: "DE12" } });
+  });
+
   test("a car without a VIN is browsed without asking anybody", async () => {
     await platform.db.updateTable("vehicles").set({ vin: null }).where("id", "=", car.vehicleId).execute();
     expect((await browse()).maintenance).toEqual({ status: "unknown", checkedAt: null });

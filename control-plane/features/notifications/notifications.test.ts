@@ -235,7 +235,7 @@ describe("handing mail to the server", () => {
     expect(await mailsTo(car.customerEmail)).toHaveLength(1);
   });
 
-  test("a refused address is not tried again; the dealership is to reach the customer otherwise [ES6]", async () => {
+  test("a refused address is not tried again; the dealership is to reach the customer otherwise", async () => {
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
     await tell("NT6");
     expect(await platform.runJobs()).toBe(0);

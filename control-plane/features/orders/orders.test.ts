@@ -173,6 +173,18 @@ describe("a factory that fails or whose messages go astray", () => {
     expect(await readEvents(platform, car)).toContain("factoryOrderPlaced");
   });
 
+  test("nothing is ordered or built before the reservation is paid, and one car afterwards [DE1, DE8]", async () => {
+    const car = await platform.sell();
+    const reference = `ORD-${car.reference}`;
+    expect(await ordersOf(reference)).toEqual([]);
+    await platform.tellFromFactory("order.manufacturing_started", { orderId: "fo_000000", reference });
+    expect(await platform.stateOf(car.vehicleId)).toBe("start");
+    await payReservation(platform, car);
+    await platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
+    expect(await ordersOf(reference)).toHaveLength(1);
+  });
+
   test("while the factory answers with errors the order is tried again at growing intervals, and goes out once [FA1, ES3, ES4]", async () => {
     const car = await platform.sell();
     await payReservation(platform, car);
