@@ -104,6 +104,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const payments = createPayments(context, {
     gateway: partners.gateway,
     verifyWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
+    count: metrics,
     presumption: {
       maxAmountCents: config.PRESUMED_PAYMENT_MAX_CENTS,
       customerCapCents: config.PRESUMED_CUSTOMER_CAP_CENTS,
@@ -117,12 +118,14 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const orders = createOrders(context, {
     factory: partners.factory,
     verifyWebhook: verifyStandardWebhook(pairOf(config.FACTORY_WEBHOOK_SECRET), realClock),
+    count: metrics,
     enrolmentPackageFor: enrolment.packageFor,
   });
   const registration = createRegistration(context, partners);
   const delivery = createDelivery(context, {
     carrier: partners.carrier,
     verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
+    count: metrics,
   });
   const catalog = createCatalog(context, { vss: partners.vss });
   const maintenance = createMaintenance(

@@ -2,11 +2,12 @@ import { timingSafeEqual } from "node:crypto";
 import type { Clock } from "@caas/contract/business-clock.ts";
 import { Webhook } from "standardwebhooks";
 import Stripe from "stripe";
+import * as z from "zod";
 
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** `id` is the sender's id of the message: the same id is the same message. */
-export type Verified = { kind: "genuine"; id: string } | { kind: "forged"; reason: string };
+/** `id` is the sender's id of the message: the same id is the same message. `null`: it has none. */
+export type Verified = { kind: "genuine"; id: string | null } | { kind: "forged"; reason: string };
 
 /** Judges the exact bytes that were sent, before they are parsed. */
 export type VerifyWebhook = (headers: Headers, rawBody: string) => Verified;
@@ -55,7 +56,7 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
     for (const secret of secrets) {
       try {
         const receivedAtMs = clock.now().getTime();
-        const event = Stripe.webhooks.constructEvent(
+        const event: unknown = Stripe.webhooks.constructEvent(
           rawBody,
           header,
           secret,
@@ -63,10 +64,10 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
           undefined,
           receivedAtMs,
         );
-        return { kind: "genuine", id: event.id };
+        return { kind: "genuine", id: identified.safeParse(event).data?.id ?? null };
       } catch (error) {
-        // Signed, but no JSON: the route says so when it parses.
-        if (error instanceof SyntaxError) return { kind: "genuine", id: "" };
+        // Signed, but no JSON.
+        if (error instanceof SyntaxError) return { kind: "genuine", id: null };
         if (!(error instanceof Stripe.errors.StripeSignatureVerificationError)) throw error;
         reason = error.message.split("\n")[0] ?? reason;
       }
@@ -74,6 +75,8 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
     return forged(reason);
   };
 }
+
+const identified = z.object({ id: z.string().min(1) });
 
 function forged(reason: string): Verified {
   return { kind: "forged", reason };

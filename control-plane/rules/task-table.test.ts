@@ -13,6 +13,7 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
   [{ kind: "readyNoticeStalled" },                            "dealership", "A car is ready and its customer could not be told: please call them"],
   [{ kind: "mailUndeliverable", facts: { event: "Paid" } },   "dealership", "The customer could not be reached by e-mail: Paid"],
   [{ kind: "transportRefused", facts: { reference: "T1" } },  "dealership", "The carrier refused transport T1"],
+  [{ kind: "messageNotTaken", facts: { partner: "factory", type: "order.completed" } }, "support", "A message of the factory could not be taken: order.completed"],
   [{ kind: "transportNotNeeded", facts: { reference: "T1" } }, "dealership", "Tell the carrier that transport T1 is not needed"],
 ];
 

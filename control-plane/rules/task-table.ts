@@ -30,6 +30,8 @@ export const taskTable = {
     "Tell the customer in another way, and correct the address."),
   transportRefused:     task("dealership", "The carrier refused transport {reference}",
     "Arrange another day or another carrier (FA15)."),
+  messageNotTaken:      task("support",    "A message of the {partner} could not be taken: {type}",
+    "Read the reason and the message, put the record right, and ask the partner where the matter stands."),
   transportNotNeeded:   task("dealership", "Tell the carrier that transport {reference} is not needed",
     "Cancel it with the carrier."),
 } as const;

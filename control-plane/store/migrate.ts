@@ -12,6 +12,7 @@ import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
+import * as partnersHeard from "./migrations/0016-partners-heard.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -25,6 +26,7 @@ const migrations: Record<string, Migration> = {
   "0009-roll-out-rows": rollOutRows,
   "0010-final-payment-terms": finalPaymentTerms,
   "0011-one-queue": oneQueue,
+  "0016-partners-heard": partnersHeard,
 };
 
 /**

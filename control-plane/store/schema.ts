@@ -411,7 +411,18 @@ export type Database = {
     body: OptionalJson<object>;
     created_at: Generated<Date>;
   };
-  received_webhooks: { source: string; id: string; type: string; received_at: Generated<Date> };
+  received_webhooks: {
+    source: string;
+    id: string;
+    type: string;
+    /** As it came. */
+    body: Nullable<string>;
+    /** Real time. */
+    received_at: Generated<Date>;
+    /** Why it could not be taken in the end. */
+    failure: Nullable<string>;
+    failed_at: Nullable<Date>;
+  };
   enrolment_tokens: {
     vehicle_id: string;
     vin: string;

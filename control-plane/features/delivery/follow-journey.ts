@@ -1,5 +1,6 @@
 import type { TransportWebhook } from "@caas/contract/webhooks.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Handled } from "../../http/webhook-messages.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
@@ -64,13 +65,13 @@ export async function followJourney(
   context: Context,
   tx: Transaction,
   event: TransportWebhook,
-): Promise<{ kind: "done" } | Refusal> {
+): Promise<Handled> {
   const found = await findJourney(tx, event);
-  if (found.kind === "refused") return found;
+  if (found.kind !== "found") return found;
   const { journey } = found;
   const { status } = journey;
   if (status === "replaced" || status === "refused") return { kind: "done" };
-  // Refused for now: the carrier repeats it, and what it was asked for is recorded by then.
+  // Refused for now: what the carrier was asked for is recorded when the message is judged again.
   if (status === "requested")
     return refuse("conflict", `transport ${event.data.reference} is not recorded as arranged yet`);
   const steps = stepsUntil(event);
@@ -90,7 +91,7 @@ export async function followJourney(
 async function findJourney(
   tx: Transaction,
   event: TransportWebhook,
-): Promise<{ kind: "found"; journey: Journey } | Refusal> {
+): Promise<{ kind: "found"; journey: Journey } | { kind: "foreign" } | Refusal> {
   const { reference, vin } = event.data;
   const row = await tx
     .selectFrom("transports")
@@ -108,12 +109,24 @@ async function findJourney(
     ])
     .forUpdate("transports")
     .executeTakeFirst();
-  if (row === undefined) return refuse("notFound", `there is no transport ${reference}`);
+  if (row === undefined) return { kind: "foreign" };
   if (row.vin !== vin)
-    return refuse("badRequest", `transport ${reference} is about another vehicle`, {
-      field: "body.data.vin",
-    });
+    return refuse("conflict", `transport ${reference} is about another vehicle than ${vin}`);
   return { kind: "found", journey: row };
+}
+
+/** The sale that a transport of ours belongs to. */
+export async function findSaleOfTransport(
+  tx: Transaction,
+  reference: string,
+): Promise<{ expedienteId: string; vehicleId: string } | null> {
+  const row = await tx
+    .selectFrom("transports")
+    .innerJoin("expedientes", "expedientes.id", "transports.expediente_id")
+    .where("transports.reference", "=", reference)
+    .select(["expedientes.id as expedienteId", "expedientes.vehicle_id as vehicleId"])
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 async function takeStep(

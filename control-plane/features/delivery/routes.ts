@@ -1,18 +1,23 @@
-import { transportWebhookSchema } from "@caas/contract/webhooks.ts";
+import { type TransportWebhook, transportWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
 import { actorOf } from "../../http/principal.ts";
 import { addCommand, type Routing } from "../../http/routes.ts";
+import type { Sender } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { followJourney } from "./follow-journey.ts";
 import { pickUp } from "./pick-up.ts";
 import { requestTransport } from "./request-transport.ts";
 
 const params = z.strictObject({ expedienteId: z.uuid() });
 
 /** `POST …/transport`, `POST …/pick-up` and the carrier's webhooks. */
-export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing: Routing): void {
+export function deliveryRoutes(
+  context: Context,
+  verify: VerifyWebhook,
+  sender: Sender<TransportWebhook>,
+  routing: Routing,
+): void {
   addCommand(routing, {
     url: "/api/expedientes/:expedienteId/transport",
     tag: "delivery",
@@ -47,10 +52,9 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
   });
   addWebhook(routing, {
     url: "/webhooks/transport",
-    source: "transport",
     summary: "Hear from the carrier",
     verify,
     schema: transportWebhookSchema,
-    run: (tx, event) => followJourney(context, tx, event),
+    sender,
   });
 }

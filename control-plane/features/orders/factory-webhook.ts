@@ -1,5 +1,6 @@
 import type { FactoryWebhook } from "@caas/contract/webhooks.ts";
-import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import { refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Handled } from "../../http/webhook-messages.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
@@ -11,7 +12,6 @@ import { recordPlacedOrder } from "./place-order.ts";
 
 const factory: Actor = { kind: "partner", id: "factory" };
 
-type Handled = { kind: "done" } | Refusal;
 const done = { kind: "done" } as const;
 
 /**
@@ -25,7 +25,7 @@ export async function handleFactoryWebhook(
 ): Promise<Handled> {
   const { orderId: factoryOrderId, reference } = webhook.data;
   const found = await lockOrderByReference(tx, reference);
-  if (found === undefined) return refuse("notFound", `no order of ours has the reference ${reference}`);
+  if (found === undefined) return { kind: "foreign" };
   if (found.factory_order_id !== null && found.factory_order_id !== factoryOrderId)
     return refuse("conflict", `${reference} is the factory's order ${found.factory_order_id}`);
   // It overtook the answer to our own call: the factory has the order.
@@ -73,14 +73,15 @@ async function assignVin(context: Context, tx: Transaction, order: Order, vin: s
 type Progress = Extract<FactoryWebhook, { type: "order.progressed" }>["data"];
 
 async function progress(context: Context, tx: Transaction, order: Order, data: Progress): Promise<Handled> {
-  const isOld = order.milestone !== null && data.progressPercent <= order.progress_percent;
+  const hasProgressed = order.milestone !== null || order.progress_percent > 0;
+  const isOld = hasProgressed && data.progressPercent <= order.progress_percent;
   if (order.status === "completed" || isOld) return done;
   const started = await start(context, tx, order);
   if (started.kind === "refused") return started;
   const { progressPercent, milestone, eta } = data;
   await tx
     .updateTable("orders")
-    .set({ progress_percent: progressPercent, milestone, eta: new Date(eta) })
+    .set({ progress_percent: progressPercent, milestone, eta: eta === null ? null : new Date(eta) })
     .where("id", "=", order.id)
     .execute();
   return move(context, tx, order, {

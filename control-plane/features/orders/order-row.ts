@@ -14,6 +14,19 @@ export async function lockOrder(tx: Transaction, orderId: string): Promise<Order
     .executeTakeFirstOrThrow(() => new Error(`no order ${orderId}`));
 }
 
+/** The sale that an order of ours belongs to. */
+export async function findSaleOfOrder(
+  tx: Transaction,
+  reference: string,
+): Promise<{ expedienteId: string; vehicleId: string } | null> {
+  const row = await tx
+    .selectFrom("orders")
+    .where("reference", "=", reference)
+    .select(["expediente_id as expedienteId", "vehicle_id as vehicleId"])
+    .executeTakeFirst();
+  return row ?? null;
+}
+
 export async function lockOrderByReference(tx: Transaction, reference: string): Promise<Order | undefined> {
   return tx
     .selectFrom("orders")

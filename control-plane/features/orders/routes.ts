@@ -1,10 +1,9 @@
-import { factoryWebhookSchema } from "@caas/contract/webhooks.ts";
+import { type FactoryWebhook, factoryWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
 import { addQuery, type Routing } from "../../http/routes.ts";
+import type { Sender } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
-import type { Context } from "../../lifecycle/context.ts";
-import { handleFactoryWebhook } from "./factory-webhook.ts";
 
 const instant = z.iso.datetime();
 
@@ -26,7 +25,7 @@ const orderSchema = z
   })
   .meta({ id: "Order" });
 
-export function orderRoutes(context: Context, verifyWebhook: VerifyWebhook, routing: Routing): void {
+export function orderRoutes(verify: VerifyWebhook, sender: Sender<FactoryWebhook>, routing: Routing): void {
   addQuery(routing, {
     url: "/api/orders/:orderId",
     tag: "orders",
@@ -62,10 +61,9 @@ export function orderRoutes(context: Context, verifyWebhook: VerifyWebhook, rout
 
   addWebhook(routing, {
     url: "/webhooks/factory",
-    source: "factory",
     summary: "Hear from the factory",
-    verify: verifyWebhook,
+    verify,
     schema: factoryWebhookSchema,
-    run: (tx, event) => handleFactoryWebhook(context, tx, event),
+    sender,
   });
 }
