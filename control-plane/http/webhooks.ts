@@ -22,6 +22,8 @@ export type WebhookRoute<Event> = {
   /** What is expected, for the description of the interface. */
   schema: z.ZodType;
   sender: Sender<Event>;
+  /** Says of messages that come together which need judging at all; the others are only stored. By default all do. */
+  areNews?(events: readonly Event[]): Promise<readonly boolean[]>;
   /** How long a batch waits for further messages. Real time. */
   lingerMs?: number;
 };
@@ -46,7 +48,7 @@ export function addWebhook<Event>(routing: { server: Http; db: Db }, route: Webh
           routing.db,
           sender.source,
           { type: sender.job, maxAttempts: messageTries },
-          messages,
+          await leaveOutOld(messages),
         ),
       );
       // Of those that came together with one id, the first is the new one.
@@ -54,6 +56,19 @@ export function addWebhook<Event>(routing: { server: Http; db: Db }, route: Webh
     },
     { lingerMs: route.lingerMs ?? 0 },
   );
+
+  async function leaveOutOld(messages: readonly ReceivedMessage<Message<Event>>[]) {
+    if (route.areNews === undefined) return messages;
+    const events = messages.flatMap(({ work }) => (work?.heard.kind === "event" ? [work.heard.event] : []));
+    const news = await route.areNews(events);
+    const old = new Set(events.filter((_event, index) => news[index] === false));
+    return messages.map((message) =>
+      message.work?.heard.kind === "event" && old.has(message.work.heard.event)
+        ? { ...message, work: null }
+        : message,
+    );
+  }
+
   routing.server.register(async (scope) => {
     scope.removeContentTypeParser("application/json");
     scope.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {

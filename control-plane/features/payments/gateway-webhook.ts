@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { type Selectable, sql } from "kysely";
 import * as z from "zod";
 import { refuse } from "../../http/refusal.ts";
 import type { Handled, Heard, Reading } from "../../http/webhook-messages.ts";
@@ -6,6 +6,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import { isNews } from "../../rules/payment-machine.ts";
 import type { Reader } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
+import type { Database } from "../../store/schema.ts";
 import { reconcileChargeBacksJob, reconcilePaymentJob, reconcileRefundsJob } from "./jobs.ts";
 
 // The gateway's webhook is a doorbell: it says that something happened to a payment, and the gateway itself is asked
@@ -68,20 +69,30 @@ export function readGatewayEvent(body: unknown): Reading<GatewayEvent> {
   return { kind: "event", event, reference: null };
 }
 
-/** Takes in many messages; the answers are in the same order. One read, and no transaction when there is no news. */
+type Known = Pick<Selectable<Database["payments"]>, "id" | "kind" | "status" | "settlement">;
+
+/** Whether an event could change anything of its payment, or is about one that we do not know. One read. */
+export async function areGatewayNews(
+  { db }: Context,
+  events: readonly GatewayEvent[],
+): Promise<readonly boolean[]> {
+  const payments = await findPayments(db, events);
+  return events.map((event, index) => {
+    const payment = payments[index];
+    return payment === undefined || isAboutCharge(event) || isNews(payment, meanings[event.type]);
+  });
+}
+
+/** Takes in many messages; the answers are in the same order. Nothing is written when there is no news. */
 export async function handleGatewayEvents(
   context: Context,
   all: readonly Heard<GatewayEvent>[],
 ): Promise<Handled[]> {
   const payments = await findPayments(
     context.db,
-    all.map(({ event }) => nameOf(event) ?? ""),
+    all.map(({ event }) => event),
   );
-  const heard = all.map(({ event, attempt }) => ({
-    event,
-    attempt,
-    payment: payments.get(nameOf(event) ?? ""),
-  }));
+  const heard = all.map(({ event, attempt }, index) => ({ event, attempt, payment: payments[index] }));
   const runAt = new Date(context.realClock.now().getTime() + graceMs);
   const reconcile = heard.flatMap(({ event, payment }) => {
     if (payment === undefined || isAboutCharge(event) || !isNews(payment, meanings[event.type])) return [];
@@ -127,12 +138,20 @@ function nameOf(event: GatewayEvent): string | null {
   return reference !== undefined && z.uuid().safeParse(reference).success ? reference : null;
 }
 
-async function findPayments(db: Reader, names: readonly string[]) {
+/** The payment of each event, in the same order; `undefined`: none of ours. */
+async function findPayments(
+  db: Reader,
+  events: readonly GatewayEvent[],
+): Promise<readonly (Known | undefined)[]> {
+  const names = events.map((event) => nameOf(event) ?? "");
   const ids = names.filter((name) => z.uuid().safeParse(name).success);
   const rows = await db
     .selectFrom("payments")
-    .where(sql<boolean>`(id = any(${ids}::uuid[]) or gateway_payment_id = any(${[...names]}::text[]))`)
+    .where(sql<boolean>`(id = any(${ids}::uuid[]) or gateway_payment_id = any(${names}::text[]))`)
     .select(["id", "gateway_payment_id", "kind", "status", "settlement"])
     .execute();
-  return new Map(rows.flatMap((row) => [[row.id, row] as const, [row.gateway_payment_id, row] as const]));
+  const byName = new Map(
+    rows.flatMap((row) => [[row.id, row] as const, [row.gateway_payment_id, row] as const]),
+  );
+  return names.map((name) => byName.get(name));
 }

@@ -6,7 +6,7 @@ import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
-import { type GatewayEvent, gatewayEventSchema } from "./gateway-webhook.ts";
+import { areGatewayNews, type GatewayEvent, gatewayEventSchema } from "./gateway-webhook.ts";
 import { readLedger } from "./ledger/ledger.ts";
 import { ledgerKinds } from "./ledger/postings.ts";
 import { requestRefund } from "./money-back/refunds.ts";
@@ -141,6 +141,7 @@ export function paymentRoutes(
     verify,
     schema: gatewayEventSchema,
     sender,
+    areNews: (events) => areGatewayNews(context, events),
     // A gateway's message is a doorbell that can wait, and most come in bursts.
     lingerMs: 10,
   });

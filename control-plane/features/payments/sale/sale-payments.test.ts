@@ -480,5 +480,10 @@ describe("the gateway's webhook [fault 25]", () => {
     const event = gatewayEventSchema.parse(succeeded(paymentId));
     expect(await handleGatewayEvents(platform.context, [{ event, attempt: 1 }])).toEqual([{ kind: "done" }]);
     expect(await nextTransaction()).toBe(before);
+    // Delivered, it is stored and has no job.
+    expect((await deliver(succeeded(paymentId))).statusCode).toBe(200);
+    expect(
+      await platform.db.selectFrom("jobs").where("kind", "=", "hearGateway").select("id").execute(),
+    ).toEqual([]);
   });
 });
