@@ -90,7 +90,7 @@ async function main(): Promise<void> {
   const { db, close } = openDatabase(DATABASE_URL, 1, () => undefined);
   try {
     const outcome = await db.transaction().execute((tx) => addStaff(tx, given, password));
-    if (outcome === "emailTaken") fail(`somebody signs in as ${given.email} already`, 1);
+    if (outcome === "emailTaken") fail(`an account with ${given.email} exists already`, 1);
     process.stdout.write(`${given.email} may sign in as ${given.role}\n`);
     if (!fromStdin) process.stdout.write(`password (shown only now): ${password}\n`);
   } catch (error) {

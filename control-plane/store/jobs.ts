@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import type pg from "pg";
 import type * as z from "zod";
 import type { Db, Transaction } from "./database.ts";
+import { writtenWith } from "./written-with.ts";
 
 // Work that follows a commit. A job is enqueued in the transaction that causes it, so it exists exactly when its
 // cause does. It runs at least once, so every handler is idempotent.
@@ -52,17 +53,24 @@ export const jobsChannel = "caas_jobs";
 
 type NewJob<P> = { payload: P } & EnqueueOptions;
 
-/** Enqueues jobs of one kind, each with its own options, in one statement. */
+/**
+ * Enqueues jobs of one kind, each with its own options, in one statement.
+ *
+ * @param changes what the jobs are about, written by the same statement
+ */
 export async function enqueue<P>(
   tx: Transaction,
   type: JobType<P>,
   all: readonly NewJob<P>[],
+  changes: readonly RawBuilder<unknown>[] = [],
 ): Promise<void> {
-  if (all.length === 0) return;
+  if (all.length + changes.length === 0) return;
   // The last of each key: a statement cannot replace a row that it has just inserted.
   const last = new Map(all.map((job) => [job.key, job]));
   const jobs = all.filter((job) => job.key === undefined || last.get(job.key) === job);
-  await sql`with enqueued as (${insertJobs(type, jobs)}) select pg_notify(${jobsChannel}, '')`.execute(tx);
+  await sql`
+    with ${writtenWith(changes)} enqueued as (${insertJobs(type, jobs)})
+    select pg_notify(${jobsChannel}, '')`.execute(tx);
 }
 
 /**

@@ -13,6 +13,8 @@ import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
 import * as partnersHeard from "./migrations/0016-partners-heard.ts";
+import * as checkByVin from "./migrations/0018-check-by-vin.ts";
+import * as ledgerCheckedByStatement from "./migrations/0019-ledger-checked-by-statement.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -27,6 +29,8 @@ const migrations: Record<string, Migration> = {
   "0010-final-payment-terms": finalPaymentTerms,
   "0011-one-queue": oneQueue,
   "0016-partners-heard": partnersHeard,
+  "0018-check-by-vin": checkByVin,
+  "0019-ledger-checked-by-statement": ledgerCheckedByStatement,
 };
 
 /**

@@ -60,7 +60,7 @@ function setAsideAbandonedLock(lockPath: string, folder: string): void {
   try {
     renameSync(lockPath, asidePath);
   } catch {
-    return; // somebody else set it aside at the same moment; the next link decides
+    return; // another process set it aside at the same moment; the next link decides
   }
   // Between reading and renaming another starter may have locked: then the file just moved is a live lock.
   const moved = readLock(asidePath);

@@ -56,7 +56,7 @@ const eligible = (catalog: z.infer<typeof catalogSchema>) =>
     .sort();
 
 describe("the catalogue", () => {
-  test("everybody signed in reads the services with price and term [DO13, SY3]", async () => {
+  test("every signed-in person reads the services with price and term [DO13, SY3]", async () => {
     const { body } = await customer.get("/api/catalog/services");
     expect(body).toMatchObject({
       services: expect.arrayContaining([
