@@ -67,6 +67,15 @@ export interface Order {
   vin: string | null;
   createdAt: string;
   placedAt: string | null;
+  /** How often the partner was asked so far, as 2. */
+  tries: number;
+  /**
+     * The partner's reason for a refusal, or why the last try failed, as `invalid_option: winterPack is sold out`; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When it is asked again by itself, in real time; null: it is not, a person must act first. */
+  nextTryAt: string | null;
 }
 
 export type PaymentKind = 'reservation' | 'final' | 'service';
@@ -162,6 +171,15 @@ export type ExpedienteOrder = {
   /** @nullable */
   vin: string | null;
   placedAt: string | null;
+  /** How often the partner was asked so far, as 2. */
+  tries: number;
+  /**
+     * The partner's reason for a refusal, or why the last try failed, as `invalid_option: winterPack is sold out`; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When it is asked again by itself, in real time; null: it is not, a person must act first. */
+  nextTryAt: string | null;
 } | null;
 
 export type ExpedientePaymentsItemKind = 'reservation' | 'final' | 'service';
@@ -180,6 +198,22 @@ export type ExpedientePaymentsItem = {
   settledAt: string | null;
 };
 
+export type ExpedienteRegistrationStatus = 'requested' | 'recorded';
+export type ExpedienteRegistration = {
+  reference: string;
+  status: ExpedienteRegistrationStatus;
+  requestedAt: string;
+  /** How often the partner was asked so far, as 2. */
+  tries: number;
+  /**
+     * The partner's reason for a refusal, or why the last try failed, as `invalid_option: winterPack is sold out`; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When it is asked again by itself, in real time; null: it is not, a person must act first. */
+  nextTryAt: string | null;
+} | null;
+
 export type ExpedienteRegistrationDocument = {
   authorityId: string;
   plate: string;
@@ -194,6 +228,15 @@ export type ExpedienteTransport = {
   /** @nullable */
   driver: string | null;
   route: string[] | null;
+  /** How often the partner was asked so far, as 2. */
+  tries: number;
+  /**
+     * The partner's reason for a refusal, or why the last try failed, as `invalid_option: winterPack is sold out`; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When it is asked again by itself, in real time; null: it is not, a person must act first. */
+  nextTryAt: string | null;
 } | null;
 
 export type ExpedienteDeliveryStatus = 'success' | 'failed';
@@ -231,6 +274,7 @@ export interface Expediente {
   vehicle: ExpedienteVehicle;
   order: ExpedienteOrder;
   payments: ExpedientePaymentsItem[];
+  registration: ExpedienteRegistration;
   registrationDocument: ExpedienteRegistrationDocument;
   transport: ExpedienteTransport;
   delivery: ExpedienteDelivery;
@@ -619,6 +663,19 @@ export type GiveMoneyBack202 = {
   payment: Payment;
 };
 
+export type AskTheFactoryAgainBody = { [key: string]: unknown };
+
+export type AskTheFactoryAgain202 = {
+  orderId: string;
+};
+
+export type AskTheAuthorityAgainBody = { [key: string]: unknown };
+
+export type AskTheAuthorityAgain202 = {
+  expedienteId: string;
+  reference: string;
+};
+
 export type ArrangeTransportBody = {
   date: string;
 };
@@ -628,6 +685,13 @@ export type ArrangeTransport202 = {
   transportId: string;
   reference: string;
   status: ArrangeTransport202Status;
+};
+
+export type RecordThatTheVehicleIsBackBody = { [key: string]: unknown };
+
+export type RecordThatTheVehicleIsBack200 = {
+  expedienteId: string;
+  vehicleState: string;
 };
 
 export type HandTheVehicleOverAtTheDealershipBody = {
@@ -1556,6 +1620,90 @@ export const readAFactoryOrder = async (orderId: string, options: Call): Promise
 
 
 
+export const getAskTheFactoryAgainUrl = (orderId: string,) => {
+
+
+
+
+  return `/api/orders/${encodeURIComponent(String(orderId))}/retry`
+}
+
+/**
+ * After the factory's refusal was put right, or at once instead of at `nextTryAt`: the order is placed, or the car's identity handed over, whichever the factory has not taken yet.
+ *
+ * For admin, sales (dealership).
+ * @summary Ask the factory again
+ */
+export const askTheFactoryAgain = async (orderId: string,
+    askTheFactoryAgainBody: AskTheFactoryAgainBody, options: Call): Promise<AskTheFactoryAgain202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<AskTheFactoryAgain202>(getAskTheFactoryAgainUrl(orderId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(askTheFactoryAgainBody)
+  }
+);}
+
+
+
+export const getAskTheAuthorityAgainUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/registration/retry`
+}
+
+/**
+ * After the authority's refusal was put right, or at once instead of at `nextTryAt`, while the vehicle is not registered.
+ *
+ * For admin, sales (dealership).
+ * @summary Ask the authority again
+ */
+export const askTheAuthorityAgain = async (expedienteId: string,
+    askTheAuthorityAgainBody: AskTheAuthorityAgainBody, options: Call): Promise<AskTheAuthorityAgain202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<AskTheAuthorityAgain202>(getAskTheAuthorityAgainUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(askTheAuthorityAgainBody)
+  }
+);}
+
+
+
 export const getArrangeTransportUrl = (expedienteId: string,) => {
 
 
@@ -1598,6 +1746,48 @@ return send<ArrangeTransport202>(getArrangeTransportUrl(expedienteId),
 
 
 
+export const getRecordThatTheVehicleIsBackUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/return`
+}
+
+/**
+ * For a vehicle that nobody took at home, when the dealership sees it in its yard before the carrier says so. It can be picked up from then on.
+ *
+ * For admin, sales (dealership).
+ * @summary Record that the vehicle is back
+ */
+export const recordThatTheVehicleIsBack = async (expedienteId: string,
+    recordThatTheVehicleIsBackBody: RecordThatTheVehicleIsBackBody, options: Call): Promise<RecordThatTheVehicleIsBack200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<RecordThatTheVehicleIsBack200>(getRecordThatTheVehicleIsBackUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(recordThatTheVehicleIsBackBody)
+  }
+);}
+
+
+
 export const getHandTheVehicleOverAtTheDealershipUrl = (expedienteId: string,) => {
 
 
@@ -1607,7 +1797,7 @@ export const getHandTheVehicleOverAtTheDealershipUrl = (expedienteId: string,) =
 }
 
 /**
- * For a vehicle that came back because nobody was at home.
+ * For a vehicle that came back because nobody was at home; it must be back (rule AG9).
  *
  * For admin, sales (dealership).
  * @summary Hand the vehicle over at the dealership

@@ -8,11 +8,14 @@ import {
 } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import { silenceTimer } from "../../lifecycle/partner-requests.ts";
 import type { Carrier } from "../../partners/transport.ts";
-import { handleJob } from "../../store/jobs.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
 import { arrangeTransport } from "./arrange-transport.ts";
+import { callOffTransport } from "./call-off-transport.ts";
 import { findSaleOfTransport, followJourney } from "./follow-journey.ts";
-import { arrangeTransportJob } from "./jobs.ts";
+import { arrangeTransportJob, callOffTransportJob, lookUpTransportJob } from "./jobs.ts";
+import { lookUpTransport } from "./look-up-transport.ts";
 import { deliveryRoutes } from "./routes.ts";
 
 /** Types of messages that are used; others are counted. */
@@ -39,11 +42,24 @@ export function createDelivery(
       handleJob(arrangeTransportJob, ({ transportId }, attempt) =>
         arrangeTransport(context, partners.carrier, transportId, attempt),
       ),
+      handleJob(callOffTransportJob, ({ transportId }, attempt) =>
+        callOffTransport(context, partners.carrier, transportId, attempt),
+      ),
+      handleJob(lookUpTransportJob, ({ transportId }) =>
+        lookUpTransport(context, partners.carrier, transportId),
+      ),
       judgeMessages(
         context,
         sender,
         { run: (tx, event) => followJourney(context, tx, event) },
         findSaleOfTransport,
+      ),
+    ],
+    timers: [
+      silenceTimer(context, "carrier", (tx, transportId) =>
+        enqueue(tx, lookUpTransportJob, [
+          { payload: { transportId }, key: `lookUpTransport:${transportId}` },
+        ]),
       ),
     ],
   };

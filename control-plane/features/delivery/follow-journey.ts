@@ -3,11 +3,11 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Handled } from "../../http/webhook-messages.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
+import { expectNews, expectNothing } from "../../lifecycle/partner-requests.ts";
 import type { Transaction } from "../../store/database.ts";
-import type { Database } from "../../store/schema.ts";
 import { handedOverTo, recordDelivery } from "./record-delivery.ts";
+import type { TransportStatus as Status } from "./transport-row.ts";
 
-type Status = Database["transports"]["status"];
 type Journey = {
   transportId: string;
   expedienteId: string;
@@ -80,11 +80,15 @@ export async function followJourney(
       "conflict",
       `transport ${event.data.reference} ended as ${status}; ${event.type} contradicts it`,
     );
-  for (const step of steps) {
-    if (rank[step.status] <= rank[status]) continue;
+  const ahead = steps.filter((step) => rank[step.status] > rank[status]);
+  for (const step of ahead) {
     const refusal = await takeStep(context, tx, journey, step, event);
     if (refusal !== null) return refusal;
   }
+  const last = ahead.at(-1);
+  const matter = { partner: "carrier", id: journey.transportId } as const;
+  if (last === present || last === returned) await expectNothing(tx, matter);
+  else if (last !== undefined) await expectNews(context, tx, matter);
   return { kind: "done" };
 }
 
@@ -158,6 +162,7 @@ async function takeStep(
       event: step.event,
       actor: { kind: "partner", id: "transport" },
       ...(step === present ? { set: handedOverTo(journey.customerId) } : {}),
+      ...(step === returned ? { set: { back_at_dealership: true } } : {}),
       detail: { reference: event.data.reference, ...(receivedBy === null ? {} : { receivedBy }) },
     },
   ]);

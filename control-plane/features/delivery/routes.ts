@@ -7,6 +7,7 @@ import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { pickUp } from "./pick-up.ts";
+import { recordReturn } from "./record-return.ts";
 import { requestTransport } from "./request-transport.ts";
 
 const params = z.strictObject({ expedienteId: z.uuid() });
@@ -36,10 +37,26 @@ export function deliveryRoutes(
     },
   });
   addCommand(routing, {
+    url: "/api/expedientes/:expedienteId/return",
+    tag: "delivery",
+    summary: "Record that the vehicle is back",
+    description:
+      "For a vehicle that nobody took at home, when the dealership sees it in its yard before the carrier says so. It can be picked up from then on.",
+    params,
+    body: z.strictObject({}),
+    status: 200,
+    answer: z.object({ expedienteId: z.uuid(), vehicleState: z.string() }),
+    async run(tx, { principal, params: { expedienteId } }) {
+      const outcome = await recordReturn(context, tx, { expedienteId, actor: actorOf(principal) });
+      if (outcome.kind === "refused") return outcome;
+      return { kind: "done", answer: { expedienteId, vehicleState: outcome.vehicleState } };
+    },
+  });
+  addCommand(routing, {
     url: "/api/expedientes/:expedienteId/pick-up",
     tag: "delivery",
     summary: "Hand the vehicle over at the dealership",
-    description: "For a vehicle that came back because nobody was at home.",
+    description: "For a vehicle that came back because nobody was at home; it must be back (rule AG9).",
     params,
     body: z.strictObject({ receivedBy: z.string().trim().min(1).max(200) }),
     status: 200,

@@ -4,10 +4,10 @@ import type { Handled } from "../../http/webhook-messages.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
+import { expectNews, expectNothing } from "../../lifecycle/partner-requests.ts";
 import type { Transaction } from "../../store/database.ts";
-import { enqueue } from "../../store/jobs.ts";
-import { handOverEnrolmentJob } from "./jobs.ts";
-import { lockOrder, lockOrderByReference, type Order } from "./order-row.ts";
+import { enqueueHandOver } from "./jobs.ts";
+import { hasMoved, lockOrder, lockOrderByReference, matterOf, type Order } from "./order-row.ts";
 import { recordPlacedOrder } from "./place-order.ts";
 
 const factory: Actor = { kind: "partner", id: "factory" };
@@ -31,7 +31,20 @@ export async function handleFactoryWebhook(
   // It overtook the answer to our own call: the factory has the order.
   await recordPlacedOrder(context, tx, found, factoryOrderId);
   const order = found.status === "placing" ? await lockOrder(tx, found.id) : found;
+  const handled = await take(context, tx, order, webhook);
+  if (handled.kind === "done") await waitForNext(context, tx, found);
+  return handled;
+}
 
+/** After news, the next word is expected; a completed car has none to come. */
+async function waitForNext(context: Context, tx: Transaction, before: Order): Promise<void> {
+  const after = await lockOrder(tx, before.id);
+  if (!hasMoved(before, after)) return;
+  if (after.status === "completed") await expectNothing(tx, matterOf(after));
+  else await expectNews(context, tx, matterOf(after), after.eta);
+}
+
+function take(context: Context, tx: Transaction, order: Order, webhook: FactoryWebhook): Promise<Handled> {
   switch (webhook.type) {
     case "order.manufacturing_started":
       return start(context, tx, order);
@@ -66,7 +79,7 @@ async function assignVin(context: Context, tx: Transaction, order: Order, vin: s
       vin,
     },
   ]);
-  await enqueue(tx, handOverEnrolmentJob, [{ payload: { orderId: order.id } }]);
+  await enqueueHandOver(tx, order.id);
   return done;
 }
 

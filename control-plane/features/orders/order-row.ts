@@ -1,5 +1,6 @@
 import type { Selectable } from "kysely";
-import type { Transaction } from "../../store/database.ts";
+import type { Matter } from "../../lifecycle/partner-requests.ts";
+import type { Reader, Transaction } from "../../store/database.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Order = Selectable<Database["orders"]>;
@@ -34,4 +35,24 @@ export async function lockOrderByReference(tx: Transaction, reference: string): 
     .selectAll()
     .forNoKeyUpdate()
     .executeTakeFirst();
+}
+
+/** What the factory is asked about, for an order of ours. */
+export function matterOf(order: Pick<Order, "id" | "reference" | "expediente_id" | "vehicle_id">): Matter {
+  const { id, reference, expediente_id: expedienteId, vehicle_id: vehicleId } = order;
+  return { partner: "factory", id, reference, subject: { expedienteId, vehicleId } };
+}
+
+export async function readOrder(db: Reader, orderId: string): Promise<Order> {
+  return db
+    .selectFrom("orders")
+    .where("id", "=", orderId)
+    .selectAll()
+    .executeTakeFirstOrThrow(() => new Error(`no order ${orderId}`));
+}
+
+export function hasMoved(before: Order, after: Order): boolean {
+  const stand = ({ status, vin, progress_percent, milestone }: Order) =>
+    JSON.stringify([status, vin, progress_percent, milestone]);
+  return stand(before) !== stand(after);
 }

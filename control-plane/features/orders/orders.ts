@@ -9,11 +9,13 @@ import {
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
+import { silenceTimer } from "../../lifecycle/partner-requests.ts";
 import type { Factory } from "../../partners/factory.ts";
-import { handleJob } from "../../store/jobs.ts";
+import { enqueue, handleJob } from "../../store/jobs.ts";
 import { handleFactoryWebhook } from "./factory-webhook.ts";
 import { type EnrolmentPackageFor, handOverEnrolment } from "./hand-over-enrolment.ts";
-import { handOverEnrolmentJob, placeFactoryOrderJob } from "./jobs.ts";
+import { handOverEnrolmentJob, lookUpOrderJob, placeFactoryOrderJob } from "./jobs.ts";
+import { lookUpOrder } from "./look-up-order.ts";
 import { openOrder } from "./open-order.ts";
 import { findSaleOfOrder } from "./order-row.ts";
 import { placeOrder } from "./place-order.ts";
@@ -49,13 +51,14 @@ export function createOrders(
     count: parts.count,
   });
   return {
-    addRoutes: (routing) => orderRoutes(parts.verifyWebhook, sender, routing),
+    addRoutes: (routing) => orderRoutes(context, parts.verifyWebhook, sender, routing),
     jobs: [
       handleJob(placeFactoryOrderJob, ({ orderId }, attempt) =>
         placeOrder(context, factory, orderId, attempt),
       ),
-      handleJob(handOverEnrolmentJob, ({ orderId }) =>
-        handOverEnrolment(context, factory, enrolmentPackageFor, orderId),
+      handleJob(lookUpOrderJob, ({ orderId }) => lookUpOrder(context, factory, orderId)),
+      handleJob(handOverEnrolmentJob, ({ orderId }, attempt) =>
+        handOverEnrolment(context, factory, enrolmentPackageFor, orderId, attempt),
       ),
       judgeMessages(
         context,
@@ -64,7 +67,12 @@ export function createOrders(
         findSaleOfOrder,
       ),
     ],
-    timers: [readyNotice.timer],
+    timers: [
+      readyNotice.timer,
+      silenceTimer(context, "factory", (tx, orderId) =>
+        enqueue(tx, lookUpOrderJob, [{ payload: { orderId }, key: `lookUpOrder:${orderId}` }]),
+      ),
+    ],
     onVehicleMoved: readyNotice.onVehicleMoved,
     onReservationPaid: each((tx, paid) => openOrder(context, tx, paid)),
     onNotificationAccepted: each((tx, accepted) => recordCustomerNotified(context, tx, accepted)),

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { partnerProgress } from "../../http/partner-progress.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
 import { saleStatuses } from "../../rules/statuses.ts";
 
@@ -69,9 +70,19 @@ export const expedienteSchema = z
         eta: instant.nullable(),
         vin: z.string().nullable(),
         placedAt: instant.nullable(),
+        ...partnerProgress,
       })
       .nullable(),
     payments: z.array(paymentSummarySchema),
+    /** Asked for with the final payment. */
+    registration: z
+      .object({
+        reference: z.string(),
+        status: z.enum(["requested", "recorded"]),
+        requestedAt: instant,
+        ...partnerProgress,
+      })
+      .nullable(),
     registrationDocument: z
       .object({ authorityId: z.string(), plate: z.string(), registeredOn: z.string() })
       .nullable(),
@@ -83,6 +94,7 @@ export const expedienteSchema = z
         date: z.string(),
         driver: z.string().nullable(),
         route: z.array(z.string()).nullable(),
+        ...partnerProgress,
       })
       .nullable(),
     delivery: z

@@ -3,7 +3,7 @@ import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { NotifyListener } from "../../store/notify-listener.ts";
 import { listExpedientes } from "./list-expedientes.ts";
-import { readExpediente } from "./read-expediente.ts";
+import { readExpediente, withoutPartnersWords } from "./read-expediente.ts";
 import { readNotifications } from "./read-notifications.ts";
 import { readPlans } from "./read-plans.ts";
 import { readSteps } from "./read-steps.ts";
@@ -99,10 +99,10 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
     description: "The complete customer record.",
     params,
     answer: expedienteSchema,
-    run: async (db, { params: { expedienteId } }) => ({
-      kind: "done",
-      answer: await readExpediente(db, expedienteId),
-    }),
+    async run(db, { principal, params: { expedienteId } }) {
+      const record = await readExpediente(db, expedienteId);
+      return { kind: "done", answer: principal.role === "customer" ? withoutPartnersWords(record) : record };
+    },
   });
 
   addQuery(routing, {
