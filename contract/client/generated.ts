@@ -596,7 +596,7 @@ export type ReadTheStepsOfAnExpediente200 = {
 };
 
 export type ReadTheNotificationsOfAnExpediente200NotificationsItemChannel = 'email' | 'sms' | 'push' | 'inApp';
-export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'channelNotConfigured';
+export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'overtaken' | 'channelNotConfigured';
 export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
   notificationId: string;
   row: string;

@@ -378,7 +378,7 @@ export type Database = {
     recipient: string;
     channel: "email" | "sms" | "push" | "inApp";
     priority: string;
-    status: "queued" | "accepted" | "failed" | "channelNotConfigured";
+    status: "queued" | "accepted" | "failed" | "overtaken" | "channelNotConfigured";
     address: Nullable<string>;
     subject: Nullable<string>;
     body: Nullable<string>;

@@ -159,7 +159,8 @@ export const notificationSchema = z.object({
   recipient: z.string(),
   channel: z.enum(["email", "sms", "push", "inApp"]),
   priority: z.string(),
-  status: z.enum(["queued", "accepted", "failed", "channelNotConfigured"]),
+  /** `overtaken`: not sent, because a later message had made it pointless. */
+  status: z.enum(["queued", "accepted", "failed", "overtaken", "channelNotConfigured"]),
   subject: z.string().nullable(),
   /** As sent, with secrets masked. */
   body: z.string().nullable(),

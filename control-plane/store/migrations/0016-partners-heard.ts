@@ -1,7 +1,8 @@
 import { type Kysely, sql } from "kysely";
 
 // Webhooks are stored before they are judged. What partners are asked for has a record of how that goes, and a deadline
-// at which it is looked up; what is under way gets both. A car is back at the dealership once the carrier says so.
+// at which it is looked up; what is under way gets both. A car is back at the dealership once the carrier says so. A mail that a later one
+// has made pointless is not sent.
 
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`
@@ -28,6 +29,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     where status in ('requested', 'scheduled', 'started', 'arrived', 'customerAbsent');
     insert into timers (kind, subject_id, due_at)
     select partner || 'Silent', subject_id, heard_at + interval '1 day' from partner_requests;
+
+    alter table notifications drop constraint notifications_status_check;
+    alter table notifications add constraint notifications_status_check
+      check (status in ('queued', 'accepted', 'failed', 'overtaken', 'channelNotConfigured'));
 
     alter table transports add column called_off_at timestamptz;
     alter table vehicles add column back_at_dealership boolean not null default false;
