@@ -47,6 +47,9 @@ export type CountWebhooks = {
 /** The waits between grow from 3 s; half an hour together, in which whatever overtook its cause has found it. */
 export const messageTries = 8;
 
+/** Characters of a message that a task shows: more than any message of factory or carrier has. */
+const mostShown = 2_000;
+
 export function createSender<Event>(options: {
   source: WebhookSource;
   /** Of the job: `hearFactory`. */
@@ -157,13 +160,13 @@ export function judgeMessages<Event>(
     const { source } = sender;
     await context.db.transaction().execute(async (tx) => {
       const subject = heard.reference === null ? null : await subjectOf(tx, heard.reference);
-      await recordFailure(tx, { source, id, failure, at: context.clock.now() });
+      const body = await recordFailure(tx, { source, id, failure, at: context.clock.now() });
       if (subject === null && heard.kind === "unreadable") return;
       await context.publish(tx, "taskNeeded", [
         {
           kind: "messageNotTaken",
           facts: { partner: partnerNames[source], type },
-          detail: { source, id, type, reason: failure },
+          detail: { source, id, type, reason: failure, message: [...body].slice(0, mostShown).join("") },
           subject: subject ?? {},
         },
       ]);

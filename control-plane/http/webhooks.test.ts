@@ -234,7 +234,7 @@ describe("a genuine webhook is never refused", () => {
       {
         kind: "messageNotTaken",
         facts: { partner: "factory", type: "order.noted" },
-        detail: { id: "msg_l", reason: expect.stringContaining("data.text") },
+        detail: { id: "msg_l", reason: expect.stringContaining("data.text"), message: body },
         subject: { vehicleId: subject },
       },
     ]);

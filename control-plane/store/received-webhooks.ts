@@ -32,15 +32,17 @@ export async function storeMessages<P>(
   return enqueueCaused(db, type, insert, jobs);
 }
 
-/** Writes down why a message could not be taken. */
+/** Writes down why a message could not be taken. @returns the message as it came */
 export async function recordFailure(
   tx: Transaction,
   message: { source: string; id: string; failure: string; at: Date },
-): Promise<void> {
-  await tx
+): Promise<string> {
+  const stored = await tx
     .updateTable("received_webhooks")
     .set({ failure: message.failure, failed_at: message.at })
     .where("source", "=", message.source)
     .where("id", "=", message.id)
-    .execute();
+    .returning("body")
+    .executeTakeFirst();
+  return stored?.body ?? "";
 }
