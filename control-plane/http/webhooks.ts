@@ -5,7 +5,7 @@ import type { Db } from "../store/database.ts";
 import { groupCommit } from "../store/group-commit.ts";
 import { type ReceivedMessage, storeMessages } from "../store/received-webhooks.ts";
 import { requireAccess } from "./access-table.ts";
-import { problemOf, problemResponse, sendProblem } from "./problem.ts";
+import { problemOf, problemResponses, sendProblem } from "./problem.ts";
 import { operationIdOf } from "./route-description.ts";
 import type { Http } from "./server.ts";
 import { type Message, messageTries, type Sender } from "./webhook-messages.ts";
@@ -27,6 +27,8 @@ export type WebhookRoute<Event> = {
   /** How long a batch waits for further messages. Real time. */
   lingerMs?: number;
 };
+
+const refusals = ["signatureInvalid", "payloadTooLarge"] as const;
 
 const answerSchema = z.object({
   received: z.literal(true),
@@ -84,8 +86,10 @@ export function addWebhook<Event>(routing: { server: Http; db: Db }, route: Webh
           description:
             "Public: the signature over the raw body is the proof. A genuine message is stored and answered 200, whatever it is about, and judged afterwards. Idempotent by the message's id.",
           body: route.schema,
-          response: { 200: answerSchema, default: problemResponse },
+          response: { 200: answerSchema, ...problemResponses(refusals) },
+          security: [],
         },
+        config: { refuses: refusals },
         // The signature covers the bytes: they are parsed below, after it has been verified.
         validatorCompiler: () => (body) => ({ value: body }),
       },

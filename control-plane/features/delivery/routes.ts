@@ -23,6 +23,7 @@ export function deliveryRoutes(
     url: "/api/expedientes/:expedienteId/transport",
     tag: "delivery",
     summary: "Arrange transport",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "Asks the carrier for a day; driver and route are there once it has answered. While the vehicle is in transit, the same request arranges another transport in its place.",
     params,
@@ -40,6 +41,7 @@ export function deliveryRoutes(
     url: "/api/expedientes/:expedienteId/return",
     tag: "delivery",
     summary: "Record that the vehicle is back",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "For a vehicle that nobody took at home, when the dealership sees it in its yard before the carrier says so. It can be picked up from then on.",
     params,
@@ -56,6 +58,7 @@ export function deliveryRoutes(
     url: "/api/expedientes/:expedienteId/pick-up",
     tag: "delivery",
     summary: "Hand the vehicle over at the dealership",
+    refuses: ["conflict", "ruleRefused"],
     description: "For a vehicle that came back because nobody was at home; it must be back (rule AG9).",
     params,
     body: z.strictObject({ receivedBy: z.string().trim().min(1).max(200) }),

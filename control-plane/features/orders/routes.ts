@@ -74,6 +74,7 @@ export function orderRoutes(
     url: "/api/orders/:orderId/retry",
     tag: "orders",
     summary: "Ask the factory again",
+    refuses: ["conflict"],
     description:
       "After the factory's refusal was put right, or at once instead of at `nextTryAt`: the order is placed, or the car's identity handed over, whichever the factory has not taken yet.",
     params: z.object({ orderId: z.uuid() }),

@@ -10,6 +10,7 @@ export function registrationRoutes(context: Context, routing: Routing): void {
     url: "/api/expedientes/:expedienteId/registration/retry",
     tag: "registration",
     summary: "Ask the authority again",
+    refuses: ["conflict"],
     description:
       "After the authority's refusal was put right, or at once instead of at `nextTryAt`, while the vehicle is not registered.",
     params: z.strictObject({ expedienteId: z.uuid() }),
