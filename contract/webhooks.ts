@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { vinSchema } from "./vin.ts";
+import { showOnOneLine } from "./shown-text.ts";
+import { writtenVinSchema } from "./vin.ts";
 
 // Messages from partners, signed as Standard Webhooks; the payment gateway signs in Stripe's own scheme. Partners
 // change their messages without asking: fields that are not used here are ignored, times may have an offset, `null`
@@ -15,13 +16,13 @@ const absent = <S extends z.ZodType>(schema: S) =>
     .catch(null);
 
 const order = { orderId: id, reference: id };
-const transport = { transportId: id, reference: id, vin: vinSchema };
+const transport = { transportId: id, reference: id, vin: writtenVinSchema };
 const event = <T extends string, D extends z.ZodRawShape>(type: T, data: D) =>
   z.object({ type: z.literal(type), data: z.object(data) });
 
 export const factoryWebhookSchema = z.discriminatedUnion("type", [
   event("order.manufacturing_started", order),
-  event("order.vin_assigned", { ...order, vin: vinSchema }),
+  event("order.vin_assigned", { ...order, vin: writtenVinSchema }),
   event("order.progressed", {
     ...order,
     progressPercent: z.number().min(0).max(100).transform(Math.floor),
@@ -29,9 +30,14 @@ export const factoryWebhookSchema = z.discriminatedUnion("type", [
     milestone: absent(id),
     eta: absent(instant),
   }),
-  event("order.completed", { ...order, vin: vinSchema }),
+  event("order.completed", { ...order, vin: writtenVinSchema }),
 ]);
 export type FactoryWebhook = z.infer<typeof factoryWebhookSchema>;
+
+/** As the driver wrote it down, fit to be shown. */
+export const receiverSchema = absent(
+  z.string().transform((text) => [...showOnOneLine(text)].slice(0, 200).join("")),
+);
 
 export const transportWebhookSchema = z.discriminatedUnion("type", [
   event("transport.started", transport),
@@ -39,7 +45,7 @@ export const transportWebhookSchema = z.discriminatedUnion("type", [
   event("transport.contacted", {
     ...transport,
     outcome: z.enum(["customerPresent", "customerAbsent"]),
-    receivedBy: absent(z.string().transform((text) => [...text].slice(0, 200).join(""))),
+    receivedBy: receiverSchema,
   }),
   event("transport.returned", transport),
 ]);

@@ -2,6 +2,45 @@
 // client.ts is the other half, and says how to call these functions.
 import { type Call, send } from "./client.ts";
 /**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocumentInput = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
  * The service.
  */
 export type ActivationService = {
@@ -132,10 +171,24 @@ export interface Order {
      * @nullable
      */
   vin: string | null;
+  /**
+     * Set where the VIN may be mistyped: a North American one with a wrong check digit.
+     * @nullable
+     */
+  vinHint: string | null;
   /** When it was made. */
   createdAt: string;
   /** When the factory took the order; null before. */
   placedAt: string | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
 }
 
 /**
@@ -183,6 +236,45 @@ export interface Payment {
 }
 
 /**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocument = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
  * Where it stands.
  */
 export type ExpedienteStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
@@ -198,6 +290,10 @@ export type ExpedienteSoldBy = {
   employee: string;
 };
 
+/**
+ * What kind of thing it is.
+ */
+export type ExpedienteCustomerKind = 'person' | 'company';
 /**
  * The postal address.
  */
@@ -218,8 +314,27 @@ export type ExpedienteCustomerAddress = {
 export type ExpedienteCustomer = {
   /** The customer. */
   customerId: string;
-  /** The name, as people write it. */
+  /** What kind of thing it is. */
+  kind: ExpedienteCustomerKind;
+  /** In full; the owner in the car's papers. */
   name: string;
+  /**
+     * The given name or names.
+     * @nullable
+     */
+  givenName: string | null;
+  /**
+     * The family name or names.
+     * @nullable
+     */
+  familyName: string | null;
+  /** The document that says who buys the car. */
+  identityDocument: IdentityDocument | null;
+  /**
+     * The person to speak to at a company; null for a person.
+     * @nullable
+     */
+  contactPerson: string | null;
   /** The e-mail address. */
   email: string;
   /** The telephone number, E.164. */
@@ -336,6 +451,15 @@ export type ExpedienteOrder = {
   vin: string | null;
   /** When the factory took the order; null before. */
   placedAt: string | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
 } | null;
 
 /**
@@ -375,6 +499,31 @@ export type ExpedientePaymentsItem = {
 };
 
 /**
+ * Where it stands.
+ */
+export type ExpedienteRegistrationStatus = 'requested' | 'recorded';
+/**
+ * The registration with the authority, asked for with the final payment; null before.
+ */
+export type ExpedienteRegistration = {
+  /** The number that people and partners call it by. */
+  reference: string;
+  /** Where it stands. */
+  status: ExpedienteRegistrationStatus;
+  /** When it was asked for, by the caller's clock. */
+  requestedAt: string;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
+} | null;
+
+/**
  * The car's registration; null before.
  */
 export type ExpedienteRegistrationDocument = {
@@ -405,6 +554,15 @@ export type ExpedienteTransport = {
   driver: string | null;
   /** The carrier's stops; null before they are known. */
   route: string[] | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
 } | null;
 
 /**
@@ -476,6 +634,8 @@ export interface Expediente {
   order: ExpedienteOrder;
   /** The sale's payments, oldest first. */
   payments: ExpedientePaymentsItem[];
+  /** The registration with the authority, asked for with the final payment; null before. */
+  registration: ExpedienteRegistration;
   /** The car's registration; null before. */
   registrationDocument: ExpedienteRegistrationDocument;
   /** The way to the customer; null before it was asked for. */
@@ -816,24 +976,25 @@ export type ListPlansAndOptions200 = {
 };
 
 /**
+ * A private person where it is left out.
+ */
+export type RegisterASaleBodyCustomerKind = 'person' | 'company';
+/**
  * The postal address.
  */
 export type RegisterASaleBodyCustomerAddress = {
   /**
      * Street and number.
-     * @minLength 1
      * @maxLength 200
      */
   street: string;
   /**
      * The town.
-     * @minLength 1
      * @maxLength 100
      */
   city: string;
   /**
      * The postal code, as the country writes it.
-     * @minLength 1
      * @maxLength 20
      */
   postalCode: string;
@@ -845,18 +1006,39 @@ export type RegisterASaleBodyCustomerAddress = {
  * The customer.
  */
 export type RegisterASaleBodyCustomer = {
+  /** A private person where it is left out. */
+  kind?: RegisterASaleBodyCustomerKind;
   /**
-     * The name, as people write it.
-     * @minLength 1
+     * In full; a company's as it is registered. A person may have the two parts instead.
      * @maxLength 200
      */
-  name: string;
+  name?: string;
+  /**
+     * The given name or names.
+     * @maxLength 99
+     */
+  givenName?: string;
+  /**
+     * The family name or names.
+     * @maxLength 99
+     */
+  familyName?: string;
+  /** The document that says who buys the car. */
+  identityDocument?: IdentityDocumentInput;
+  /**
+     * The person to speak to at a company; null for a person.
+     * @maxLength 200
+     */
+  contactPerson?: string;
   /**
      * The e-mail address.
-     * @maxLength 320
+     * @maxLength 254
      */
   email: string;
-  /** The telephone number, E.164. */
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
   phone: string;
   /** The postal address. */
   address: RegisterASaleBodyCustomerAddress;
@@ -973,6 +1155,46 @@ export type ListExpedientes200 = {
   next: string | null;
 };
 
+/**
+ * The postal address.
+ */
+export type CorrectAddressOrTelephoneOfASaleBodyAddress = {
+  /**
+     * Street and number.
+     * @maxLength 200
+     */
+  street: string;
+  /**
+     * The town.
+     * @maxLength 100
+     */
+  city: string;
+  /**
+     * The postal code, as the country writes it.
+     * @maxLength 20
+     */
+  postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+};
+
+export type CorrectAddressOrTelephoneOfASaleBody = {
+  /** The postal address. */
+  address?: CorrectAddressOrTelephoneOfASaleBodyAddress;
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
+  phone?: string;
+};
+
+export type CorrectAddressOrTelephoneOfASale200 = {
+  /** The sale's file. */
+  expediente: Expediente;
+  /** Remarks about the sale. */
+  notes: string[];
+};
+
 export type ReadTheStepsOfAnExpedienteParams = {
 /**
  * The id of the last step seen.
@@ -999,7 +1221,7 @@ export type ReadTheNotificationsOfAnExpediente200NotificationsItemChannel = 'ema
 /**
  * Where it stands.
  */
-export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'channelNotConfigured';
+export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'overtaken' | 'channelNotConfigured';
 export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
   /** The notification. */
   notificationId: string;
@@ -1111,8 +1333,24 @@ export type GiveMoneyBack202 = {
   payment: Payment;
 };
 
+export type AskTheFactoryAgainBody = { [key: string]: unknown };
+
+export type AskTheFactoryAgain202 = {
+  /** The order at the factory. */
+  orderId: string;
+};
+
+export type AskTheAuthorityAgainBody = { [key: string]: unknown };
+
+export type AskTheAuthorityAgain202 = {
+  /** The sale's file. */
+  expedienteId: string;
+  /** The number that people and partners call it by. */
+  reference: string;
+};
+
 export type ArrangeTransportBody = {
-  /** A calendar day of the dealership. */
+  /** A day of the dealership's calendar, today or later. */
   date: string;
 };
 
@@ -1129,10 +1367,18 @@ export type ArrangeTransport202 = {
   status: ArrangeTransport202Status;
 };
 
+export type RecordThatTheVehicleIsBackBody = { [key: string]: unknown };
+
+export type RecordThatTheVehicleIsBack200 = {
+  /** The sale's file. */
+  expedienteId: string;
+  /** The car's state in the vehicle machine. */
+  vehicleState: string;
+};
+
 export type HandTheVehicleOverAtTheDealershipBody = {
   /**
      * The person who took the car over.
-     * @minLength 1
      * @maxLength 200
      */
   receivedBy: string;
@@ -1839,7 +2085,7 @@ export const getRegisterASaleUrl = () => {
 }
 
 /**
- * Prices come from the catalogue. The customer's credentials are mailed at once.
+ * Prices come from the catalogue. The customer's credentials are mailed at once. A customer known by the e-mail address keeps the account; the sale has the name, telephone and address given here.
  *
  * For sales.
  * @summary Register a sale
@@ -1927,6 +2173,48 @@ export const readAnExpediente = async (expedienteId: string, options: Call): Pro
     method: 'GET'
 
 
+  }
+);}
+
+
+
+export const getCorrectAddressOrTelephoneOfASaleUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/contact`
+}
+
+/**
+ * Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.
+ *
+ * For admin, sales (dealership), support.
+ * @summary Correct address or telephone of a sale
+ */
+export const correctAddressOrTelephoneOfASale = async (expedienteId: string,
+    correctAddressOrTelephoneOfASaleBody: CorrectAddressOrTelephoneOfASaleBody, options: Call): Promise<CorrectAddressOrTelephoneOfASale200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<CorrectAddressOrTelephoneOfASale200>(getCorrectAddressOrTelephoneOfASaleUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(correctAddressOrTelephoneOfASaleBody)
   }
 );}
 
@@ -2198,6 +2486,90 @@ export const readAFactoryOrder = async (orderId: string, options: Call): Promise
 
 
 
+export const getAskTheFactoryAgainUrl = (orderId: string,) => {
+
+
+
+
+  return `/api/orders/${encodeURIComponent(String(orderId))}/retry`
+}
+
+/**
+ * After the factory's refusal was put right, or at once instead of at `nextTryAt`: the order is placed, or the car's identity handed over, whichever the factory has not taken yet.
+ *
+ * For admin, sales (dealership).
+ * @summary Ask the factory again
+ */
+export const askTheFactoryAgain = async (orderId: string,
+    askTheFactoryAgainBody: AskTheFactoryAgainBody, options: Call): Promise<AskTheFactoryAgain202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<AskTheFactoryAgain202>(getAskTheFactoryAgainUrl(orderId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(askTheFactoryAgainBody)
+  }
+);}
+
+
+
+export const getAskTheAuthorityAgainUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/registration/retry`
+}
+
+/**
+ * After the authority's refusal was put right, or at once instead of at `nextTryAt`, while the vehicle is not registered.
+ *
+ * For admin, sales (dealership).
+ * @summary Ask the authority again
+ */
+export const askTheAuthorityAgain = async (expedienteId: string,
+    askTheAuthorityAgainBody: AskTheAuthorityAgainBody, options: Call): Promise<AskTheAuthorityAgain202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<AskTheAuthorityAgain202>(getAskTheAuthorityAgainUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(askTheAuthorityAgainBody)
+  }
+);}
+
+
+
 export const getArrangeTransportUrl = (expedienteId: string,) => {
 
 
@@ -2240,6 +2612,48 @@ return send<ArrangeTransport202>(getArrangeTransportUrl(expedienteId),
 
 
 
+export const getRecordThatTheVehicleIsBackUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/return`
+}
+
+/**
+ * For a vehicle that nobody took at home, when the dealership sees it in its yard before the carrier says so. It can be picked up from then on.
+ *
+ * For admin, sales (dealership).
+ * @summary Record that the vehicle is back
+ */
+export const recordThatTheVehicleIsBack = async (expedienteId: string,
+    recordThatTheVehicleIsBackBody: RecordThatTheVehicleIsBackBody, options: Call): Promise<RecordThatTheVehicleIsBack200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<RecordThatTheVehicleIsBack200>(getRecordThatTheVehicleIsBackUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(recordThatTheVehicleIsBackBody)
+  }
+);}
+
+
+
 export const getHandTheVehicleOverAtTheDealershipUrl = (expedienteId: string,) => {
 
 
@@ -2249,7 +2663,7 @@ export const getHandTheVehicleOverAtTheDealershipUrl = (expedienteId: string,) =
 }
 
 /**
- * For a vehicle that came back because nobody was at home.
+ * For a vehicle that came back because nobody was at home; it must be back (rule AG9).
  *
  * For admin, sales (dealership).
  * @summary Hand the vehicle over at the dealership

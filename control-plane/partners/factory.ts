@@ -1,5 +1,5 @@
 import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import {
   callPartner,
@@ -29,7 +29,7 @@ const progressSchema = orderSchema.extend({
   progressPercent: z.number().min(0).max(100).transform(Math.floor).nullish(),
   /** Those that it has reached, oldest first. */
   milestones: z.array(z.object({ milestone: z.string().max(100) })).nullish(),
-  vin: vinSchema.nullish(),
+  vin: writtenVinSchema.nullish(),
 });
 
 export type FactoryProgress = z.infer<typeof progressSchema>;

@@ -1,4 +1,6 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { showOnOneLine } from "@caas/contract/shown-text.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
+import { receiverSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
 import type { Address } from "../store/schema.ts";
 import {
@@ -24,8 +26,8 @@ const transportSchema = z.object({
   transportId: z.string().min(1).max(100),
   reference: z.string(),
   date: z.iso.date(),
-  driver: z.string().min(1).max(200),
-  route: z.array(z.string().max(200)).max(100),
+  driver: z.string().min(1).max(200).overwrite(showOnOneLine),
+  route: z.array(z.string().max(200).overwrite(showOnOneLine)).max(100),
 });
 
 export type CarrierTransport = z.infer<typeof transportSchema>;
@@ -34,10 +36,10 @@ export type CarrierTransport = z.infer<typeof transportSchema>;
 const journeySchema = z.object({
   transportId: z.string().min(1).max(100),
   reference: z.string(),
-  vin: vinSchema,
+  vin: writtenVinSchema,
   /** In the carrier's words: scheduled, started, arrived, delivered, customerAbsent, returned, calledOff. */
   status: z.string().max(50),
-  receivedBy: z.string().nullish().catch(null),
+  receivedBy: receiverSchema,
 });
 
 export type CarrierJourney = z.infer<typeof journeySchema>;

@@ -28,6 +28,7 @@ const carrierTypes = new Set<string>(transportWebhookSchema.options.map(({ shape
 export function createDelivery(
   context: Context,
   partners: { carrier: Carrier; verifyTransportWebhook: VerifyWebhook; count: CountWebhooks },
+  { timeZone }: { timeZone: string },
 ): Capability {
   const sender = createSender({
     source: "transport",
@@ -37,7 +38,8 @@ export function createDelivery(
     count: partners.count,
   });
   return {
-    addRoutes: (routing) => deliveryRoutes(context, partners.verifyTransportWebhook, sender, routing),
+    addRoutes: (routing) =>
+      deliveryRoutes(context, partners.verifyTransportWebhook, sender, timeZone, routing),
     jobs: [
       handleJob(arrangeTransportJob, ({ transportId }, attempt) =>
         arrangeTransport(context, partners.carrier, transportId, attempt),

@@ -63,7 +63,7 @@ function newsIn(found: CarrierJourney): TransportWebhook | null {
     case "delivered":
       return {
         type: "transport.contacted",
-        data: { ...data, outcome: "customerPresent", receivedBy: receivedBy ?? null },
+        data: { ...data, outcome: "customerPresent", receivedBy },
       };
     case "customerAbsent":
       return { type: "transport.contacted", data: { ...data, outcome: "customerAbsent", receivedBy: null } };

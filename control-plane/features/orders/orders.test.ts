@@ -235,6 +235,32 @@ describe("a factory that fails or whose messages go astray", () => {
     expect(await readOrder(platform, car)).toMatchObject({ milestone: "paint", progress_percent: 55 });
   });
 
+  test.each([
+    ["VSSZZZ5FZJR000001", "VSSZZZ5FZJR000001"],
+    ["WVGZZZ5NZEW000001", "WVGZZZ5NZEW000001"],
+    ["VF1RFA00X58000001", "VF1RFA00X58000001"],
+    ["YV1MC5851CJ000001", "YV1MC5851CJ000001"],
+    [" vsszzz5fzjr000002 ", "VSSZZZ5FZJR000002"],
+  ])("the European VIN %j without a North American check digit reaches the order [F1]", async (told, vin) => {
+    const { car, data } = await place();
+    expect((await platform.tellFromFactory("order.vin_assigned", { ...data, vin: told })).status).toBe(200);
+    const order = await readOrder(platform, car);
+    expect(order.vin).toBe(vin);
+    expect(await platform.staff.sales.get(`/api/orders/${order.id}`)).toMatchObject({
+      body: { vin, vinHint: null },
+    });
+  });
+
+  test("a wrong check digit in a North American VIN is a hint to staff, and no refusal [F1]", async () => {
+    const { car, data } = await place();
+    const vin = "1M8GDM9A0KP042788";
+    expect((await platform.tellFromFactory("order.vin_assigned", { ...data, vin })).status).toBe(200);
+    const { id } = await readOrder(platform, car);
+    expect(await platform.staff.sales.get(`/api/orders/${id}`)).toMatchObject({
+      body: { vin, vinHint: expect.stringContaining("should be X, not 0") },
+    });
+  });
+
   test("a message that makes no sense is taken, changes nothing, and is a task that says why [F16]", async () => {
     const { car, data } = await place();
     const other = await place();
@@ -255,6 +281,9 @@ describe("a factory that fails or whose messages go astray", () => {
     for (const [type, body] of [
       ["order.vin_assigned", { ...data, vin: taken }],
       ["order.vin_assigned", { ...data, vin: `${taken.slice(0, 8)}?${taken.slice(9)}` }],
+      ...["VSSZZZ5FZJR00001", "VSSZZZ5FZJR0000011", "VSSZZZ5FZJO000001", "VSSZZZ5 ZJR000001"].map(
+        (vin) => ["order.vin_assigned", { ...data, vin }] as const,
+      ),
       ["order.manufacturing_started", { ...data, orderId: "fo_999999" }],
       ["order.completed", { ...data, reference: "ORD-unknown", vin: vinOf(3) }],
       ["order.delayed", { ...data, days: 3 }],
@@ -265,7 +294,7 @@ describe("a factory that fails or whose messages go astray", () => {
       });
     expect((await reasons()).toSorted()).toEqual([
       expect.stringMatching(/^ORD-.* is the factory's order fo_/),
-      expect.stringMatching(/^data\.vin: /),
+      ...Array.from({ length: 5 }, () => expect.stringMatching(/^data\.vin: /)),
       expect.stringMatching(/belongs to another vehicle/),
     ]);
     expect(await readEvents(platform, car)).toEqual(before);

@@ -1,3 +1,4 @@
+import { doubtVin } from "@caas/contract/vin.ts";
 import { type FactoryWebhook, factoryWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
 import { describeProgress, partnerProgress } from "../../http/partner-progress.ts";
@@ -24,6 +25,10 @@ const orderSchema = z
     milestone: z.string().nullable(),
     eta: instant.nullable(),
     vin: z.string().nullable(),
+    vinHint: z.string().nullable().meta({
+      description: "Set where the VIN may be mistyped: a North American one with a wrong check digit.",
+      example: null,
+    }),
     createdAt: instant,
     placedAt: instant.nullable(),
     ...partnerProgress,
@@ -62,6 +67,7 @@ export function orderRoutes(
           milestone: row.milestone,
           eta: row.eta?.toISOString() ?? null,
           vin: row.vin,
+          vinHint: row.vin === null ? null : doubtVin(row.vin),
           createdAt: row.created_at.toISOString(),
           placedAt: row.placed_at?.toISOString() ?? null,
           ...describeProgress(await readProgress(db, row.id)),

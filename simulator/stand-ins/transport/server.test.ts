@@ -235,3 +235,11 @@ test("the knob oddWebhooks sends what another release would: an offset, new fiel
     data: { reference: "exp-1", remark: null },
   });
 });
+
+test("a car with a European VIN without a North American check digit is transported [F1]", async () => {
+  await start();
+  const answer = await call("POST", "/v1/transports", {
+    body: { reference: "tra-european", ...order, vin: "YV1MC5851CJ000001" },
+  });
+  expect(answer.status).toBe(201);
+});
