@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { cutText } from "./outside-text.ts";
 import { showOnOneLine } from "./shown-text.ts";
 import { writtenVinSchema } from "./vin.ts";
 
@@ -35,9 +36,7 @@ export const factoryWebhookSchema = z.discriminatedUnion("type", [
 export type FactoryWebhook = z.infer<typeof factoryWebhookSchema>;
 
 /** As the driver wrote it down, fit to be shown. */
-export const receiverSchema = absent(
-  z.string().transform((text) => [...showOnOneLine(text)].slice(0, 200).join("")),
-);
+export const receiverSchema = absent(z.string().transform((text) => cutText(showOnOneLine(text), 200)));
 
 export const transportWebhookSchema = z.discriminatedUnion("type", [
   event("transport.started", transport),

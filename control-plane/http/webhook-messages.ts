@@ -1,3 +1,4 @@
+import { cutText } from "@caas/contract/outside-text.ts";
 import * as z from "zod";
 import type { Context } from "../lifecycle/context.ts";
 import type { NotificationSubject } from "../lifecycle/events.ts";
@@ -166,7 +167,7 @@ export function judgeMessages<Event>(
         {
           kind: "messageNotTaken",
           facts: { partner: partnerNames[source], type },
-          detail: { source, id, type, reason: failure, message: [...body].slice(0, mostShown).join("") },
+          detail: { source, id, type, reason: failure, message: cutText(body, mostShown) },
           subject: subject ?? {},
         },
       ]);

@@ -76,6 +76,7 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
   };
 }
 
+/** A signed body may be any JSON, `null` too. */
 const identified = z.object({ id: z.string().min(1) });
 
 function forged(reason: string): Verified {

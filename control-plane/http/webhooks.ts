@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { cutText, makeStorable, makeTextStorable } from "@caas/contract/outside-text.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import type { Db } from "../store/database.ts";
@@ -118,29 +119,20 @@ export function addWebhook<Event>(routing: { server: Http; db: Db }, route: Webh
 }
 
 function nameOf(id: string | null, rawBody: string): string {
-  if (id !== null && id.length <= longestId) return id;
+  if (id !== null && id.length <= longestId) return makeTextStorable(id);
   return `sha256:${createHash("sha256")
     .update(id ?? rawBody)
     .digest("base64url")}`;
 }
 
 function readMessage<Event>(sender: Sender<Event>, id: string, rawBody: string) {
-  const body: unknown = parseJson(rawBody, makeStorable);
+  const body: unknown = makeStorable(parseJson(rawBody));
   const reading = sender.read(body);
   const { type } = typed.safeParse(body).data ?? { type: "unreadable" };
-  const received = { id, type, body: storable(rawBody) };
+  const received = { id, type, body: makeTextStorable(rawBody) };
   return reading.kind === "ignored"
     ? { received: { ...received, work: null }, ignored: reading.reason }
     : { received: { ...received, work: { id, type, heard: reading } }, ignored: null };
 }
 
-const typed = z.object({ type: z.string().transform((type) => type.slice(0, 100)) });
-
-/** PostgreSQL stores neither U+0000 nor half a surrogate pair. */
-function storable(text: string): string {
-  return text.replaceAll("\0", "").toWellFormed();
-}
-
-function makeStorable(_key: string, value: unknown): unknown {
-  return typeof value === "string" ? storable(value) : value;
-}
+const typed = z.object({ type: z.string().transform((type) => cutText(type, 100)) });
