@@ -99,7 +99,7 @@ const show = async (car: WrittenSale) =>
   shown.parse((await platform.staff.sales.get(`/api/expedientes/${car.expedienteId}`)).body).transport;
 
 describe("a replaced transport", () => {
-  test("is called off at the carrier: after two replacements one lorry drives, and no task is left [N1, FA16]", async () => {
+  test("is called off at the carrier: after two replacements one lorry drives, and no task is left [N1]", async () => {
     const car = await inTransit();
     await ask(car);
     await ask(car);
@@ -228,7 +228,7 @@ describe("a car that nobody took at home", () => {
 });
 
 describe("a carrier that refuses or does not answer", () => {
-  test("its refusal is a task with its words, and the transport shows them [N4, FA15]", async () => {
+  test("its refusal is a task with its words, and the transport shows them [N4]", async () => {
     const car = await platform.writeSale(registered);
     const refuseNext = { count: 1, status: 422, code: "no_lorry", message: "nothing is free that day" };
     expect(await ask(car, { refuseNext })).toBe(0);

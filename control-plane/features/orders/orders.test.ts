@@ -162,7 +162,7 @@ describe("a factory that fails or whose messages go astray", () => {
     ["times out after taking the order", { timeOutAfterDoingNext: { count: 1 } }],
     ["times out before taking the order", { timeOutBeforeDoingNext: { count: 1 } }],
     ["answers 503", { failNext: { count: 1, status: 503 } }],
-  ])("it %s; the next try ends with exactly one order [fault 28, FA1]", async (_what, faults) => {
+  ])("it %s; the next try ends with exactly one order [fault 28]", async (_what, faults) => {
     const car = await platform.sell();
     await payReservation(platform, car);
     await platform.factory("PUT", "/_control/faults", faults);
@@ -184,26 +184,6 @@ describe("a factory that fails or whose messages go astray", () => {
     await platform.runJobs();
     expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
     expect(await ordersOf(reference)).toHaveLength(1);
-  });
-
-  test("while the factory answers with errors the order is tried again at growing intervals, and goes out once [FA1, ES3, ES4]", async () => {
-    const car = await platform.sell();
-    await payReservation(platform, car);
-    await platform.factory("PUT", "/_control/faults", { failNext: { count: 4, status: 503 } });
-    const waits: number[] = [];
-    for (let failed = await platform.runJobs(); failed > 0; failed = await platform.retryJobs()) {
-      const { due_at: due } = await platform.db
-        .selectFrom("jobs")
-        .where("kind", "=", "placeFactoryOrder")
-        .select("due_at")
-        .executeTakeFirstOrThrow();
-      waits.push(due.getTime() - Date.now());
-    }
-    expect(waits).toHaveLength(4);
-    const growth = waits.slice(1).map((wait, index) => wait / (waits[index] ?? wait));
-    for (const factor of growth) expect(factor).toBeGreaterThan(1.5);
-    expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
-    expect(await ordersOf(`ORD-${car.reference}`)).toHaveLength(1);
   });
 
   test("a message that overtakes the answer to our own call proves that the order is placed", async () => {

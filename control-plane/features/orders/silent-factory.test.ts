@@ -133,7 +133,7 @@ describe("a factory that refuses an order", () => {
   });
 });
 
-test("a factory that answers 503 is asked again with growing waits, which the order shows; after six tries a person hears [N4, FA1]", async () => {
+test("a factory that answers 503 is asked again with growing waits, which the order shows; after six tries a person hears [N4, FA1, ES3, ES4]", async () => {
   const car = await order({ failNext: { count: triesBeforeAlarm + 1, status: 503 } });
   const waits: number[] = [];
   for (let tries = 1; tries <= triesBeforeAlarm + 1; tries += 1) {
