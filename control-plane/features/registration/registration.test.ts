@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { dayMs } from "@caas/contract/durations.ts";
 import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
+import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { triesBeforeAlarm } from "../../rules/partner-patience.ts";
@@ -11,6 +13,7 @@ import {
   type TestSales,
   type WrittenSale,
 } from "../../testing/fixtures/sales.ts";
+import { factorySecret, transportSecret } from "../../testing/test-platform.ts";
 
 let platform: TestSales;
 let control: ReturnType<typeof partnerClient>;
@@ -91,6 +94,39 @@ describe("registration with the authority", () => {
     const { body } = await sales.get(`${url}/steps`);
     const events = JSON.stringify(body);
     expect(events).toMatch(/vehicleRegistered.*transportArranged/);
+  });
+
+  test("factory and carrier speak at entrances of their own, which no other's signature opens, and the authority is asked at its own [DO22]", async () => {
+    const secrets = { factory: factorySecret, transport: transportSecret };
+    const body = JSON.stringify({
+      type: "order.manufacturing_started",
+      occurredAt: platform.clock.now().toISOString(),
+      data: { orderId: "fo_1", reference: "ORD-unknown" },
+    });
+    const knock = async (entrance: "factory" | "transport", signer: "factory" | "transport") => {
+      const [id, at] = [`msg_${randomUUID()}`, new Date()];
+      const reply = await platform.server.inject({
+        method: "POST",
+        url: `/webhooks/${entrance}`,
+        headers: {
+          "content-type": "application/json",
+          "webhook-id": id,
+          "webhook-timestamp": String(Math.floor(at.getTime() / 1000)),
+          "webhook-signature": new Webhook(secrets[signer]).sign(id, at, body),
+        },
+        payload: body,
+      });
+      return reply.statusCode;
+    };
+    expect(await knock("factory", "factory")).toBe(200);
+    expect(await knock("transport", "transport")).toBe(200);
+    expect(await knock("factory", "transport")).toBe(401);
+    expect(await knock("transport", "factory")).toBe(401);
+
+    const car = await platform.writeSale(paid);
+    await announcePayment(car);
+    await platform.runJobs();
+    expect(await registrationsAtAuthority(car.reference)).toBe(1);
   });
 
   test("the customer is told of the registration with its plate [NT6]", async () => {
