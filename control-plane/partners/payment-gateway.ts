@@ -294,7 +294,8 @@ function describeDecline(
   { decline_code: declineCode, code }: { decline_code?: string | undefined; code?: string | undefined },
   readDecline: ReadDecline,
 ): GatewayPayment {
-  const reason = declineCode ?? code ?? "card_declined";
+  // The client makes an empty text of a code that is not there.
+  const reason = declineCode || code || "card_declined";
   switch (readDecline(reason, "bank").class) {
     case "refusal":
       return { status: "declined", gatewayPaymentId, reason };

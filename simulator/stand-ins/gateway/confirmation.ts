@@ -1,6 +1,6 @@
 import * as z from "zod";
 import type { PartnerApp } from "../shared/http.ts";
-import { type Books, type Outcome } from "./books.ts";
+import type { Books, Outcome } from "./books.ts";
 import { noSuch } from "./errors.ts";
 import type { Intent } from "./objects.ts";
 import type { ConfirmIntent } from "./parameters.ts";

@@ -292,8 +292,10 @@ export function capturePayment(
       ),
     );
   const card = books.cards.find(charge.payment_method);
-  if (card?.behaviour === "declineCapture")
+  if (card?.behaviour === "declineCapture") {
+    books.cards.countFailure(charge.payment_method);
     return refused(cardDeclined(describeDecline(charge, charge.payment_method, card), intent));
+  }
   const captured: Intent = {
     ...intent,
     status: "succeeded",

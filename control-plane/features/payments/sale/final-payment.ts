@@ -20,20 +20,18 @@ export async function requestFinalPayment(
 ): Promise<Requested | Refusal> {
   const { principal, expedienteId, means, secondLookCents } = request;
   const sale = await lockSale(tx, expedienteId);
-  const closed = refuseClosed(sale);
-  if (closed !== null) return closed;
-  const early = refuseFinalPayment(sale);
+  const due = computeFinalPayment(sale.price_cents, sale.reservation_cents);
+  if (due.kind === "refused") throw new Error(`expediente ${expedienteId}: ${due.message}`);
+  const { finalPaymentCents: dueCents } = due;
+  const chosen = chooseMeans(principal, { name: "final payment", dueCents, methods: ["transfer"] }, means);
+  if ("kind" in chosen) return chosen;
+  const early = refuseClosed(sale) ?? refuseFinalPayment(sale);
   if (early !== null) return early;
   const { final_payment_due_at: dueAt } = sale;
   if (dueAt !== null && context.clock.now().getTime() >= dueAt.getTime())
     return refuse("conflict", `the final payment was due until ${dueAt.toISOString()}`);
   const second = await refuseSecond(tx, sale, "final");
   if (second !== null) return second;
-  const due = computeFinalPayment(sale.price_cents, sale.reservation_cents);
-  if (due.kind === "refused") throw new Error(`expediente ${expedienteId}: ${due.message}`);
-  const { finalPaymentCents: dueCents } = due;
-  const chosen = chooseMeans(principal, { name: "final payment", dueCents, methods: ["transfer"] }, means);
-  if ("kind" in chosen) return chosen;
   return openSalePayment(context, tx, sale, secondLookCents, {
     kind: "final",
     amount_cents: dueCents,
