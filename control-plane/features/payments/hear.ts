@@ -60,7 +60,10 @@ function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Part
     case "held":
       return { gateway_payment_id, capture_before: answer.captureBefore };
     case "unconfirmed":
-      return { gateway_payment_id, confirm_url: answer.confirmUrl };
+      // Nobody waits for what was given up or delivered meanwhile.
+      return before.status === "pending" && before.settlement !== "void"
+        ? { gateway_payment_id, confirm_url: answer.confirmUrl }
+        : { gateway_payment_id, settled_at: at, decline_reason: "authentication_required" };
     case "failedForNow":
       return { gateway_payment_id };
     case "captured":
