@@ -101,6 +101,7 @@ export function paymentRoutes(
     url: "/api/expedientes/:expedienteId/reservation-payment",
     tag,
     summary: "Pay the reservation",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "A customer names a card (`paymentMethod`); staff record cash or a transfer (`method` and `amountCents`, which must be the agreed reservation). The factory order follows by itself.",
     params: expedienteParams,
@@ -122,6 +123,7 @@ export function paymentRoutes(
     url: "/api/expedientes/:expedienteId/final-payment",
     tag,
     summary: "Pay the rest",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "The price less the reservation, once the vehicle is ready. A customer names a card; a refusal by the bank loses the car, unless the terms allow more. Staff record a bank transfer (`method`, `amountCents`), which from a configured amount on counts when a second member of staff has looked at it.",
     params: expedienteParams,
@@ -143,6 +145,7 @@ export function paymentRoutes(
     url: "/api/payments/:paymentId/second-look",
     tag,
     summary: "Look at a payment that a colleague recorded",
+    refuses: ["conflict", "forbidden", "ruleRefused"],
     description:
       "An `unchecked` payment counts once another member of staff has found the money (`passed`), or ends unmade (`failed`), which is no refusal.",
     params: paymentParams,
@@ -163,6 +166,7 @@ export function paymentRoutes(
     url: "/api/activations/:activationId/payment",
     tag,
     summary: "Read the payment of an activation",
+    refuses: ["notFound"],
     description: "With the bank's page, where the customer must confirm it.",
     params: z.object({ activationId: z.uuid() }),
     answer: paymentSchema,
@@ -210,6 +214,7 @@ export function paymentRoutes(
     url: "/api/payments/:paymentId/refunds",
     tag,
     summary: "Give money back",
+    refuses: ["conflict"],
     description:
       "Of a captured service payment, a part or all of it, never more than is left. When all is given back the service is withdrawn from the car.",
     params: paymentParams,
