@@ -132,6 +132,23 @@ describe("staff record the final payment by bank transfer", () => {
     });
   });
 
+  test("a reservation above the limit is looked at too, and then the order follows [F14]", async () => {
+    const car = await platform.sell();
+    const amountCents = 1_000_000;
+    await platform.db
+      .updateTable("expedientes")
+      .set({ reservation_cents: amountCents })
+      .where("id", "=", car.expedienteId)
+      .execute();
+    const url = `/api/expedientes/${car.expedienteId}/reservation-payment`;
+    const asked = await platform.staff.sales.post(url, { method: "cash", amountCents });
+    expect(asked).toMatchObject({ status: 202, body: { status: "unchecked" } });
+    await platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("start");
+    await platform.staff.admin.post(lookAt(asked.text("paymentId")), { outcome: "passed" });
+    await platform.untilState(car.vehicleId, "PaymentPending");
+  });
+
   test("a reservation below the limit counts at once, as before [F14]", async () => {
     const car = await platform.sell();
     expect(

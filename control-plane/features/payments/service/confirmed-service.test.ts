@@ -59,6 +59,9 @@ describe("the bank wants the customer to confirm a service's payment", () => {
     ]);
     expect(await fleet.codesOf(car).catch(() => [])).toEqual([]);
     expect(mailed(activationId)).toEqual(["NX9"]);
+    expect((await fleet.wordsAbout(activationId)).verdict).toBe(
+      "The bank waits for the customer to confirm the payment. Nothing has been charged.",
+    );
     const customer = await signInBuyer(fleet, car);
     expect(await customer.get(`/api/activations/${activationId}/payment`)).toMatchObject({
       status: 200,
@@ -89,6 +92,9 @@ describe("the bank wants the customer to confirm a service's payment", () => {
       decline_reason: "confirmationExpired",
     });
     expect(await fleet.stateOf(activationId)).toBe("PaymentFailed");
+    expect((await fleet.wordsAbout(activationId)).verdict).toContain(
+      "is not active: its payment was not confirmed at the bank in time. Nothing was charged.",
+    );
     expect(await fleet.takenAtGateway(activationId)).toMatchObject({ heldCents: 0, capturedCents: 0 });
   });
 
@@ -158,6 +164,9 @@ describe("nobody said no to a service's payment", () => {
     await fleet.runJobs();
     expect(await fleet.paymentOf(activationId)).toMatchObject({ decline_reason: "paymentMethodNotUsable" });
     expect(await fleet.stateOf(activationId)).toBe("PaymentFailed");
+    expect((await fleet.wordsAbout(activationId)).verdict).toContain(
+      "its payment could not be made, though no bank refused it (paymentMethodNotUsable)",
+    );
     await turnCard("approve");
     const second = await fleet.buy(car, "heatedSeats");
     await fleet.runJobs();
