@@ -282,8 +282,12 @@ function describe(intent: Stripe.PaymentIntent, readDecline: ReadDecline): Gatew
         );
       return { status: "unconfirmed", gatewayPaymentId, confirmUrl };
     }
+    case "requires_confirmation":
+      return { status: "failedForNow", gatewayPaymentId, reason: "notAttempted" };
     case "requires_payment_method":
-      return describeDecline(gatewayPaymentId, intent.last_payment_error ?? {}, readDecline);
+      return intent.last_payment_error === null
+        ? { status: "failedForNow", gatewayPaymentId, reason: "notAttempted" }
+        : describeDecline(gatewayPaymentId, intent.last_payment_error, readDecline);
     default:
       throw new PartnerUnavailable("paymentGateway", `payment ${gatewayPaymentId} is ${intent.status}`);
   }

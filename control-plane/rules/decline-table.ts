@@ -54,6 +54,7 @@ export const declineTable = {
   issuer_not_available:        tryAgain("The bank could not be reached."),
   reenter_transaction:         tryAgain("The bank could not process the payment and asks for it again."),
   approve_with_id:             tryAgain("The bank asks for the payment again."),
+  notAttempted:                tryAgain("The gateway has the payment and has asked no bank."),
   payment_intent_rate_limit_exceeded: tryAgain("The gateway took no more requests for this payment."),
   rate_limit:                  tryAgain("The gateway took no more requests."),
   lock_timeout:                tryAgain("The gateway was busy with this payment."),

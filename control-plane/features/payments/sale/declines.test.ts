@@ -293,6 +293,19 @@ describe("not with this card", () => {
     },
   );
 
+  test("a request that was not taken, and whose answer was lost, is no refusal either: the car stays [F9]", async () => {
+    const car = await platform.sellReadyCar();
+    await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
+    const paymentId = await pay(car, "final", { paymentMethod: "pm_card_usedBefore" });
+    expect(await read(car, paymentId)).toMatchObject({ status: "pending" });
+    await platform.retryJobs();
+    expect(await read(car, paymentId)).toMatchObject({
+      status: "declined",
+      decline: { reason: "paymentMethodNotUsable", isRefusal: false },
+    });
+    expect(await stockOf(car)).toBe("PaymentPending");
+  });
+
   test("an amount below the gateway's least ends the payment with that reason and a task [F9]", async () => {
     const car = await platform.sell();
     await platform.db
