@@ -22,6 +22,7 @@ import {
 import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
 import { list, renderDiagram, renderTable } from "./markdown.ts";
 import {
+  renderCorrections,
   renderDeclines,
   renderForfeiture,
   renderNumbers,
@@ -44,6 +45,7 @@ export function renderRules(): string {
     renderDeclines(),
     renderPresumption(),
     renderForfeiture(),
+    renderCorrections(),
     renderNotifications(),
     renderTasks(),
     renderAutomation(),
