@@ -276,8 +276,8 @@ function describe(intent: Stripe.PaymentIntent, readDecline: ReadDecline): Gatew
       return { status: "released", gatewayPaymentId };
     case "requires_action": {
       const confirmUrl = intent.next_action?.redirect_to_url?.url ?? null;
-      // Another way to confirm than by a page was not asked for.
-      if (confirmUrl === null)
+      // Another way to confirm than by a page was not asked for, and people are sent to web pages only.
+      if (confirmUrl === null || !/^https?:/.test(confirmUrl) || !URL.canParse(confirmUrl))
         throw new PartnerUnavailable(
           "paymentGateway",
           `payment ${gatewayPaymentId} has no page to confirm at`,
