@@ -21,6 +21,7 @@ import { createPaymentGateway } from "./partners/payment-gateway.ts";
 import { createRegistrationAuthority } from "./partners/registration-authority.ts";
 import { createCarrier } from "./partners/transport.ts";
 import { createVss } from "./partners/vss.ts";
+import { readDecline } from "./rules/decline-table.ts";
 import { openDatabase } from "./store/database.ts";
 import { migrateToLatest } from "./store/migrate.ts";
 import { createNotifyListener } from "./store/notify-listener.ts";
@@ -134,7 +135,11 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
 
 function connectPartners(config: Config): Partners {
   return {
-    gateway: createPaymentGateway({ baseUrl: config.GATEWAY_URL, apiKey: config.GATEWAY_API_KEY }),
+    gateway: createPaymentGateway({
+      baseUrl: config.GATEWAY_URL,
+      apiKey: config.GATEWAY_API_KEY,
+      readDecline,
+    }),
     factory: createFactory({ baseUrl: config.FACTORY_URL, apiKey: config.FACTORY_API_KEY }),
     registrationAuthority: createRegistrationAuthority({
       baseUrl: config.AUTHORITY_URL,

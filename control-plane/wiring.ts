@@ -115,6 +115,11 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
       tries: config.FINAL_PAYMENT_TRIES,
       deadlineDays: config.FINAL_PAYMENT_DEADLINE_DAYS,
     },
+    confirmation: {
+      hours: config.PAYMENT_CONFIRMATION_HOURS,
+      returnUrl: () => config.PAYMENT_RETURN_URL ?? surroundings.publicUrl(),
+    },
+    secondLookCents: config.SECOND_LOOK_CENTS,
   });
   const orders = createOrders(context, {
     factory: partners.factory,
@@ -153,7 +158,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
 
   /** Each handler runs inside the publisher's transaction, in this order. */
   const handlers: EventHandlers = {
-    saleRegistered: [accounts.onSaleRegistered],
+    saleRegistered: [accounts.onSaleRegistered, payments.onSaleRegistered],
     reservationPaid: [orders.onReservationPaid],
     finalPaymentReceived: [registration.onFinalPaymentReceived],
     finalPaymentDeclined: [notifications.onFinalPaymentDeclined],

@@ -202,7 +202,29 @@ export type PaymentMethod = 'card' | 'cash' | 'transfer';
 /**
  * Where it stands.
  */
-export type PaymentStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
+export type PaymentStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
+/**
+ * Why the payment was not made
+ */
+export type PaymentDecline = {
+  /** The gateway's code, or our own */
+  reason: string;
+  /** Whether the bank refused: only that can cost the car */
+  isRefusal: boolean;
+  /** What the customer may do */
+  advice: string;
+} | null;
+
+/**
+ * Of an `unconfirmed` payment: where the customer confirms it (3-D Secure)
+ */
+export type PaymentConfirmation = {
+  /** The bank's page */
+  url: string;
+  /** Until when; afterwards the payment counts as refused */
+  confirmBy: string | null;
+} | null;
+
 export interface Payment {
   /** The payment. */
   paymentId: string;
@@ -225,6 +247,15 @@ export interface Payment {
      * @nullable
      */
   declineReason: string | null;
+  /** Why the payment was not made */
+  decline: PaymentDecline;
+  /** Of an `unconfirmed` payment: where the customer confirms it (3-D Secure) */
+  confirmation: PaymentConfirmation;
+  /**
+     * Of a transfer from someone other than the customer
+     * @nullable
+     */
+  payer: string | null;
   /** When the bank lets the hold lapse; null where nothing is held. */
   captureBefore: string | null;
   /** What went back to the customer, in cents. */
@@ -473,7 +504,7 @@ export type ExpedientePaymentsItemMethod = 'card' | 'cash' | 'transfer';
 /**
  * Where it stands.
  */
-export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
+export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
 export type ExpedientePaymentsItem = {
   /** The payment. */
   paymentId: string;
@@ -1259,30 +1290,62 @@ export type ReadTheNotificationsOfAnExpediente200 = {
 };
 
 /**
- * How it was paid.
+ * As staff took it
  */
 export type PayTheReservationBodyMethod = 'cash' | 'transfer';
 export type PayTheReservationBody = {
   /**
-     * The gateway's token of the card.
+     * The customer's card, by the gateway's id
      * @maxLength 100
      */
   paymentMethod?: string;
-  /** How it was paid. */
+  /** As staff took it */
   method?: PayTheReservationBodyMethod;
   /**
-     * An amount in minor units (cents).
+     * As staff took it; exactly what is due
      * @exclusiveMinimum 0
      */
   amountCents?: number;
+  /**
+     * From whom staff took it, where that is not the customer: a leasing company, a relative
+     * @minLength 1
+     * @maxLength 200
+     */
+  payer?: string;
 };
 
+/**
+ * As staff took it
+ */
+export type PayTheRestBodyMethod = 'cash' | 'transfer';
 export type PayTheRestBody = {
   /**
-     * The gateway's token of the card.
+     * The customer's card, by the gateway's id
      * @maxLength 100
      */
-  paymentMethod: string;
+  paymentMethod?: string;
+  /** As staff took it */
+  method?: PayTheRestBodyMethod;
+  /**
+     * As staff took it; exactly what is due
+     * @exclusiveMinimum 0
+     */
+  amountCents?: number;
+  /**
+     * From whom staff took it, where that is not the customer: a leasing company, a relative
+     * @minLength 1
+     * @maxLength 200
+     */
+  payer?: string;
+};
+
+/**
+ * Whether the money is there
+ */
+export type LookAtAPaymentThatAColleagueRecordedBodyOutcome = 'passed' | 'failed';
+export type LookAtAPaymentThatAColleagueRecordedBody = {
+  /** Whether the money is there */
+  outcome: LookAtAPaymentThatAColleagueRecordedBodyOutcome;
 };
 
 /**
@@ -2334,9 +2397,9 @@ export const getPayTheRestUrl = (expedienteId: string,) => {
 }
 
 /**
- * The price less the reservation, once the vehicle is ready. A refusal by the bank loses the car.
+ * The price less the reservation, once the vehicle is ready. A customer names a card; a refusal by the bank loses the car, unless the terms allow more. Staff record a bank transfer (`method`, `amountCents`), which from a configured amount on counts when a second member of staff has looked at it.
  *
- * For customer (own).
+ * For sales (dealership), customer (own).
  * @summary Pay the rest
  */
 export const payTheRest = async (expedienteId: string,
@@ -2362,6 +2425,75 @@ return send<Payment>(getPayTheRestUrl(expedienteId),
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
     body: JSON.stringify(payTheRestBody)
+  }
+);}
+
+
+
+export const getLookAtAPaymentThatAColleagueRecordedUrl = (paymentId: string,) => {
+
+
+
+
+  return `/api/payments/${encodeURIComponent(String(paymentId))}/second-look`
+}
+
+/**
+ * An `unchecked` payment counts once another member of staff has found the money (`passed`), or ends unmade (`failed`), which is no refusal.
+ *
+ * For admin, sales (dealership).
+ * @summary Look at a payment that a colleague recorded
+ */
+export const lookAtAPaymentThatAColleagueRecorded = async (paymentId: string,
+    lookAtAPaymentThatAColleagueRecordedBody: LookAtAPaymentThatAColleagueRecordedBody, options: Call): Promise<Payment> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<Payment>(getLookAtAPaymentThatAColleagueRecordedUrl(paymentId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(lookAtAPaymentThatAColleagueRecordedBody)
+  }
+);}
+
+
+
+export const getReadThePaymentOfAnActivationUrl = (activationId: string,) => {
+
+
+
+
+  return `/api/activations/${encodeURIComponent(String(activationId))}/payment`
+}
+
+/**
+ * With the bank's page, where the customer must confirm it.
+ *
+ * For admin, support, sales (dealership), customer (own).
+ * @summary Read the payment of an activation
+ */
+export const readThePaymentOfAnActivation = async (activationId: string, options: Call): Promise<Payment> => {
+
+  return send<Payment>(getReadThePaymentOfAnActivationUrl(activationId),
+  {
+    ...options,
+    method: 'GET'
+
+
   }
 );}
 

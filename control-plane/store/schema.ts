@@ -46,6 +46,8 @@ export type Database = {
     phone: string;
     address: JsonOf<Address>;
     created_at: Date;
+    /** The gateway's own customer, who keeps the cards. */
+    gateway_customer_id: Nullable<string>;
   };
   auth_users: {
     id: string;
@@ -218,6 +220,11 @@ export type Database = {
     /** Row of the presumption rules. */
     waits_because: Nullable<string>;
     refunded_cents: Generated<number>;
+    /** The bank's page. */
+    confirm_url: Nullable<string>;
+    confirm_by: Nullable<Date>;
+    payer: Nullable<string>;
+    checked_by: Nullable<string>;
   };
   presumptions: {
     payment_id: string;
