@@ -448,5 +448,5 @@ export type Database = {
     revoked_at: Date;
   };
   revocation_list: { version: number };
-  trust_root: { public_key: string; recorded_at: Date };
+  trust_root: { one: Generated<boolean>; public_key: string; authority: string; recorded_at: Date };
 };

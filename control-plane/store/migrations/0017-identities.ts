@@ -24,6 +24,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     create table trust_root (
       one boolean primary key default true check (one),
       public_key text not null,
+      -- SHA-256 of the certificate of the authority that issues the cars' certificates
+      authority text not null,
       recorded_at timestamptz not null
     );
   `.execute(db);
