@@ -9,6 +9,7 @@ import { type AgentConfig, ProgramError } from "./config.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
 import { type LoopbackServer, startHttpServer } from "./http.ts";
 import { enrol } from "./identity/enrol.ts";
+import { finishEnrolment } from "./identity/enrol-again.ts";
 import { type CarIdentity, loadIdentity } from "./identity/identity.ts";
 import { createAgentMetrics } from "./metrics.ts";
 import { openAgent } from "./open-agent.ts";
@@ -94,10 +95,20 @@ async function runLocked(storage: AgentStorage, options: RunOptions): Promise<vo
     { level: config.LOG_LEVEL, base: undefined },
     pino.destination({ dest: 2, sync: true }),
   );
+  await finishEnrolment(storage);
   const enrolled = await loadIdentity(storage);
   if (enrolled === null && packageFile === undefined)
     throw new ProgramError(`${dataDir} is not enrolled: name the enrolment package with --package`);
-  const identity = enrolled ?? (await enrolStorage(storage, packageFile ?? "", signal));
+  const identity =
+    packageFile === undefined
+      ? enrolled
+      : await enrolStorage(storage, packageFile, signal).catch((error: unknown) => {
+          // A package that is refused, or cannot be asked about, takes no car off the road.
+          if (enrolled === null || !(error instanceof ProgramError)) throw error;
+          logger.warn({ problem: error.message }, "the car keeps the identity it has");
+          return enrolled;
+        });
+  if (identity === null) return;
   if (signal.aborted) return;
   const metrics = createAgentMetrics();
   const crashAt = config.CAAS_AGENT_CRASH_AT;

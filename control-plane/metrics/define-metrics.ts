@@ -23,6 +23,7 @@ export function defineMetrics(registry: Registry) {
     sent:               counter("caas_manifests_sent_total",        [],                              "Manifests handed to the broker"),
     taken:              counter("caas_link_messages_total",         [],                              "Messages of cars taken in"),
     refused:            counter("caas_link_messages_refused_total", ["reason"],                      "Messages of cars refused, by reason: security events"),
+    doubts:             counter("caas_cars_doubted_total",          ["doubt"],                       "Reports that say what cannot be true of one car, by why: counters that disagree, another proof key, impossible times or versions"),
     jobs:               gauge("caas_jobs",                          ["task", "status"],              "Jobs by kind: waiting, or out of attempts"),
     due:                gauge("caas_manifests_due",                 [],                              "Cars a manifest is on the way to or waits for"),
     states:             gauge("caas_activations",                   ["state"],                       "Activations by state"),

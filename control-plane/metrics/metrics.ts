@@ -1,6 +1,7 @@
 import { failureReasons } from "@caas/contract/report.ts";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { DomainEvents } from "../lifecycle/events.ts";
+import { doubts } from "../rules/report-judgement.ts";
 import type { TaskTeam } from "../rules/task-table.ts";
 import { defineMetrics } from "./define-metrics.ts";
 
@@ -18,6 +19,7 @@ export type ControlPlaneMetrics = {
   manifestsSent(count: number): void;
   messagesTaken(count: number): void;
   messageRefused(reason: string): void;
+  onCarDoubted(event: DomainEvents["carDoubted"]): void;
 };
 
 /** Counts that are read from the database when Prometheus asks. */
@@ -77,6 +79,7 @@ export function createMetrics(
     metrics.attempts.inc({ attempt, result: "applied", reason: "" }, 0);
     for (const reason of attemptFailures) metrics.attempts.inc({ attempt, result: "failed", reason }, 0);
   }
+  for (const doubt of doubts) metrics.doubts.inc({ doubt }, 0);
   const seenJobs = new Set<string>();
 
   async function fillGauges(): Promise<void> {
@@ -149,6 +152,7 @@ export function createMetrics(
     requestTook: (seconds, labels) => metrics.requestSeconds.observe(labels, seconds),
     manifestsSent: (count) => metrics.sent.inc(count),
     messagesTaken: (count) => metrics.taken.inc(count),
+    onCarDoubted: ({ doubt }) => metrics.doubts.inc({ doubt }),
     messageRefused: (reason) => metrics.refused.inc({ reason }),
   };
 }

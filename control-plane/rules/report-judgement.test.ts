@@ -3,10 +3,18 @@ import { type Attempt, type Judgement, judgeReport, judgeSilence, type Said } fr
 
 // One car whose newest manifest is version 7, with the content "new"; it held "old" before.
 
-const car = { manifestVersion: 7, manifestHash: "new", reportSeq: 20 };
+const at = (clock: string) => new Date(`2026-03-02T${clock}Z`);
+const takenAt = at("10:00:00");
+const car = {
+  manifestVersion: 7,
+  manifestHash: "new",
+  reportSeq: 20,
+  reportSentAt: at("08:59:59"),
+  reportTakenAt: at("09:00:00"),
+};
 const keys = 3;
-const ofService: Attempt = { version: 7, activationId: "an activation" };
-const ofPlan: Attempt = { version: 7, activationId: null };
+const ofService: Attempt = { version: 7, activationId: "an activation", since: at("08:50:00") };
+const ofPlan: Attempt = { version: 7, activationId: null, since: at("08:50:00") };
 const holdsNew = { version: 7, hash: "new" };
 const holdsOld = { version: 6, hash: "old" };
 const isAhead = { version: 9, hash: "other" };
@@ -19,7 +27,12 @@ const none = (because: "noOutcome" | "noAttempt" | "otherVersion" | "otherConten
   kind: "none",
   because,
 });
-const proves = (attempt: Attempt) => ({ kind: "proved", attempt, appliedAt });
+const proves = (attempt: Attempt) => ({
+  kind: "proved",
+  attempt,
+  appliedAt: new Date(appliedAt),
+  doubt: null,
+});
 const fails = (attempt: Attempt, failureClass: "transient" | "permanent" = "transient") => ({
   kind: "failed",
   attempt,
@@ -92,13 +105,98 @@ describe("a report is judged", () => {
       outcome: null,
       deferred: null,
       keySetVersion: keys,
+      sentAt: "2026-03-02T08:59:59.000Z",
       ...said,
     };
-    expect(judgeReport(car, attempt, report, keys)).toEqual(
+    expect(judgeReport(car, attempt, report, keys, takenAt)).toEqual(
       is === "repeated"
         ? { kind: "ignored", because: "repeated" }
         : { kind: "taken", verdict: is[0], standing: is[1] },
     );
+  });
+
+  const base: Said = {
+    seq: 21,
+    active: holdsOld,
+    outcome: null,
+    deferred: null,
+    keySetVersion: keys,
+    sentAt: "2026-03-02T09:59:59.000Z",
+  };
+
+  test.each([
+    {
+      says: "a lower number, sent later",
+      seq: 1,
+      sentAt: "2026-03-02T09:30:00.000Z",
+      is: "countersDisagree",
+    },
+    {
+      says: "the same number, sent later",
+      seq: 20,
+      sentAt: "2026-03-02T09:00:00.000Z",
+      is: "countersDisagree",
+    },
+    {
+      says: "a lower number, sent a little in the future",
+      seq: 19,
+      sentAt: "2026-03-02T10:50:00.000Z",
+      is: "countersDisagree",
+    },
+    { says: "a lower number, sent earlier", seq: 19, sentAt: "2026-03-02T08:59:00.000Z", is: "repeated" },
+    {
+      says: "the same number, sent at the same time",
+      seq: 20,
+      sentAt: "2026-03-02T08:59:59.000Z",
+      is: "repeated",
+    },
+    {
+      says: "a lower number by a clock years ahead, which tells no order",
+      seq: 19,
+      sentAt: "2029-03-02T09:00:00.000Z",
+      is: "repeated",
+    },
+    {
+      says: "a lower number by a clock that stands at 1970",
+      seq: 1,
+      sentAt: "1970-01-01T00:00:01.000Z",
+      is: "repeated",
+    },
+  ])("$says: $is [F4, R10]", ({ seq, sentAt, is }) => {
+    expect(judgeReport(car, ofService, { ...base, seq, sentAt }, keys, takenAt)).toMatchObject({
+      because: is,
+    });
+  });
+
+  test("a lower number more than a day after the last one, whatever its clock says, is no late message [F4]", () => {
+    const said = { ...base, seq: 1, sentAt: "1970-01-01T00:00:01.000Z" };
+    const judgedAt = (time: Date) => judgeReport(car, null, said, keys, time);
+    expect(judgedAt(new Date("2026-03-03T09:00:00.000Z"))).toMatchObject({ because: "repeated" });
+    expect(judgedAt(new Date("2026-03-03T09:00:00.001Z"))).toMatchObject({ because: "countersDisagree" });
+  });
+
+  test("a version far above ours is doubted and not followed, one above ours after a restored back-up is [R6]", () => {
+    const says = (version: number) =>
+      judgeReport(car, null, { ...base, active: { version, hash: "other" } }, keys, takenAt);
+    expect(says(10_007)).toMatchObject({ kind: "taken", standing: "ahead" });
+    expect(says(10_008)).toEqual({ kind: "doubted", because: "versionFarAhead" });
+    expect(says(2_000_000_000)).toEqual({ kind: "doubted", because: "versionFarAhead" });
+  });
+
+  test.each([
+    { says: "2099-01-01T00:00:00.000Z", kept: "10:00:00", doubt: "appliedAtImpossible" },
+    { says: "9999-12-31T23:59:59.999Z", kept: "10:00:00", doubt: "appliedAtImpossible" },
+    { says: "2020-01-01T00:00:00.000Z", kept: "08:50:00", doubt: "appliedAtImpossible" },
+    { says: "2026-03-02T10:20:00.000Z", kept: "10:00:00", doubt: null },
+    { says: "2026-03-02T08:20:00.000Z", kept: "08:50:00", doubt: null },
+    { says: "2026-03-02T08:50:00.000Z", kept: "08:50:00", doubt: null },
+    { says: "2026-03-02T09:59:59.000Z", kept: "09:59:59", doubt: null },
+  ])("applied at $says, written for the car at 08:50 and heard at 10:00, counts as $kept [R1]", (row) => {
+    const outcome = { result: "applied", version: 7, hash: "new", appliedAt: row.says } as const;
+    const said = { ...base, active: holdsNew, outcome };
+    expect(judgeReport(car, ofService, said, keys, takenAt)).toMatchObject({
+      verdict: { kind: "proved", appliedAt: at(row.kept), doubt: row.doubt },
+    });
   });
 
   test("silence is a transient failure of what is under way [FA6]", () => {

@@ -11,6 +11,7 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
   [{ kind: "chargeBack" },                                    "dealership", "A bank took a payment back: answer it at the gateway, or let it be"],
   [{ kind: "chargeBackWon" },                                 "dealership", "A charge-back was decided for us: the customer has paid; see what they are owed"],
   [{ kind: "readyNoticeStalled" },                            "dealership", "A car is ready and its customer could not be told: please call them"],
+  [{ kind: "carDoubted", facts: { what: "why" } },            "support",    "A car may not be what it says: why"],
   [{ kind: "mailUndeliverable", facts: { event: "Paid" } },   "dealership", "The customer could not be reached by e-mail: Paid"],
   [{ kind: "transportRefused", facts: { reference: "T1" } },  "dealership", "The carrier refused transport T1"],
   [{ kind: "transportNotNeeded", facts: { reference: "T1" } }, "dealership", "Tell the carrier that transport T1 is not needed"],

@@ -61,18 +61,7 @@ const fileName = "journal.json";
 /** @throws Error when the stored journal is damaged: a car without memory must not guess. */
 export async function openJournal(storage: AgentStorage, emptyHash: string): Promise<Journal> {
   const text = await storage.read(fileName);
-  let record: JournalRecord =
-    text === null
-      ? {
-          seq: 0,
-          connection: 0,
-          trustedTimeMs: 0,
-          active: { version: 0, hash: emptyHash },
-          terms: {},
-          change: null,
-          outcome: null,
-        }
-      : parseRecord(text);
+  let record: JournalRecord = text === null ? newRecord(emptyHash, 0) : parseRecord(text);
   let last: Promise<unknown> | null = null;
 
   async function writeNow(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord> {
@@ -97,6 +86,28 @@ export async function openJournal(storage: AgentStorage, emptyHash: string): Pro
       }
     },
   };
+}
+
+/** The memory of a car that has applied nothing. @param connection the number of its last connection */
+function newRecord(emptyHash: string, connection: number): JournalRecord {
+  return {
+    seq: 0,
+    connection,
+    trustedTimeMs: 0,
+    active: { version: 0, hash: emptyHash },
+    terms: {},
+    change: null,
+    outcome: null,
+  };
+}
+
+/** Replaces the journal by that of a car with a new identity. */
+export async function beginJournal(
+  storage: Pick<AgentStorage, "write">,
+  emptyHash: string,
+  connection: number,
+): Promise<void> {
+  await storage.write(fileName, JSON.stringify(newRecord(emptyHash, connection)));
 }
 
 function parseRecord(text: string): JournalRecord {

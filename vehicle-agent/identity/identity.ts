@@ -20,6 +20,8 @@ const storedIdentitySchema = z.strictObject({
   certificate: z.string(),
   brokerCa: z.string(),
   broker: enrolmentResponseSchema.shape.broker,
+  /** Of the enrolment package that it came from, by `markOfPackage`. Older identities do not have it. */
+  package: z.string().optional(),
 });
 export type StoredIdentity = z.infer<typeof storedIdentitySchema>;
 

@@ -5,7 +5,7 @@ import { parseVin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
-import { resendAfterMs } from "./dispatches.ts";
+import { resendAfterMs, sendingsOfAttempt } from "./dispatches.ts";
 
 // The engine against a real database, with reports written by hand: what no healthy car would say must be
 // judged too. The cars stay offline; the test says what they say.
@@ -31,7 +31,13 @@ async function linkRow(car: TestCar) {
 
 async function report(
   car: Car,
-  said: { active?: Report["active"]; outcome?: Outcome | null; seq?: number; keySetVersion?: number },
+  said: {
+    active?: Report["active"];
+    outcome?: Outcome | null;
+    seq?: number;
+    keySetVersion?: number;
+    sentAt?: string;
+  },
 ) {
   const row = await linkRow(car);
   const seq = said.seq ?? ++car.seq;
@@ -43,12 +49,14 @@ async function report(
     deferred: null,
     refused: {},
     keySetVersion: said.keySetVersion ?? 1,
-    sentAt: new Date().toISOString(),
+    sentAt: said.sentAt ?? new Date().toISOString(),
   };
   return fleet.db
     .transaction()
     .execute((tx) =>
-      fleet.desiredState.ingest(tx, [{ vin: body.vin, report: body, token: `signed.${seq}.x` }]),
+      fleet.desiredState.ingest(tx, [
+        { vin: body.vin, report: body, token: `signed.${seq}.x`, proofKey: car.proofKey },
+      ]),
     )
     .then(([ingested]) => {
       if (ingested === undefined) throw new Error("a report without an answer");
@@ -158,8 +166,9 @@ describe("versions and reports", () => {
     const steps = () =>
       fleet.db.selectFrom("steps").select("id").where("activation_id", "=", activationId).execute();
     const before = await steps();
-    expect(await report(car, { outcome: failed(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
-    expect(await report(car, { outcome: applied(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
+    const again = { seq: 1, sentAt: new Date(0).toISOString() };
+    expect(await report(car, { outcome: failed(version, hash), ...again })).toEqual({ kind: "repeated" });
+    expect(await report(car, { outcome: applied(version, hash), ...again })).toEqual({ kind: "repeated" });
     expect(await steps()).toEqual(before);
     expect(await fleet.stateOf(activationId)).toBe("RetryQueue");
   });
@@ -403,6 +412,7 @@ describe("many cars at once", () => {
     const received = rows.map(({ car, row }) => ({
       vin: parseVin(car.vin),
       token: `signed.${row.manifest_version}.x`,
+      proofKey: car.proofKey,
       report: {
         vin: parseVin(car.vin),
         seq: ++car.seq,
@@ -463,6 +473,7 @@ describe("many cars at once", () => {
     const one = (car: Car, seq: number, outcome: Outcome | null, active: Report["active"]) => ({
       vin: parseVin(car.vin),
       token: `signed.${seq}.x`,
+      proofKey: car.proofKey,
       report: {
         vin: parseVin(car.vin),
         seq,
@@ -565,7 +576,7 @@ describe("sending", () => {
       for (const due of await fleet.desiredState.takeDue(100))
         if (due.vin === car.vin) taken.set(due.version, due.entriesJson);
       const sends = (await dispatchOf(car))?.sends ?? 0;
-      if (sends > resendAfterMs.length || (await linkRow(car)).manifest_version !== version) break;
+      if (sends > sendingsOfAttempt || (await linkRow(car)).manifest_version !== version) break;
       fleet.clock.advanceMs(Math.max(...resendAfterMs));
     }
     await fleet.waitFor(activationId, "RetryQueue");
@@ -615,6 +626,7 @@ describe("sending", () => {
       active: { version: row.manifest_version, hash: row.manifest_hash },
       outcome: applied(row.manifest_version, row.manifest_hash),
       seq: 9,
+      sentAt: new Date().toISOString(),
     };
     const both = await Promise.all([report(car, said), report(car, said)]);
     expect(both.map(({ kind }) => kind).sort()).toEqual(["repeated", "taken"]);
