@@ -152,7 +152,10 @@ export function createAgent(options: AgentOptions): Agent {
     const journal = await openJournal(storage, emptyManifestHash);
     const time = createTrustedTime(clock, journal.record.trustedTimeMs);
     const stopwatchMs = (): number => performance.now();
-    const applier = createApplier({ journal, slots: storage.slots, adapter, time, failpoint, stopwatchMs });
+    const applier = createApplier({
+      ...{ journal, slots: storage.slots, adapter, time, failpoint, stopwatchMs },
+      onDamage: (what) => reporter.refuse(what),
+    });
     let wasUp = false;
     const connection = createConnection({
       vin,
@@ -271,6 +274,7 @@ export function createAgent(options: AgentOptions): Agent {
       if (isStarted || isStopped) throw new Error("an agent starts once");
       isStarted = true;
       parts = await assemble();
+      for (const _ of storage.damaged) parts.reporter.refuse("storage.damaged");
       await boot(parts);
       if (isStopped) return;
       unwatch = adapter.watch?.(() => {

@@ -16,6 +16,7 @@ const keys = 3;
 const ofService: Attempt = { version: 7, activationId: "an activation", since: at("08:50:00") };
 const ofPlan: Attempt = { version: 7, activationId: null, since: at("08:50:00") };
 const holdsNew = { version: 7, hash: "new" };
+const holdsNothing = { version: 0, hash: "damaged" };
 const holdsOld = { version: 6, hash: "old" };
 const isAhead = { version: 9, hash: "other" };
 const appliedAt = "2026-03-02T09:00:00.000Z";
@@ -81,7 +82,11 @@ const cases: readonly Case[] = [
   { says: "a version that we have not written",          attempt: ofService, said: { outcome: applied(8) },                             is: [none("otherVersion"), "behind"] },
   { says: "this version with another content",           attempt: ofService, said: { outcome: applied(7, "other") },                    is: [none("otherContent"), "behind"] },
   { says: "this content without an outcome",             attempt: ofService, said: { active: holdsNew },                                is: [none("noOutcome"), "behind"] },
-  { says: "applied, and it holds something else now",    attempt: ofService, said: { active: holdsOld, outcome: applied(7) },           is: [proves(ofService), "behind"] },
+  { says: "applied, and it holds something else now",    attempt: ofService, said: { active: holdsOld, outcome: applied(7) },           is: [proves(ofService), "damaged"] },
+  { says: "applied before, and its slot is damaged [F2]", attempt: null,     said: { active: holdsNothing, outcome: applied(7) },       is: [none("noAttempt"), "damaged"] },
+  { says: "failed before, and its slot is damaged",      attempt: null,      said: { active: holdsNothing, outcome: failed(7) },        is: [none("noAttempt"), "behind"] },
+  { says: "a former version applied, its slot damaged",  attempt: ofService, said: { active: holdsNothing, outcome: applied(6) },       is: [none("otherVersion"), "behind"] },
+  { says: "applied, and holds this version in part",     attempt: null,      said: { active: { version: 7, hash: "other" }, outcome: applied(7) }, is: [none("noAttempt"), "behind"] },
   { says: "applied, and it is ahead by now",             attempt: ofPlan,    said: { active: isAhead, outcome: applied(7) },            is: [proves(ofPlan), "ahead"] },
 
   // It waits to be parked or charged; no attempt is counted.

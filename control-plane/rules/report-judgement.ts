@@ -48,6 +48,8 @@ export type Standing =
   | "lacksKeys"
   /** It keeps the newest version staged until it is parked or charged: it is asked again later. */
   | "defers"
+  /** It holds less than it has applied: its disk was damaged. The next version brings all of it anew. */
+  | "damaged"
   /** Its version is above ours (a restored back-up): the next one is allocated above it. */
   | "ahead"
   /** It has rolled back: the next version leaves the failed change out. */
@@ -160,6 +162,17 @@ function keepWithin(said: string, from: Date, until: Date): { appliedAt: Date; d
 function judgeStanding(car: KnownCar, isOpen: boolean, said: Said, keySetVersion: number): Standing {
   if (said.active.version > car.manifestVersion) return "ahead";
   if (said.active.hash === car.manifestHash && !isOpen) return "holds";
+  if (holdsLess(car, said)) return "damaged";
   if (said.deferred?.version === car.manifestVersion) return "defers";
   return said.keySetVersion < keySetVersion ? "lacksKeys" : "behind";
+}
+
+/** The same version again would be no news to it. */
+function holdsLess({ manifestVersion, manifestHash }: KnownCar, { active, outcome }: Said): boolean {
+  return (
+    outcome?.result === "applied" &&
+    outcome.version === manifestVersion &&
+    outcome.hash === manifestHash &&
+    active.version < outcome.version
+  );
 }

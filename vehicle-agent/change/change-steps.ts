@@ -20,6 +20,8 @@ export type ApplierParts = {
   adapter: CarAdapter;
   time: TrustedTime;
   failpoint: Failpoint;
+  /** Told what was found damaged. */
+  onDamage?: (what: string) => void;
   /** Real monotonic ms, for the timings in an outcome. */
   stopwatchMs: () => number;
 };

@@ -1,5 +1,6 @@
 import { failureClasses, failureReasons, outcomeSchema, reportSchema } from "@caas/contract/report.ts";
 import * as z from "zod";
+import { readIntact } from "../storage/read-intact.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 import { termsSchema } from "./terms.ts";
 
@@ -58,10 +59,17 @@ export type Journal = {
 
 const fileName = "journal.json";
 
-/** @throws Error when the stored journal is damaged: a car without memory must not guess. */
+/** A car without memory must not guess: it must be enrolled again. */
+export class JournalLost extends Error {
+  override name = "JournalLost";
+}
+
+/** @throws JournalLost when the stored journal is damaged; it is set aside */
 export async function openJournal(storage: AgentStorage, emptyHash: string): Promise<Journal> {
-  const text = await storage.read(fileName);
-  let record: JournalRecord = text === null ? newRecord(emptyHash, 0) : parseRecord(text);
+  const stored = await readIntact(storage, fileName, (text) => journalSchema.parse(JSON.parse(text)));
+  if (stored === null && storage.damaged.includes(fileName))
+    throw new JournalLost(`${fileName} was damaged; the car must be enrolled again`);
+  let record: JournalRecord = stored ?? newRecord(emptyHash, 0);
   let last: Promise<unknown> | null = null;
 
   async function writeNow(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord> {
@@ -108,12 +116,4 @@ export async function beginJournal(
   connection: number,
 ): Promise<void> {
   await storage.write(fileName, JSON.stringify(newRecord(emptyHash, connection)));
-}
-
-function parseRecord(text: string): JournalRecord {
-  try {
-    return journalSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new Error(`${fileName} is damaged; the car must be enrolled again`, { cause: error });
-  }
 }

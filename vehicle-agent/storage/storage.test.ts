@@ -41,7 +41,8 @@ describe.each([
   test("a damaged journal stops the car rather than letting it guess", async () => {
     const storage = await open();
     await storage.write("journal.json", '{"seq":1}');
-    await expect(openJournal(storage, emptyManifestHash)).rejects.toThrow("journal.json is damaged");
+    await expect(openJournal(storage, emptyManifestHash)).rejects.toThrow("journal.json was damaged");
+    expect([storage.damaged, await storage.read("journal.json")]).toEqual([["journal.json"], null]);
   });
 });
 

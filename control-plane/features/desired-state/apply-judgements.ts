@@ -147,8 +147,8 @@ async function writeSaid(tx: Transaction, judged: readonly Judged[], now: Date):
 }
 
 /**
- * The versions that leave a failed change out (during a backoff the entry is in no manifest), and those above what
- * cars that are ahead of us have.
+ * The versions that leave a failed change out (during a backoff the entry is in no manifest), those above what cars
+ * that are ahead of us have, and those that bring damaged cars all of it anew.
  *
  * @returns the cars that hold what the first of these say
  */
@@ -159,11 +159,13 @@ async function writeNextVersions(
 ): Promise<string[]> {
   const now = context.clock.now();
   const failed = judged.filter(({ standing }) => standing === "failed");
-  const ahead = judged.filter(({ standing }) => standing === "ahead").map((one) => linkAfter(one, now));
-  if (failed.length + ahead.length === 0) return [];
+  const renewed = judged
+    .filter(({ standing }) => standing === "ahead" || standing === "damaged")
+    .map((one) => linkAfter(one, now));
+  if (failed.length + renewed.length === 0) return [];
   const links = await writeVersions(context, tx, [
     ...failed.map((one) => ({ link: linkAfter(one, now), unproved: null })),
-    ...(await keepUnderWay(tx, ahead)),
+    ...(await keepUnderWay(tx, renewed)),
   ]);
   return failed.flatMap(({ said, link: { vehicle_id: vehicleId } }) =>
     links.get(vehicleId)?.manifest_hash === said?.report.active.hash ? [vehicleId] : [],
