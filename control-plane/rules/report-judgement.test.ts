@@ -110,13 +110,13 @@ describe("a report is judged", () => {
       outcome: null,
       deferred: null,
       keySetVersion: keys,
-      sentAt: "2026-03-02T08:59:59.000Z",
+      sentAt: is === "repeated" ? "2026-03-02T08:59:59.000Z" : "2026-03-02T09:59:59.000Z",
       ...said,
     };
     expect(judgeReport(car, attempt, report, keys, takenAt)).toEqual(
       is === "repeated"
         ? { kind: "ignored", because: "repeated" }
-        : { kind: "taken", verdict: is[0], standing: is[1] },
+        : { kind: "taken", verdict: is[0], standing: is[1], lacksTime: false },
     );
   });
 
@@ -128,6 +128,28 @@ describe("a report is judged", () => {
     keySetVersion: keys,
     sentAt: "2026-03-02T09:59:59.000Z",
   };
+
+  test.each([
+    ["1970", "1970-01-01T00:00:10.000Z", true],
+    ["two days behind", "2026-02-28T10:00:00.000Z", true],
+    ["three years ahead", "2029-03-02T10:00:00.000Z", true],
+    ["an hour behind", "2026-03-02T09:00:00.000Z", false],
+  ])(
+    "of a car whose clock is at %s: it is given the time unless that is near ours [F5]",
+    (_what, sentAt, lacksTime) => {
+      const said = { ...base, active: holdsNew, sentAt };
+      const first = { ...car, reportSentAt: null };
+      expect(judgeReport(first, null, said, keys, takenAt)).toMatchObject({ standing: "holds", lacksTime });
+      // It has just been given the time: it is not told again and again.
+      const told = { ...first, reportTakenAt: at("09:59:30") };
+      expect(judgeReport(told, null, said, keys, takenAt)).toMatchObject({ lacksTime: false });
+      // It holds nothing yet: its first manifest brings the time.
+      const fresh = { ...first, manifestVersion: 0 };
+      expect(
+        judgeReport(fresh, null, { ...said, active: { version: 0, hash: "new" } }, keys, takenAt),
+      ).toMatchObject({ lacksTime: false });
+    },
+  );
 
   test.each([
     {

@@ -72,7 +72,8 @@ export type Judgement =
   | { kind: "ignored"; because: "repeated" }
   /** It changes nothing, and a person hears of it. */
   | { kind: "doubted"; because: Doubt }
-  | { kind: "taken"; verdict: Verdict; standing: Standing };
+  /** `lacksTime`: its clock is far off, so it is given ours by what is signed anew. */
+  | { kind: "taken"; verdict: Verdict; standing: Standing; lacksTime: boolean };
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
@@ -85,8 +86,9 @@ export const clockToleranceMs = 60 * minuteMs;
 export const mostVersionsAhead = 10_000;
 
 /** The car is online and has answered none of the re-sends (FA6): another attempt may find it awake. */
-export function judgeSilence(attempt: Attempt): { verdict: Verdict; standing: Standing } {
+export function judgeSilence(attempt: Attempt): { verdict: Verdict; standing: Standing; lacksTime: false } {
   return {
+    lacksTime: false,
     verdict: {
       kind: "failed",
       attempt,
@@ -121,7 +123,7 @@ export function judgeReport(
   const verdict = judgeOutcome(car, attempt, said, takenAt);
   const isOpen = attempt !== null && verdict.kind !== "proved";
   const standing = verdict.kind === "failed" ? "failed" : judgeStanding(car, isOpen, said, keySetVersion);
-  return { kind: "taken", verdict, standing };
+  return { kind: "taken", verdict, standing, lacksTime: lacksTime(car, said, takenAt) };
 }
 
 /**
@@ -175,4 +177,14 @@ function holdsLess({ manifestVersion, manifestHash }: KnownCar, { active, outcom
     outcome.hash === manifestHash &&
     active.version < outcome.version
   );
+}
+
+/** A car that was given the time and is off all the same is left alone for a while: it would answer without end. */
+const timeAgainAfterMs = minuteMs;
+
+/** The newest manifest, signed again, tells a car the time; a car that has none yet gets it with its first. */
+function lacksTime({ manifestVersion, reportTakenAt }: KnownCar, { sentAt }: Said, takenAt: Date): boolean {
+  if (manifestVersion === 0 || Math.abs(Date.parse(sentAt) - takenAt.getTime()) <= clockToleranceMs)
+    return false;
+  return reportTakenAt === null || takenAt.getTime() - reportTakenAt.getTime() > timeAgainAfterMs;
 }

@@ -18,6 +18,7 @@ export type Judged = {
   said: { report: Report; token: string } | null;
   verdict: Verdict;
   standing: Standing;
+  lacksTime: boolean;
 };
 
 /** A staged version that waits for the car to be parked or charged is asked about again after this. */
@@ -38,7 +39,11 @@ export async function applyJudgements(
   const idsIn = (standing: Standing) =>
     judged.flatMap((one) => (one.standing === standing ? [one.link.vehicle_id] : []));
   await writeSaid(tx, judged, now);
-  await sendToThoseBehind(tx, { behind: idsIn("behind"), lackingKeys: idsIn("lacksKeys") }, now);
+  const lackingTime = judged.flatMap(({ link, standing, lacksTime }) =>
+    lacksTime && standing === "holds" ? [link.vehicle_id] : [],
+  );
+  const behind = [...idsIn("behind"), ...lackingTime];
+  await sendToThoseBehind(tx, { behind, lackingKeys: idsIn("lacksKeys") }, now);
   await setDispatches(tx, idsIn("defers"), new Date(now.getTime() + deferralPatienceMs));
   const holding = [...idsIn("holds"), ...(await writeNextVersions(context, tx, judged))];
   await settle(context, tx, {
