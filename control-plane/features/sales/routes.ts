@@ -1,7 +1,12 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import * as z from "zod";
+import { addressSchema, phoneSchema } from "../../http/contact-fields.ts";
+import { actorOf } from "../../http/principal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { NotifyListener } from "../../store/notify-listener.ts";
+import { buyerOf, newBuyerSchema } from "./buyer-schema.ts";
+import { correctBuyer } from "./correct-buyer.ts";
 import { listExpedientes } from "./list-expedientes.ts";
 import { readExpediente } from "./read-expediente.ts";
 import { readNotifications } from "./read-notifications.ts";
@@ -25,21 +30,18 @@ const params = z.object({ expedienteId: z.uuid() });
 const maxWaitMs = 20_000;
 
 const newSaleSchema = z.strictObject({
-  customer: z.strictObject({
-    name: text(200),
-    email: z.email().max(320).toLowerCase(),
-    phone: z.e164("must be a telephone number in E.164 form, as +34600111222"),
-    address: z.strictObject({
-      street: text(200),
-      city: text(100),
-      postalCode: text(20),
-      country: z.string().regex(/^[A-Z]{2}$/, "must be a two-letter country code (ISO 3166-1), as ES"),
-    }),
-  }),
+  customer: newBuyerSchema,
   planComercial: z.strictObject({ base: code, options: z.array(code).max(50) }),
 });
 
-export function salesRoutes(context: Context, feed: NotifyListener, routing: Routing): void {
+const notesSchema = z.array(z.string());
+
+export function salesRoutes(
+  context: Context,
+  feed: NotifyListener,
+  timeZone: string,
+  routing: Routing,
+): void {
   addQuery(routing, {
     url: "/api/plans",
     tag,
@@ -56,15 +58,19 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
     url: "/api/sales",
     tag,
     summary: "Register a sale",
-    description: "Prices come from the catalogue. The customer's credentials are mailed at once.",
+    refuses: ["unknownChoice", "conflict"],
+    description:
+      "Prices come from the catalogue. The customer's credentials are mailed at once. A customer known by the e-mail address keeps the account; the sale has the name, telephone and address given here.",
     body: newSaleSchema,
     status: 201,
-    answer: z.object({ expediente: expedienteSchema, notes: z.array(z.string()) }),
+    answer: z.object({ expediente: expedienteSchema, notes: notesSchema }),
     async run(tx, { principal, body }) {
       if (principal.role !== "sales") throw new Error("the access table lets only sales staff in");
       const registered = await registerSale(context, tx, {
-        customer: body.customer,
+        email: body.customer.email,
+        buyer: buyerOf(body.customer),
         plan: body.planComercial,
+        soldOn: businessDay(context.clock.now(), timeZone),
         soldBy: { userId: principal.userId, dealershipId: principal.dealershipId },
       });
       if (registered.kind === "refused") return registered;
@@ -105,6 +111,32 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
     }),
   });
 
+  addCommand(routing, {
+    url: "/api/expedientes/:expedienteId/contact",
+    tag,
+    summary: "Correct address or telephone of a sale",
+    refuses: ["ruleRefused"],
+    description:
+      "Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.",
+    params,
+    body: z
+      .strictObject({ address: addressSchema.optional(), phone: phoneSchema.optional() })
+      .refine(({ address, phone }) => address !== undefined || phone !== undefined, {
+        path: ["address"],
+        message: "the address, the telephone number or both are needed",
+      }),
+    status: 200,
+    answer: z.object({ expediente: expedienteSchema, notes: notesSchema }),
+    async run(tx, { principal, params: { expedienteId }, body }) {
+      const corrected = await correctBuyer(context, tx, { expedienteId, ...body, actor: actorOf(principal) });
+      if (corrected.kind === "refused") return corrected;
+      const notes = corrected.carrierHasTheOldOne
+        ? ["the carrier has the transport to the old address: arrange another one in its place"]
+        : [];
+      return { kind: "done", answer: { expediente: await readExpediente(tx, expedienteId), notes } };
+    },
+  });
+
   addQuery(routing, {
     url: "/api/expedientes/:expedienteId/steps",
     tag,
@@ -113,7 +145,12 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
       "Oldest first, after the step `after`. Waits up to `waitMs` for the next one where there is none.",
     params,
     search: z.strictObject({
-      after: z.coerce.number().int().min(0).default(0),
+      after: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .meta({ description: "The id of the last step seen.", examples: [17] }),
       waitMs: z.coerce.number().int().min(0).max(maxWaitMs).default(0),
     }),
     answer: z.object({ steps: z.array(stepSchema) }),
