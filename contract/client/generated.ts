@@ -1667,7 +1667,9 @@ export type IssueAnotherEnrolmentPackage201Package = {
      * @maxLength 128
      */
   token: string;
+  /** Where the car reaches this interface. */
   controlPlaneUrl: string;
+  /** The root that the car pins for its life: raw Ed25519, base64url. */
   rootPublicKey: string;
   /** Until when it is valid. */
   expiresAt: string;
