@@ -18,6 +18,7 @@ import { createNotifications } from "./features/notifications/notifications.ts";
 import { createOrders } from "./features/orders/orders.ts";
 import { createPayments } from "./features/payments/payments.ts";
 import { createRegistration } from "./features/registration/registration.ts";
+import { createRetention } from "./features/retention/retention.ts";
 import { salesRoutes } from "./features/sales/routes.ts";
 import { createTasks } from "./features/tasks/tasks.ts";
 import { vehicleRoutes } from "./features/vehicles/routes.ts";
@@ -136,6 +137,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { observe: metrics.maintenanceCheckTook, timeZone: config.BUSINESS_TIME_ZONE },
   );
   const tasks = createTasks(context);
+  const retention = createRetention(context);
   const link = createFleetLink(context, {
     engine: desiredState,
     keyRing,
@@ -213,6 +215,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     maintenance,
     notifications,
     tasks,
+    retention,
     activations,
     { addRoutes: (routing) => identityRoutes(context, routing, enrolment.issueAgain) },
     link,
@@ -229,6 +232,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     maintenance,
     notifications,
     registration,
+    retention,
   };
 }
 
