@@ -69,6 +69,13 @@ test("a password from standard input is taken and not printed", async () => {
   expect(await verifyPassword(await storedPassword("leo@caas.example"), "una contraseña larga")).toBe(true);
 });
 
+test("a password from standard input that is common is refused, and no account is made [R20]", async () => {
+  const args = ["create-staff", "--name", "Eva Sanz", "--email", "eva@caas.example", "--role", "support"];
+  const ended = await run([...args, "--password-stdin"], { stdin: "password1234\n" });
+  expect(ended).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("too easy to guess") });
+  expect(await storedPassword("eva@caas.example")).toBe("undefined");
+});
+
 test.each([
   ["no command", [], {}, "create-staff"],
   ["an unknown option", [...inFull, "--salary", "1"], {}, "--salary"],
@@ -78,6 +85,18 @@ test.each([
     ["create-staff", "--name", "A", "--email", "a@b.example", "--role", "king"],
     {},
     "role",
+  ],
+  [
+    "an e-mail address without a dot in its domain [F19]",
+    ["create-staff", "--name", "Ana", "--email", "ana@localhost", "--role", "admin"],
+    {},
+    "email",
+  ],
+  [
+    "a name that looks empty [R14]",
+    ["create-staff", "--name", "\u200B", "--email", "ana@caas.example", "--role", "admin"],
+    {},
+    "name",
   ],
   ["a short password", [...inFull, "--dealership", "Ribera", "--password-stdin"], { stdin: "short" }, "12"],
   [

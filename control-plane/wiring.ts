@@ -18,6 +18,7 @@ import { createNotifications } from "./features/notifications/notifications.ts";
 import { createOrders } from "./features/orders/orders.ts";
 import { createPayments } from "./features/payments/payments.ts";
 import { createRegistration } from "./features/registration/registration.ts";
+import { createRetention } from "./features/retention/retention.ts";
 import { salesRoutes } from "./features/sales/routes.ts";
 import { createTasks } from "./features/tasks/tasks.ts";
 import { vehicleRoutes } from "./features/vehicles/routes.ts";
@@ -99,7 +100,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const notifications = createNotifications(
     context,
     { mail: partners.mail },
-    { supportEmail: config.SUPPORT_EMAIL },
+    { supportEmail: config.SUPPORT_EMAIL, timeZone: config.BUSINESS_TIME_ZONE },
   );
   const accounts = createAccounts(context, { sendCredentials: notifications.sendCredentials });
   const payments = createPayments(context, {
@@ -121,17 +122,22 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     enrolmentPackageFor: enrolment.packageFor,
   });
   const registration = createRegistration(context, partners);
-  const delivery = createDelivery(context, {
-    carrier: partners.carrier,
-    verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
-  });
+  const delivery = createDelivery(
+    context,
+    {
+      carrier: partners.carrier,
+      verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
+    },
+    { timeZone: config.BUSINESS_TIME_ZONE },
+  );
   const catalog = createCatalog(context, { vss: partners.vss });
   const maintenance = createMaintenance(
     context,
     { vss: partners.vss },
-    { observe: metrics.maintenanceCheckTook },
+    { observe: metrics.maintenanceCheckTook, timeZone: config.BUSINESS_TIME_ZONE },
   );
   const tasks = createTasks(context);
+  const retention = createRetention(context);
   const link = createFleetLink(context, {
     engine: desiredState,
     keyRing,
@@ -199,7 +205,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { addRoutes: vehicleRoutes },
     { addRoutes: (routing) => invariantRoutes(context, routing) },
     accounts,
-    { addRoutes: (routing) => salesRoutes(context, surroundings.steps, routing) },
+    { addRoutes: (routing) => salesRoutes(context, surroundings.steps, config.BUSINESS_TIME_ZONE, routing) },
     payments,
     orders,
     registration,
@@ -209,6 +215,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     maintenance,
     notifications,
     tasks,
+    retention,
     activations,
     { addRoutes: (routing) => identityRoutes(context, routing, enrolment.issueAgain) },
     link,
@@ -225,6 +232,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     maintenance,
     notifications,
     registration,
+    retention,
   };
 }
 

@@ -2,6 +2,45 @@
 // client.ts is the other half, and says how to call these functions.
 import { type Call, send } from "./client.ts";
 /**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocumentInput = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
  * The service.
  */
 export type ActivationService = {
@@ -132,6 +171,11 @@ export interface Order {
      * @nullable
      */
   vin: string | null;
+  /**
+     * Set where the VIN may be mistyped: a North American one with a wrong check digit.
+     * @nullable
+     */
+  vinHint: string | null;
   /** When it was made. */
   createdAt: string;
   /** When the factory took the order; null before. */
@@ -183,6 +227,45 @@ export interface Payment {
 }
 
 /**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocument = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
  * Where it stands.
  */
 export type ExpedienteStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
@@ -198,6 +281,10 @@ export type ExpedienteSoldBy = {
   employee: string;
 };
 
+/**
+ * What kind of thing it is.
+ */
+export type ExpedienteCustomerKind = 'person' | 'company';
 /**
  * The postal address.
  */
@@ -218,8 +305,27 @@ export type ExpedienteCustomerAddress = {
 export type ExpedienteCustomer = {
   /** The customer. */
   customerId: string;
-  /** The name, as people write it. */
+  /** What kind of thing it is. */
+  kind: ExpedienteCustomerKind;
+  /** In full; the owner in the car's papers. */
   name: string;
+  /**
+     * The given name or names.
+     * @nullable
+     */
+  givenName: string | null;
+  /**
+     * The family name or names.
+     * @nullable
+     */
+  familyName: string | null;
+  /** The document that says who buys the car. */
+  identityDocument: IdentityDocument | null;
+  /**
+     * The person to speak to at a company; null for a person.
+     * @nullable
+     */
+  contactPerson: string | null;
   /** The e-mail address. */
   email: string;
   /** The telephone number, E.164. */
@@ -597,11 +703,7 @@ export type EnrolACarBody = {
      * @maxLength 200
      */
   tlsProof: string;
-  /**
-     * The public key that the car signs its reports with, base64url.
-     * @minLength 43
-     * @maxLength 43
-     */
+  /** The public key that the car signs its reports with, base64url. */
   proofPublicKey: string;
   /**
      * The signature of the proof key over the statement, base64url.
@@ -636,6 +738,12 @@ export type EnrolACar200 = {
   keySet: string;
   /** The message broker of the cars. */
   broker: EnrolACar200Broker;
+  /**
+     * Where a car that enrols again counts its connections on from; absent at the first enrolment.
+     * @minimum 1
+     * @maximum 2000000000
+     */
+  connection?: number;
 };
 
 export type RenewACertificateBody = {
@@ -816,24 +924,25 @@ export type ListPlansAndOptions200 = {
 };
 
 /**
+ * A private person where it is left out.
+ */
+export type RegisterASaleBodyCustomerKind = 'person' | 'company';
+/**
  * The postal address.
  */
 export type RegisterASaleBodyCustomerAddress = {
   /**
      * Street and number.
-     * @minLength 1
      * @maxLength 200
      */
   street: string;
   /**
      * The town.
-     * @minLength 1
      * @maxLength 100
      */
   city: string;
   /**
      * The postal code, as the country writes it.
-     * @minLength 1
      * @maxLength 20
      */
   postalCode: string;
@@ -845,18 +954,39 @@ export type RegisterASaleBodyCustomerAddress = {
  * The customer.
  */
 export type RegisterASaleBodyCustomer = {
+  /** A private person where it is left out. */
+  kind?: RegisterASaleBodyCustomerKind;
   /**
-     * The name, as people write it.
-     * @minLength 1
+     * In full; a company's as it is registered. A person may have the two parts instead.
      * @maxLength 200
      */
-  name: string;
+  name?: string;
+  /**
+     * The given name or names.
+     * @maxLength 99
+     */
+  givenName?: string;
+  /**
+     * The family name or names.
+     * @maxLength 99
+     */
+  familyName?: string;
+  /** The document that says who buys the car. */
+  identityDocument?: IdentityDocumentInput;
+  /**
+     * The person to speak to at a company; null for a person.
+     * @maxLength 200
+     */
+  contactPerson?: string;
   /**
      * The e-mail address.
-     * @maxLength 320
+     * @maxLength 254
      */
   email: string;
-  /** The telephone number, E.164. */
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
   phone: string;
   /** The postal address. */
   address: RegisterASaleBodyCustomerAddress;
@@ -971,6 +1101,46 @@ export type ListExpedientes200 = {
   expedientes: ListExpedientes200ExpedientesItem[];
   /** The `after` of the next page; null on the last. */
   next: string | null;
+};
+
+/**
+ * The postal address.
+ */
+export type CorrectAddressOrTelephoneOfASaleBodyAddress = {
+  /**
+     * Street and number.
+     * @maxLength 200
+     */
+  street: string;
+  /**
+     * The town.
+     * @maxLength 100
+     */
+  city: string;
+  /**
+     * The postal code, as the country writes it.
+     * @maxLength 20
+     */
+  postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+};
+
+export type CorrectAddressOrTelephoneOfASaleBody = {
+  /** The postal address. */
+  address?: CorrectAddressOrTelephoneOfASaleBodyAddress;
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
+  phone?: string;
+};
+
+export type CorrectAddressOrTelephoneOfASale200 = {
+  /** The sale's file. */
+  expediente: Expediente;
+  /** Remarks about the sale. */
+  notes: string[];
 };
 
 export type ReadTheStepsOfAnExpedienteParams = {
@@ -1112,7 +1282,7 @@ export type GiveMoneyBack202 = {
 };
 
 export type ArrangeTransportBody = {
-  /** A calendar day of the dealership. */
+  /** A day of the dealership's calendar, today or later. */
   date: string;
 };
 
@@ -1132,7 +1302,6 @@ export type ArrangeTransport202 = {
 export type HandTheVehicleOverAtTheDealershipBody = {
   /**
      * The person who took the car over.
-     * @minLength 1
      * @maxLength 200
      */
   receivedBy: string;
@@ -1477,6 +1646,46 @@ export type RevokeACarOrACertificate200 = {
   revokedAt: string;
 };
 
+export type IssueAnotherEnrolmentPackageBody = {
+  /**
+     * Why, for the car's record.
+     * @minLength 3
+     * @maxLength 500
+     */
+  reason: string;
+};
+
+/**
+ * The enrolment package: the file that the car is given.
+ */
+export type IssueAnotherEnrolmentPackage201Package = {
+  /** The vehicle identification number, 17 characters (ISO 3779). */
+  vin: string;
+  /**
+     * The secret that proves who is asking.
+     * @minLength 22
+     * @maxLength 128
+     */
+  token: string;
+  /** Where the car reaches this interface. */
+  controlPlaneUrl: string;
+  /** The root that the car pins for its life: raw Ed25519, base64url. */
+  rootPublicKey: string;
+  /** Until when it is valid. */
+  expiresAt: string;
+};
+
+export type IssueAnotherEnrolmentPackage201 = {
+  /** The car. */
+  vehicleId: string;
+  /** Counts the enrolment packages of the car; the factory's is 1. */
+  issue: number;
+  /** Why, in words. */
+  reason: string;
+  /** The enrolment package: the file that the car is given. */
+  package: IssueAnotherEnrolmentPackage201Package;
+};
+
 export type ListTheCertificatesOfACar200CertificatesItem = {
   /** The certificate's serial number, hexadecimal. */
   serialNumber: string;
@@ -1668,7 +1877,7 @@ export const getSignInUrl = () => {
 }
 
 /**
- * Public. The token goes into `Authorization: Bearer …`; browsers use the cookie instead. At most 10 tries a minute.
+ * Public. The token goes into `Authorization: Bearer …`; browsers use the cookie instead. In a minute at most 10 tries for one account, and at most 60 that fail from one address.
  * @summary Sign in
  */
 export const signIn = async (signInBody: SignInBody, options: Call): Promise<SignIn200> => {
@@ -1773,7 +1982,7 @@ export const getChangeMyPasswordUrl = () => {
 }
 
 /**
- * Ends every session of this account, this one included: sign in again with the new password.
+ * Ends every session of this account, this one included: sign in again with the new password. A password that is common, a pattern, or made of the person's name is refused. Tries count as those of signing in do.
  *
  * For admin, support, sales, customer. Needs no Idempotency-Key: the old password is the guard, and no password may be stored with an answer.
  * @summary Change my password
@@ -1839,7 +2048,7 @@ export const getRegisterASaleUrl = () => {
 }
 
 /**
- * Prices come from the catalogue. The customer's credentials are mailed at once.
+ * Prices come from the catalogue. The customer's credentials are mailed at once. A customer known by the e-mail address keeps the account; the sale has the name, telephone and address given here.
  *
  * For sales.
  * @summary Register a sale
@@ -1927,6 +2136,48 @@ export const readAnExpediente = async (expedienteId: string, options: Call): Pro
     method: 'GET'
 
 
+  }
+);}
+
+
+
+export const getCorrectAddressOrTelephoneOfASaleUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/contact`
+}
+
+/**
+ * Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.
+ *
+ * For admin, sales (dealership), support.
+ * @summary Correct address or telephone of a sale
+ */
+export const correctAddressOrTelephoneOfASale = async (expedienteId: string,
+    correctAddressOrTelephoneOfASaleBody: CorrectAddressOrTelephoneOfASaleBody, options: Call): Promise<CorrectAddressOrTelephoneOfASale200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<CorrectAddressOrTelephoneOfASale200>(getCorrectAddressOrTelephoneOfASaleUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(correctAddressOrTelephoneOfASaleBody)
   }
 );}
 
@@ -2563,6 +2814,8 @@ export const getListTheActivationsOfAVehicleUrl = (vehicleId: string,) => {
 }
 
 /**
+ * A customer's own: an owner learns nothing of what a former owner bought and paid.
+ *
  * For admin, support, sales (dealership), customer (own).
  * @summary List the activations of a vehicle
  */
@@ -2709,7 +2962,7 @@ export const getRevokeACarOrACertificateUrl = (vehicleId: string,) => {
 }
 
 /**
- * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity.
+ * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity, by another enrolment package.
  *
  * For admin.
  * @summary Revoke a car or a certificate
@@ -2737,6 +2990,48 @@ return send<RevokeACarOrACertificate200>(getRevokeACarOrACertificateUrl(vehicleI
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
     body: JSON.stringify(revokeACarOrACertificateBody)
+  }
+);}
+
+
+
+export const getIssueAnotherEnrolmentPackageUrl = (vehicleId: string,) => {
+
+
+
+
+  return `/api/vehicles/${encodeURIComponent(String(vehicleId))}/enrolment-packages`
+}
+
+/**
+ * For a car whose memory or keys are lost, whose control unit was replaced, or that was revoked and is to return. The package is given to the car as the first one was, and is shown only here: keep it as a key. The packages before it are worthless at once. When the car uses it, its former certificates, proof key and connections end, and it is brought to all that it is entitled to; nothing is charged again. Until then the car keeps its identity: revoke it where that must end now.
+ *
+ * For admin. Needs no Idempotency-Key: no token may be stored with an answer; another package replaces the one before, and only one is used.
+ * @summary Issue another enrolment package
+ */
+export const issueAnotherEnrolmentPackage = async (vehicleId: string,
+    issueAnotherEnrolmentPackageBody: IssueAnotherEnrolmentPackageBody, options: Call): Promise<IssueAnotherEnrolmentPackage201> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<IssueAnotherEnrolmentPackage201>(getIssueAnotherEnrolmentPackageUrl(vehicleId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(issueAnotherEnrolmentPackageBody)
   }
 );}
 

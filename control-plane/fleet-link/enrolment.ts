@@ -14,7 +14,14 @@ import type { Context } from "../lifecycle/context.ts";
 import type { EventHandler } from "../lifecycle/events.ts";
 import type { Transaction } from "../store/database.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
-import { isKeyKnown, isShutOut, keepCertificate, readTlsKey, thumbprintOfTlsKey } from "./certificates.ts";
+import {
+  isKeyKnown,
+  isShutOut,
+  keepCertificate,
+  pemOfTlsKey,
+  readTlsKey,
+  thumbprintOfTlsKey,
+} from "./certificates.ts";
 import type { KeyRing } from "./key-ring.ts";
 
 export type Enrolment = {
@@ -198,7 +205,7 @@ export function createEnrolment(
         return refuse("badRequest", "must be a new key: the former one has ended", {
           field: "body.tlsPublicKey",
         });
-      const issued = await certificateAuthority.issueForCar(vin, request.tlsPublicKey);
+      const issued = await certificateAuthority.issueForCar(vin, pemOfTlsKey(tlsKey));
       await tx
         .updateTable("enrolment_tokens")
         .set({

@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { verifyDisplayAck } from "@caas/contract/display.ts";
 import { type VerifyingKey, verifyingKeyFrom } from "@caas/contract/jws.ts";
+import { makeStorable } from "@caas/contract/outside-text.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
 import { type Presence, presenceSchema } from "@caas/contract/presence.ts";
 import { type Report, verifyReport } from "@caas/contract/report.ts";
@@ -98,8 +99,11 @@ export function createIngester(options: {
     if (key === undefined) return refuse(vin, "carUnknown");
     if (waiting.kind === "report") {
       const verified = verifyReport(text, { vin, key: key.verifying });
-      if (verified.kind === "accepted")
-        return { kind: "report", vin, report: verified.report, token: text, proofKey: key.x };
+      if (verified.kind === "accepted") {
+        // Only now: the signature is over what the car wrote.
+        const report = makeStorable(verified.report);
+        return { kind: "report", vin, report, token: text, proofKey: key.x };
+      }
       const { reason } = verified;
       return reason === "unknownKey" || reason === "badSignature"
         ? "unproved"

@@ -1,7 +1,7 @@
 import { failureReasons } from "@caas/contract/report.ts";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { DomainEvents } from "../lifecycle/events.ts";
-import { doubts } from "../rules/report-judgement.ts";
+import type { Doubt } from "../rules/report-judgement.ts";
 import type { TaskTeam } from "../rules/task-table.ts";
 import { defineMetrics } from "./define-metrics.ts";
 
@@ -55,6 +55,12 @@ const knownOutcomes = [
 ] as const;
 /** The reasons that cars give, and ours for a car that did not answer. */
 const attemptFailures = [...failureReasons, "noAnswer"] as const;
+const doubts = [
+  "countersDisagree",
+  "versionFarAhead",
+  "appliedAtImpossible",
+  "otherProofKey",
+] as const satisfies readonly Doubt[];
 const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
 /** Ages in seconds of business time. */

@@ -1,5 +1,6 @@
 import Stripe from "stripe";
 import { PartnerUnavailable } from "./partner-error.ts";
+import { makeAnswersStorable } from "./storable-answers.ts";
 
 export type NewGatewayPayment = {
   /** Our payment's id: the gateway's idempotency key, and `metadata.reference` for a look-up later than a day. */
@@ -84,6 +85,7 @@ export function createPaymentGateway(options: {
     port: url.port === "" ? (isPlain ? 80 : 443) : Number(url.port),
     protocol: isPlain ? "http" : "https",
     timeout: options.timeoutMs ?? defaultTimeoutMs,
+    httpClient: Stripe.createFetchHttpClient(makeAnswersStorable(fetch)),
     // Retrying is the job's business: it keeps the key and waits longer each time.
     maxNetworkRetries: 0,
     telemetry: false,

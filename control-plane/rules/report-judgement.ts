@@ -56,17 +56,15 @@ export type Standing =
   | "failed";
 
 /** Why a car, or what speaks in its name, may not be what it says. */
-export const doubts = [
+export type Doubt =
   /** A new memory counts from the start, or two cars count with one identity. */
-  "countersDisagree",
+  | "countersDisagree"
   /** It says that it holds a version that was never near being written. */
-  "versionFarAhead",
+  | "versionFarAhead"
   /** It says that it applied a version before that was written, or after its report came. */
-  "appliedAtImpossible",
+  | "appliedAtImpossible"
   /** A message in its name was not signed by the proof key that it enrolled with. */
-  "otherProofKey",
-] as const;
-export type Doubt = (typeof doubts)[number];
+  | "otherProofKey";
 
 export type Judgement =
   | { kind: "ignored"; because: "repeated" }

@@ -30,7 +30,8 @@ export function identityRoutes(context: Context, routing: Routing, issuePackage:
     refuses: ["conflict", "unknownChoice"],
     description:
       "Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number " +
-      "only the holder of that certificate. There is no way back: a car that is to return gets a new identity, by a new enrolment package.",
+      "only the holder of that certificate. There is no way back: a car that is to return gets a new identity, by " +
+      "another enrolment package.",
     params: vehicleParams,
     body: z.strictObject({
       reason: z.string().trim().min(3).max(500),
@@ -64,6 +65,7 @@ export function identityRoutes(context: Context, routing: Routing, issuePackage:
     url: "/api/vehicles/:vehicleId/enrolment-packages",
     tag: "fleet link",
     summary: "Issue another enrolment package",
+    refuses: ["conflict"],
     description:
       "For a car whose memory or keys are lost, whose control unit was replaced, or that was revoked and is to return. " +
       "The package is given to the car as the first one was, and is shown only here: keep it as a key. The packages " +
@@ -77,14 +79,14 @@ export function identityRoutes(context: Context, routing: Routing, issuePackage:
         .trim()
         .min(3)
         .max(500)
-        .meta({ description: "Why, for the car's record", example: "The control unit was replaced" }),
+        .meta({ description: "Why, for the car's record.", example: "The control unit was replaced." }),
     }),
     status: 201,
     answer: z.object({
-      vehicleId: z.uuid().meta({ description: "The car", example: "0198d0a2-7c1e-7f3a-9b5c-2f6d8e1a4b70" }),
-      issue: z.int().meta({ description: "Counts the packages of this car; the factory's is 1", example: 2 }),
-      reason: z.string().meta({ description: "As it was given", example: "The control unit was replaced" }),
-      package: enrolmentPackageSchema.meta({ description: "The file that the car is given" }),
+      vehicleId: z.uuid(),
+      issue: z.int(),
+      reason: z.string(),
+      package: enrolmentPackageSchema,
     }),
     async run(tx, { principal, params: { vehicleId }, body: { reason } }) {
       const issued = await issuePackage(tx, vehicleId);

@@ -15,6 +15,8 @@ export const faultsSchema = z.strictObject({
   timeOutBeforeDoingNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are done and answered 200 with a page that is no JSON. */
   answerNonsenseNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are done and answered with a NUL and half of an emoji in every free text. */
+  garbleTextNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` webhooks are counted as sent and are not: lost on the way. */
   dropWebhooksNext: z.strictObject({ count: onceOrMore }).optional(),
 });
@@ -25,7 +27,8 @@ export type Fault =
   | { kind: "fail"; status: number }
   | { kind: "timeOutAfterDoing" }
   | { kind: "timeOutBeforeDoing" }
-  | { kind: "answerNonsense" };
+  | { kind: "answerNonsense" }
+  | { kind: "garbleText" };
 
 export type Faults = {
   /** What is still to happen. */
@@ -61,6 +64,7 @@ export function createFaults(): Faults {
       if (takeOne(settings.timeOutBeforeDoingNext)) return { kind: "timeOutBeforeDoing" };
       if (takeOne(settings.timeOutAfterDoingNext)) return { kind: "timeOutAfterDoing" };
       if (takeOne(settings.answerNonsenseNext)) return { kind: "answerNonsense" };
+      if (takeOne(settings.garbleTextNext)) return { kind: "garbleText" };
       return { kind: "none" };
     },
     takeWebhookDrop: () => takeOne(settings.dropWebhooksNext),
