@@ -147,10 +147,12 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function assemble(): Promise<Running> {
     const keySet = await storage.read(keySetFileName);
-    if (keySet !== null && keys.accept(keySet).kind === "refused")
+    const accepted = keySet === null ? null : keys.accept(keySet);
+    if (accepted?.kind === "refused")
       logger.error({ vin }, "the stored key set is not signed by the pinned root; a new one is asked for");
     const journal = await openJournal(storage, emptyManifestHash);
     const time = createTrustedTime(clock, journal.record.trustedTimeMs);
+    if (accepted?.kind === "accepted") time.atLeast(new Date(accepted.keySet.issuedAt));
     const stopwatchMs = (): number => performance.now();
     const applier = createApplier({ journal, slots: storage.slots, adapter, time, failpoint, stopwatchMs });
     let wasUp = false;
@@ -162,6 +164,7 @@ export function createAgent(options: AgentOptions): Agent {
         const patch = (record: JournalRecord) => ({ connection: record.connection + 1 });
         return (await writeJournal({ journal, time }, patch)).connection;
       },
+      signedTime: () => new Date(time.highestMs()),
       prepare: (signal) => guarded(async (car) => car.renewal?.beforeConnecting(signal)),
       onMessage(topic, payload) {
         const arrivedMs = performance.now();
