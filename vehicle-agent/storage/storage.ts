@@ -1,8 +1,9 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { createDirectorySlots } from "../change/directory-slots.ts";
 import { type ConfigurationSlots, createMemorySlots } from "../change/slots.ts";
 import { readIfPresent, replaceFile } from "./durable-files.ts";
+import { makeFolders, restrictFiles } from "./own-folder.ts";
 
 /** The agent's data that survives a power loss: small texts by name, and the two configuration slots. */
 export type AgentStorage = {
@@ -24,11 +25,12 @@ export type AgentStorage = {
  */
 export async function openDirectoryStorage(root: string): Promise<AgentStorage> {
   const configuration = join(root, "configuration");
-  await mkdir(join(configuration, "slots"), { recursive: true });
+  await makeFolders(join(configuration, "slots"));
   for (const name of ["keys", "display"]) {
-    await mkdir(join(root, name), { recursive: true, mode: 0o700 });
+    await makeFolders(join(root, name), 0o700);
     await chmod(join(root, name), 0o700);
   }
+  for (const folder of [root, join(root, "keys"), join(root, "display")]) await restrictFiles(folder);
   return {
     read: (name) => readIfPresent(join(root, name)),
     write: (name, text) => replaceFile(join(root, name), text, 0o600),
