@@ -430,6 +430,19 @@ describe("power lost between applying and reporting [fault 3]", () => {
   });
 });
 
+test.each(["1970-01-01T00:00:00.000Z", "2026-02-27T08:00:00.000Z", "2101-03-01T08:00:00.000Z"])(
+  "a car whose clock is at %s believes the platform's signature, and its time is right from then on [F5]",
+  async (wall) => {
+    car.clock.setWallClock(new Date(wall));
+    await startConnected(car.agent);
+    const answer = await sendManifest(car.signer.manifest(car, 1, [base]));
+    expect(answer).toMatchObject({
+      outcome: { result: "applied", version: 1, appliedAt: expect.stringMatching(/^2026-03-01T08:00/) },
+      sentAt: expect.stringMatching(/^2026-03-01T08:00/),
+    });
+  },
+);
+
 test("a car from which the platform's word is withheld says how old its last one is, also after a reboot [R16]", async () => {
   const metrics = createAgentMetrics();
   await restart({ metrics });
