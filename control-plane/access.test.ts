@@ -289,6 +289,7 @@ const matrix: Readonly<Record<string, string>> = {
   "GET /api/expedientes/:expedienteId": "+++?+?",
   "GET /api/expedientes/:expedienteId/steps": "+++?+?",
   "GET /api/expedientes/:expedienteId/notifications": "+++?+?",
+  "POST /api/expedientes/:expedienteId/contact": "+++?--",
   "POST /api/expedientes/:expedienteId/reservation-payment": "--+?+?",
   "POST /api/expedientes/:expedienteId/final-payment": "----+?",
   "POST /api/expedientes/:expedienteId/transport": "+-+?--",
