@@ -25,12 +25,22 @@ export async function enrolFolder(
   packageFile: string,
   signal: AbortSignal,
 ): Promise<CarIdentity> {
-  const storage = await openDirectoryStorage(dataDir);
+  const storage = await openFolder(dataDir);
   const lock = await takeLock(dataDir);
   try {
     return await enrolStorage(storage, packageFile, signal);
   } finally {
     await lock.release();
+  }
+}
+
+/** @throws ProgramError where the file system refuses the folder, or a file in it is another user's */
+async function openFolder(dataDir: string): Promise<AgentStorage> {
+  try {
+    return await openDirectoryStorage(dataDir);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+    throw new ProgramError(`the car's folder ${dataDir} cannot be used: ${error.message}`);
   }
 }
 
@@ -85,7 +95,7 @@ export type RunOptions = {
  * @throws ProgramError where another agent has the folder, or enrolment does not succeed.
  */
 export async function runAgent(options: RunOptions): Promise<void> {
-  const storage = await openDirectoryStorage(options.dataDir);
+  const storage = await openFolder(options.dataDir);
   const lock = await takeLock(options.dataDir);
   try {
     await runLocked(storage, options);

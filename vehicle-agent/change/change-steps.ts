@@ -32,7 +32,11 @@ export function writeJournal(
   { journal, time }: Pick<ApplierParts, "journal" | "time">,
   patch: (record: JournalRecord) => Partial<JournalRecord>,
 ): Promise<JournalRecord> {
-  return journal.write((record) => ({ ...patch(record), trustedTimeMs: time.highestMs() }));
+  return journal.write((record) => ({
+    ...patch(record),
+    trustedTimeMs: time.highestMs(),
+    lastSignedMs: time.lastSignedMs(),
+  }));
 }
 
 /**

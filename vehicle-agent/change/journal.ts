@@ -42,6 +42,8 @@ const journalSchema = z.strictObject({
   connection: z.int().min(0),
   /** `TrustedTime.highestMs` at the last write. */
   trustedTimeMs: z.int().min(0),
+  /** `TrustedTime.lastSignedMs` at the last write; older journals have none. */
+  lastSignedMs: z.int().min(0).optional(),
   active: z.strictObject({ version: z.int().min(0), hash: z.string().length(43) }),
   terms: termsSchema,
   /** The current change; `null` when the car is at rest. */

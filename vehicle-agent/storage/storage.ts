@@ -1,8 +1,9 @@
-import { chmod, mkdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { chmod } from "node:fs/promises";
+import { join } from "node:path";
 import { createDirectorySlots } from "../change/directory-slots.ts";
 import { type ConfigurationSlots, createMemorySlots } from "../change/slots.ts";
 import { isDamage, readIfPresent, replaceFile } from "./durable-files.ts";
+import { makeFolders, restrictFiles } from "./own-folder.ts";
 import { setFileAside } from "./set-aside.ts";
 
 /** The agent's data that survives a power loss: small texts by name, and the two configuration slots. */
@@ -29,11 +30,13 @@ export type AgentStorage = {
  */
 export async function openDirectoryStorage(root: string): Promise<AgentStorage> {
   const configuration = join(root, "configuration");
-  await makeFolder(join(configuration, "slots"));
-  for (const name of ["keys", "display"]) {
-    await makeFolder(join(root, name), 0o700);
-    await chmod(join(root, name), 0o700);
+  await makeFolders(root);
+  for (const folder of [configuration, join(configuration, "slots")]) await makeOwnFolder(folder);
+  for (const folder of [join(root, "keys"), join(root, "display")]) {
+    await makeOwnFolder(folder, 0o700);
+    await chmod(folder, 0o700);
   }
+  for (const folder of [root, join(root, "keys"), join(root, "display")]) await restrictFiles(folder);
   const damaged: string[] = [];
   const setAside = async (name: string): Promise<void> => {
     await setFileAside(join(root, name));
@@ -56,21 +59,15 @@ export async function openDirectoryStorage(root: string): Promise<AgentStorage> 
   };
 }
 
-/** A file in the place of a folder is set aside. */
-async function makeFolder(path: string, mode?: number): Promise<void> {
-  const options = { recursive: true, ...(mode === undefined ? {} : { mode }) } as const;
-  await mkdir(path, options).catch(async (error: unknown) => {
+/** A file in the place of a folder of ours is set aside. */
+async function makeOwnFolder(path: string, mode?: number): Promise<void> {
+  try {
+    await makeFolders(path, mode);
+  } catch (error) {
     if (!isDamage(error)) throw error;
-    await setFileAside((await isFolder(dirname(path))) ? path : dirname(path));
-    await mkdir(path, options);
-  });
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+    await setFileAside(path);
+    await makeFolders(path, mode);
+  }
 }
 
 /** For simulated cars: an object of this kind survives the agent, as a disk survives a reboot. */
