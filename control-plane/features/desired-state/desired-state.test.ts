@@ -115,7 +115,7 @@ async function enrolledCar(): Promise<Car> {
   return car;
 }
 
-async function codesOf(car: TestCar): Promise<string[]> {
+async function entriesOf(car: TestCar) {
   const row = await linkRow(car);
   const { entries } = await fleet.db
     .selectFrom("manifests")
@@ -123,7 +123,11 @@ async function codesOf(car: TestCar): Promise<string[]> {
     .where("vehicle_id", "=", car.vehicleId)
     .where("version", "=", row.manifest_version)
     .executeTakeFirstOrThrow();
-  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersions
+  return entries as { code: string; term: unknown }[]; // written by writeVersions
+}
+
+async function codesOf(car: TestCar): Promise<string[]> {
+  return (await entriesOf(car)).map(({ code }) => code).sort();
 }
 
 function dispatchOf(car: TestCar) {
@@ -575,14 +579,7 @@ const entitlementOf = (activationId: string) =>
     .executeTakeFirstOrThrow();
 
 async function termsOf(car: TestCar): Promise<unknown[]> {
-  const row = await linkRow(car);
-  const { entries } = await fleet.db
-    .selectFrom("manifests")
-    .select("entries")
-    .where("vehicle_id", "=", car.vehicleId)
-    .where("version", "=", row.manifest_version)
-    .executeTakeFirstOrThrow();
-  return entries.map((entry) => (entry as { term: unknown }).term);
+  return (await entriesOf(car)).map(({ term }) => term);
 }
 
 describe("terms", () => {
