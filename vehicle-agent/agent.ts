@@ -154,6 +154,7 @@ export function createAgent(options: AgentOptions): Agent {
       logger.error({ vin }, "the stored key set is not signed by the pinned root; a new one is asked for");
     const journal = await openJournal(storage, emptyManifestHash);
     const time = createTrustedTime(clock, journal.record.trustedTimeMs, journal.record.lastSignedMs);
+    // A car whose clock stands at 1970 knows by it that the keys have begun.
     if (accepted?.kind === "accepted") time.atLeast(new Date(accepted.keySet.issuedAt));
     const stopwatchMs = (): number => performance.now();
     const applier = createApplier({

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { dayMs } from "@caas/contract/durations.ts";
+import { dayMs, hourMs } from "@caas/contract/durations.ts";
 import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openTestAgent, startTestFleet, type TestFleet } from "../testing/fixtures/fleet.ts";
@@ -36,7 +36,7 @@ test.each([
         .where("vehicle_id", "=", car.vehicleId)
         .select("report_sent_at")
         .executeTakeFirstOrThrow();
-      return at !== null && Math.abs(at.getTime() - fleet.clock.now().getTime()) < 60_000 ? true : undefined;
+      return at !== null && Math.abs(at.getTime() - fleet.clock.now().getTime()) < hourMs ? true : undefined;
     });
     const second = await fleet.buy(car, "ambientLight");
     await fleet.waitFor(second, "ServiceActive");

@@ -50,7 +50,7 @@ async function report(
     deferred: null,
     refused: {},
     keySetVersion: said.keySetVersion ?? 1,
-    sentAt: said.sentAt ?? new Date().toISOString(),
+    sentAt: said.sentAt ?? fleet.clock.now().toISOString(),
   };
   return fleet.db
     .transaction()
@@ -706,7 +706,7 @@ describe("a car whose word cannot be true", () => {
   test("one that counts its reports from 1 again is told to support once, and its report changes nothing [F4]", async () => {
     const car = await enrolledCar();
     await report(car, { seq: 40 });
-    const later = new Date(Date.now() + 1_000).toISOString();
+    const later = new Date(fleet.clock.now().getTime() + 1_000).toISOString();
     const known = await linkRow(car);
     for (const seq of [1, 2])
       expect(
