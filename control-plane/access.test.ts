@@ -324,6 +324,7 @@ const matrix: Readonly<Record<string, string>> = {
   "GET /api/vehicles/:vehicleId/catalog": "-+--+?",
   "GET /api/vehicles/:vehicleId/maintenance": "+++?+?",
   "POST /api/vehicles/:vehicleId/revocation": "+-----",
+  "POST /api/vehicles/:vehicleId/enrolment-packages": "+-----",
   "GET /api/vehicles/:vehicleId/certificates": "++----",
   "GET /api/vehicles/:vehicleId/manifest": "+++?+?",
   "POST /api/vehicles/:vehicleId/activations": "----+?",

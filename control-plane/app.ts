@@ -8,6 +8,7 @@ import { seedCatalog } from "./features/catalog/seed-catalog.ts";
 import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
+import { holdTrustRoot } from "./fleet-link/trust-root.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -102,6 +103,11 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
       closers.unshift(opened.close);
       closers.unshift(async () => partners.mail.close());
       await migrateToLatest(config.DATABASE_URL);
+      await holdTrustRoot(
+        db,
+        { rootPublicKey: keyRing.rootPublicKey, caCertificate: certificateAuthority.caCertificate },
+        { folder: config.KEYS_DIR, now: clock.now() },
+      );
       if (config.SEED_DEMO_CATALOG) await seedCatalog(db);
       await retention.schedule();
       await steps.start();

@@ -788,11 +788,7 @@ export type EnrolACarBody = {
      * @maxLength 200
      */
   tlsProof: string;
-  /**
-     * The public key that the car signs its reports with, base64url.
-     * @minLength 43
-     * @maxLength 43
-     */
+  /** The public key that the car signs its reports with, base64url. */
   proofPublicKey: string;
   /**
      * The signature of the proof key over the statement, base64url.
@@ -827,6 +823,12 @@ export type EnrolACar200 = {
   keySet: string;
   /** The message broker of the cars. */
   broker: EnrolACar200Broker;
+  /**
+     * Where a car that enrols again counts its connections on from; absent at the first enrolment.
+     * @minimum 1
+     * @maximum 2000000000
+     */
+  connection?: number;
 };
 
 export type RenewACertificateBody = {
@@ -1784,6 +1786,46 @@ export type RevokeACarOrACertificate200 = {
   reason: string;
   /** When it was revoked; null where it was not. */
   revokedAt: string;
+};
+
+export type IssueAnotherEnrolmentPackageBody = {
+  /**
+     * Why, for the car's record.
+     * @minLength 3
+     * @maxLength 500
+     */
+  reason: string;
+};
+
+/**
+ * The enrolment package: the file that the car is given.
+ */
+export type IssueAnotherEnrolmentPackage201Package = {
+  /** The vehicle identification number, 17 characters (ISO 3779). */
+  vin: string;
+  /**
+     * The secret that proves who is asking.
+     * @minLength 22
+     * @maxLength 128
+     */
+  token: string;
+  /** Where the car reaches this interface. */
+  controlPlaneUrl: string;
+  /** The root that the car pins for its life: raw Ed25519, base64url. */
+  rootPublicKey: string;
+  /** Until when it is valid. */
+  expiresAt: string;
+};
+
+export type IssueAnotherEnrolmentPackage201 = {
+  /** The car. */
+  vehicleId: string;
+  /** Counts the enrolment packages of the car; the factory's is 1. */
+  issue: number;
+  /** Why, in words. */
+  reason: string;
+  /** The enrolment package: the file that the car is given. */
+  package: IssueAnotherEnrolmentPackage201Package;
 };
 
 export type ListTheCertificatesOfACar200CertificatesItem = {
@@ -3257,7 +3299,7 @@ export const getRevokeACarOrACertificateUrl = (vehicleId: string,) => {
 }
 
 /**
- * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity.
+ * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity, by another enrolment package.
  *
  * For admin.
  * @summary Revoke a car or a certificate
@@ -3285,6 +3327,48 @@ return send<RevokeACarOrACertificate200>(getRevokeACarOrACertificateUrl(vehicleI
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
     body: JSON.stringify(revokeACarOrACertificateBody)
+  }
+);}
+
+
+
+export const getIssueAnotherEnrolmentPackageUrl = (vehicleId: string,) => {
+
+
+
+
+  return `/api/vehicles/${encodeURIComponent(String(vehicleId))}/enrolment-packages`
+}
+
+/**
+ * For a car whose memory or keys are lost, whose control unit was replaced, or that was revoked and is to return. The package is given to the car as the first one was, and is shown only here: keep it as a key. The packages before it are worthless at once. When the car uses it, its former certificates, proof key and connections end, and it is brought to all that it is entitled to; nothing is charged again. Until then the car keeps its identity: revoke it where that must end now.
+ *
+ * For admin. Needs no Idempotency-Key: no token may be stored with an answer; another package replaces the one before, and only one is used.
+ * @summary Issue another enrolment package
+ */
+export const issueAnotherEnrolmentPackage = async (vehicleId: string,
+    issueAnotherEnrolmentPackageBody: IssueAnotherEnrolmentPackageBody, options: Call): Promise<IssueAnotherEnrolmentPackage201> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<IssueAnotherEnrolmentPackage201>(getIssueAnotherEnrolmentPackageUrl(vehicleId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(issueAnotherEnrolmentPackageBody)
   }
 );}
 

@@ -94,6 +94,14 @@ export const accessTable: Readonly<Record<string, Access>> = {
   "GET /api/vehicles/:vehicleId/catalog": { kind: "roles", roles: { support: "any", customer: "own" } },
   "GET /api/vehicles/:vehicleId/maintenance": { kind: "roles", roles: everyoneRelated },
   "POST /api/vehicles/:vehicleId/revocation": { kind: "roles", roles: { admin: "any" } },
+  "POST /api/vehicles/:vehicleId/enrolment-packages": {
+    kind: "roles",
+    roles: { admin: "any" },
+    idempotencyKey: {
+      exempt:
+        "no token may be stored with an answer; another package replaces the one before, and only one is used",
+    },
+  },
   "GET /api/vehicles/:vehicleId/certificates": { kind: "roles", roles: { admin: "any", support: "any" } },
   "GET /api/vehicles/:vehicleId/manifest": { kind: "roles", roles: everyoneRelated },
   "POST /api/vehicles/:vehicleId/activations": { kind: "roles", roles: { customer: "own" } },

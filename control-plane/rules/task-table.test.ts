@@ -14,6 +14,7 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
   [{ kind: "paymentUnanswered" },                             "dealership", "The gateway does not answer about a payment"],
   [{ kind: "secondLook" },                                    "dealership", "A colleague recorded a payment: look at the account and say whether it is there"],
   [{ kind: "readyNoticeStalled" },                            "dealership", "A car is ready and its customer could not be told: please call them"],
+  [{ kind: "carDoubted", facts: { what: "why" } },            "support",    "A car may not be what it says: why"],
   [{ kind: "mailUndeliverable", facts: { event: "Paid" } },   "dealership", "The customer could not be reached by e-mail: Paid"],
   [{ kind: "transportRefused", facts: { reference: "T1" } },  "dealership", "The carrier refused transport T1"],
   [{ kind: "messageNotTaken", facts: { partner: "factory", type: "order.completed" } }, "support", "A message of the factory could not be taken: order.completed"],

@@ -32,6 +32,8 @@ export const taskTable = {
     "Say passed or failed with the payment; it counts from then on."),
   readyNoticeStalled:   task("dealership", "A car is ready and its customer could not be told: please call them",
     "Call the customer."),
+  carDoubted:          task("support",    "A car may not be what it says: {what}",
+    "Ask the owner and the workshop. A car that lost its memory or got another control unit needs a new enrolment package; of a copied one the certificates must be revoked."),
   mailUndeliverable:    task("dealership", "The customer could not be reached by e-mail: {event}",
     "Tell the customer in another way, and correct the address."),
   transportRefused:     task("dealership", "The carrier refused transport {reference}",

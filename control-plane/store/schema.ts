@@ -297,10 +297,13 @@ export type Database = {
     active_version: Generated<number>;
     active_hash: string;
     report_seq: Generated<number>;
+    report_sent_at: Nullable<Date>;
+    report_taken_at: Nullable<Date>;
     key_set_version: Generated<number>;
     presence: Generated<"unknown" | "online" | "offline">;
     presence_connection: Generated<number>;
     unproved_activation_id: Nullable<string>;
+    unproved_since: Nullable<Date>;
     unproved_version: Nullable<number>;
   };
   entitlements: {
@@ -480,6 +483,8 @@ export type Database = {
     certificate: Nullable<string>;
     serial_number: Nullable<string>;
     handed_over_at: Nullable<Date>;
+    issue: Generated<number>;
+    issued_at: Nullable<Date>;
   };
   certificates: {
     serial_number: string;
@@ -500,4 +505,5 @@ export type Database = {
     revoked_at: Date;
   };
   revocation_list: { version: number };
+  trust_root: { one: Generated<boolean>; public_key: string; authority: string; recorded_at: Date };
 };
