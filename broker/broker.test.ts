@@ -217,6 +217,22 @@ describe("the protocol's own rules", () => {
     await raw.closed;
   });
 
+  test("a connection that takes another one's place is counted; another car's is not [R10]", async () => {
+    const vin = testVin(77);
+    const takeOvers = () => readMetric(running.metricsPort, 'caas_broker_takeovers_total{identity="car"}');
+    const before = await takeOvers();
+    const first = await connectCar(running.tcpPort, vin);
+    expect(await takeOvers()).toBe(before);
+    const gone = closeOf(first);
+    const second = await connectCar(running.tcpPort, vin);
+    await gone;
+    expect(await takeOvers()).toBe(before + 1);
+    await second.endAsync();
+    const third = await connectCar(running.tcpPort, testVin(78));
+    await third.endAsync();
+    expect(await takeOvers()).toBe(before + 1);
+  });
+
   test("a car that connects again replaces its old connection", async () => {
     const vin = testVin(21);
     const first = await openRaw(running.tcpPort);

@@ -14,6 +14,8 @@ export type Metrics = {
   clientDisconnected(transport: Transport, identity: Identity["kind"]): void;
   connectRefused(transport: Transport, reason: string): void;
   connectionCut(reason: string): void;
+  /** A connection ended because another client came with its id, here or at another process. */
+  connectionTakenOver(identity: Identity["kind"]): void;
   messagePublished(kind: PublishedKind): void;
   messageRefused(reason: string): void;
   subscriptionRefused(identity: Identity["kind"], reason: "not-allowed" | "too-many"): void;
@@ -47,6 +49,7 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     connects:             counter("caas_broker_connects_total",              ["transport", "identity"], "Connects accepted"),
     refusals:             counter("caas_broker_connects_refused_total",      ["transport", "reason"],   "Connects refused, by reason"),
     cuts:                 counter("caas_broker_connections_cut_total",       ["reason"],                "Connections the broker closed after a fault, by reason"),
+    takeOvers:            counter("caas_broker_takeovers_total",             ["identity"],              "Connections that ended because another one with the same client id came: a car back after a lost link, or two cars with one identity"),
     messageRefusals:      counter("caas_broker_messages_refused_total",      ["reason"],                "Messages refused, by reason; the sender is disconnected"),
     subscriptionRefusals: counter("caas_broker_subscriptions_refused_total", ["identity", "reason"],    "Subscriptions answered with 0x80"),
     pauses:               counter("caas_broker_car_pauses_total",            ["limit"],                 "Times a car that sent too much was read no further for a while, by limit"),
@@ -58,6 +61,8 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
   // Present from the start for the reasons of a fleet in trouble: then the first one is an increase, and boards show 0.
   for (const transport of ["tcp", "tls"] satisfies Transport[])
     for (const reason of fleetTroubles) table.refusals.inc({ transport, reason }, 0);
+  for (const identity of ["car", "controlPlane"] satisfies Identity["kind"][])
+    table.takeOvers.inc({ identity }, 0);
   new Gauge({
     name: "caas_broker_uptime_seconds",
     help: "Seconds since the broker was started",
@@ -131,6 +136,7 @@ export function createMetrics(startedAtMs: number, monotonicMs: () => number): M
     clientDisconnected: (transport, identity) => table.connected.dec({ transport, identity }),
     connectRefused: (transport, reason) => table.refusals.inc({ transport, reason }),
     connectionCut: (reason) => table.cuts.inc({ reason }),
+    connectionTakenOver: (identity) => table.takeOvers.inc({ identity }),
     messagePublished: (kind) => void published.set(kind, (published.get(kind) ?? 0) + 1),
     messageRefused: (reason) => table.messageRefusals.inc({ reason }),
     subscriptionRefused: (identity, reason) => table.subscriptionRefusals.inc({ identity, reason }),

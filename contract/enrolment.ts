@@ -1,10 +1,12 @@
 import { createPrivateKey, type KeyObject, sign, verify } from "node:crypto";
 import * as z from "zod";
 import { exportPublicKey, importPublicKey, isPublicKey } from "./jws.ts";
+import { countSchema, hashSchema } from "./signed-values.ts";
 import { vinSchema } from "./vin.ts";
 
 // How a car gets its identity. The factory installs the package in the car; the car makes its own keys and exchanges
-// the one-time token for a certificate. No private key ever leaves it.
+// the one-time token for a certificate. No private key ever leaves it. A car that lost its memory or its keys is given
+// another package by staff and enrols again: with new keys, a new journal, and nothing that its former identity signed.
 
 /** What the factory installs in a car once its VIN is known. */
 export const enrolmentPackageSchema = z.strictObject({
@@ -12,7 +14,7 @@ export const enrolmentPackageSchema = z.strictObject({
   token: z.string().min(22).max(128),
   controlPlaneUrl: z.url(),
   /** Raw Ed25519 public key (base64url) of the root that signs key sets: pinned for the car's life. */
-  rootPublicKey: z.string().length(43),
+  rootPublicKey: hashSchema,
   expiresAt: z.iso.datetime(),
 });
 export type EnrolmentPackage = z.infer<typeof enrolmentPackageSchema>;
@@ -25,7 +27,7 @@ export const enrolmentRequestSchema = z.strictObject({
   /** Signature by the TLS key over `enrolmentStatement`, base64url (DER ECDSA, SHA-256). */
   tlsProof: z.string().max(200),
   /** Raw Ed25519 public proof key, base64url. */
-  proofPublicKey: z.string().length(43).refine(isPublicKey, "must be a raw Ed25519 public key, base64url"),
+  proofPublicKey: hashSchema.refine(isPublicKey, "must be a raw Ed25519 public key, base64url"),
   /** Signature by the proof key over `enrolmentStatement`, base64url. */
   proof: z.string().max(120),
 });
@@ -46,6 +48,11 @@ export const enrolmentResponseSchema = z.strictObject({
     /** Only for plain TCP on loopback; with TLS the certificate is the identity. */
     password: z.string().nullable(),
   }),
+  /**
+   * Only for a car that enrols again: its new journal counts its connections on from here, since a broker keeps the
+   * presence of the newest connection. Its reports count from 1.
+   */
+  connection: countSchema(1).optional(),
 });
 export type EnrolmentResponse = z.infer<typeof enrolmentResponseSchema>;
 

@@ -7,19 +7,20 @@ import {
   type VerifyingKey,
   verifyJws,
 } from "./jws.ts";
+import { countSchema, hashSchema } from "./signed-values.ts";
 
 // The control plane's signing keys, signed by the root that was pinned in the car at the factory.
 // A car trusts a key set only through that root, never through a key of an older set.
 
 const publicKeySchema = z.strictObject({
   kid: z.string().min(1).max(64),
-  x: z.string().length(43),
+  x: hashSchema,
   notBefore: z.iso.datetime(),
   notAfter: z.iso.datetime(),
 });
 
 export const keySetSchema = z.strictObject({
-  version: z.int().min(1),
+  version: countSchema(1),
   issuedAt: z.iso.datetime(),
   keys: z.array(publicKeySchema).min(1).max(16),
 });

@@ -10,6 +10,7 @@ import {
   verifyJws,
 } from "./jws.ts";
 import { hasOnly, isCount, isHash, isInstant, isPlainObject } from "./plain-checks.ts";
+import { countSchema, hashSchema } from "./signed-values.ts";
 import { isVin, type Vin, vinSchema } from "./vin.ts";
 
 // The manifest is a car's complete desired configuration: one document, strictly increasing version,
@@ -28,7 +29,7 @@ export const manifestEntrySchema = z.strictObject({
   /** How long the entry is in force; `duration` until the car has reported when it applied it. */
   term: z.discriminatedUnion("kind", [
     z.strictObject({ kind: z.literal("unlimited") }),
-    z.strictObject({ kind: z.literal("duration"), seconds: z.int().min(1) }),
+    z.strictObject({ kind: z.literal("duration"), seconds: countSchema(1) }),
     z.strictObject({ kind: z.literal("until"), validUntil: z.iso.datetime() }),
   ]),
   /** Only on the one unproved change: the car must not commit it later than this. */
@@ -39,13 +40,13 @@ export type ManifestEntry = z.infer<typeof manifestEntrySchema>;
 
 export const manifestSchema = z.strictObject({
   vin: vinSchema,
-  version: z.int().min(1),
+  version: countSchema(1),
   /** `manifestHash` of the entries. */
-  hash: z.string().length(43),
+  hash: hashSchema,
   /** Thumbprint of the proof key of the addressed car. */
-  proofKey: z.string().length(43),
+  proofKey: hashSchema,
   /** The key set that the car needs to verify this; it requests it by reporting an older one. */
-  keySetVersion: z.int().min(1),
+  keySetVersion: countSchema(1),
   issuedAt: z.iso.datetime(),
   /** Ids are unique: of two entries with one id the hash would not say which comes first. */
   entries: z

@@ -20,6 +20,7 @@ import {
   signManifestWith,
   verifyManifest,
 } from "./manifest.ts";
+import { presenceSchema } from "./presence.ts";
 import { type Report, reportSchema, signReport, verifyReport } from "./report.ts";
 import { parseVin } from "./vin.ts";
 
@@ -129,6 +130,54 @@ describe("reports", () => {
     expect(verifyReport(foreign, expected)).toEqual({ kind: "refused", reason: "otherVehicle" });
     const impostor = signReport(report, { kid: car.kid, privateKey: key.privateKey });
     expect(verifyReport(impostor, expected)).toEqual({ kind: "refused", reason: "badSignature" });
+  });
+
+  const outcome = {
+    result: "applied",
+    version: 3,
+    hash: manifest.hash,
+    appliedAt: "2026-03-01T08:00:00.000Z",
+    timings: { verifiedMs: 1 },
+  } as const;
+  test.each<{ is: string; change: object }>([
+    { is: "a version of 2147483646", change: { active: { version: 2_147_483_646, hash: manifest.hash } } },
+    { is: "a number just above the bound", change: { seq: 2_000_000_001 } },
+    { is: "a huge number", change: { seq: Number.MAX_SAFE_INTEGER } },
+    { is: "a huge key set", change: { keySetVersion: 2_147_483_648 } },
+    { is: "a huge version in its outcome", change: { outcome: { ...outcome, version: 4_000_000_000 } } },
+    { is: "a huge version in what waits", change: { deferred: { version: 4e9, reason: "driving" } } },
+    { is: "a NUL in a hash", change: { active: { version: 3, hash: `${manifest.hash.slice(1)}\0` } } },
+    { is: "a hash of 43 other characters", change: { outcome: { ...outcome, hash: "ñ".repeat(43) } } },
+    { is: "a hash one character too long", change: { outcome: { ...outcome, hash: `${manifest.hash}A` } } },
+    { is: "an endless time of work", change: { outcome: { ...outcome, timings: { verifiedMs: 1e300 } } } },
+    { is: "a huge count of refusals", change: { refused: { "manifest.older": 1e12 } } },
+    { is: "a reason of 65 characters", change: { refused: { ["x".repeat(65)]: 1 } } },
+    {
+      is: "65 reasons",
+      change: { refused: Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`reason ${at}`, 1])) },
+    },
+  ])("$is is refused, though it is signed [R6]", ({ change }) => {
+    const said: Report = JSON.parse(JSON.stringify({ ...report, outcome, ...change }));
+    expect(verifyReport(signReport(said, car), expected)).toEqual({ kind: "refused", reason: "invalid" });
+  });
+
+  test("the largest numbers that a car can have reached are taken [R6]", () => {
+    const most = 2_000_000_000;
+    const said = {
+      ...report,
+      seq: most,
+      keySetVersion: most,
+      active: { ...report.active, version: most },
+      outcome: { ...outcome, version: most },
+    };
+    expect(verifyReport(signReport(said, car), expected)).toEqual({ kind: "accepted", report: said });
+  });
+
+  test("a connection beyond every count is no presence [R6]", () => {
+    const isPresence = (connection: number) =>
+      presenceSchema.safeParse({ state: "online", connection }).success;
+    expect([isPresence(1), isPresence(2_000_000_000)]).toEqual([true, true]);
+    expect([isPresence(0), isPresence(2_000_000_001), isPresence(2 ** 53)]).toEqual([false, false, false]);
   });
 
   test("unknown fields are refused", () => {

@@ -12,13 +12,18 @@ export function hasOnly(
   return names.length >= atLeast && names.every((name) => allowed.includes(name));
 }
 
+/** Below the largest integer of the database, with room to count on. At one a second it is reached after 60 years. */
+export const largestCount = 2_000_000_000;
+
 export function isCount(value: unknown, least: number): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= least;
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= largestCount;
 }
 
-/** SHA-256 or a raw Ed25519 key, base64url, by its length. */
+export const hashText = /^[A-Za-z0-9_-]{43}$/;
+
+/** SHA-256 or a raw Ed25519 key, base64url. */
 export function isHash(value: unknown): value is string {
-  return typeof value === "string" && value.length === 43;
+  return typeof value === "string" && hashText.test(value);
 }
 
 const instant = /^\d{4}-(?:0[1-9]|1[0-2])-(\d\d)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;

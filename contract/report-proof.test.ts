@@ -31,9 +31,9 @@ const instant = fc
 const timings = fc.record(
   {
     verifiedMs: fc.double({ min: 0, max: 1e6, noNaN: true }),
-    stagedMs: fc.nat(),
-    switchedMs: fc.nat(),
-    checkedMs: fc.nat(),
+    stagedMs: fc.nat({ max: 1e9 }),
+    switchedMs: fc.nat({ max: 1e9 }),
+    checkedMs: fc.nat({ max: 1e9 }),
   },
   { requiredKeys: ["verifiedMs"] },
 );
@@ -46,7 +46,7 @@ const applied: fc.Arbitrary<Report> = fc
     appliedAt: instant,
     timings,
     seq: version,
-    keySetVersion: fc.nat(),
+    keySetVersion: fc.nat({ max: 2_000_000_000 }),
     sentAt: instant,
   })
   .map(({ version, hash, appliedAt, timings, seq, keySetVersion, sentAt }) => ({

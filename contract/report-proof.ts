@@ -30,12 +30,14 @@ export function packReport(token: string, report: Report, owner: ProofOwner): Bu
     header === headerOf("caas-report+jws", thumbprintOf(owner.proofKey)) &&
     signature.length === signatureBytes &&
     signature.toString("base64url") === signaturePart;
-  if (!isOurs) return packText(token);
+  if (!isOurs) return packReportText(token);
   const applied = packApplied(signature, payloadPart, report, owner);
   if (applied !== null) return applied;
   const payload = Buffer.from(payloadPart, "base64url");
   const isCanonical = `${header}.${payload.toString("base64url")}.${signaturePart}` === token;
-  return isCanonical ? Buffer.concat([Uint8Array.of(forms.payload), signature, payload]) : packText(token);
+  return isCanonical
+    ? Buffer.concat([Uint8Array.of(forms.payload), signature, payload])
+    : packReportText(token);
 }
 
 /** @throws Error when the bytes are none of `packReport`'s. */
@@ -59,7 +61,8 @@ export function unpackReport(bytes: Uint8Array, owner: ProofOwner): string {
   }
 }
 
-function packText(token: string): Buffer {
+/** Whole, so that it can be read without what is known of the car. */
+export function packReportText(token: string): Buffer {
   return Buffer.concat([Uint8Array.of(forms.text), Buffer.from(token)]);
 }
 

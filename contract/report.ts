@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { type JwsRefusal, type SigningKey, signJws, type VerifyingKey, verifyJwsBy } from "./jws.ts";
 import { hasOnly, isCount, isHash, isInstant } from "./plain-checks.ts";
+import { countSchema, hashSchema } from "./signed-values.ts";
 import { type Vin, vinSchema } from "./vin.ts";
 
 // The report is the car's signed answer: what it holds now and what became of the last version it processed.
@@ -20,26 +21,29 @@ export type FailureReason = (typeof failureReasons)[number];
 /** `permanent`: the same change will fail again in this car; `transient`: another attempt may succeed. */
 export const failureClasses = ["transient", "permanent"] as const;
 
+/** Eleven days: no change takes as long. */
+const longestTimingMs = 1_000_000_000;
+const timingSchema = z.number().min(0).max(longestTimingMs);
 export const timingsSchema = z.strictObject({
-  verifiedMs: z.number().min(0),
-  stagedMs: z.number().min(0).optional(),
-  switchedMs: z.number().min(0).optional(),
-  checkedMs: z.number().min(0).optional(),
+  verifiedMs: timingSchema,
+  stagedMs: timingSchema.optional(),
+  switchedMs: timingSchema.optional(),
+  checkedMs: timingSchema.optional(),
 });
 
 /** Final for its version: a car processes each version at most once and repeats this when asked again. */
 export const outcomeSchema = z.discriminatedUnion("result", [
   z.strictObject({
     result: z.literal("applied"),
-    version: z.int().min(1),
-    hash: z.string().length(43),
+    version: countSchema(1),
+    hash: hashSchema,
     appliedAt: z.iso.datetime(),
     timings: timingsSchema,
   }),
   z.strictObject({
     result: z.literal("failed"),
-    version: z.int().min(1),
-    hash: z.string().length(43),
+    version: countSchema(1),
+    hash: hashSchema,
     reason: z.enum(failureReasons),
     failureClass: z.enum(failureClasses),
     detail: z.string().max(500),
@@ -50,21 +54,26 @@ export const outcomeSchema = z.discriminatedUnion("result", [
 
 export type Outcome = z.infer<typeof outcomeSchema>;
 
+/** Of refused messages: there are fewer kinds. */
+const mostReasons = 64;
+
 export const reportSchema = z.strictObject({
   vin: vinSchema,
   /** Persisted and strictly increasing; an older one has no effect. */
-  seq: z.int().min(1),
+  seq: countSchema(1),
   /** What is active in the car: version 0 and the empty hash before the first manifest. */
-  active: z.strictObject({ version: z.int().min(0), hash: z.string().length(43) }),
+  active: z.strictObject({ version: countSchema(0), hash: hashSchema }),
   /** Of the newest version the car has processed; `null` before the first. */
   outcome: outcomeSchema.nullable(),
   /** A staged version that waits for a condition in the car; no attempt. */
   deferred: z
-    .strictObject({ version: z.int().min(1), reason: z.enum(["driving", "lowBattery", "locked"]) })
+    .strictObject({ version: countSchema(1), reason: z.enum(["driving", "lowBattery", "locked"]) })
     .nullable(),
   /** Messages refused since the last report, by reason: security events. */
-  refused: z.record(z.string(), z.int().min(1)),
-  keySetVersion: z.int().min(0),
+  refused: z
+    .record(z.string().max(64), countSchema(1))
+    .refine((counts) => Object.keys(counts).length <= mostReasons, "too many reasons"),
+  keySetVersion: countSchema(0),
   sentAt: z.iso.datetime(),
 });
 
@@ -109,7 +118,9 @@ export function isPlainReport(value: unknown, vin: Vin): value is Report {
     isInstant(outcome.appliedAt) &&
     hasOnly(outcome.timings, timingKeys, 1) &&
     "verifiedMs" in outcome.timings &&
-    Object.values(outcome.timings).every((ms) => typeof ms === "number" && ms >= 0 && Number.isFinite(ms)) &&
+    Object.values(outcome.timings).every(
+      (ms) => typeof ms === "number" && ms >= 0 && ms <= longestTimingMs,
+    ) &&
     value.deferred === null &&
     hasOnly(value.refused, [], 0) &&
     isCount(value.keySetVersion, 0) &&

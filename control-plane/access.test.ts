@@ -231,6 +231,20 @@ async function insertThings(dealershipId: string, customerId: string, at: Date):
     })
     .execute();
   await db
+    .insertInto("payments")
+    .values({
+      id: newId(),
+      kind: "service",
+      activation_id: activationId,
+      customer_id: customerId,
+      amount_cents: 100,
+      currency: "EUR",
+      method: "card",
+      status: "voided",
+      created_at: at,
+    })
+    .execute();
+  await db
     .insertInto("tasks")
     .values({
       id: taskId,
@@ -291,7 +305,7 @@ const matrix: Readonly<Record<string, string>> = {
   "GET /api/expedientes/:expedienteId/notifications": "+++?+?",
   "POST /api/expedientes/:expedienteId/contact": "+++?--",
   "POST /api/expedientes/:expedienteId/reservation-payment": "--+?+?",
-  "POST /api/expedientes/:expedienteId/final-payment": "----+?",
+  "POST /api/expedientes/:expedienteId/final-payment": "--+?+?",
   "POST /api/expedientes/:expedienteId/transport": "+-+?--",
   "POST /api/expedientes/:expedienteId/return": "+-+?--",
   "POST /api/expedientes/:expedienteId/pick-up": "+-+?--",
@@ -299,6 +313,8 @@ const matrix: Readonly<Record<string, string>> = {
   "GET /api/orders/:orderId": "+++?--",
   "POST /api/orders/:orderId/retry": "+-+?--",
   "GET /api/payments/:paymentId": "+++?+?",
+  "GET /api/activations/:activationId/payment": "+++?+?",
+  "POST /api/payments/:paymentId/second-look": "+-+?--",
   "POST /api/payments/:paymentId/refunds": "++----",
   "GET /api/payments/:paymentId/ledger": "+++?--",
   "GET /api/vehicles": "++++++",
@@ -308,6 +324,7 @@ const matrix: Readonly<Record<string, string>> = {
   "GET /api/vehicles/:vehicleId/catalog": "-+--+?",
   "GET /api/vehicles/:vehicleId/maintenance": "+++?+?",
   "POST /api/vehicles/:vehicleId/revocation": "+-----",
+  "POST /api/vehicles/:vehicleId/enrolment-packages": "+-----",
   "GET /api/vehicles/:vehicleId/certificates": "++----",
   "GET /api/vehicles/:vehicleId/manifest": "+++?+?",
   "POST /api/vehicles/:vehicleId/activations": "----+?",

@@ -8,6 +8,7 @@ import { seedCatalog } from "./features/catalog/seed-catalog.ts";
 import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
+import { holdTrustRoot } from "./fleet-link/trust-root.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -21,6 +22,7 @@ import { createPaymentGateway } from "./partners/payment-gateway.ts";
 import { createRegistrationAuthority } from "./partners/registration-authority.ts";
 import { createCarrier } from "./partners/transport.ts";
 import { createVss } from "./partners/vss.ts";
+import { readDecline } from "./rules/decline-table.ts";
 import { openDatabase } from "./store/database.ts";
 import { migrateToLatest } from "./store/migrate.ts";
 import { createNotifyListener } from "./store/notify-listener.ts";
@@ -101,6 +103,11 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
       closers.unshift(opened.close);
       closers.unshift(async () => partners.mail.close());
       await migrateToLatest(config.DATABASE_URL);
+      await holdTrustRoot(
+        db,
+        { rootPublicKey: keyRing.rootPublicKey, caCertificate: certificateAuthority.caCertificate },
+        { folder: config.KEYS_DIR, now: clock.now() },
+      );
       if (config.SEED_DEMO_CATALOG) await seedCatalog(db);
       await retention.schedule();
       await steps.start();
@@ -134,7 +141,11 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
 
 function connectPartners(config: Config): Partners {
   return {
-    gateway: createPaymentGateway({ baseUrl: config.GATEWAY_URL, apiKey: config.GATEWAY_API_KEY }),
+    gateway: createPaymentGateway({
+      baseUrl: config.GATEWAY_URL,
+      apiKey: config.GATEWAY_API_KEY,
+      readDecline,
+    }),
     factory: createFactory({ baseUrl: config.FACTORY_URL, apiKey: config.FACTORY_API_KEY }),
     registrationAuthority: createRegistrationAuthority({
       baseUrl: config.AUTHORITY_URL,

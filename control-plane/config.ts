@@ -3,6 +3,7 @@ import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import { defaultTimeZone, isTimeZone } from "@caas/contract/business-day.ts";
 import * as z from "zod";
 import { emailSchema } from "./http/contact-fields.ts";
+import { defaultConfirmationHours, defaultSecondLookCents } from "./rules/decline-table.ts";
 import { defaultFinalPaymentTerms } from "./rules/final-payment-policy.ts";
 import { defaultPresumptionLimits } from "./rules/presumption-policy.ts";
 import { parseFailpoints } from "./store/failpoints.ts";
@@ -46,6 +47,9 @@ const schema = z.object({
   PRESUMED_PAYMENT_MAX_CENTS: cents.default(defaultPresumptionLimits.maxAmountCents),
   PRESUMED_CUSTOMER_CAP_CENTS: cents.default(defaultPresumptionLimits.customerCapCents),
   PRESUMED_TOTAL_CAP_CENTS: cents.default(defaultPresumptionLimits.totalCapCents),
+  PAYMENT_RETURN_URL: httpUrl.optional(),
+  PAYMENT_CONFIRMATION_HOURS: z.coerce.number().int().min(1).max(168).default(defaultConfirmationHours),
+  SECOND_LOOK_CENTS: cents.default(defaultSecondLookCents),
   FINAL_PAYMENT_TRIES: z.coerce.number().int().min(1).max(10).default(defaultFinalPaymentTerms.tries),
   FINAL_PAYMENT_DEADLINE_DAYS: z.coerce
     .number()

@@ -2,9 +2,12 @@
 import { parseArgs } from "node:util";
 import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
 import type { KeySet } from "@caas/contract/key-set.ts";
+import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
 import { prepareKeyFolder } from "./fleet-link/key-folder.ts";
-import { readKeyFolder } from "./fleet-link/key-ring.ts";
+import { openKeyRing, readKeyFolder } from "./fleet-link/key-ring.ts";
 import { graceDays, revokeKey, rotateKeys } from "./fleet-link/rotate-keys.ts";
+import { adoptTrustRoot } from "./fleet-link/trust-root.ts";
+import { openDatabase } from "./store/database.ts";
 
 const help = `caas-keys: the keys that sign what cars are told
 
@@ -12,12 +15,15 @@ const help = `caas-keys: the keys that sign what cars are told
   caas-keys rotate        a new key signs from now on; the old one verifies for ${graceDays} days more
   caas-keys revoke KID    takes a key out of the set at once; of the current key, a new one takes its place
   caas-keys show          the key set
+  caas-keys adopt         begins anew on purpose: the database at DATABASE_URL takes this folder's keys for those that
+                          cars trust, and every car needs a new enrolment package
 
 A running control plane takes the new set over within a second or two, sends it to every car that is online and,
 before their next manifest, to the others. Each command prints the set in force, as JSON.
 
 Environment
   KEYS_DIR            the control plane's key folder
+  DATABASE_URL        the control plane's database; for adopt only
   CAAS_BUSINESS_TIME  as the control plane's
 `;
 
@@ -37,7 +43,7 @@ async function main(): Promise<void> {
   const clock = businessClockFrom(process.env.CAAS_BUSINESS_TIME || undefined);
   const work = workOf(command, kid, folder, clock);
   if (work === undefined)
-    return fail("say one of init, rotate, revoke KID, show; --help explains them", usageError);
+    return fail("say one of init, rotate, revoke KID, show, adopt; --help explains them", usageError);
   const keySet = await work();
   process.stdout.write(`${JSON.stringify({ current: keySet.keys[0]?.kid, ...keySet }, null, 2)}\n`);
 }
@@ -58,11 +64,29 @@ function workOf(
       return () => rotateKeys(folder, clock);
     case "revoke":
       return kid === undefined ? undefined : () => revokeKey(folder, clock, kid);
+    case "adopt":
+      return async () => {
+        const url = process.env.DATABASE_URL;
+        if (url === undefined || url === "") throw new Error("DATABASE_URL: is not set");
+        return adopt(folder, url, clock);
+      };
     case "show":
       return async () => (await readKeyFolder(folder)).keySet;
     default:
       return undefined;
   }
+}
+
+async function adopt(folder: string, databaseUrl: string, clock: Clock): Promise<KeySet> {
+  const { keySet, rootPublicKey } = await openKeyRing(folder, clock);
+  const { caCertificate } = await openCertificateAuthority(folder, clock);
+  const { db, close } = openDatabase(databaseUrl, 1, () => undefined);
+  try {
+    await adoptTrustRoot(db, { rootPublicKey, caCertificate }, clock.now());
+  } finally {
+    await close();
+  }
+  return keySet;
 }
 
 function fail(message: string, code: number): void {

@@ -6,7 +6,8 @@ import { createCatalog } from "./features/catalog/catalog.ts";
 import { createDelivery } from "./features/delivery/delivery.ts";
 import { createDesiredState } from "./features/desired-state/desired-state.ts";
 import { dispatchChannel } from "./features/desired-state/dispatches.ts";
-import { revocationChannel } from "./features/identities/revoke.ts";
+import { createDoubtHandler } from "./features/identities/doubt-cars.ts";
+import { createReplacementHandler, revocationChannel } from "./features/identities/revoke.ts";
 import { identityRoutes } from "./features/identities/routes.ts";
 import { findOffenders } from "./features/invariants/find-offenders.ts";
 import { invariantRoutes } from "./features/invariants/routes.ts";
@@ -115,6 +116,11 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
       tries: config.FINAL_PAYMENT_TRIES,
       deadlineDays: config.FINAL_PAYMENT_DEADLINE_DAYS,
     },
+    confirmation: {
+      hours: config.PAYMENT_CONFIRMATION_HOURS,
+      returnUrl: () => config.PAYMENT_RETURN_URL ?? surroundings.publicUrl(),
+    },
+    secondLookCents: config.SECOND_LOOK_CENTS,
   });
   const orders = createOrders(context, {
     factory: partners.factory,
@@ -153,7 +159,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
 
   /** Each handler runs inside the publisher's transaction, in this order. */
   const handlers: EventHandlers = {
-    saleRegistered: [accounts.onSaleRegistered],
+    saleRegistered: [accounts.onSaleRegistered, payments.onSaleRegistered],
     reservationPaid: [orders.onReservationPaid],
     finalPaymentReceived: [registration.onFinalPaymentReceived],
     finalPaymentDeclined: [notifications.onFinalPaymentDeclined],
@@ -195,6 +201,8 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     attemptApplied: [activations.onAttemptApplied],
     attemptFailed: [activations.onAttemptFailed],
     changePossible: [activations.onChangePossible],
+    carDoubted: [each(async (_tx, doubted) => metrics.onCarDoubted(doubted)), createDoubtHandler(context)],
+    carEnrolledAgain: [createReplacementHandler(context), desiredState.onCarEnrolledAgain],
     carConnected: [link.onCarConnected],
     displayRequested: [link.onDisplayRequested],
   };
@@ -217,7 +225,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     tasks,
     retention,
     activations,
-    { addRoutes: (routing) => identityRoutes(context, routing) },
+    { addRoutes: (routing) => identityRoutes(context, routing, enrolment.issueAgain) },
     link,
     desiredState,
   ];

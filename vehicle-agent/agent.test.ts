@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { formatBusinessTime } from "@caas/contract/business-clock.ts";
 import { displayAckSchema, verifyDisplayAck } from "@caas/contract/display.ts";
+import { dayMs } from "@caas/contract/durations.ts";
 import { emptyManifestHash, manifestHash } from "@caas/contract/manifest.ts";
 import type { Outcome } from "@caas/contract/report.ts";
 import { topicOf } from "@caas/contract/topics.ts";
@@ -427,6 +428,41 @@ describe("power lost between applying and reporting [fault 3]", () => {
     const resent = await sendManifest(car.signer.manifest(car, 1, [base]));
     expect(resent.outcome).toEqual(answer.outcome);
   });
+});
+
+test.each(["1970-01-01T00:00:00.000Z", "2026-02-27T08:00:00.000Z", "2101-03-01T08:00:00.000Z"])(
+  "a car whose clock is at %s believes the platform's signature, and its time is right from then on [F5]",
+  async (wall) => {
+    car.clock.setWallClock(new Date(wall));
+    await startConnected(car.agent);
+    const answer = await sendManifest(car.signer.manifest(car, 1, [base]));
+    expect(answer).toMatchObject({
+      outcome: { result: "applied", version: 1, appliedAt: expect.stringMatching(/^2026-03-01T08:00/) },
+      sentAt: expect.stringMatching(/^2026-03-01T08:00/),
+    });
+  },
+);
+
+test("a car from which the platform's word is withheld says how old its last one is, also after a reboot [R16]", async () => {
+  const metrics = createAgentMetrics();
+  await restart({ metrics });
+  await sendManifest(car.signer.manifest(car, 1, [base]));
+  const { lastSignedWord } = car.agent.state();
+  expect(lastSignedWord?.at).toBe("2026-03-01T08:00:00.000Z");
+  car.clock.advance(3 * dayMs);
+  await restart({ metrics });
+  const http = await startHttpServer(0, car.agent, metrics);
+  const health = await (await fetch(`${http.url}/health`)).json();
+  expect(health).toMatchObject({
+    lastSignedWord: {
+      at: "2026-03-01T08:00:00.000Z",
+      ageSeconds: (lastSignedWord?.ageSeconds ?? 0) + (3 * dayMs) / 1000,
+    },
+  });
+  expect(await metrics.registry.metrics()).toContain(
+    'caas_agent_signed_word_age_seconds_bucket{le="604800"} ',
+  );
+  await http.close();
 });
 
 test("metrics count events, and /health, /metrics and /display serve them on loopback", async () => {

@@ -14,7 +14,7 @@ import type { LifecycleState } from "./change/lifecycle.ts";
 import { createProgress, type Progress, slowWorkMs } from "./change/progress.ts";
 import { createWaitingWork, type WaitingWork } from "./change/waiting-work.ts";
 import type { AgentClock } from "./clock/agent-clock.ts";
-import { createTrustedTime } from "./clock/trusted-time.ts";
+import { createTrustedTime, type TrustedTime } from "./clock/trusted-time.ts";
 import { createWakeUps } from "./clock/wake-ups.ts";
 import { type Failpoint, noFailpoint, PowerLoss } from "./failpoints.ts";
 import type { CertificateKeeper } from "./identity/certificate-keeper.ts";
@@ -55,6 +55,8 @@ export type AgentState = Pick<JournalRecord, "active" | "outcome" | "seq" | "con
   /** When the car's certificate ends (business time); `null` without one to keep. */
   certificateValidUntil: string | null;
   keySetVersion: number;
+  /** The newest word that the platform has signed; `null` before the first. Somebody may be withholding newer ones. */
+  lastSignedWord: { at: string; ageSeconds: number } | null;
   connected: boolean;
 };
 
@@ -147,12 +149,18 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function assemble(): Promise<Running> {
     const keySet = await storage.read(keySetFileName);
-    if (keySet !== null && keys.accept(keySet).kind === "refused")
+    const accepted = keySet === null ? null : keys.accept(keySet);
+    if (accepted?.kind === "refused")
       logger.error({ vin }, "the stored key set is not signed by the pinned root; a new one is asked for");
     const journal = await openJournal(storage, emptyManifestHash);
-    const time = createTrustedTime(clock, journal.record.trustedTimeMs);
+    const time = createTrustedTime(clock, journal.record.trustedTimeMs, journal.record.lastSignedMs);
+    // A car whose clock stands at 1970 knows by it that the keys have begun.
+    if (accepted?.kind === "accepted") time.atLeast(new Date(accepted.keySet.issuedAt));
     const stopwatchMs = (): number => performance.now();
-    const applier = createApplier({ journal, slots: storage.slots, adapter, time, failpoint, stopwatchMs });
+    const applier = createApplier({
+      ...{ journal, slots: storage.slots, adapter, time, failpoint, stopwatchMs },
+      onDamage: (what) => reporter.refuse(what),
+    });
     let wasUp = false;
     const connection = createConnection({
       vin,
@@ -162,6 +170,7 @@ export function createAgent(options: AgentOptions): Agent {
         const patch = (record: JournalRecord) => ({ connection: record.connection + 1 });
         return (await writeJournal({ journal, time }, patch)).connection;
       },
+      signedTime: () => new Date(time.highestMs()),
       prepare: (signal) => guarded(async (car) => car.renewal?.beforeConnecting(signal)),
       onMessage(topic, payload) {
         const arrivedMs = performance.now();
@@ -271,6 +280,7 @@ export function createAgent(options: AgentOptions): Agent {
       if (isStarted || isStopped) throw new Error("an agent starts once");
       isStarted = true;
       parts = await assemble();
+      for (const _ of storage.damaged) parts.reporter.refuse("storage.damaged");
       await boot(parts);
       if (isStopped) return;
       unwatch = adapter.watch?.(() => {
@@ -295,7 +305,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
     display: () => (parts === null ? [] : parts.screen.shown(parts.time.now())),
     state() {
-      const { journal, connection, applier } = running();
+      const { journal, connection, applier, time } = running();
       const { active, outcome, seq, connection: count } = journal.record;
       const connected = connection.isUp;
       const { state: lifecycle, deferral } = applier;
@@ -311,8 +321,16 @@ export function createAgent(options: AgentOptions): Agent {
         deferred,
         certificateValidUntil,
         keySetVersion,
+        lastSignedWord: lastSignedWordOf(time),
         connected,
       };
     },
   });
+}
+
+function lastSignedWordOf(time: TrustedTime): AgentState["lastSignedWord"] {
+  const atMs = time.lastSignedMs();
+  if (atMs === 0) return null;
+  const ageSeconds = Math.max(0, Math.floor((time.now().getTime() - atMs) / 1000));
+  return { at: new Date(atMs).toISOString(), ageSeconds };
 }

@@ -21,7 +21,9 @@ const help = `caas-agent: the edge gateway of one car
   CAAS_BUSINESS_TIME         REAL/BUSINESS/SCALE
   LOG_LEVEL                  fatal, error, warn, info (default), debug, trace, silent
 
-"run" prints one line of JSON when the broker has taken the car's first report. Logs go to standard error.
+"run" prints one line of JSON when the broker has taken the car's first report, and one when the car has lost what
+proves it and waits for another enrolment package. Damaged files are set aside as NAME.damaged-N. Logs go to standard
+error.
 `;
 
 async function main(): Promise<void> {
@@ -47,7 +49,8 @@ async function main(): Promise<void> {
   process.once("disconnect", end);
   if (command === "run") {
     const onReady = (ready: object): void => print({ ready: true, ...ready });
-    await runAgent({ config, dataDir, packageFile, signal: stop.signal, onReady });
+    const onNeedsEnrolment = (needs: object): void => print({ ready: false, needsEnrolment: true, ...needs });
+    await runAgent({ config, dataDir, packageFile, signal: stop.signal, onReady, onNeedsEnrolment });
   } else {
     if (packageFile === undefined) throw new ProgramError("name the enrolment package with --package");
     const { vin } = await enrolFolder(dataDir, packageFile, stop.signal);

@@ -11,7 +11,8 @@ export type AgentMetrics = {
   connected(): void;
   disconnected(): void;
   messageRefused(reason: string): void;
-  reportSent(): void;
+  /** `wordAgeMs`: the age of the newest word that the platform has signed; `null` before the first. */
+  reportSent(wordAgeMs: number | null): void;
   telemetryHandled(result: "sent" | "dropped", count: number): void;
 };
 
@@ -38,6 +39,13 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
     registers,
   });
+  const wordAges = new Histogram({
+    name: "caas_agent_signed_word_age_seconds",
+    help: "Age of the newest word signed by the platform, at every report",
+    // An hour, six hours, a day, three days, a week, a month, a year.
+    buckets: [3_600, 21_600, 86_400, 259_200, 604_800, 2_592_000, 31_536_000],
+    registers,
+  });
   return {
     registry,
     changeProcessed(result, reason, durationMs) {
@@ -49,7 +57,10 @@ export function createAgentMetrics(registry: Registry = new Registry()): AgentMe
     connected: () => table.connections.inc(),
     disconnected: () => table.connections.dec(),
     messageRefused: (reason) => table.refused.inc({ reason }),
-    reportSent: () => table.reports.inc(),
+    reportSent(wordAgeMs) {
+      table.reports.inc();
+      if (wordAgeMs !== null) wordAges.observe(wordAgeMs / 1000);
+    },
     telemetryHandled: (result, count) => table.telemetry.inc({ result }, count),
   };
 }

@@ -163,6 +163,17 @@ describe("the program caas-agent", () => {
     expect(errors).not.toContain("    at ");
   });
 
+  test.runIf(process.platform === "linux").each(["/proc/caas/car", "/dev/null/car"])(
+    "a folder that the file system refuses (%s) is said in one sentence, and the program ends [R18]",
+    async (folder) => {
+      const args = ["run", "--data", folder, "--package", join(root, "package.json")];
+      const { code, errors } = await runCar({}, args).ended;
+      expect(code).toBe(1);
+      expect(errors).toContain(`the car's folder ${folder} cannot be used: `);
+      expect(errors).not.toContain("    at ");
+    },
+  );
+
   test("an app in the car holds a change up, is given it afterwards, and so is the car's program", async () => {
     const appsFile = join(root, "apps.json");
     const given = join(root, "given.json");

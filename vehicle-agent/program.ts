@@ -1,15 +1,19 @@
 import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "@caas/contract/backoff.ts";
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import * as z from "zod";
 import { openAdapters } from "./adapters/open-adapters.ts";
+import { JournalLost } from "./change/journal.ts";
 import { agentClock } from "./clock/agent-clock.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
-import { type LoopbackServer, startHttpServer } from "./http.ts";
+import { answerJson, type LoopbackServer, serveOnLoopback, startHttpServer } from "./http.ts";
 import { enrol } from "./identity/enrol.ts";
-import { type CarIdentity, loadIdentity } from "./identity/identity.ts";
+import { finishEnrolment } from "./identity/enrol-again.ts";
+import { type CarIdentity, endIdentity, loadIdentity, wasEnrolled } from "./identity/identity.ts";
 import { createAgentMetrics } from "./metrics.ts";
 import { openAgent } from "./open-agent.ts";
 import { type FolderLock, lockFolder } from "./storage/folder-lock.ts";
@@ -21,12 +25,22 @@ export async function enrolFolder(
   packageFile: string,
   signal: AbortSignal,
 ): Promise<CarIdentity> {
-  const storage = await openDirectoryStorage(dataDir);
+  const storage = await openFolder(dataDir);
   const lock = await takeLock(dataDir);
   try {
     return await enrolStorage(storage, packageFile, signal);
   } finally {
     await lock.release();
+  }
+}
+
+/** @throws ProgramError where the file system refuses the folder, or a file in it is another user's */
+async function openFolder(dataDir: string): Promise<AgentStorage> {
+  try {
+    return await openDirectoryStorage(dataDir);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+    throw new ProgramError(`the car's folder ${dataDir} cannot be used: ${error.message}`);
   }
 }
 
@@ -72,6 +86,8 @@ export type RunOptions = {
   signal: AbortSignal;
   /** Called once, when the broker has taken the first report. */
   onReady: (ready: { vin: string; addresses: { http?: string; local?: string } }) => void;
+  /** Called when the car has lost what proves it and waits for another package; `page` says so, too. */
+  onNeedsEnrolment?: (needs: { reason: string; page: string | null }) => void;
 };
 
 /**
@@ -79,7 +95,7 @@ export type RunOptions = {
  * @throws ProgramError where another agent has the folder, or enrolment does not succeed.
  */
 export async function runAgent(options: RunOptions): Promise<void> {
-  const storage = await openDirectoryStorage(options.dataDir);
+  const storage = await openFolder(options.dataDir);
   const lock = await takeLock(options.dataDir);
   try {
     await runLocked(storage, options);
@@ -89,16 +105,98 @@ export async function runAgent(options: RunOptions): Promise<void> {
 }
 
 async function runLocked(storage: AgentStorage, options: RunOptions): Promise<void> {
-  const { config, dataDir, packageFile, signal, onReady } = options;
   const logger = pino(
-    { level: config.LOG_LEVEL, base: undefined },
+    { level: options.config.LOG_LEVEL, base: undefined },
     pino.destination({ dest: 2, sync: true }),
   );
+  for (;;) {
+    const identity = await obtainIdentity(storage, options, logger);
+    if (storage.damaged.length > 0)
+      logger.error({ files: storage.damaged }, "damaged files were set aside; they are kept as *.damaged-n");
+    if (identity === null || options.signal.aborted) return;
+    try {
+      return await drive(storage, identity, options, logger);
+    } catch (error) {
+      if (!(error instanceof JournalLost)) throw error;
+      logger.error({ problem: error.message }, "the car has lost its memory, so its identity ends");
+      await endIdentity(storage);
+    }
+  }
+}
+
+/** The car's identity; `null` when `signal` ended the wait for one. @throws ProgramError for a car that never had one */
+async function obtainIdentity(
+  storage: AgentStorage,
+  options: RunOptions,
+  logger: Logger,
+): Promise<CarIdentity | null> {
+  const { packageFile, dataDir, signal } = options;
+  await finishEnrolment(storage);
   const enrolled = await loadIdentity(storage);
-  if (enrolled === null && packageFile === undefined)
-    throw new ProgramError(`${dataDir} is not enrolled: name the enrolment package with --package`);
-  const identity = enrolled ?? (await enrolStorage(storage, packageFile ?? "", signal));
-  if (signal.aborted) return;
+  if (packageFile === undefined && enrolled !== null) return enrolled;
+  const ask = async (): Promise<CarIdentity> => {
+    if (packageFile === undefined)
+      throw new ProgramError(`${dataDir} is not enrolled: name the enrolment package with --package`);
+    return enrolStorage(storage, packageFile, signal);
+  };
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof ProgramError)) throw error;
+    if (enrolled !== null) {
+      // A package that is refused, or cannot be asked about, takes no car off the road.
+      logger.warn({ problem: error.message }, "the car keeps the identity it has");
+      return enrolled;
+    }
+    if (!(await wasEnrolled(storage))) throw error;
+    return waitForPackage(error.message, ask, options, logger);
+  }
+}
+
+/** From seconds to ten minutes, real time: a person brings another package. */
+const packageBackoff = { firstMs: 5_000, longestMs: 600_000 };
+
+/** The car was enrolled and has lost what proves it: it stays up, says so, and tries its package again and again. */
+async function waitForPackage(
+  problem: string,
+  ask: () => Promise<CarIdentity>,
+  { config, signal, onNeedsEnrolment }: RunOptions,
+  logger: Logger,
+): Promise<CarIdentity | null> {
+  let reason = problem;
+  const port = config.CAAS_AGENT_HTTP_PORT;
+  const page =
+    port === undefined
+      ? null
+      : await serveOnLoopback(port, async () => answerJson(503, { needsEnrolment: true, reason }));
+  onNeedsEnrolment?.({ reason, page: page?.url ?? null });
+  try {
+    for (let attempt = 0; ; attempt += 1) {
+      logger.error(
+        { problem: reason, page: page?.url },
+        "the car must be enrolled again: staff issue another package",
+      );
+      const waitMs = packageBackoff.firstMs / 5 + backoffMs(attempt, Math.random, packageBackoff);
+      await delay(waitMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return null;
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof ProgramError)) throw error;
+        reason = error.message;
+      }
+    }
+  } finally {
+    await page?.close();
+  }
+}
+
+async function drive(
+  storage: AgentStorage,
+  identity: CarIdentity,
+  { config, signal, onReady }: RunOptions,
+  logger: Logger,
+): Promise<void> {
   const metrics = createAgentMetrics();
   const crashAt = config.CAAS_AGENT_CRASH_AT;
   const clock = agentClock(config.CAAS_BUSINESS_TIME);

@@ -9,7 +9,7 @@ import { createKeepAliveWheel } from "@caas/simulator/link/keep-alive-wheel.ts";
 import { createLightTransport, loopbackAddressOf } from "@caas/simulator/link/light-transport.ts";
 import { assignVin } from "@caas/simulator/stand-ins/factory/assign-vin.ts";
 import { makeCarKeys, tlsPublicKeyOf } from "@caas/vehicle-agent/identity/keys.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/server-trust.ts";
 import type { CarLink } from "@caas/vehicle-agent/link/transport.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 

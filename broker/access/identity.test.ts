@@ -131,6 +131,11 @@ describe("no certificate, foreign CA, expired: closed before any state is stored
       "certificate-subject",
     ],
     ["a server's certificate", () => carCa.issue({ subject, usage: "server" }), "foreign-authority"],
+    [
+      "an authority's certificate [test-gaps: identity 62]",
+      () => carCa.issue({ subject, isAuthority: true }),
+      "foreign-authority",
+    ],
   ])("%s", async (_, issue, reason) => {
     const before = await refusals(reason);
     const rightful = await connectWith(await carCa.issue({ subject }), vin);

@@ -2,7 +2,13 @@ import { revocationTopic } from "@caas/contract/revocation-list.ts";
 import { parseTopic, topicKindsToCar } from "@caas/contract/topics.ts";
 import { aedesPacket, isForSiblings } from "../aedes/packets.ts";
 import { createTopicSwitch, type Listener, type TopicSwitch } from "../lane/topic-switch.ts";
-import { type BusMessage, decodeBusMessage, encodeBusMessage } from "./bus-message.ts";
+import {
+  type BusMessage,
+  decodeBusMessage,
+  decodeNewcomer,
+  encodeBusMessage,
+  encodeNewcomer,
+} from "./bus-message.ts";
 import type { RedisBus } from "./redis-bus.ts";
 
 type Spoken = { topic: string; payload?: string | Buffer; qos?: number };
@@ -13,6 +19,8 @@ export type ChannelOf = (topicOrFilter: string) => string | null;
 const toCar: ReadonlySet<string> = new Set(topicKindsToCar);
 /** Asks the other processes for the presence of their cars. */
 const askTopic = (id: string): string => `$SYS/${id}/ask/presence`;
+/** aedes' own: a client has connected. */
+const newcomerTopic = (id: string): string => `$SYS/${id}/new/clients`;
 
 /**
  * One channel per car for messages to it, so that Redis sends them to the one process where that car is; one channel
@@ -41,6 +49,10 @@ export function createClusterSwitch(options: {
   channelOf: ChannelOf;
   /** A list of revoked cars came from another process. */
   onRevocations(payload: string): void;
+  /** The number of the connection that a car has here; `null` for a client without one, or one that is not here. */
+  connectionOf(clientId: string): number | null;
+  /** A client here is taken over by its connection to another process. */
+  onTakenOver(clientId: string): void;
   /** Another process has missed messages, and a control plane there needs the presences. */
   onAsked(): void;
 }): TopicSwitch & {
@@ -48,7 +60,7 @@ export function createClusterSwitch(options: {
   spread(message: Omit<BusMessage, "from">): void;
   askForPresences(): void;
 } {
-  const { id, bus, channelOf, onRevocations, onAsked } = options;
+  const { id, bus, channelOf, onRevocations, onAsked, connectionOf } = options;
   const local = createTopicSwitch();
 
   function spread({ topic, qos, payload }: Omit<BusMessage, "from">): void {
@@ -60,6 +72,25 @@ export function createClusterSwitch(options: {
     if (topic.startsWith("$SYS/")) return isForSiblings(topic);
     const own = parseTopic(topic);
     return own === null || !toCar.has(own.kind) || !local.hears(topic);
+  }
+
+  /**
+   * What aedes says of a newcomer, with the number of its connection: the word may be late, and the car may have a newer
+   * connection by then at the process that hears it.
+   */
+  function introduce(payload: Spoken["payload"]): Buffer {
+    const clientId = String(payload ?? "");
+    return encodeNewcomer({ clientId, connection: connectionOf(clientId) });
+  }
+
+  function hearOfNewcomer(topic: string, payload: Buffer): void {
+    const newcomer = decodeNewcomer(payload);
+    if (newcomer === null) return;
+    const { clientId, connection } = newcomer;
+    const own = connectionOf(clientId);
+    if (own !== null && connection !== null && own > connection) return;
+    if (own !== null) options.onTakenOver(clientId);
+    local.emit(aedesPacket({ topic, qos: 0, payload: Buffer.from(clientId), retain: false }));
   }
 
   const cluster = {
@@ -83,7 +114,8 @@ export function createClusterSwitch(options: {
         spread({
           topic,
           qos: qos === 0 || qos === undefined ? 0 : 1,
-          payload: Buffer.from(message.payload ?? ""),
+          payload:
+            topic === newcomerTopic(id) ? introduce(message.payload) : Buffer.from(message.payload ?? ""),
         });
       local.emit(message, done);
       return cluster;
@@ -98,6 +130,7 @@ export function createClusterSwitch(options: {
       const { topic, qos, payload } = message;
       if (topic === revocationTopic) onRevocations(payload.toString());
       else if (topic === askTopic(message.from)) onAsked();
+      else if (topic === newcomerTopic(message.from)) hearOfNewcomer(topic, payload);
       else local.emit(aedesPacket({ topic, qos, payload, retain: false }));
     },
   };

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { revocationTopic } from "@caas/contract/revocation-list.ts";
 import { fleetFilter, topicOf } from "@caas/contract/topics.ts";
+import { Redis } from "ioredis";
 import type { MqttClient } from "mqtt";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import * as z from "zod";
@@ -20,6 +21,7 @@ import {
   testVin,
 } from "../testing/fleet.ts";
 import { createRevocationSigner } from "../testing/revocation-signer.ts";
+import { encodeBusMessage, encodeNewcomer } from "./bus-message.ts";
 
 const found = await findRedis();
 const why = found.kind === "missing" ? `: ${found.explanation}` : "";
@@ -83,6 +85,9 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     });
     return client;
   }
+
+  const takeOvers = (at: RunningBroker) =>
+    readMetric(at.metricsPort, 'caas_broker_takeovers_total{identity="car"}');
 
   async function controlPlane({ tcpPort }: RunningBroker): Promise<MqttClient> {
     const client = await connectControlPlane(tcpPort);
@@ -171,13 +176,7 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     await platform.subscribeAsync(fleetFilter("presence"), { qos: 1 });
     const heard: string[] = [];
     platform.on("message", (_topic, payload) => heard.push(payload.toString()));
-    const platformAtB = await connectControlPlane(b.tcpPort, { clientId: "control-plane-b" });
-    clients.push(platformAtB);
-    await platformAtB.subscribeAsync(fleetFilter("presence"), { qos: 1 });
-    const heardAtB = hear(platformAtB, 1);
     const before = await car(a, 1);
-    // A process that hears of a connection after the car has moved to it would cut the newer one.
-    await heardAtB;
     const gone = closeOf(before);
     await car(b, 2);
     await gone;
@@ -195,6 +194,34 @@ describe.skipIf(found.kind === "missing")(`several processes over Redis${why}`, 
     const manifest = hear(clients.at(-1) ?? before, 1);
     await platform.publishAsync(topicOf(vin, "manifest"), "after the move", { qos: 0 });
     expect((await manifest)[0]?.payload).toBe("after the move");
+    await vi.waitFor(async () => expect(await takeOvers(a)).toBe(1), { timeout: 10_000 });
+    expect(await takeOvers(b)).toBe(0);
+  });
+
+  test("word of a car's former connection that comes late does not cut the newer one; word of a newer or an equal one does [R10]", async () => {
+    const [, b] = await startTwo();
+    const sayThat = async (connection: number | null) => {
+      const payload = encodeNewcomer({ clientId: vin, connection });
+      const message = { from: "elsewhere", topic: "$SYS/elsewhere/new/clients", qos: 0, payload } as const;
+      const speaker = new Redis(redis.url);
+      await speaker.publish(`test${serial}:system`, encodeBusMessage(message));
+      await speaker.quit();
+    };
+    const here = await car(b, 2);
+    await sayThat(1);
+    // What Redis carries after it comes after it.
+    const platform = await controlPlane(b);
+    await platform.subscribeAsync(fleetFilter("presence"), { qos: 1 });
+    const answer = hear(here, 1);
+    await platform.publishAsync(topicOf(vin, "manifest"), "still here", { qos: 1 });
+    expect((await answer)[0]?.payload).toBe("still here");
+    expect([here.connected, await takeOvers(b)]).toEqual([true, 0]);
+    for (const connection of [2, 3, null]) {
+      const again = await car(b, 2);
+      const cut = closeOf(again);
+      await sayThat(connection);
+      await cut;
+    }
   });
 
   test("a list of revoked cars cuts live sessions at every process, also at one that starts later [fault 13]", async () => {

@@ -66,6 +66,8 @@ export function openCluster(
     },
     channelOf,
     onRevocations: parts.onRevocations,
+    connectionOf: (clientId) => store.connectionOf(clientId),
+    onTakenOver: () => metrics.connectionTakenOver("car"),
     onAsked: announce,
   });
   const store = createSharedStore({

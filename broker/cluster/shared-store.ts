@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { parseJson } from "@caas/contract/parse-json.ts";
+import { presenceSchema } from "@caas/contract/presence.ts";
 import * as z from "zod";
 import { createCleanSessionStore } from "../aedes/clean-session-store.ts";
 import { aedesPacket } from "../aedes/packets.ts";
@@ -166,6 +167,12 @@ export function createSharedStore(options: {
       const known = brokerId !== id || wills.delete(clientId);
       if (known) bus.keep.hdel(willsOf(brokerId), clientId).catch(lose);
       return done;
+    },
+    /** The number of the connection that a car has here, as its will says; `null` for any other client. */
+    connectionOf(clientId: string): number | null {
+      const will = willSchema.safeParse(parseJson(wills.get(clientId) ?? ""));
+      const said = will.success ? presenceSchema.safeParse(parseJson(will.data.payload)) : undefined;
+      return said?.success === true ? said.data.connection : null;
     },
     streamWill: (alive: Readonly<Record<string, number>>) => Readable.from(orphanedWills(alive)),
 

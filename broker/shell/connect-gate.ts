@@ -10,7 +10,7 @@ import type { Revocations } from "../access/revocations.ts";
 import type { ServedClient } from "../aedes/served-client.ts";
 import { type DrainLimits, neverWaitFor } from "../limits/slow-subscriber.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Session } from "./sessions.ts";
+import type { Session, Sessions } from "./sessions.ts";
 
 type Parts = {
   rules: ConnectRules;
@@ -18,6 +18,7 @@ type Parts = {
   revocations: Revocations;
   metrics: Metrics;
   log: Logger;
+  sessions: Pick<Sessions, "takeId">;
 };
 
 /** Judges a CONNECT; the session of an accepted client knows its identity from then on. */
@@ -36,6 +37,9 @@ export function takeConnect(
   }
   const { identity } = verdict;
   session.known = { identity, client };
+  // Under the open policy the broker makes an id for a client that names none.
+  const isTakenOver = request.clientId !== "" && parts.sessions.takeId(request.clientId, session);
+  if (isTakenOver) parts.metrics.connectionTakenOver(identity.kind);
   if (identity.kind === "car") neverWaitFor(client, parts.limits);
   return verdict;
 }

@@ -16,6 +16,7 @@ export class Session {
   readonly meter: Meter;
   /** Its identity, from its CONNECT on. */
   known: { identity: Identity; client: ServedClient } | undefined;
+  clientId: string | undefined;
   /** The QoS that a car was granted for each topic it subscribed to. */
   readonly granted = new Map<string, 0 | 1 | 2>();
   /** Messages sent to a car with QoS 1 that it has not acknowledged. */
@@ -40,6 +41,8 @@ const none: readonly never[] = [];
 
 export type Sessions = {
   add(conn: Duplex, session: Session): void;
+  /** The session takes this client id. @returns whether another one, whose connection is open, had it */
+  takeId(clientId: string, session: Session): boolean;
   get(conn: Duplex): Session | undefined;
   /** Cuts every session for which `reasonOf` gives a reason. @returns how many */
   cut(reasonOf: (session: Session) => string | undefined): number;
@@ -49,11 +52,22 @@ export function createSessions(): Sessions {
   // Weak, because aedes still asks about the will of a client whose socket is gone.
   const sessions = new WeakMap<Duplex, Session>();
   const live = new Set<Duplex>();
+  const holders = new Map<string, Session>();
   return {
     add(conn, session) {
       sessions.set(conn, session);
       live.add(conn);
-      conn.once("close", () => live.delete(conn));
+      conn.once("close", () => {
+        live.delete(conn);
+        const { clientId } = session;
+        if (clientId !== undefined && holders.get(clientId) === session) holders.delete(clientId);
+      });
+    },
+    takeId(clientId, session) {
+      const isTakenOver = holders.has(clientId);
+      holders.set(clientId, session);
+      session.clientId = clientId;
+      return isTakenOver;
     },
     get: (conn) => sessions.get(conn),
     cut(reasonOf) {

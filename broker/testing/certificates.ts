@@ -22,6 +22,8 @@ export type LeafRequest = {
   usage?: "client" | "server";
   notBefore?: Date;
   notAfter?: Date;
+  /** The certificate of another authority. */
+  isAuthority?: boolean;
 };
 
 /** A certificate authority of its own, valid from long ago until long after. */
@@ -42,7 +44,7 @@ export async function createAuthority(name: string): Promise<TestAuthority> {
 }
 
 async function issue(
-  { subject, usage = "client", notBefore, notAfter }: LeafRequest,
+  { subject, usage = "client", notBefore, notAfter, isAuthority = false }: LeafRequest,
   issuer: X509Certificate,
   signingKey: CryptoKey,
 ): Promise<{ key: string; cert: string }> {
@@ -56,7 +58,7 @@ async function issue(
     publicKey: keys.publicKey,
     signingKey,
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
+      new BasicConstraintsExtension(isAuthority, undefined, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage[usage === "client" ? "clientAuth" : "serverAuth"]]),
       new SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }]),
     ],

@@ -202,7 +202,29 @@ export type PaymentMethod = 'card' | 'cash' | 'transfer';
 /**
  * Where it stands.
  */
-export type PaymentStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
+export type PaymentStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
+/**
+ * Why the payment was not made
+ */
+export type PaymentDecline = {
+  /** The gateway's code, or our own */
+  reason: string;
+  /** Whether the bank refused: only that can cost the car */
+  isRefusal: boolean;
+  /** What the customer may do */
+  advice: string;
+} | null;
+
+/**
+ * Of an `unconfirmed` payment: where the customer confirms it (3-D Secure)
+ */
+export type PaymentConfirmation = {
+  /** The bank's page */
+  url: string;
+  /** Until when; afterwards the payment counts as refused */
+  confirmBy: string | null;
+} | null;
+
 export interface Payment {
   /** The payment. */
   paymentId: string;
@@ -225,6 +247,15 @@ export interface Payment {
      * @nullable
      */
   declineReason: string | null;
+  /** Why the payment was not made */
+  decline: PaymentDecline;
+  /** Of an `unconfirmed` payment: where the customer confirms it (3-D Secure) */
+  confirmation: PaymentConfirmation;
+  /**
+     * Of a transfer from someone other than the customer
+     * @nullable
+     */
+  payer: string | null;
   /** When the bank lets the hold lapse; null where nothing is held. */
   captureBefore: string | null;
   /** What went back to the customer, in cents. */
@@ -473,7 +504,7 @@ export type ExpedientePaymentsItemMethod = 'card' | 'cash' | 'transfer';
 /**
  * Where it stands.
  */
-export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'chargedBack';
+export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
 export type ExpedientePaymentsItem = {
   /** The payment. */
   paymentId: string;
@@ -757,11 +788,7 @@ export type EnrolACarBody = {
      * @maxLength 200
      */
   tlsProof: string;
-  /**
-     * The public key that the car signs its reports with, base64url.
-     * @minLength 43
-     * @maxLength 43
-     */
+  /** The public key that the car signs its reports with, base64url. */
   proofPublicKey: string;
   /**
      * The signature of the proof key over the statement, base64url.
@@ -796,6 +823,12 @@ export type EnrolACar200 = {
   keySet: string;
   /** The message broker of the cars. */
   broker: EnrolACar200Broker;
+  /**
+     * Where a car that enrols again counts its connections on from; absent at the first enrolment.
+     * @minimum 1
+     * @maximum 2000000000
+     */
+  connection?: number;
 };
 
 export type RenewACertificateBody = {
@@ -1259,30 +1292,62 @@ export type ReadTheNotificationsOfAnExpediente200 = {
 };
 
 /**
- * How it was paid.
+ * As staff took it
  */
 export type PayTheReservationBodyMethod = 'cash' | 'transfer';
 export type PayTheReservationBody = {
   /**
-     * The gateway's token of the card.
+     * The customer's card, by the gateway's id
      * @maxLength 100
      */
   paymentMethod?: string;
-  /** How it was paid. */
+  /** As staff took it */
   method?: PayTheReservationBodyMethod;
   /**
-     * An amount in minor units (cents).
+     * As staff took it; exactly what is due
      * @exclusiveMinimum 0
      */
   amountCents?: number;
+  /**
+     * From whom staff took it, where that is not the customer: a leasing company, a relative
+     * @minLength 1
+     * @maxLength 200
+     */
+  payer?: string;
 };
 
+/**
+ * As staff took it
+ */
+export type PayTheRestBodyMethod = 'cash' | 'transfer';
 export type PayTheRestBody = {
   /**
-     * The gateway's token of the card.
+     * The customer's card, by the gateway's id
      * @maxLength 100
      */
-  paymentMethod: string;
+  paymentMethod?: string;
+  /** As staff took it */
+  method?: PayTheRestBodyMethod;
+  /**
+     * As staff took it; exactly what is due
+     * @exclusiveMinimum 0
+     */
+  amountCents?: number;
+  /**
+     * From whom staff took it, where that is not the customer: a leasing company, a relative
+     * @minLength 1
+     * @maxLength 200
+     */
+  payer?: string;
+};
+
+/**
+ * Whether the money is there
+ */
+export type LookAtAPaymentThatAColleagueRecordedBodyOutcome = 'passed' | 'failed';
+export type LookAtAPaymentThatAColleagueRecordedBody = {
+  /** Whether the money is there */
+  outcome: LookAtAPaymentThatAColleagueRecordedBodyOutcome;
 };
 
 /**
@@ -1721,6 +1786,46 @@ export type RevokeACarOrACertificate200 = {
   reason: string;
   /** When it was revoked; null where it was not. */
   revokedAt: string;
+};
+
+export type IssueAnotherEnrolmentPackageBody = {
+  /**
+     * Why, for the car's record.
+     * @minLength 3
+     * @maxLength 500
+     */
+  reason: string;
+};
+
+/**
+ * The enrolment package: the file that the car is given.
+ */
+export type IssueAnotherEnrolmentPackage201Package = {
+  /** The vehicle identification number, 17 characters (ISO 3779). */
+  vin: string;
+  /**
+     * The secret that proves who is asking.
+     * @minLength 22
+     * @maxLength 128
+     */
+  token: string;
+  /** Where the car reaches this interface. */
+  controlPlaneUrl: string;
+  /** The root that the car pins for its life: raw Ed25519, base64url. */
+  rootPublicKey: string;
+  /** Until when it is valid. */
+  expiresAt: string;
+};
+
+export type IssueAnotherEnrolmentPackage201 = {
+  /** The car. */
+  vehicleId: string;
+  /** Counts the enrolment packages of the car; the factory's is 1. */
+  issue: number;
+  /** Why, in words. */
+  reason: string;
+  /** The enrolment package: the file that the car is given. */
+  package: IssueAnotherEnrolmentPackage201Package;
 };
 
 export type ListTheCertificatesOfACar200CertificatesItem = {
@@ -2334,9 +2439,9 @@ export const getPayTheRestUrl = (expedienteId: string,) => {
 }
 
 /**
- * The price less the reservation, once the vehicle is ready. A refusal by the bank loses the car.
+ * The price less the reservation, once the vehicle is ready. A customer names a card; a refusal by the bank loses the car, unless the terms allow more. Staff record a bank transfer (`method`, `amountCents`), which from a configured amount on counts when a second member of staff has looked at it.
  *
- * For customer (own).
+ * For sales (dealership), customer (own).
  * @summary Pay the rest
  */
 export const payTheRest = async (expedienteId: string,
@@ -2362,6 +2467,75 @@ return send<Payment>(getPayTheRestUrl(expedienteId),
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
     body: JSON.stringify(payTheRestBody)
+  }
+);}
+
+
+
+export const getLookAtAPaymentThatAColleagueRecordedUrl = (paymentId: string,) => {
+
+
+
+
+  return `/api/payments/${encodeURIComponent(String(paymentId))}/second-look`
+}
+
+/**
+ * An `unchecked` payment counts once another member of staff has found the money (`passed`), or ends unmade (`failed`), which is no refusal.
+ *
+ * For admin, sales (dealership).
+ * @summary Look at a payment that a colleague recorded
+ */
+export const lookAtAPaymentThatAColleagueRecorded = async (paymentId: string,
+    lookAtAPaymentThatAColleagueRecordedBody: LookAtAPaymentThatAColleagueRecordedBody, options: Call): Promise<Payment> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<Payment>(getLookAtAPaymentThatAColleagueRecordedUrl(paymentId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(lookAtAPaymentThatAColleagueRecordedBody)
+  }
+);}
+
+
+
+export const getReadThePaymentOfAnActivationUrl = (activationId: string,) => {
+
+
+
+
+  return `/api/activations/${encodeURIComponent(String(activationId))}/payment`
+}
+
+/**
+ * With the bank's page, where the customer must confirm it.
+ *
+ * For admin, support, sales (dealership), customer (own).
+ * @summary Read the payment of an activation
+ */
+export const readThePaymentOfAnActivation = async (activationId: string, options: Call): Promise<Payment> => {
+
+  return send<Payment>(getReadThePaymentOfAnActivationUrl(activationId),
+  {
+    ...options,
+    method: 'GET'
+
+
   }
 );}
 
@@ -3125,7 +3299,7 @@ export const getRevokeACarOrACertificateUrl = (vehicleId: string,) => {
 }
 
 /**
- * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity.
+ * Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number only the holder of that certificate. There is no way back: a car that is to return gets a new identity, by another enrolment package.
  *
  * For admin.
  * @summary Revoke a car or a certificate
@@ -3153,6 +3327,48 @@ return send<RevokeACarOrACertificate200>(getRevokeACarOrACertificateUrl(vehicleI
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
     body: JSON.stringify(revokeACarOrACertificateBody)
+  }
+);}
+
+
+
+export const getIssueAnotherEnrolmentPackageUrl = (vehicleId: string,) => {
+
+
+
+
+  return `/api/vehicles/${encodeURIComponent(String(vehicleId))}/enrolment-packages`
+}
+
+/**
+ * For a car whose memory or keys are lost, whose control unit was replaced, or that was revoked and is to return. The package is given to the car as the first one was, and is shown only here: keep it as a key. The packages before it are worthless at once. When the car uses it, its former certificates, proof key and connections end, and it is brought to all that it is entitled to; nothing is charged again. Until then the car keeps its identity: revoke it where that must end now.
+ *
+ * For admin. Needs no Idempotency-Key: no token may be stored with an answer; another package replaces the one before, and only one is used.
+ * @summary Issue another enrolment package
+ */
+export const issueAnotherEnrolmentPackage = async (vehicleId: string,
+    issueAnotherEnrolmentPackageBody: IssueAnotherEnrolmentPackageBody, options: Call): Promise<IssueAnotherEnrolmentPackage201> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<IssueAnotherEnrolmentPackage201>(getIssueAnotherEnrolmentPackageUrl(vehicleId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(issueAnotherEnrolmentPackageBody)
   }
 );}
 

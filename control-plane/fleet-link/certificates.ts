@@ -77,19 +77,42 @@ export function createRenewal(
   };
 }
 
-/** Whether the car was revoked, or a certificate for this TLS key. */
-export async function isShutOut(reader: Reader, vehicleId: string, thumbprint: string): Promise<boolean> {
+/**
+ * Whether the car was revoked, or a certificate for this TLS key.
+ *
+ * @param revokedFrom an earlier revocation of the car does not count
+ */
+export async function isShutOut(
+  reader: Reader,
+  vehicleId: string,
+  thumbprint: string,
+  revokedFrom: Date | null = null,
+): Promise<boolean> {
   const row = await reader
     .selectFrom("revocations as revocation")
     .leftJoin("certificates as certificate", "certificate.serial_number", "revocation.serial_number")
     .where("revocation.vehicle_id", "=", vehicleId)
     .where((where) =>
       where.or([
-        where("revocation.serial_number", "is", null),
+        where.and([
+          where("revocation.serial_number", "is", null),
+          where("revocation.revoked_at", ">=", revokedFrom ?? new Date(0)),
+        ]),
         where("certificate.tls_key_thumbprint", "=", thumbprint),
       ]),
     )
     .select("revocation.id")
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Whether the car ever had a certificate for this TLS key. */
+export async function isKeyKnown(reader: Reader, vehicleId: string, thumbprint: string): Promise<boolean> {
+  const row = await reader
+    .selectFrom("certificates")
+    .select("serial_number")
+    .where("vehicle_id", "=", vehicleId)
+    .where("tls_key_thumbprint", "=", thumbprint)
     .executeTakeFirst();
   return row !== undefined;
 }

@@ -1,11 +1,11 @@
 import type { Presence } from "@caas/contract/presence.ts";
 import type { Report } from "@caas/contract/report.ts";
 import { fleetFilter, qosOf } from "@caas/contract/topics.ts";
-import type { Vin } from "@caas/contract/vin.ts";
+import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import type { Capability } from "../http/capability.ts";
 import type { Context } from "../lifecycle/context.ts";
 import type { Transaction } from "../store/database.ts";
-import { lockLinks } from "../store/lock-links.ts";
+import { type LinkRow, lockLinks } from "../store/lock-links.ts";
 import { createNotifyListener } from "../store/notify-listener.ts";
 import { createDispatcher, type DueManifest } from "./dispatcher.ts";
 import { createDisplays, type Displays } from "./displays.ts";
@@ -18,7 +18,10 @@ import { createRevocationPublisher } from "./revocations.ts";
 /** The manifest engine, as far as the link uses it. */
 export type Engine = {
   takeDue(limit: number): Promise<DueManifest[]>;
-  ingest(tx: Transaction, received: readonly { vin: Vin; report: Report; token: string }[]): Promise<unknown>;
+  ingest(
+    tx: Transaction,
+    received: readonly { vin: Vin; report: Report; token: string; proofKey: string }[],
+  ): Promise<unknown>;
   recordPresences(tx: Transaction, said: readonly { vin: Vin; presence: Presence }[]): Promise<void>;
   forgetPresences(): Promise<void>;
 };
@@ -112,8 +115,17 @@ export function createFleetLink(context: Context, options: FleetLinkOptions): Fl
 
   async function handle(tx: Transaction, messages: readonly FromCar[]): Promise<void> {
     // Presences precede reports, so their locks would cross those of a roll-out: all locks are taken first, in one order.
-    if (messages.some(({ kind }) => kind === "presence"))
-      await lockLinks(tx, { vins: messages.map(({ vin }) => vin) });
+    const links = messages.some(({ kind }) => kind === "presence" || kind === "stranger")
+      ? await lockLinks(tx, { vins: messages.map(({ vin }) => vin) })
+      : new Map<string, LinkRow>();
+    const strangers = new Set(messages.flatMap(({ kind, vin }) => (kind === "stranger" ? [vin] : [])));
+    await context.publish(
+      tx,
+      "carDoubted",
+      [...links.values()].flatMap(({ vehicle_id: vehicleId, vin }) =>
+        strangers.has(parseVin(vin)) ? [{ vehicleId, doubt: "otherProofKey" as const }] : [],
+      ),
+    );
     await engine.recordPresences(
       tx,
       messages.filter((message) => message.kind === "presence"),

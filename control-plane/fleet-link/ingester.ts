@@ -14,7 +14,9 @@ import { passFailpoint } from "../store/failpoints.ts";
 
 /** A message from a car, verified where necessary. */
 export type FromCar =
-  | { kind: "report"; vin: Vin; report: Report; token: string }
+  | { kind: "report"; vin: Vin; report: Report; token: string; proofKey: string }
+  /** A report in the name of this car that the key it enrolled with did not sign. */
+  | { kind: "stranger"; vin: Vin }
   | { kind: "presence"; vin: Vin; presence: Presence }
   | { kind: "displayAck"; vin: Vin; displayId: string; result: "shown" | "expired" };
 
@@ -38,10 +40,14 @@ const databaseRetryMs = 500;
 /** A deadlock with a request about the same car ends one of the two, by chance. */
 const conflictTries = 5;
 
+type ProofKey = { x: string; verifying: VerifyingKey };
+/** `unproved`: no key known here signed it, but the car may have enrolled again since that key was read. */
+type Read = FromCar | "unproved" | null;
+
 /**
- * Takes messages from cars in batches: verify, one transaction, acknowledge. When a batch fails, each of its messages
- * is tried by itself, so that one that cannot be taken does not affect the others; cars repeat their reports on every
- * connect, and the re-send asks again.
+ * Takes messages from cars in batches: verify, one transaction, acknowledge. When a batch fails, each half of it is
+ * tried by itself, and so on, so that one message that cannot be taken costs the others a few transactions and no more;
+ * cars repeat their reports on every connect, and the re-send asks again.
  */
 export function createIngester(options: {
   db: Db;
@@ -55,8 +61,8 @@ export function createIngester(options: {
   const queue: Waiting[] = [];
   let working: Promise<void> | undefined;
   let stopped = false;
-  /** Proof keys never change while a car keeps its identity; an unknown car is looked up each time. */
-  const keys = new Map<Vin, VerifyingKey>();
+  /** A key is looked up again where it has not signed a message; an unknown car is looked up each time. */
+  const keys = new Map<Vin, ProofKey>();
 
   function refuse(vin: Vin, reason: string): null {
     options.onRefused?.(reason);
@@ -76,11 +82,11 @@ export function createIngester(options: {
     for (const row of rows) {
       const vin = missing.find((candidate) => candidate === row.vin);
       if (vin !== undefined && row.proof_public_key !== null)
-        keys.set(vin, verifyingKeyFrom(row.proof_public_key));
+        keys.set(vin, { x: row.proof_public_key, verifying: verifyingKeyFrom(row.proof_public_key) });
     }
   }
 
-  function read(waiting: Waiting): FromCar | null {
+  function read(waiting: Waiting): Read {
     const { vin } = waiting;
     const text = waiting.payload.toString("utf8");
     if (waiting.kind === "presence") {
@@ -92,16 +98,33 @@ export function createIngester(options: {
     const key = keys.get(vin);
     if (key === undefined) return refuse(vin, "carUnknown");
     if (waiting.kind === "report") {
-      const verified = verifyReport(text, { vin, key });
-      return verified.kind === "accepted"
-        ? // Only now: the signature is over what the car wrote.
-          { kind: "report", vin, report: makeStorable(verified.report), token: text }
-        : refuse(vin, `report.${verified.reason}`);
+      const verified = verifyReport(text, { vin, key: key.verifying });
+      if (verified.kind === "accepted") {
+        // Only now: the signature is over what the car wrote.
+        const report = makeStorable(verified.report);
+        return { kind: "report", vin, report, token: text, proofKey: key.x };
+      }
+      const { reason } = verified;
+      return reason === "unknownKey" || reason === "badSignature"
+        ? "unproved"
+        : refuse(vin, `report.${reason}`);
     }
-    const ack = verifyDisplayAck(text, vin, key);
-    return ack === null
-      ? refuse(vin, "displayAck")
-      : { kind: "displayAck", vin, displayId: ack.id, result: ack.result };
+    const ack = verifyDisplayAck(text, vin, key.verifying);
+    return ack === null ? "unproved" : { kind: "displayAck", vin, displayId: ack.id, result: ack.result };
+  }
+
+  async function readAll(waiting: readonly Waiting[]): Promise<FromCar[]> {
+    await loadKeys(waiting.map(({ vin }) => vin));
+    const first = waiting.map((one) => ({ one, read: read(one) }));
+    const unproved = first.filter((each) => each.read === "unproved").map(({ one }) => one.vin);
+    for (const vin of unproved) keys.delete(vin);
+    await loadKeys(unproved);
+    return first.flatMap(({ one, read: early }) => {
+      const said = early === "unproved" ? read(one) : early;
+      if (said !== "unproved") return said === null ? [] : [said];
+      refuse(one.vin, one.kind === "report" ? "report.otherProofKey" : "displayAck");
+      return one.kind === "report" ? [{ kind: "stranger" as const, vin: one.vin }] : [];
+    });
   }
 
   async function takeTogether(messages: readonly FromCar[]): Promise<void> {
@@ -114,21 +137,28 @@ export function createIngester(options: {
     }
   }
 
-  async function takeBatch(waiting: readonly Waiting[]): Promise<void> {
-    await loadKeys(waiting.map(({ vin }) => vin));
-    const messages = waiting.map(read).filter((message) => message !== null);
-    // One order for all locks. The sort is stable: messages of one car stay in their order.
-    messages.sort((a, b) => (a.vin < b.vin ? -1 : a.vin > b.vin ? 1 : 0));
+  async function takeWhatCan(messages: readonly FromCar[]): Promise<void> {
     try {
       await takeTogether(messages);
     } catch (error) {
-      if (messages.length === 1 || isDatabaseUnavailable(error)) throw error;
-      logger.warn({ err: error }, "a batch failed; taking its messages one by one");
-      for (const message of messages)
-        await takeTogether([message]).catch((alone: unknown) =>
-          logger.error({ err: alone, vin: message.vin }, "a message could not be taken"),
-        );
+      if (isDatabaseUnavailable(error)) throw error;
+      const [first] = messages;
+      if (messages.length <= 1) {
+        options.onRefused?.("untakeable");
+        return logger.error({ err: error, vin: first?.vin }, "a message could not be taken");
+      }
+      logger.warn({ err: error }, "a batch failed; taking its halves");
+      const half = Math.ceil(messages.length / 2);
+      await takeWhatCan(messages.slice(0, half));
+      await takeWhatCan(messages.slice(half));
     }
+  }
+
+  async function takeBatch(waiting: readonly Waiting[]): Promise<void> {
+    const messages = await readAll(waiting);
+    // One order for all locks. The sort is stable: messages of one car stay in their order.
+    messages.sort((a, b) => (a.vin < b.vin ? -1 : a.vin > b.vin ? 1 : 0));
+    await takeWhatCan(messages);
     options.onTaken?.(messages.length);
   }
 

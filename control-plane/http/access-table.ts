@@ -65,7 +65,10 @@ export const accessTable: Readonly<Record<string, Access>> = {
     kind: "roles",
     roles: { sales: "dealership", customer: "own" },
   },
-  "POST /api/expedientes/:expedienteId/final-payment": { kind: "roles", roles: { customer: "own" } },
+  "POST /api/expedientes/:expedienteId/final-payment": {
+    kind: "roles",
+    roles: { sales: "dealership", customer: "own" },
+  },
   "POST /api/expedientes/:expedienteId/transport": { kind: "roles", roles: staffOfSale },
   "POST /api/expedientes/:expedienteId/return": { kind: "roles", roles: staffOfSale },
   "POST /api/expedientes/:expedienteId/pick-up": { kind: "roles", roles: staffOfSale },
@@ -73,6 +76,8 @@ export const accessTable: Readonly<Record<string, Access>> = {
   "POST /api/orders/:orderId/retry": { kind: "roles", roles: staffOfSale },
   "GET /api/orders/:orderId": { kind: "roles", roles: { admin: "any", support: "any", sales: "dealership" } },
   "GET /api/payments/:paymentId": { kind: "roles", roles: everyoneRelated },
+  "GET /api/activations/:activationId/payment": { kind: "roles", roles: everyoneRelated },
+  "POST /api/payments/:paymentId/second-look": { kind: "roles", roles: staffOfSale },
   "POST /api/payments/:paymentId/refunds": { kind: "roles", roles: { admin: "any", support: "any" } },
   "GET /api/payments/:paymentId/ledger": {
     kind: "roles",
@@ -89,6 +94,14 @@ export const accessTable: Readonly<Record<string, Access>> = {
   "GET /api/vehicles/:vehicleId/catalog": { kind: "roles", roles: { support: "any", customer: "own" } },
   "GET /api/vehicles/:vehicleId/maintenance": { kind: "roles", roles: everyoneRelated },
   "POST /api/vehicles/:vehicleId/revocation": { kind: "roles", roles: { admin: "any" } },
+  "POST /api/vehicles/:vehicleId/enrolment-packages": {
+    kind: "roles",
+    roles: { admin: "any" },
+    idempotencyKey: {
+      exempt:
+        "no token may be stored with an answer; another package replaces the one before, and only one is used",
+    },
+  },
   "GET /api/vehicles/:vehicleId/certificates": { kind: "roles", roles: { admin: "any", support: "any" } },
   "GET /api/vehicles/:vehicleId/manifest": { kind: "roles", roles: everyoneRelated },
   "POST /api/vehicles/:vehicleId/activations": { kind: "roles", roles: { customer: "own" } },

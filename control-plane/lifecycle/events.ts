@@ -2,6 +2,7 @@ import type { Display } from "@caas/contract/display.ts";
 import type { ActivationEvent, ActivationState } from "../rules/activation-machine.ts";
 import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
 import type { NotificationRowId } from "../rules/notification-rows.ts";
+import type { Doubt } from "../rules/report-judgement.ts";
 import type { FailureClass } from "../rules/retry-policy.ts";
 import type { NewTask } from "../rules/task-table.ts";
 import type { VehicleEvent, VehicleState } from "../rules/vehicle-machine.ts";
@@ -119,6 +120,10 @@ export type DomainEvents = {
   };
   /** A purchase waits for this car, and its next change may be possible: the last one ended, or it came online. */
   changePossible: { vehicleId: string };
+  /** A car, or what speaks in its name, may not be what it says: support hears of it. */
+  carDoubted: { vehicleId: string; doubt: Doubt };
+  /** A car has taken another enrolment package: its former certificates, proof key and memory mean nothing any more. */
+  carEnrolledAgain: { vehicleId: string; formerProofKey: string | null; serialNumber: string };
   /** The car said so itself, and was not known to be online. */
   carConnected: { vehicleId: string };
 };

@@ -25,6 +25,7 @@ export function defineMetrics(registry: Registry) {
     refused:            counter("caas_link_messages_refused_total", ["reason"],                      "Messages of cars refused, by reason: security events"),
     webhooks:           counter("caas_webhooks_total",              ["source", "outcome"],           "Messages of partners: received, duplicate or forged"),
     webhooksIgnored:    counter("caas_webhooks_ignored_total",      ["source", "reason"],            "Messages received from partners from which nothing followed: of an unknown type, about nothing of ours, unreadable, or refused until the last try"),
+    doubts:             counter("caas_cars_doubted_total",          ["doubt"],                       "Reports that say what cannot be true of one car, by why: counters that disagree, another proof key, impossible times or versions"),
     jobs:               gauge("caas_jobs",                          ["task", "status"],              "Jobs by kind: waiting, or out of attempts"),
     due:                gauge("caas_manifests_due",                 [],                              "Cars a manifest is on the way to or waits for"),
     states:             gauge("caas_activations",                   ["state"],                       "Activations by state"),

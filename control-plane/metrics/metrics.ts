@@ -1,6 +1,7 @@
 import { failureReasons } from "@caas/contract/report.ts";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { DomainEvents } from "../lifecycle/events.ts";
+import type { Doubt } from "../rules/report-judgement.ts";
 import type { TaskTeam } from "../rules/task-table.ts";
 import { defineMetrics } from "./define-metrics.ts";
 
@@ -20,6 +21,7 @@ export type ControlPlaneMetrics = {
   messageRefused(reason: string): void;
   webhookHeard(source: string, outcome: string): void;
   webhookIgnored(source: string, reason: string): void;
+  onCarDoubted(event: DomainEvents["carDoubted"]): void;
 };
 
 /** Counts that are read from the database when Prometheus asks. */
@@ -55,6 +57,12 @@ const knownOutcomes = [
 ] as const;
 /** The reasons that cars give, and ours for a car that did not answer. */
 const attemptFailures = [...failureReasons, "noAnswer"] as const;
+const doubts = [
+  "countersDisagree",
+  "versionFarAhead",
+  "appliedAtImpossible",
+  "otherProofKey",
+] as const satisfies readonly Doubt[];
 const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
 /** Ages in seconds of business time. */
@@ -79,6 +87,7 @@ export function createMetrics(
     metrics.attempts.inc({ attempt, result: "applied", reason: "" }, 0);
     for (const reason of attemptFailures) metrics.attempts.inc({ attempt, result: "failed", reason }, 0);
   }
+  for (const doubt of doubts) metrics.doubts.inc({ doubt }, 0);
   const seenJobs = new Set<string>();
 
   async function fillGauges(): Promise<void> {
@@ -151,6 +160,7 @@ export function createMetrics(
     requestTook: (seconds, labels) => metrics.requestSeconds.observe(labels, seconds),
     manifestsSent: (count) => metrics.sent.inc(count),
     messagesTaken: (count) => metrics.taken.inc(count),
+    onCarDoubted: ({ doubt }) => metrics.doubts.inc({ doubt }),
     messageRefused: (reason) => metrics.refused.inc({ reason }),
     webhookHeard: (source, outcome) => metrics.webhooks.inc({ source, outcome }),
     webhookIgnored: (source, reason) => metrics.webhooksIgnored.inc({ source, reason }),

@@ -2,6 +2,7 @@ import { createHmac, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readDecline } from "../rules/decline-table.ts";
 import { registered, startTestSales, type TestSales } from "../testing/fixtures/sales.ts";
 import { gatewaySecret } from "../testing/test-platform.ts";
 import { createPaymentGateway } from "./payment-gateway.ts";
@@ -93,13 +94,19 @@ test("a gateway that declines with a NUL and half of an emoji has declined [F18]
   await once(server, "listening");
   const address = server.address();
   const port = address !== null && typeof address === "object" ? address.port : 0;
-  const gateway = createPaymentGateway({ baseUrl: `http://127.0.0.1:${port}`, apiKey: "key" });
+  const gateway = createPaymentGateway({
+    baseUrl: `http://127.0.0.1:${port}`,
+    apiKey: "key",
+    readDecline,
+  });
   const paid = await gateway.pay({
     reference: randomUUID(),
     amountCents: 100,
     currency: "EUR",
     paymentMethod: "pm_card_visa",
     mode: "hold",
+    customer: null,
+    returnUrl: "https://app.example",
     description: "test",
     metadata: {},
   });

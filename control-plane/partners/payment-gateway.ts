@@ -1,4 +1,5 @@
 import Stripe from "stripe";
+import type { Decline } from "../rules/decline-table.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
 import { makeAnswersStorable } from "./storable-answers.ts";
 
@@ -12,6 +13,10 @@ export type NewGatewayPayment = {
   paymentMethod: string;
   /** `hold` only reserves the amount; `charge` takes it at once. */
   mode: "charge" | "hold";
+  /** The gateway's id of its own customer, who keeps the card for later payments; `null`: it is used this once. */
+  customer: string | null;
+  /** Where the customer's bank sends the customer back to after a confirmation. */
+  returnUrl: string;
   description: string;
   /** Ids of ours that help a person in the gateway's own screens; no personal data. */
   metadata: Readonly<Record<string, string>>;
@@ -22,11 +27,16 @@ export type GatewayPayment =
   | { status: "captured"; gatewayPaymentId: string }
   /** `captureBefore`: when the hold lapses, in business time. */
   | { status: "held"; gatewayPaymentId: string; captureBefore: Date }
+  /** The bank refused. */
   | { status: "declined"; gatewayPaymentId: string | null; reason: string }
+  /** The bank waits until the customer has confirmed at `confirmUrl`. */
+  | { status: "unconfirmed"; gatewayPaymentId: string; confirmUrl: string }
+  /** Not made, and nobody has said no: it may be tried again. `null`: the gateway has no such payment yet. */
+  | { status: "failedForNow"; gatewayPaymentId: string | null; reason: string }
   /** Let go, by us or by time: nothing was taken. */
   | { status: "released"; gatewayPaymentId: string }
-  /** The request itself is wrong (an unknown payment method): the bank was never asked. */
-  | { status: "invalid"; reason: string };
+  /** Not made, and not with this card or this amount; the bank has refused nothing. */
+  | { status: "invalid"; gatewayPaymentId?: string; reason: string };
 
 /** Money that the gateway gave back; `reference` is ours where we asked for it. */
 export type GatewayRefund = { gatewayRefundId: string; reference: string | null; amountCents: number };
@@ -44,10 +54,20 @@ export type GatewayDispute = {
   status: "inquiry" | "open" | "won" | "lost";
 };
 
+export type ReadDecline = (code: string, of: "bank" | "request") => Decline;
+
 /** Every call throws PartnerUnavailable when the outcome is not known; the same call may then be repeated. */
 export type PaymentGateway = {
   /** Idempotent by `reference` for a day. */
   pay(payment: NewGatewayPayment): Promise<GatewayPayment>;
+  /** Tries a payment that failed for now once more, with the customer there to confirm it. It is made at most once. */
+  payAgain(again: {
+    gatewayPaymentId: string;
+    paymentMethod: string;
+    returnUrl: string;
+  }): Promise<GatewayPayment>;
+  /** The gateway's own customer, who keeps cards; idempotent by our customer's id for a day. */
+  openCustomer(customerId: string): Promise<{ gatewayCustomerId: string }>;
   /** `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. */
   findByReference(reference: string): Promise<GatewayPayment | null>;
   /**
@@ -56,8 +76,11 @@ export type PaymentGateway = {
    */
   findAmongPayments(metadata: Readonly<Record<string, string>>): Promise<GatewayPayment | null>;
   retrieve(gatewayPaymentId: string): Promise<GatewayPayment>;
-  /** Takes the held amount. A hold that is gone is answered with how the payment stands. */
-  capture(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
+  /**
+   * Takes the held amount, once whatever the number of tries. A hold that is gone is answered with how the payment
+   * stands.
+   */
+  capture(gatewayPaymentId: string, reference: string, attempt: number): Promise<GatewayPayment>;
   /** Lets the hold go. A payment already taken is answered as captured. */
   release(gatewayPaymentId: string, reference: string): Promise<GatewayPayment>;
   /** Gives money back; idempotent by `reference` for a day. */
@@ -72,12 +95,17 @@ const defaultTimeoutMs = 10_000;
 
 const expand = ["latest_charge"];
 
-/** @param options.baseUrl as `https://api.stripe.com`, or a server that speaks the same interface */
+/**
+ * @param options.baseUrl as `https://api.stripe.com`, or a server that speaks the same interface
+ * @param options.readDecline the rules' table of declines
+ */
 export function createPaymentGateway(options: {
   baseUrl: string;
   apiKey: string;
   timeoutMs?: number;
+  readDecline: ReadDecline;
 }): PaymentGateway {
+  const { readDecline } = options;
   const url = new URL(options.baseUrl);
   const isPlain = url.protocol === "http:";
   const stripe = new Stripe(options.apiKey, {
@@ -94,20 +122,33 @@ export function createPaymentGateway(options: {
   /** How an intent stands after `call`, which may be refused because it already stands that way. */
   async function settle(call: () => Promise<Stripe.PaymentIntent>): Promise<GatewayPayment> {
     try {
-      return describe(await call());
+      return describe(await call(), readDecline);
     } catch (error) {
       if (error instanceof Stripe.errors.StripeCardError)
-        return {
-          status: "declined",
-          gatewayPaymentId: error.payment_intent?.id ?? null,
-          reason: error.decline_code ?? error.code ?? "declined",
-        };
-      if (error instanceof Stripe.errors.StripeInvalidRequestError) {
-        if (error.code === "payment_intent_unexpected_state" && error.payment_intent !== undefined)
-          return retrieve(error.payment_intent.id);
-        if (error.param === "payment_method") return { status: "invalid", reason: "unknownPaymentMethod" };
-      }
+        return describeDecline(error.payment_intent?.id ?? null, error, readDecline);
+      if (
+        error instanceof Stripe.errors.StripeInvalidRequestError &&
+        error.code === "payment_intent_unexpected_state" &&
+        error.payment_intent !== undefined
+      )
+        return retrieve(error.payment_intent.id);
       throw asTransient(error);
+    }
+  }
+
+  /** The same for a request for money: what the gateway does not take is no payment, and can be paid otherwise. */
+  async function ask(
+    gatewayPaymentId: string | null,
+    call: () => Promise<Stripe.PaymentIntent>,
+  ): Promise<GatewayPayment> {
+    try {
+      return await settle(call);
+    } catch (error) {
+      const reason = nameRequestError(error);
+      if (reason === null) throw error;
+      return readDecline(reason, "request").class === "tryAgain"
+        ? { status: "failedForNow", gatewayPaymentId, reason }
+        : { status: "invalid", reason };
     }
   }
 
@@ -123,23 +164,27 @@ export function createPaymentGateway(options: {
       stripe.paymentIntents.search({ query, limit: 10, expand: ["data.latest_charge"] }),
     );
     // More than one would be a key that outlived its day; the one that holds money is the one that counts.
-    const payments = found.data.map(describe);
+    const payments = found.data.map((intent) => describe(intent, readDecline));
     return payments.find(({ status }) => status === "captured" || status === "held") ?? payments[0] ?? null;
   }
 
   return {
     pay: (payment) =>
-      settle(() =>
+      ask(null, () =>
         stripe.paymentIntents.create(
           {
             amount: payment.amountCents,
             currency: payment.currency.toLowerCase(),
             payment_method: payment.paymentMethod,
-            automatic_payment_methods: { enabled: true, allow_redirects: "never" },
+            allowed_payment_method_types: ["card"],
             capture_method: payment.mode === "hold" ? "manual" : "automatic",
             confirm: true,
-            // The customer confirmed in our own application; no page of the gateway is in between.
-            off_session: true,
+            // The customer is there, at the dealership or in the app, and can confirm at the bank.
+            return_url: payment.returnUrl,
+            // A card that is to be used again must belong to a customer of the gateway's from its first payment on.
+            ...(payment.customer === null
+              ? {}
+              : { customer: payment.customer, setup_future_usage: "off_session" }),
             description: payment.description,
             metadata: { ...payment.metadata, reference: payment.reference },
             expand,
@@ -147,15 +192,34 @@ export function createPaymentGateway(options: {
           { idempotencyKey: payment.reference },
         ),
       ),
+    // No idempotency key: a payment that is made cannot be confirmed a second time, and a stored "not now" is no answer.
+    payAgain: ({ gatewayPaymentId, paymentMethod, returnUrl }) =>
+      ask(gatewayPaymentId, () =>
+        stripe.paymentIntents.confirm(gatewayPaymentId, {
+          payment_method: paymentMethod,
+          return_url: returnUrl,
+          expand,
+        }),
+      ),
+    async openCustomer(customerId) {
+      const { id } = await certain(
+        stripe.customers.create(
+          { metadata: { customer: customerId } },
+          { idempotencyKey: `customer-${customerId}` },
+        ),
+      );
+      return { gatewayCustomerId: id };
+    },
     findByReference: (reference) => search({ reference }),
     findAmongPayments: search,
     retrieve,
-    capture: (gatewayPaymentId, reference) =>
+    capture: (gatewayPaymentId, reference, attempt) =>
       settle(() =>
         stripe.paymentIntents.capture(
           gatewayPaymentId,
           { expand },
-          { idempotencyKey: `${reference}-capture` },
+          // A gateway answers a key as it did before, be it "not now".
+          { idempotencyKey: `${reference}-capture${attempt === 1 ? "" : `-${attempt}`}` },
         ),
       ),
     release: (gatewayPaymentId, reference) =>
@@ -201,7 +265,7 @@ export function createPaymentGateway(options: {
   };
 }
 
-function describe(intent: Stripe.PaymentIntent): GatewayPayment {
+function describe(intent: Stripe.PaymentIntent, readDecline: ReadDecline): GatewayPayment {
   const gatewayPaymentId = intent.id;
   switch (intent.status) {
     case "succeeded":
@@ -210,15 +274,56 @@ function describe(intent: Stripe.PaymentIntent): GatewayPayment {
       return { status: "held", gatewayPaymentId, captureBefore: readCaptureBefore(intent) };
     case "canceled":
       return { status: "released", gatewayPaymentId };
-    case "requires_payment_method":
     case "requires_action": {
-      // Without the customer present nobody can answer the bank's question: that is a no.
-      const reason = intent.last_payment_error?.decline_code ?? intent.last_payment_error?.code;
-      return { status: "declined", gatewayPaymentId, reason: reason ?? "declined" };
+      const confirmUrl = intent.next_action?.redirect_to_url?.url ?? null;
+      // Another way to confirm than by a page was not asked for, and people are sent to web pages only.
+      if (confirmUrl === null || !/^https?:/.test(confirmUrl) || !URL.canParse(confirmUrl))
+        throw new PartnerUnavailable(
+          "paymentGateway",
+          `payment ${gatewayPaymentId} has no page to confirm at`,
+        );
+      return { status: "unconfirmed", gatewayPaymentId, confirmUrl };
     }
+    case "requires_confirmation":
+      return { status: "failedForNow", gatewayPaymentId, reason: "notAttempted" };
+    case "requires_payment_method":
+      return intent.last_payment_error === null
+        ? { status: "failedForNow", gatewayPaymentId, reason: "notAttempted" }
+        : describeDecline(gatewayPaymentId, intent.last_payment_error, readDecline);
     default:
       throw new PartnerUnavailable("paymentGateway", `payment ${gatewayPaymentId} is ${intent.status}`);
   }
+}
+
+function describeDecline(
+  gatewayPaymentId: string | null,
+  { decline_code: declineCode, code }: { decline_code?: string | undefined; code?: string | undefined },
+  readDecline: ReadDecline,
+): GatewayPayment {
+  // The client makes an empty text of a code that is not there.
+  const reason = declineCode || code || "card_declined";
+  switch (readDecline(reason, "bank").class) {
+    case "refusal":
+      return { status: "declined", gatewayPaymentId, reason };
+    case "tryAgain":
+    case "confirm":
+      return { status: "failedForNow", gatewayPaymentId, reason };
+    case "notMade":
+      return { status: "invalid", reason, ...(gatewayPaymentId === null ? {} : { gatewayPaymentId }) };
+  }
+}
+
+/** The gateway took our request for no payment; `null`: what it did is not known. */
+function nameRequestError(error: unknown): string | null {
+  // Wrapped already, so that other calls wait as for any busy partner; here nothing was done.
+  const cause = error instanceof PartnerUnavailable ? error.cause : error;
+  if (cause instanceof Stripe.errors.StripeRateLimitError) return cause.code ?? "rate_limit";
+  if (!(cause instanceof Stripe.errors.StripeInvalidRequestError)) return null;
+  // The same request is under way: what becomes of it is not known.
+  if (cause.code === "idempotency_key_in_use") return null;
+  if (cause.param !== "payment_method") return cause.code ?? "requestRefused";
+  if (cause.code === undefined) return "paymentMethodNotUsable";
+  return cause.code === "resource_missing" ? "unknownPaymentMethod" : cause.code;
 }
 
 function describeDispute(status: Stripe.Dispute.Status): GatewayDispute["status"] {

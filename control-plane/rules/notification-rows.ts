@@ -19,6 +19,12 @@ export const addedNotifications = {
     reason: "As NX1, where the bank did not refuse but the date passed." },
   NX8: { ...message("Final payment refused, may be tried again",        null, "customer", ["email"], "immediate",  "high"),
     reason: "A customer who may still keep the car must hear that the bank refused and how many tries are left." },
+  NX9: { ...message("Payment to be confirmed at the bank",              null, "customer", ["email", "push"], "immediate", "high"),
+    reason: "The bank lets only the customer say yes (3-D Secure): without the link and the time the payment ends unmade." },
+  NX10: { ...message("Payment still to be confirmed at the bank",       null, "customer", ["email", "push"], "bySchedule", "high"),
+    reason: "As NX9, half-way: no customer may lose a car by a page that was closed too early." },
+  NX11: { ...message("Payment not made, no refusal",                    null, "customer", ["email"], "immediate",  "high"),
+    reason: "The gateway gave up after the customer had gone: they must hear that nothing was taken, and what to do." },
 };
 
 /** Every message there is: the specification's rows and the additions. */

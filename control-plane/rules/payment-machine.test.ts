@@ -27,9 +27,22 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "requested":
       return status === "start" ? "pending: askForMoney" : "never";
     case "recordedByStaff":
-      return kind === "reservation" && status === "start"
-        ? "recorded: postDeposit recordReservationPaid"
-        : "never";
+      if (isService || status !== "start") return "never";
+      return `recorded: postDeposit ${kind === "final" ? "recordFinalPaid" : "recordReservationPaid"}`;
+    case "recordedForCheck":
+      return isService || status !== "start" ? "never" : "unchecked: askSecondLook";
+    case "checkPassed":
+    case "checkFailed":
+      if (status === "start") return "never";
+      if (status !== "unchecked") return `this payment is ${status}: there is nothing to look at`;
+      if (heard === "checkFailed") return "declined: recordNotMade";
+      return `recorded: postDeposit ${kind === "final" ? "recordFinalPaid" : "recordReservationPaid"}`;
+    case "failedForNow":
+      if (status === "start") return "never";
+      if (status !== "unconfirmed") return "–";
+      return isVoid ? "voided: tellVoided" : "pending: askForMoney";
+    case "unconfirmed":
+      return expectOfUnconfirmed(kind, status, isVoid);
     case "held":
     case "captured":
     case "declined":
@@ -76,6 +89,30 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
   }
 }
 
+function expectOfUnconfirmed(
+  kind: PaymentState["kind"],
+  status: PaymentState["status"],
+  isVoid: boolean,
+): string {
+  switch (status) {
+    case "start":
+    case "unchecked":
+      return "never";
+    case "pending":
+      return isVoid ? "voided: tellVoided askReleaseStray" : "unconfirmed: askConfirmation";
+    case "presumed":
+      if (kind !== "service") return "never";
+      return isVoid
+        ? "voided: dropPresumption tellVoided askReleaseStray"
+        : "declined: compensatePresumption tellRefuted askReleaseStray";
+    case "declined":
+    case "voided":
+      return `${status}: askReleaseStray`;
+    default:
+      return "–";
+  }
+}
+
 function expectOfAnswer(
   { kind, status, settlement }: PaymentState,
   answer: "held" | "captured" | "declined" | "released" | "invalid",
@@ -84,8 +121,10 @@ function expectOfAnswer(
   const isVoid = settlement === "void";
   switch (status) {
     case "start":
+    case "unchecked":
       return "never";
     case "pending":
+    case "unconfirmed":
       if (answer === "held") {
         if (!isService) return "never";
         return isVoid ? "authorised: postHold askRelease" : "authorised: postHold tellAuthorised";
@@ -131,7 +170,7 @@ function expectOfCapture(status: PaymentState["status"], settlement: PaymentStat
   if (status === "start") return "never";
   if (status === "captured") return "–";
   if (settlement === "void") return `${status}: logTooLate`;
-  if (status === "pending") return "never";
+  if (status === "pending" || status === "unconfirmed") return "never";
   const isFirst = settlement === null;
   if (status === "presumed") return isFirst ? "presumed/capture: settleCapture" : "–";
   if (status === "authorised")
@@ -147,6 +186,7 @@ function expectOfRelease(status: PaymentState["status"], settlement: PaymentStat
     case "pending":
     case "presumed":
       return settlement === null ? next : "–";
+    case "unconfirmed":
     case "authorised":
       return `${next} mayRelease`;
     case "declined":
@@ -225,14 +265,28 @@ describe("what becomes of a payment", () => {
     }
   });
 
-  it("only a service's payment is held, presumed or voided, and only cash or a transfer is recorded", () => {
+  it("only a service's payment is held, presumed or voided; staff record a reservation or the final payment [F14]", () => {
     const ofSale = new Set(reachable.filter(({ kind }) => kind !== "service").map(({ status }) => status));
     expect([...ofSale].sort()).toEqual(
-      ["start", "pending", "captured", "recorded", "declined", "refunded", "chargedBack"].sort(),
+      [
+        "start",
+        "pending",
+        "unconfirmed",
+        "captured",
+        "recorded",
+        "unchecked",
+        "declined",
+        "refunded",
+        "chargedBack",
+      ].sort(),
     );
-    expect(reachable.filter(({ status }) => status === "recorded").map(({ kind }) => kind)).toEqual([
-      "reservation",
-    ]);
+    expect(
+      reachable
+        .filter(({ status }) => status === "recorded")
+        .map(({ kind }) => kind)
+        .sort()
+        .reverse(),
+    ).toEqual(["reservation", "final"]);
   });
 
   it("what cannot happen says what and why", () => {
@@ -269,20 +323,21 @@ describe("any sequence of messages", () => {
 
 describe("which message of the gateway is asked about", () => {
   it.each([
-    ["pending", "held captured declined released invalid"],
-    ["presumed", "held captured declined released invalid"],
+    ["pending", "held captured declined released invalid unconfirmed"],
+    ["presumed", "held captured declined released invalid unconfirmed"],
+    ["unconfirmed", "held captured declined released invalid failedForNow"],
     ["authorised", "captured declined released invalid"],
-    ["declined", "held captured"],
-    ["voided", "held captured"],
+    ["declined", "held captured unconfirmed"],
+    ["voided", "held captured unconfirmed"],
     ["captured", ""],
     ["refunded", ""],
     ["chargedBack", ""],
   ] as const)("%s: %s", (status, expected) => {
     for (const settlement of paymentSettlements) {
       const payment = { kind: "service", status, settlement } as const;
-      const news = (["held", "captured", "declined", "released", "invalid"] as const).filter((answer) =>
-        isNews(payment, answer),
-      );
+      const news = (
+        ["held", "captured", "declined", "released", "invalid", "unconfirmed", "failedForNow"] as const
+      ).filter((answer) => isNews(payment, answer));
       expect(news.join(" ")).toBe(expected);
       expect(isWorthLookingUp(payment)).toBe(expected !== "");
     }
@@ -319,6 +374,8 @@ describe("why a payment that was released ended", () => {
     ["authorised", null, "lapsed"],
     ["authorised", "capture", "lapsed"],
     ["authorised", "void", null],
+    ["unconfirmed", null, "confirmationExpired"],
+    ["unconfirmed", "void", "released"],
   ] as const)("%s, settlement %s: %s", (status, settlement, expected) => {
     expect(nameRelease({ kind: "service", status, settlement })).toBe(expected);
   });

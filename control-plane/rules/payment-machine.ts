@@ -11,6 +11,8 @@ export const paymentStatuses = [
   "pending",
   /** Not answered, and treated as successful for now. */
   "presumed",
+  /** The customer's bank waits for the customer to confirm (3-D Secure): neither refused nor paid. */
+  "unconfirmed",
   "authorised",
   "captured",
   "declined",
@@ -18,6 +20,8 @@ export const paymentStatuses = [
   "refunded",
   /** Cash or a transfer, as staff took it. */
   "recorded",
+  /** The same above the limit, until a second person has looked at it. */
+  "unchecked",
   "chargedBack",
 ] as const;
 export type PaymentStatus = (typeof paymentStatuses)[number];
@@ -33,14 +37,25 @@ export type PaymentState = {
   settlement: PaymentSettlement;
 };
 
-/** How the gateway says that a payment stands. */
-const answers = ["held", "captured", "declined", "released", "invalid"] as const;
-/** No money, and none to come. `invalid`: the request was wrong and the bank was never asked. */
+/** How the gateway says that a payment stands. `failedForNow`: not made, and nobody said no. */
+const answers = [
+  "held",
+  "captured",
+  "declined",
+  "released",
+  "invalid",
+  "unconfirmed",
+  "failedForNow",
+] as const;
+/** No money, and none to come. `invalid`: the bank has refused nothing, the request cannot be carried out. */
 const refusals = ["declined", "released", "invalid"] as const;
 
 export const paymentHeard = [
   "requested",
   "recordedByStaff",
+  "recordedForCheck",
+  "checkPassed",
+  "checkFailed",
   ...answers,
   // The gateway did not answer, and the presumption policy decided.
   "presumed",
@@ -70,6 +85,8 @@ export const paymentEffects = [
   "confirmPresumption",
   "compensatePresumption",
   "dropPresumption",
+  // The customer gets the bank's link, a time until which to confirm, and a reminder.
+  "askConfirmation",
   // Notes the rule for which the payment waits; once for each rule, `tellAwaited` included.
   "recordWaiting",
   // Postings to the ledger, each at most once for a payment.
@@ -111,6 +128,8 @@ export const paymentEffects = [
   "recordFinalPaid",
   // A step that says that no money came; the sale stays as it is.
   "recordNotMade",
+  // A task: another member of staff looks at what was recorded.
+  "askSecondLook",
   // The terms of the final payment decide: another try, or the car and the reservation are lost.
   "judgeFinalRefusal",
   // A job asks the gateway.
@@ -144,20 +163,35 @@ export type PaymentRow = readonly [
 ];
 
 /** The bank's last word is still to come. */
-export const undecidedStatuses = ["pending", "presumed", "authorised"] as const;
+export const undecidedStatuses = ["pending", "presumed", "unconfirmed", "authorised"] as const;
 /** The money is with us, and nobody has taken it back. */
 export const paidStatuses = ["captured", "recorded"] as const;
 /** Under way or paid: a sale has at most one payment of a kind in one of these. */
-export const liveStatuses = ["pending", "authorised", "captured", "recorded"] as const;
+export const liveStatuses = [
+  "pending",
+  "unconfirmed",
+  "authorised",
+  "captured",
+  "recorded",
+  "unchecked",
+] as const;
 
 const asking = ["pending", "presumed"] as const;
+const begun = ["pending", "unconfirmed"] as const;
+/** Known to the gateway, and not ended: it can be let go. */
+const standing = ["unconfirmed", "authorised"] as const;
 const ended = ["declined", "voided"] as const;
 const taken = ["captured", "refunded", "recorded", "chargedBack"] as const;
 const unpaid = ["declined", "voided", "refunded", "chargedBack"] as const;
 const every = paymentStatuses;
 const notPending = every.filter((status) => status !== "pending");
+const notUnconfirmed = every.filter((status) => status !== "unconfirmed");
 const notCaptured = every.filter((status) => status !== "captured");
 const unanswered = ["presumed", "waits"] as const;
+const checks = ["checkPassed", "checkFailed"] as const;
+const checked = every.filter((status) => status !== "unchecked");
+/** All but `failedForNow`, which has rows of its own. */
+const settledAnswers = ["held", "captured", ...refusals, "unconfirmed"] as const;
 const bankRefused = ["declined", "released"] as const;
 const holdRefused = ["declined", "invalid"] as const;
 
@@ -168,19 +202,40 @@ export const paymentRows: readonly PaymentRow[] = [
   // It begins.
   ["any",         "start",      "none",       "requested",          "pending",     ["askForMoney"]],
   ["reservation", "start",      "none",       "recordedByStaff",    "recorded",    ["postDeposit", "recordReservationPaid"], "no bank is asked"],
+  ["final",       "start",      "none",       "recordedByStaff",    "recorded",    ["postDeposit", "recordFinalPaid"], "no bank is asked"],
+
+  // Above a limit a second person looks at what staff recorded.
+  ["sale",        "start",      "none",       "recordedForCheck",   "unchecked",   ["askSecondLook"]],
+  ["reservation", "unchecked",  "none",       "checkPassed",        "recorded",    ["postDeposit", "recordReservationPaid"]],
+  ["final",       "unchecked",  "none",       "checkPassed",        "recorded",    ["postDeposit", "recordFinalPaid"]],
+  ["sale",        "unchecked",  "none",       "checkFailed",        "declined",    ["recordNotMade"], "no bank was asked: no refusal"],
+  ["any",         checked,      "any",        checks,               "refused",     [], "this payment is {status}: there is nothing to look at"],
 
   // The first answer.
-  ["service",     "pending",    "notVoid",    "held",               "authorised",  ["postHold", "tellAuthorised"]],
-  ["service",     "pending",    "void",       "held",               "authorised",  ["postHold", "askRelease"], "given up meanwhile"],
-  ["service",     "pending",    "any",        "captured",           "captured",    ["postHold", "postCapture", "tellCaptured"], "the memo pair ends at zero"],
-  ["service",     "pending",    "notVoid",    refusals,             "declined",    ["tellDeclined"]],
-  ["service",     "pending",    "void",       refusals,             "voided",      ["tellVoided"], "given up meanwhile: nothing is held"],
+  ["service",     begun,        "notVoid",    "held",               "authorised",  ["postHold", "tellAuthorised"]],
+  ["service",     begun,        "void",       "held",               "authorised",  ["postHold", "askRelease"], "given up meanwhile"],
+  ["service",     begun,        "any",        "captured",           "captured",    ["postHold", "postCapture", "tellCaptured"], "the memo pair ends at zero"],
+  ["service",     begun,        "notVoid",    refusals,             "declined",    ["tellDeclined"]],
+  ["service",     begun,        "void",       refusals,             "voided",      ["tellVoided"], "given up meanwhile: nothing is held"],
   ["sale",        "pending",    "none",       "held",               "never",       [], "a sale's payment is charged, never held"],
-  ["reservation", "pending",    "none",       "captured",           "captured",    ["postDeposit", "recordReservationPaid"]],
-  ["final",       "pending",    "none",       "captured",           "captured",    ["postDeposit", "recordFinalPaid"]],
-  ["reservation", "pending",    "none",       refusals,             "declined",    ["recordNotMade"], "the sale stays, and the customer may try again"],
-  ["final",       "pending",    "none",       bankRefused,          "declined",    ["judgeFinalRefusal"]],
-  ["final",       "pending",    "none",       "invalid",            "declined",    ["recordNotMade"], "mistyped, the bank was not asked: no car is lost"],
+  ["reservation", begun,        "none",       "captured",           "captured",    ["postDeposit", "recordReservationPaid"]],
+  ["final",       begun,        "none",       "captured",           "captured",    ["postDeposit", "recordFinalPaid"]],
+  ["reservation", begun,        "none",       refusals,             "declined",    ["recordNotMade"], "the sale stays, and the customer may try again"],
+  ["final",       begun,        "none",       bankRefused,          "declined",    ["judgeFinalRefusal"]],
+  ["final",       begun,        "none",       "invalid",            "declined",    ["recordNotMade"], "mistyped, the bank was not asked: no car is lost"],
+
+  // The bank wants the customer to confirm.
+  ["any",         "pending",    "notVoid",    "unconfirmed",        "unconfirmed", ["askConfirmation"]],
+  ["service",     "pending",    "void",       "unconfirmed",        "voided",      ["tellVoided", "askReleaseStray"], "given up meanwhile: nothing is held"],
+  ["any",         "unconfirmed", "any",       "unconfirmed",        "same",        [], "known already"],
+  ["service",     "presumed",   "notVoid",    "unconfirmed",        "declined",    ["compensatePresumption", "tellRefuted", "askReleaseStray"], "no money is held: the service is taken back"],
+  ["service",     "presumed",   "void",       "unconfirmed",        "voided",      ["dropPresumption", "tellVoided", "askReleaseStray"], "given up meanwhile"],
+  ["service",     "authorised", "any",        "unconfirmed",        "same",        [], "an older word: it is confirmed already"],
+
+  // Nobody said no.
+  ["any",         "unconfirmed", "notVoid",   "failedForNow",       "pending",     ["askForMoney"], "confirmed, and not made yet: the job tries again"],
+  ["service",     "unconfirmed", "void",      "failedForNow",       "voided",      ["tellVoided"], "given up meanwhile: nothing is held"],
+  ["any",         notUnconfirmed, "any",      "failedForNow",       "same",        [], "the job that asked tries again"],
 
   // No answer.
   ["service",     "pending",    "notVoid",    "presumed",           "presumed",    ["presume", "tellPresumed"]],
@@ -210,13 +265,13 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "authorised", "capture",    holdRefused,          "declined",    ["postRelease", "reportUnpaid"], "a late decline, after the car's proof"],
 
   // It has ended.
-  ["any",         ended,        "any",        "held",               "same",        ["askReleaseStray"], "a hold that nobody knows would stand for a week"],
+  ["any",         ended,        "any",        ["held", "unconfirmed"], "same",     ["askReleaseStray"], "a hold that nobody knows would stand for a week"],
   ["any",         ended,        "any",        "captured",           "same",        ["reportContradiction"]],
   ["any",         ended,        "any",        refusals,             "same",        [], "known already"],
-  ["any",         taken,        "any",        answers,              "same",        [], "known already; refunds and charge-backs are asked about by themselves"],
+  ["any",         taken,        "any",        settledAnswers,       "same",        [], "known already; refunds and charge-backs are asked about by themselves"],
 
   // The car has proved the service.
-  ["service",     "pending",    "notVoid",    "captureAsked",       "never",       [], "proved before it is held"],
+  ["service",     begun,        "notVoid",    "captureAsked",       "never",       [], "proved before it is held"],
   ["service",     "presumed",   "none",       "captureAsked",       "same",        ["settleCapture"], "taken when the hold is found"],
   ["service",     "presumed",   "capture",    "captureAsked",       "same",        [], "decided already: taken when the hold is found"],
   ["service",     "authorised", "none",       "captureAsked",       "same",        ["settleCapture", "mayCapture"]],
@@ -229,8 +284,8 @@ export const paymentRows: readonly PaymentRow[] = [
   // Nothing will be delivered.
   ["service",     asking,       "none",       "releaseAsked",       "same",        ["settleVoid"], "the bank is being asked: its answer finds the decision"],
   ["service",     asking,       "void",       "releaseAsked",       "same",        [], "decided already: the bank's answer finds it"],
-  ["service",     "authorised", "none",       "releaseAsked",       "same",        ["settleVoid", "mayRelease"]],
-  ["service",     "authorised", "void",       "releaseAsked",       "same",        ["mayRelease"], "another try: the gateway lets it go once"],
+  ["service",     standing,     "none",       "releaseAsked",       "same",        ["settleVoid", "mayRelease"]],
+  ["service",     standing,     "void",       "releaseAsked",       "same",        ["mayRelease"], "another try: the gateway lets it go once"],
   ["service",     ended,        "none",       "releaseAsked",       "same",        ["settleVoid", "tellVoided"], "nothing is held"],
   ["service",     ended,        "void",       "releaseAsked",       "same",        ["tellVoided"], "nothing is held"],
   ["service",     taken,        "notCapture", "releaseAsked",       "never",       [], "releasing it would need a refund"],
@@ -315,8 +370,15 @@ export function isWorthLookingUp(payment: PaymentState): boolean {
   return answers.some((answer) => isNews(payment, answer));
 }
 
-/** Why a payment ended that the gateway calls released: by us (`null`), by time, or before it was a hold. */
-export function nameRelease({ status, settlement }: PaymentState): "released" | "lapsed" | null {
+/**
+ * Why a payment ended that the gateway calls released: by us (`null`), by time, before it was a hold, or because the
+ * customer did not confirm it in time.
+ */
+export function nameRelease({
+  status,
+  settlement,
+}: PaymentState): "released" | "lapsed" | "confirmationExpired" | null {
+  if (status === "unconfirmed") return settlement === "void" ? "released" : "confirmationExpired";
   if (status !== "authorised") return "released";
   return settlement === "void" ? null : "lapsed";
 }

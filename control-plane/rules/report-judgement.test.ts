@@ -3,11 +3,20 @@ import { type Attempt, type Judgement, judgeReport, judgeSilence, type Said } fr
 
 // One car whose newest manifest is version 7, with the content "new"; it held "old" before.
 
-const car = { manifestVersion: 7, manifestHash: "new", reportSeq: 20 };
+const at = (clock: string) => new Date(`2026-03-02T${clock}Z`);
+const takenAt = at("10:00:00");
+const car = {
+  manifestVersion: 7,
+  manifestHash: "new",
+  reportSeq: 20,
+  reportSentAt: at("08:59:59"),
+  reportTakenAt: at("09:00:00"),
+};
 const keys = 3;
-const ofService: Attempt = { version: 7, activationId: "an activation" };
-const ofPlan: Attempt = { version: 7, activationId: null };
+const ofService: Attempt = { version: 7, activationId: "an activation", since: at("08:50:00") };
+const ofPlan: Attempt = { version: 7, activationId: null, since: at("08:50:00") };
 const holdsNew = { version: 7, hash: "new" };
+const holdsNothing = { version: 0, hash: "damaged" };
 const holdsOld = { version: 6, hash: "old" };
 const isAhead = { version: 9, hash: "other" };
 const appliedAt = "2026-03-02T09:00:00.000Z";
@@ -19,7 +28,12 @@ const none = (because: "noOutcome" | "noAttempt" | "otherVersion" | "otherConten
   kind: "none",
   because,
 });
-const proves = (attempt: Attempt) => ({ kind: "proved", attempt, appliedAt });
+const proves = (attempt: Attempt) => ({
+  kind: "proved",
+  attempt,
+  appliedAt: new Date(appliedAt),
+  doubt: null,
+});
 const fails = (attempt: Attempt, failureClass: "transient" | "permanent" = "transient") => ({
   kind: "failed",
   attempt,
@@ -68,7 +82,11 @@ const cases: readonly Case[] = [
   { says: "a version that we have not written",          attempt: ofService, said: { outcome: applied(8) },                             is: [none("otherVersion"), "behind"] },
   { says: "this version with another content",           attempt: ofService, said: { outcome: applied(7, "other") },                    is: [none("otherContent"), "behind"] },
   { says: "this content without an outcome",             attempt: ofService, said: { active: holdsNew },                                is: [none("noOutcome"), "behind"] },
-  { says: "applied, and it holds something else now",    attempt: ofService, said: { active: holdsOld, outcome: applied(7) },           is: [proves(ofService), "behind"] },
+  { says: "applied, and it holds something else now",    attempt: ofService, said: { active: holdsOld, outcome: applied(7) },           is: [proves(ofService), "damaged"] },
+  { says: "applied before, and its slot is damaged [F2]", attempt: null,     said: { active: holdsNothing, outcome: applied(7) },       is: [none("noAttempt"), "damaged"] },
+  { says: "failed before, and its slot is damaged",      attempt: null,      said: { active: holdsNothing, outcome: failed(7) },        is: [none("noAttempt"), "behind"] },
+  { says: "a former version applied, its slot damaged",  attempt: ofService, said: { active: holdsNothing, outcome: applied(6) },       is: [none("otherVersion"), "behind"] },
+  { says: "applied, and holds this version in part",     attempt: null,      said: { active: { version: 7, hash: "other" }, outcome: applied(7) }, is: [none("noAttempt"), "behind"] },
   { says: "applied, and it is ahead by now",             attempt: ofPlan,    said: { active: isAhead, outcome: applied(7) },            is: [proves(ofPlan), "ahead"] },
 
   // It waits to be parked or charged; no attempt is counted.
@@ -92,13 +110,120 @@ describe("a report is judged", () => {
       outcome: null,
       deferred: null,
       keySetVersion: keys,
+      sentAt: is === "repeated" ? "2026-03-02T08:59:59.000Z" : "2026-03-02T09:59:59.000Z",
       ...said,
     };
-    expect(judgeReport(car, attempt, report, keys)).toEqual(
+    expect(judgeReport(car, attempt, report, keys, takenAt)).toEqual(
       is === "repeated"
         ? { kind: "ignored", because: "repeated" }
-        : { kind: "taken", verdict: is[0], standing: is[1] },
+        : { kind: "taken", verdict: is[0], standing: is[1], lacksTime: false },
     );
+  });
+
+  const base: Said = {
+    seq: 21,
+    active: holdsOld,
+    outcome: null,
+    deferred: null,
+    keySetVersion: keys,
+    sentAt: "2026-03-02T09:59:59.000Z",
+  };
+
+  test.each([
+    ["1970", "1970-01-01T00:00:10.000Z", true],
+    ["two days behind", "2026-02-28T10:00:00.000Z", true],
+    ["three years ahead", "2029-03-02T10:00:00.000Z", true],
+    ["an hour behind", "2026-03-02T09:00:00.000Z", false],
+  ])(
+    "of a car whose clock is at %s: it is given the time unless that is near ours [F5]",
+    (_what, sentAt, lacksTime) => {
+      const said = { ...base, active: holdsNew, sentAt };
+      const first = { ...car, reportSentAt: null };
+      expect(judgeReport(first, null, said, keys, takenAt)).toMatchObject({ standing: "holds", lacksTime });
+      // It has just been given the time: it is not told again and again.
+      const told = { ...first, reportTakenAt: at("09:59:30") };
+      expect(judgeReport(told, null, said, keys, takenAt)).toMatchObject({ lacksTime: false });
+      // It holds nothing yet: its first manifest brings the time.
+      const fresh = { ...first, manifestVersion: 0 };
+      expect(
+        judgeReport(fresh, null, { ...said, active: { version: 0, hash: "new" } }, keys, takenAt),
+      ).toMatchObject({ lacksTime: false });
+    },
+  );
+
+  test.each([
+    {
+      says: "a lower number, sent later",
+      seq: 1,
+      sentAt: "2026-03-02T09:30:00.000Z",
+      is: "countersDisagree",
+    },
+    {
+      says: "the same number, sent later",
+      seq: 20,
+      sentAt: "2026-03-02T09:00:00.000Z",
+      is: "countersDisagree",
+    },
+    {
+      says: "a lower number, sent a little in the future",
+      seq: 19,
+      sentAt: "2026-03-02T10:50:00.000Z",
+      is: "countersDisagree",
+    },
+    { says: "a lower number, sent earlier", seq: 19, sentAt: "2026-03-02T08:59:00.000Z", is: "repeated" },
+    {
+      says: "the same number, sent at the same time",
+      seq: 20,
+      sentAt: "2026-03-02T08:59:59.000Z",
+      is: "repeated",
+    },
+    {
+      says: "a lower number by a clock years ahead, which tells no order",
+      seq: 19,
+      sentAt: "2029-03-02T09:00:00.000Z",
+      is: "repeated",
+    },
+    {
+      says: "a lower number by a clock that stands at 1970",
+      seq: 1,
+      sentAt: "1970-01-01T00:00:01.000Z",
+      is: "repeated",
+    },
+  ])("$says: $is [F4, R10]", ({ seq, sentAt, is }) => {
+    expect(judgeReport(car, ofService, { ...base, seq, sentAt }, keys, takenAt)).toMatchObject({
+      because: is,
+    });
+  });
+
+  test("a lower number more than a day after the last one, whatever its clock says, is no late message [F4]", () => {
+    const said = { ...base, seq: 1, sentAt: "1970-01-01T00:00:01.000Z" };
+    const judgedAt = (time: Date) => judgeReport(car, null, said, keys, time);
+    expect(judgedAt(new Date("2026-03-03T09:00:00.000Z"))).toMatchObject({ because: "repeated" });
+    expect(judgedAt(new Date("2026-03-03T09:00:00.001Z"))).toMatchObject({ because: "countersDisagree" });
+  });
+
+  test("a version far above ours is doubted and not followed, one above ours after a restored back-up is [R6]", () => {
+    const says = (version: number) =>
+      judgeReport(car, null, { ...base, active: { version, hash: "other" } }, keys, takenAt);
+    expect(says(10_007)).toMatchObject({ kind: "taken", standing: "ahead" });
+    expect(says(10_008)).toEqual({ kind: "doubted", because: "versionFarAhead" });
+    expect(says(2_000_000_000)).toEqual({ kind: "doubted", because: "versionFarAhead" });
+  });
+
+  test.each([
+    { says: "2099-01-01T00:00:00.000Z", kept: "10:00:00", doubt: "appliedAtImpossible" },
+    { says: "9999-12-31T23:59:59.999Z", kept: "10:00:00", doubt: "appliedAtImpossible" },
+    { says: "2020-01-01T00:00:00.000Z", kept: "08:50:00", doubt: "appliedAtImpossible" },
+    { says: "2026-03-02T10:20:00.000Z", kept: "10:00:00", doubt: null },
+    { says: "2026-03-02T08:20:00.000Z", kept: "08:50:00", doubt: null },
+    { says: "2026-03-02T08:50:00.000Z", kept: "08:50:00", doubt: null },
+    { says: "2026-03-02T09:59:59.000Z", kept: "09:59:59", doubt: null },
+  ])("applied at $says, written for the car at 08:50 and heard at 10:00, counts as $kept [R1]", (row) => {
+    const outcome = { result: "applied", version: 7, hash: "new", appliedAt: row.says } as const;
+    const said = { ...base, active: holdsNew, outcome };
+    expect(judgeReport(car, ofService, said, keys, takenAt)).toMatchObject({
+      verdict: { kind: "proved", appliedAt: at(row.kept), doubt: row.doubt },
+    });
   });
 
   test("silence is a transient failure of what is under way [FA6]", () => {

@@ -222,30 +222,38 @@ describe("the notification table", () => {
   });
 
   it.each(Object.entries(addedNotifications))(
-    "the addition %s goes to the customer by e-mail and says why it is needed",
+    "the addition %s reaches the customer by e-mail and says why it is needed",
     (id, row) => {
+      const {
+        recipient,
+        channels,
+        reason,
+      }: { recipient: string; channels: readonly string[]; reason: string } = row;
       expect(id).toMatch(/^NX\d+$/);
-      expect(row.reason).toMatch(/^\S.{30,}\.$/);
-      // About money or a loss of the customer's, so by the channel that there is, and to nobody else.
-      const { recipient, channels } = row;
-      expect({ recipient, channels }).toEqual({ recipient: "customer", channels: ["email"] });
+      expect(reason).toMatch(/^\S.{30,}\.$/);
+      expect(recipient).toBe("customer");
+      // The channel that every customer has.
+      expect(channels).toContain("email");
     },
   );
 
-  it("the additions tell of a loss or of money urgently, of money that comes back less so, and of a date before it", () => {
-    const timed = Object.entries(addedNotifications).map(([id, { timing, priority }]) => [
+  it("the additions leave by these channels, then, and so urgently", () => {
+    const told = Object.entries(addedNotifications).map(([id, { channels, timing, priority }]) => [
       id,
-      `${timing} ${priority}`,
+      `${channels.join(" ")}, ${timing}, ${priority}`,
     ]);
-    expect(Object.fromEntries(timed)).toMatchObject({
-      NX1: "immediate high",
-      NX2: "immediate high",
-      NX3: "immediate high",
-      NX4: "immediate high",
-      NX5: "immediate medium",
-      NX6: "bySchedule high",
-      NX7: "immediate high",
-      NX8: "immediate high",
+    expect(Object.fromEntries(told)).toMatchObject({
+      NX1: "email, immediate, high",
+      NX2: "email, immediate, high",
+      NX3: "email, immediate, high",
+      NX4: "email, immediate, high",
+      NX5: "email, immediate, medium",
+      NX6: "email, bySchedule, high",
+      NX7: "email, immediate, high",
+      NX8: "email, immediate, high",
+      NX9: "email push, immediate, high",
+      NX10: "email push, bySchedule, high",
+      NX11: "email, immediate, high",
     });
   });
 

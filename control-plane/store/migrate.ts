@@ -14,7 +14,9 @@ import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
 import * as signIn from "./migrations/0012-sign-in.ts";
 import * as buyers from "./migrations/0013-buyers.ts";
+import * as confirmedPayments from "./migrations/0014-confirmed-payments.ts";
 import * as partnersHeard from "./migrations/0016-partners-heard.ts";
+import * as identities from "./migrations/0017-identities.ts";
 import * as checkByVin from "./migrations/0018-check-by-vin.ts";
 import * as ledgerCheckedByStatement from "./migrations/0019-ledger-checked-by-statement.ts";
 
@@ -32,7 +34,9 @@ const migrations: Record<string, Migration> = {
   "0011-one-queue": oneQueue,
   "0012-sign-in": signIn,
   "0013-buyers": buyers,
+  "0014-confirmed-payments": confirmedPayments,
   "0016-partners-heard": partnersHeard,
+  "0017-identities": identities,
   "0018-check-by-vin": checkByVin,
   "0019-ledger-checked-by-statement": ledgerCheckedByStatement,
 };

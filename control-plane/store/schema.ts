@@ -46,6 +46,8 @@ export type Database = {
     phone: string;
     address: JsonOf<Address>;
     created_at: Date;
+    /** The gateway's own customer, who keeps the cards. */
+    gateway_customer_id: Nullable<string>;
   };
   auth_users: {
     id: string;
@@ -218,6 +220,11 @@ export type Database = {
     /** Row of the presumption rules. */
     waits_because: Nullable<string>;
     refunded_cents: Generated<number>;
+    /** The bank's page. */
+    confirm_url: Nullable<string>;
+    confirm_by: Nullable<Date>;
+    payer: Nullable<string>;
+    checked_by: Nullable<string>;
   };
   presumptions: {
     payment_id: string;
@@ -290,10 +297,13 @@ export type Database = {
     active_version: Generated<number>;
     active_hash: string;
     report_seq: Generated<number>;
+    report_sent_at: Nullable<Date>;
+    report_taken_at: Nullable<Date>;
     key_set_version: Generated<number>;
     presence: Generated<"unknown" | "online" | "offline">;
     presence_connection: Generated<number>;
     unproved_activation_id: Nullable<string>;
+    unproved_since: Nullable<Date>;
     unproved_version: Nullable<number>;
   };
   entitlements: {
@@ -473,6 +483,8 @@ export type Database = {
     certificate: Nullable<string>;
     serial_number: Nullable<string>;
     handed_over_at: Nullable<Date>;
+    issue: Generated<number>;
+    issued_at: Nullable<Date>;
   };
   certificates: {
     serial_number: string;
@@ -493,4 +505,5 @@ export type Database = {
     revoked_at: Date;
   };
   revocation_list: { version: number };
+  trust_root: { one: Generated<boolean>; public_key: string; authority: string; recorded_at: Date };
 };

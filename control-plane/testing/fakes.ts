@@ -78,6 +78,8 @@ function createFakeGateway(clock: Clock): FakeGateway {
         );
       return standing(gatewayPaymentId);
     },
+    payAgain: async ({ gatewayPaymentId }) => standing(gatewayPaymentId),
+    openCustomer: async (customerId) => ({ gatewayCustomerId: `cus_${customerId}` }),
     findByReference: async (reference) => payments.get(idOf(reference)) ?? null,
     findAmongPayments: async () => null,
     retrieve: async (gatewayPaymentId) => standing(gatewayPaymentId),

@@ -11,6 +11,7 @@ import { createPaymentGateway } from "../partners/payment-gateway.ts";
 import { createRegistrationAuthority } from "../partners/registration-authority.ts";
 import { createCarrier } from "../partners/transport.ts";
 import { createVss } from "../partners/vss.ts";
+import { readDecline } from "../rules/decline-table.ts";
 import type { Partners } from "../wiring.ts";
 import { factorySecret, gatewaySecret, partnerApiKey, transportSecret } from "./test-platform.ts";
 
@@ -50,7 +51,10 @@ export async function startStandIns(
   const start: Record<StandInName, () => Promise<Omit<StandIn, "control">>> = {
     async gateway() {
       const server = await startGateway({ ...common, webhook: webhook(gatewaySecret) });
-      return { ...server, partner: { gateway: createPaymentGateway(client(server.url)) } };
+      return {
+        ...server,
+        partner: { gateway: createPaymentGateway({ ...client(server.url), readDecline }) },
+      };
     },
     async factory() {
       const pace = options.factoryPace ?? { mode: "manual" };

@@ -1,5 +1,11 @@
 import { correctionRules } from "@caas/control-plane/rules/buyer-correction.ts";
 import {
+  declineTable,
+  defaultConfirmationHours,
+  defaultSecondLookCents,
+  mostTries,
+} from "@caas/control-plane/rules/decline-table.ts";
+import {
   defaultFinalPaymentTerms,
   forfeitureRules,
   reminderDaysBefore,
@@ -28,6 +34,28 @@ export function renderPayments(): string {
     renderTable(
       ["payment", "status", "settlement", "hears", "next", "effects", "why"],
       paymentRows.map(renderPaymentRow),
+    ),
+  ].join("\n\n");
+}
+
+export function renderDeclines(): string {
+  return [
+    "## Declines",
+    "Why a payment was not made, for all kinds of payment. Only a refusal counts as one. A code that is not here is a refusal where a bank gave it, and `notMade` where the gateway did not take our request.",
+    renderTable(
+      ["code", "class", "the customer may", "staff see"],
+      Object.entries(declineTable).map(([code, row]) => [code, row.class, row.advice, row.staff]),
+    ),
+    renderTable(
+      ["what", "value"],
+      [
+        ["tries before a payment that fails for now ends unpaid", String(mostTries)],
+        ["time to confirm at the bank (unless configured otherwise)", `${defaultConfirmationHours} h`],
+        [
+          "a payment that staff record needs a second look from (unless configured otherwise)",
+          cents(defaultSecondLookCents),
+        ],
+      ],
     ),
   ].join("\n\n");
 }

@@ -23,6 +23,7 @@ import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle
 import { list, renderDiagram, renderTable } from "./markdown.ts";
 import {
   renderCorrections,
+  renderDeclines,
   renderForfeiture,
   renderNumbers,
   renderPayments,
@@ -41,6 +42,7 @@ export function renderRules(): string {
     renderDependencies(),
     renderAdditions(),
     renderPayments(),
+    renderDeclines(),
     renderPresumption(),
     renderForfeiture(),
     renderCorrections(),

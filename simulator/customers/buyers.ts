@@ -64,6 +64,8 @@ export type Buyers = {
 
 export const goodCard = "pm_card_visa";
 export const refusedCard = "pm_card_chargeDeclined";
+/** Its bank wants the customer to confirm each payment (3-D Secure). */
+export const confirmedCard = "pm_card_threeDSecure2Required";
 
 const endsWell = "ServiceActive";
 /** Ends caused by the customer or the workshops: no failed delivery. */

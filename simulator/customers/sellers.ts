@@ -22,7 +22,7 @@ import { aborted, arrivalTimes, beginWhenDue, nowMs } from "../run/pace.ts";
 import type { Dealership, Owner } from "../run/world.ts";
 import { openStandIn } from "../stand-ins/client.ts";
 import { awaitMail, readCredentials } from "../stand-ins/inbox/read-mails.ts";
-import { goodCard } from "./buyers.ts";
+import { confirmedCard, goodCard } from "./buyers.ts";
 import { inventDni } from "./identity-documents.ts";
 
 // A sale, from its registration to a car that is ready for use, as people and partners do it, over REST alone.
@@ -55,6 +55,9 @@ export type Sellers = {
   /** Resolves when no sale is under way and each sold car has its plan, or when told. */
   untilSettled(signal: AbortSignal): Promise<void>;
 };
+
+/** The bank of every third customer wants the final payment confirmed (3-D Secure). */
+const askedToConfirm = 3;
 
 /** A milestone takes milliseconds at our stand-ins; at real partners this simulator is not used. */
 const patienceMs = 60_000;
@@ -117,7 +120,10 @@ export function openSellers(options: SellersOptions): Sellers {
     const { vin } = z.looseObject({ vin: z.string() }).parse((await follow("vinAssigned")).detail);
     await options.adopt(await factory.get(`/_control/enrolments?vin=${vin}`, enrolmentPackageSchema, signal));
     await follow("customerNotified");
-    await payTheRest(expedienteId, { paymentMethod: goodCard }, customer);
+    const asksToConfirm = number % askedToConfirm === 0;
+    const paymentMethod = asksToConfirm ? confirmedCard : goodCard;
+    await payTheRest(expedienteId, { paymentMethod }, customer);
+    if (asksToConfirm) await confirmAtBank(email);
     await follow("vehicleRegistered");
     const date = businessDay(new Date(Date.now() + dayMs));
     await arrangeTransport(expedienteId, { date }, seller);
@@ -131,6 +137,15 @@ export function openSellers(options: SellersOptions): Sellers {
     saleLatencies.record(nowMs() - dueMs);
     options.onSold({ vin, vehicleId, ...login });
     keepUnderWay(seePlanApplied(follow));
+  }
+
+  /** The customer follows the link of the mail to the bank's page, and says yes there. */
+  async function confirmAtBank(email: string): Promise<void> {
+    const mail = await awaitMail(inbox, { to: email, subject: "confirm your payment", signal });
+    const [page] = /https?:\S+\/confirm\/pi_\w+/.exec(mail.text) ?? [];
+    if (page === undefined) throw new Error("the mail has no link to the bank's page");
+    const answer = await fetch(`${page}/confirm`, { method: "POST", redirect: "manual", signal });
+    if (answer.status !== 303) throw new Error(`the bank's page answered ${answer.status}`);
   }
 
   /** The sale is over; when the car takes its plan's services depends on its drives and its network. */

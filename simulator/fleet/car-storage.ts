@@ -47,6 +47,8 @@ export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
       return kept === undefined ? null : textOf(kept);
     },
     write: async (name, text) => put(name, text),
+    damaged: [],
+    setAside: async (name) => void texts.delete(name),
     writeJson: async (name, value) => void texts.set(name, value),
     slots: {
       active: async () => active,

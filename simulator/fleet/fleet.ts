@@ -13,7 +13,7 @@ import {
   type LinkCredential,
   loadIdentity,
 } from "@caas/vehicle-agent/identity/identity.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/server-trust.ts";
 import type { AgentMetrics } from "@caas/vehicle-agent/metrics.ts";
 import { type AgentStorage, openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { pino } from "pino";

@@ -2,7 +2,7 @@ import { connect as connectRaw, createServer, type Server, type Socket } from "n
 import { carPassword } from "@caas/contract/car-password.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import type { Vin } from "@caas/contract/vin.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/server-trust.ts";
 import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/link/transport.ts";
 import type { MqttClient } from "mqtt";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";

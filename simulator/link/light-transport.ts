@@ -10,7 +10,7 @@ import {
   encodeSubscribe,
   pingRequest,
 } from "@caas/contract/mqtt/write-packets.ts";
-import type { TlsCredential } from "@caas/vehicle-agent/link/mqtt-transport.ts";
+import type { TlsCredential } from "@caas/vehicle-agent/link/server-trust.ts";
 import type {
   CarLink,
   CarTransport,

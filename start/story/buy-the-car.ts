@@ -23,6 +23,8 @@ export type Telling = { cast: Cast; step: RunStep; narrator: Narrator };
 
 export const goodCard = "pm_card_visa";
 export const refusedCard = "pm_card_chargeDeclined";
+/** Its bank wants the customer to confirm each payment (3-D Secure). */
+export const confirmedCard = "pm_card_threeDSecure2Required";
 
 /** Staff register the sale; the credentials come by mail, and the customer signs in with them (LF1). */
 export async function registerSale(telling: Telling, person: Person, plan: PlanChoice): Promise<Purchase> {

@@ -7,7 +7,7 @@ import {
   payAndRegister,
   startFinalPayment,
 } from "../../start/story/bring-it-home.ts";
-import { type BuiltCar, refusedCard } from "../../start/story/buy-the-car.ts";
+import { type BuiltCar, confirmedCard, refusedCard } from "../../start/story/buy-the-car.ts";
 import { playHappyStory } from "../../start/story/happy-story.ts";
 import { createStepRunner } from "../../start/story/step.ts";
 import { browseCatalog, buyService } from "../../start/story/switch-a-service-on.ts";
@@ -118,6 +118,27 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
   // Nobody may pay, move or register this car for this customer any more.
   await expect(startFinalPayment(bought, "pm_card_visa")).rejects.toThrow(/refused with 409/);
   await expect(arrangeTransport(telling, bought, stage.clock.now())).rejects.toThrow(/refused with 4/);
+  await bought.feed.stop();
+});
+
+test("the bank wants the final payment confirmed: the customer does so on its page, and the story goes on [F7]", {
+  timeout: 60_000,
+}, async () => {
+  const telling = await stage.tell();
+  const bought = await buyCar(telling);
+  await startFinalPayment(bought, confirmedCard);
+  const mail = await awaitMail(telling.cast.partners.inbox, {
+    to: bought.person.email,
+    subject: "confirm your payment",
+  });
+  const [page] = /http:\S+\/confirm\/pi_\w+/.exec(mail.text) ?? [];
+  const payment = (await readExpediente(bought)).payments.find(({ kind }) => kind === "final");
+  const { confirmation } = await rest.readAPayment(payment?.paymentId ?? "", bought.customer);
+  expect(confirmation?.url).toBe(page);
+  expect(await readVehicleState(bought)).toBe("PaymentPending");
+  const back = await fetch(`${page}/confirm`, { method: "POST", redirect: "manual" });
+  expect(back.status).toBe(303);
+  await bought.feed.until("the final payment", ({ event }) => event === "finalPaymentReceived");
   await bought.feed.stop();
 });
 

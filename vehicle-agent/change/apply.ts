@@ -70,9 +70,38 @@ export function createApplier(parts: ApplierParts): Applier {
   async function activeSlot(): Promise<SlotName> {
     const active = await slots.active();
     if (active !== null) return active;
+    const holding = await findHolding();
+    if (holding !== null) return holding;
     await slots.stage("a", planSlot({ version: 0, entries: [] }).files);
     await slots.activate("a");
     return "a";
+  }
+
+  /** Switches to the slot that holds what the journal says, where one does: a lost link costs nothing. */
+  async function findHolding(): Promise<SlotName | null> {
+    const { version, hash } = journal.record.active;
+    for (const slot of ["a", "b"] as const) {
+      const found = readSlotFiles(await slots.read(slot));
+      if (found.kind === "damaged" || found.hash !== hash || found.content.version !== version) continue;
+      await slots.activate(slot);
+      return slot;
+    }
+    return null;
+  }
+
+  /**
+   * The active slot after a boot. What it holds is what is reported, also when it was damaged, or changed by something
+   * other than this agent: then as version 0, because no version has this content, and a version above heals it.
+   */
+  async function inspectSlot(): Promise<SlotName> {
+    const slot = await activeSlot();
+    const { hash } = readSlotFiles(await slots.read(slot));
+    if (hash === journal.record.active.hash) return slot;
+    const holding = await findHolding();
+    if (holding !== null) return holding;
+    await writeJournal(parts, () => ({ active: { version: 0, hash } }));
+    parts.onDamage?.("slot.damaged");
+    return slot;
   }
 
   const isOpen = (): boolean => journal.record.change !== null && state !== "deferred";
@@ -140,12 +169,7 @@ export function createApplier(parts: ApplierParts): Applier {
     async boot() {
       await activeSlot();
       await recover();
-      const slot = await activeSlot();
-      const { hash } = readSlotFiles(await slots.read(slot));
-      // The slot's content is what is reported, also when something other than this agent changed it.
-      if (hash !== journal.record.active.hash)
-        await writeJournal(parts, ({ active }) => ({ active: { ...active, hash } }));
-      return (await applyFrom(parts, slot))?.detail ?? null;
+      return (await applyFrom(parts, await inspectSlot()))?.detail ?? null;
     },
     recover,
     async applyManifest(manifest, startedMs) {
@@ -176,7 +200,7 @@ export function createApplier(parts: ApplierParts): Applier {
       if ((await adapter.conditions?.())?.moving === true) return false;
       const present = readSlotFiles(await slots.read(await activeSlot()));
       // Reporting a damaged slot's hash brings a new version; nothing is guessed from its content.
-      if (present.kind === "damaged") return false;
+      if (present.kind === "damaged" || journal.record.active.version === 0) return false;
       const waited = await takeBackDeferred();
       const { version, hash } = journal.record.active;
       await process(

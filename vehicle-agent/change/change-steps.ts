@@ -21,6 +21,8 @@ export type ApplierParts = {
   adapter: CarAdapter;
   time: TrustedTime;
   failpoint: Failpoint;
+  /** Told what was found damaged. */
+  onDamage?: (what: string) => void;
   /** Real monotonic ms, for the timings in an outcome. */
   stopwatchMs: () => number;
 };
@@ -30,7 +32,11 @@ export function writeJournal(
   { journal, time }: Pick<ApplierParts, "journal" | "time">,
   patch: (record: JournalRecord) => Partial<JournalRecord>,
 ): Promise<JournalRecord> {
-  return journal.write((record) => ({ ...patch(record), trustedTimeMs: time.highestMs() }));
+  return journal.write((record) => ({
+    ...patch(record),
+    trustedTimeMs: time.highestMs(),
+    lastSignedMs: time.lastSignedMs(),
+  }));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, readlink, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, syncFolder, writeSynced } from "../storage/durable-files.ts";
+import { isDamage, isMissing, syncFolder, writeSynced } from "../storage/durable-files.ts";
+import { setFileAside } from "../storage/set-aside.ts";
 import type { ConfigurationSlots, SlotFiles, SlotName } from "./slots.ts";
 
 /**
@@ -17,7 +18,7 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
         const target = await readlink(link);
         return target === join("slots", "a") ? "a" : target === join("slots", "b") ? "b" : null;
       } catch (error) {
-        if (isMissing(error)) return null;
+        if (isMissing(error) || isDamage(error)) return null;
         throw error;
       }
     },
@@ -32,20 +33,32 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
     },
     async activate(slot: SlotName) {
       const temporary = join(root, "active.new");
-      await rm(temporary, { force: true });
+      await rm(temporary, { recursive: true, force: true });
       await symlink(join("slots", slot), temporary);
-      await rename(temporary, link);
+      await rename(temporary, link).catch(async (error: unknown) => {
+        if (!isDamage(error)) throw error;
+        await setFileAside(link);
+        await rename(temporary, link);
+      });
       await syncFolder(root);
     },
     async read(slot: SlotName) {
       const files = new Map<string, string>();
       try {
         for (const name of await readdir(directoryOf(slot)))
-          files.set(name, await readFile(join(directoryOf(slot), name), "utf8"));
+          files.set(name, await readText(join(directoryOf(slot), name)));
       } catch (error) {
-        if (!isMissing(error)) throw error;
+        if (!isMissing(error) && !isDamage(error)) throw error;
       }
       return files;
     },
   };
+}
+
+/** An entry that cannot be read counts as an empty one: the slot is damaged. */
+async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: unknown) => {
+    if (isDamage(error)) return "";
+    throw error;
+  });
 }

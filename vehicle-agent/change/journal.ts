@@ -1,5 +1,6 @@
 import { failureClasses, failureReasons, outcomeSchema, reportSchema } from "@caas/contract/report.ts";
 import * as z from "zod";
+import { readIntact } from "../storage/read-intact.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 import { termsSchema } from "./terms.ts";
 
@@ -41,6 +42,8 @@ const journalSchema = z.strictObject({
   connection: z.int().min(0),
   /** `TrustedTime.highestMs` at the last write. */
   trustedTimeMs: z.int().min(0),
+  /** `TrustedTime.lastSignedMs` at the last write; older journals have none. */
+  lastSignedMs: z.int().min(0).optional(),
   active: z.strictObject({ version: z.int().min(0), hash: z.string().length(43) }),
   terms: termsSchema,
   /** The current change; `null` when the car is at rest. */
@@ -58,21 +61,17 @@ export type Journal = {
 
 const fileName = "journal.json";
 
-/** @throws Error when the stored journal is damaged: a car without memory must not guess. */
+/** A car without memory must not guess: it must be enrolled again. */
+export class JournalLost extends Error {
+  override name = "JournalLost";
+}
+
+/** @throws JournalLost when the stored journal is damaged; it is set aside */
 export async function openJournal(storage: AgentStorage, emptyHash: string): Promise<Journal> {
-  const text = await storage.read(fileName);
-  let record: JournalRecord =
-    text === null
-      ? {
-          seq: 0,
-          connection: 0,
-          trustedTimeMs: 0,
-          active: { version: 0, hash: emptyHash },
-          terms: {},
-          change: null,
-          outcome: null,
-        }
-      : parseRecord(text);
+  const stored = await readIntact(storage, fileName, (text) => journalSchema.parse(JSON.parse(text)));
+  if (stored === null && storage.damaged.includes(fileName))
+    throw new JournalLost(`${fileName} was damaged; the car must be enrolled again`);
+  let record: JournalRecord = stored ?? newRecord(emptyHash, 0);
   let last: Promise<unknown> | null = null;
 
   async function writeNow(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord> {
@@ -99,10 +98,24 @@ export async function openJournal(storage: AgentStorage, emptyHash: string): Pro
   };
 }
 
-function parseRecord(text: string): JournalRecord {
-  try {
-    return journalSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new Error(`${fileName} is damaged; the car must be enrolled again`, { cause: error });
-  }
+/** The memory of a car that has applied nothing. @param connection the number of its last connection */
+function newRecord(emptyHash: string, connection: number): JournalRecord {
+  return {
+    seq: 0,
+    connection,
+    trustedTimeMs: 0,
+    active: { version: 0, hash: emptyHash },
+    terms: {},
+    change: null,
+    outcome: null,
+  };
+}
+
+/** Replaces the journal by that of a car with a new identity. */
+export async function beginJournal(
+  storage: Pick<AgentStorage, "write">,
+  emptyHash: string,
+  connection: number,
+): Promise<void> {
+  await storage.write(fileName, JSON.stringify(newRecord(emptyHash, connection)));
 }

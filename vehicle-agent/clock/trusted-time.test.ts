@@ -64,6 +64,22 @@ describe("trusted time", () => {
     expect(time.now()).toEqual(new Date("2026-11-01T00:00:00.000Z"));
   });
 
+  test("the last signed word ages while nothing newer comes, also over a reboot, and no replay renews it [R16]", () => {
+    const clock = createTestClock(start);
+    const time = createTrustedTime(clock, 0);
+    expect(time.lastSignedMs()).toBe(0);
+    time.witness(start);
+    clock.advance(72 * hourMs);
+    time.witness(new Date(start.getTime() - hourMs));
+    const rebooted = createTrustedTime(clock, time.highestMs(), time.lastSignedMs());
+    for (const known of [time, rebooted]) {
+      expect(known.lastSignedMs()).toBe(start.getTime());
+      expect(known.now().getTime() - known.lastSignedMs()).toBe(72 * hourMs);
+    }
+    rebooted.witness(new Date(start.getTime() + 73 * hourMs));
+    expect(rebooted.lastSignedMs()).toBe(start.getTime() + 73 * hourMs);
+  });
+
   test("a car that never received anything signed stores nothing", () => {
     const clock = createTestClock(start);
     expect(createTrustedTime(clock, 0).highestMs()).toBe(0);

@@ -16,25 +16,31 @@ export type TrustedTime = {
   atLeast(signed: Date): void;
   /** The highest time based on signatures alone, ms since 1970; the journal stores it. */
   highestMs(): number;
+  /** The newest signed instant itself, ms since 1970, 0 before the first; the journal stores it. */
+  lastSignedMs(): number;
 };
 
 /** A signed instant at most this far behind our time is current, and not a replay from before a sleep. */
 const freshWithinMs = 300_000;
 
-/** `persistedMs` is the `highestMs` of the last run, 0 in a new car. */
+/** `persistedMs` and `persistedSignedMs` are the `highestMs` and `lastSignedMs` of the last run, 0 in a new car. */
 export function createTrustedTime(
   clock: { now(): Date; elapsedMs(): number },
   persistedMs: number,
+  persistedSignedMs = 0,
 ): TrustedTime {
   let anchorMs = persistedMs;
   let anchoredAtMs = clock.elapsedMs();
   let witnessed = false;
+  let lastSignedMs = persistedSignedMs;
   const highestMs = (): number => Math.floor(anchorMs + (clock.elapsedMs() - anchoredAtMs));
   const raise = (signed: Date): void => {
     anchorMs = Math.max(highestMs(), signed.getTime());
     anchoredAtMs = clock.elapsedMs();
+    lastSignedMs = Math.max(lastSignedMs, signed.getTime());
   };
   return {
+    lastSignedMs: () => lastSignedMs,
     atLeast: raise,
     highestMs: () => (anchorMs === 0 ? 0 : highestMs()),
     now: () => new Date(witnessed ? highestMs() : Math.max(highestMs(), clock.now().getTime())),

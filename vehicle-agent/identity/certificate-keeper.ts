@@ -56,6 +56,7 @@ export function createCertificateKeeper(options: {
   let failures = 0;
   let pausedUntilMs = Number.NEGATIVE_INFINITY;
   let isRefusedForGood = false;
+  let isKeyLost = identity.isTlsKeyLost === true;
   let running: Promise<Renewal> | null = null;
 
   async function keep(next: { present: LinkCredential; former: LinkCredential | null }): Promise<void> {
@@ -64,6 +65,7 @@ export function createCertificateKeeper(options: {
     chosen = present;
     life = readCertificateLife(present.certificate);
     refusals = 0;
+    isKeyLost = false;
   }
 
   const isOver = (credential: LinkCredential, now: Date): boolean =>
@@ -76,8 +78,8 @@ export function createCertificateKeeper(options: {
 
   /** A car with an expired certificate asks before every connection, unless it was refused. */
   function isDue(now: Date): boolean {
-    if (now < life.renewFrom) return false;
-    if (now >= life.validUntil && !isRefusedForGood) return true;
+    if (now < life.renewFrom && !isKeyLost) return false;
+    if ((now >= life.validUntil || isKeyLost) && !isRefusedForGood) return true;
     return clock.elapsedMs() >= pausedUntilMs;
   }
 
@@ -103,7 +105,7 @@ export function createCertificateKeeper(options: {
     }
     const { certificate, brokerCa, keySet } = answer.response;
     failpoint("beforeCertificate");
-    await keep({ present: { certificate, tlsKeyPem, brokerCa }, former: present });
+    await keep({ present: { certificate, tlsKeyPem, brokerCa }, former: isKeyLost ? null : present });
     failpoint("afterCertificate");
     failures = 0;
     return { kind: "renewed", validUntil: life.validUntil, keySet };
@@ -111,7 +113,7 @@ export function createCertificateKeeper(options: {
 
   function explainUselessness(certificate: string, now: Date): string | null {
     const { validUntil } = readCertificateLife(certificate);
-    return validUntil > life.validUntil && validUntil > now
+    return (validUntil > life.validUntil || isKeyLost) && validUntil > now
       ? null
       : "the certificate ends no later than ours";
   }

@@ -2,15 +2,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { backoffMs } from "@caas/contract/backoff.ts";
 import {
   type EnrolmentPackage,
-  type EnrolmentRequest,
   type EnrolmentResponse,
   enrolmentResponseSchema,
   makeEnrolmentRequest,
 } from "@caas/contract/enrolment.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 import { explainDistrust } from "./certificate-trust.ts";
+import { becomeNext, finishEnrolment, keysForNext, markOfPackage } from "./enrol-again.ts";
 import { type CarIdentity, keySetFileName, loadIdentity, saveIdentity } from "./identity.ts";
-import { ensureCarKeys, tlsPublicKeyOf } from "./keys.ts";
+import { type CarKeys, ensureCarKeys, tlsPublicKeyOf } from "./keys.ts";
 import { type PostAnswer, postJson } from "./post-json.ts";
 
 export type EnrolmentResult =
@@ -22,40 +22,53 @@ export type EnrolmentOptions = {
   package: EnrolmentPackage;
   storage: AgentStorage;
   random: () => number;
-  /** Default 8, which with back-off is about a minute: long enough for a control plane to restart. */
+  /** Default: long enough for a control plane to restart, and a moment for a car that has an identity. */
   attempts?: number;
   /** Ends the waiting between attempts. */
   signal?: AbortSignal;
 };
 
+/** With back-off about a minute. */
+const triesOfNew = 8;
+const triesOfKnown = 2;
+/** The status with which the control plane refuses keys of a former identity. */
+const keysHaveEnded = 400;
+
 /**
  * Exchanges the package for the car's certificate. May run again after a crash at any point and after success:
  * keys are stored before they are sent and the identity last, and the same token with the same keys gets the
- * same certificate.
+ * same certificate. With another package than the one it was enrolled by, an enrolled car becomes a new one; until
+ * the control plane has accepted that package it stays what it is.
  * @throws Error when the folder already belongs to another car.
  */
 export async function enrol(options: EnrolmentOptions): Promise<EnrolmentResult> {
   const { storage, package: given } = options;
+  await finishEnrolment(storage);
   const known = await loadIdentity(storage);
-  if (known !== null) {
-    if (known.vin !== given.vin) throw new Error(`this folder is enrolled as ${known.vin}, not ${given.vin}`);
-    return { kind: "enrolled", identity: known };
+  if (known !== null && known.vin !== given.vin)
+    throw new Error(`this folder is enrolled as ${known.vin}, not ${given.vin}`);
+  if (known !== null && known.package === markOfPackage(given)) return { kind: "enrolled", identity: known };
+  let keys = known === null ? await ensureCarKeys(storage) : await keysForNext(storage, given);
+  let answer = await ask(options, keys, known === null ? triesOfNew : triesOfKnown);
+  if (known === null && answer.kind === "refused" && answer.status === keysHaveEnded) {
+    // The identity is lost and the keys are not.
+    keys = await keysForNext(storage, given);
+    answer = await ask(options, keys, triesOfNew);
   }
-  const keys = await ensureCarKeys(storage);
-  const { tlsKeyPem, proofKeyPem } = keys;
-  const request = makeEnrolmentRequest(given.token, tlsKeyPem, tlsPublicKeyOf(tlsKeyPem), proofKeyPem);
-  const answer = await ask(options, request);
   if (answer.kind !== "answered") return answer;
   const { response } = answer;
   const problem =
     response.vin === given.vin
-      ? explainDistrust(response, { ...given, tlsKeyPem })
+      ? explainDistrust(response, { ...given, tlsKeyPem: keys.tlsKeyPem })
       : `the answer is for ${response.vin}`;
   if (problem !== null) return { kind: "unreachable", detail: problem };
-  await storage.write(keySetFileName, response.keySet);
-  const { vin, certificate, brokerCa, broker } = response;
-  const { rootPublicKey, controlPlaneUrl } = given;
-  await saveIdentity(storage, { vin, rootPublicKey, controlPlaneUrl, certificate, brokerCa, broker });
+  if (known === null && response.connection === undefined) {
+    await storage.write(keySetFileName, response.keySet);
+    const { vin, certificate, brokerCa, broker } = response;
+    const { rootPublicKey, controlPlaneUrl } = given;
+    const identity = { vin, rootPublicKey, controlPlaneUrl, certificate, brokerCa, broker };
+    await saveIdentity(storage, { ...identity, package: markOfPackage(given) });
+  } else await becomeNext(storage, given, keys, response);
   const identity = await loadIdentity(storage);
   if (identity === null) throw new Error("the identity just stored cannot be read");
   return { kind: "enrolled", identity };
@@ -63,9 +76,12 @@ export async function enrol(options: EnrolmentOptions): Promise<EnrolmentResult>
 
 async function ask(
   options: EnrolmentOptions,
-  request: EnrolmentRequest,
+  { tlsKeyPem, proofKeyPem }: CarKeys,
+  tries: number,
 ): Promise<PostAnswer<EnrolmentResponse>> {
-  const attempts = options.attempts ?? 8;
+  const attempts = options.attempts ?? tries;
+  const { token } = options.package;
+  const request = makeEnrolmentRequest(token, tlsKeyPem, tlsPublicKeyOf(tlsKeyPem), proofKeyPem);
   const url = new URL("/api/enrolments", options.package.controlPlaneUrl);
   let answer: PostAnswer<EnrolmentResponse> = { kind: "unreachable", detail: "not asked" };
   for (let attempt = 0; attempt < attempts; attempt += 1) {

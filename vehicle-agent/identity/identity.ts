@@ -1,8 +1,11 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { enrolmentResponseSchema } from "@caas/contract/enrolment.ts";
 import { type SigningKey, signingKeyFromPem } from "@caas/contract/jws.ts";
 import { type Vin, vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
+import { readIntact } from "../storage/read-intact.ts";
 import type { AgentStorage } from "../storage/storage.ts";
+import { checkedPem, makeTlsKey } from "./keys.ts";
 
 /** The agent's identity and the key it trusts. */
 export type AgentIdentity = {
@@ -20,6 +23,8 @@ const storedIdentitySchema = z.strictObject({
   certificate: z.string(),
   brokerCa: z.string(),
   broker: enrolmentResponseSchema.shape.broker,
+  /** Of the enrolment package that it came from, by `markOfPackage`. Older identities do not have it. */
+  package: z.string().optional(),
 });
 export type StoredIdentity = z.infer<typeof storedIdentitySchema>;
 
@@ -40,7 +45,13 @@ const linkCredentialsSchema = z.strictObject({
 type LinkCredentials = z.infer<typeof linkCredentialsSchema>;
 
 /** An enrolled car: identity and credential; `certificate`, `tlsKeyPem`, `brokerCa` are `link.present`. */
-export type CarIdentity = AgentIdentity & StoredIdentity & { tlsKeyPem: string; link: LinkCredentials };
+export type CarIdentity = AgentIdentity &
+  StoredIdentity & {
+    tlsKeyPem: string;
+    link: LinkCredentials;
+    /** The certificate's key was damaged: the car needs another certificate before it can connect. */
+    isTlsKeyLost?: boolean;
+  };
 
 const fileName = "identity.json";
 /** Since the first renewal: certificate and key in one file, so that they always belong together. */
@@ -57,18 +68,47 @@ export async function saveLinkCredentials(storage: AgentStorage, link: LinkCrede
   await storage.write(linkFileName, JSON.stringify(linkCredentialsSchema.parse(link)));
 }
 
-/** The identity of an enrolled car; `null` before its enrolment has ended. */
+/**
+ * The identity of an enrolled car; `null` before its enrolment has ended, and where a file of it was damaged. The key of
+ * the first certificate is needed only until that is renewed, and a renewed certificate only as long as it is intact.
+ */
 export async function loadIdentity(storage: AgentStorage): Promise<CarIdentity | null> {
-  const text = await storage.read(fileName);
-  const tlsKeyPem = await storage.read("keys/tls.pem");
-  const proofKeyPem = await storage.read("keys/proof.pem");
-  if (text === null || tlsKeyPem === null || proofKeyPem === null) return null;
-  const stored = storedIdentitySchema.parse(JSON.parse(text));
-  const renewed = await storage.read(linkFileName);
+  const stored = await readIntact(storage, fileName, (text) => storedIdentitySchema.parse(JSON.parse(text)));
+  const tlsKeyPem = await readIntact(storage, "keys/tls.pem", checkedPem);
+  const proofKey = await readIntact(storage, "keys/proof.pem", signingKeyFromPem);
+  const renewed = await readIntact(storage, linkFileName, parseLink);
+  if (stored === null || proofKey === null) return null;
   const { certificate, brokerCa } = stored;
-  const link: LinkCredentials =
-    renewed === null
-      ? { present: { certificate, tlsKeyPem, brokerCa }, former: null }
-      : linkCredentialsSchema.parse(JSON.parse(renewed));
-  return { ...stored, ...link.present, proofKey: signingKeyFromPem(proofKeyPem), link };
+  const link = renewed ?? {
+    present: { certificate, tlsKeyPem: tlsKeyPem ?? makeTlsKey(), brokerCa },
+    former: null,
+  };
+  // The proof key alone renews a certificate.
+  const isTlsKeyLost = renewed === null && tlsKeyPem === null;
+  return { ...stored, ...link.present, proofKey, link, isTlsKeyLost };
+}
+
+/** Whether the folder's car was enrolled once, even if it has no identity any more. */
+export async function wasEnrolled(storage: AgentStorage): Promise<boolean> {
+  if (storage.damaged.length > 0) return true;
+  for (const name of [keySetFileName, fileName, "journal.json"])
+    if ((await storage.read(name)) !== null) return true;
+  return false;
+}
+
+/** The car has lost its memory or its proof key: nothing of its identity may be used any more. */
+export async function endIdentity(storage: AgentStorage): Promise<void> {
+  for (const name of [fileName, linkFileName, "keys/tls.pem", "keys/proof.pem"])
+    if ((await storage.read(name)) !== null) await storage.setAside(name);
+}
+
+/** @throws when a key or a certificate in it is none */
+function parseLink(text: string): LinkCredentials {
+  const link = linkCredentialsSchema.parse(JSON.parse(text));
+  for (const credential of [link.present, link.former]) {
+    if (credential === null) continue;
+    createPrivateKey(credential.tlsKeyPem);
+    new X509Certificate(credential.certificate);
+  }
+  return link;
 }

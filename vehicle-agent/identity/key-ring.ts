@@ -9,8 +9,11 @@ export type KeyRing = {
   accept(
     token: string,
   ): { kind: "accepted"; keySet: KeySet; newer: boolean } | { kind: "refused"; reason: string };
-  /** The key of that `kid` if it is valid at `at`. */
-  keyOf(kid: string, at: Date): VerifyingKey | undefined;
+  /**
+   * The key of that `kid` if it is valid: not over by the `signed` time, and begun by the `latest` the car believes in.
+   * A wrong clock must not end a key, because then nothing could put the clock right.
+   */
+  keyOf(kid: string, time: { signed: Date; latest: Date }): VerifyingKey | undefined;
 };
 
 // Importing a key costs more than verifying with it; thousands of cars in one process share a few.
@@ -39,10 +42,11 @@ export function createKeyRing(rootPublicKey: string): KeyRing {
       keySet = result.keySet;
       return { kind: "accepted", keySet, newer: keySet.version > knownVersion };
     },
-    keyOf(kid, at) {
+    keyOf(kid, { signed, latest }) {
       const key = keySet?.keys.find((candidate) => candidate.kid === kid);
       if (key === undefined) return undefined;
-      const isValid = Date.parse(key.notBefore) <= at.getTime() && at.getTime() < Date.parse(key.notAfter);
+      const isValid =
+        Date.parse(key.notBefore) <= latest.getTime() && signed.getTime() < Date.parse(key.notAfter);
       return isValid ? importKey(key.x) : undefined;
     },
   };

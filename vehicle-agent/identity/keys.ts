@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { readIntact } from "../storage/read-intact.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 
 // A car has two separate keys: one for the link, one that signs its reports. Neither leaves the car.
@@ -33,13 +34,19 @@ export function tlsPublicKeyOf(tlsKeyPem: string): string {
 export async function ensureCarKeys(storage: AgentStorage): Promise<CarKeys> {
   const made = makeCarKeys();
   return {
-    tlsKeyPem: await ensureText(storage, "keys/tls.pem", made.tlsKeyPem),
-    proofKeyPem: await ensureText(storage, "keys/proof.pem", made.proofKeyPem),
+    tlsKeyPem: await ensureKey(storage, "keys/tls.pem", made.tlsKeyPem),
+    proofKeyPem: await ensureKey(storage, "keys/proof.pem", made.proofKeyPem),
   };
 }
 
-async function ensureText(storage: AgentStorage, name: string, fresh: string): Promise<string> {
-  const known = await storage.read(name);
+/** @throws when the text is no private key */
+export function checkedPem(pem: string): string {
+  createPrivateKey(pem);
+  return pem;
+}
+
+async function ensureKey(storage: AgentStorage, name: string, fresh: string): Promise<string> {
+  const known = await readIntact(storage, name, checkedPem);
   if (known !== null) return known;
   await storage.write(name, fresh);
   return fresh;

@@ -38,6 +38,7 @@ test.each([true, false])(
       transport: broker.transport,
       random: () => 0,
       countConnection: async () => 1,
+      signedTime: () => new Date(0),
       onMessage: () => undefined,
       onUp: () => {
         timesUp += 1;

@@ -24,6 +24,8 @@ export type ConnectionOptions = {
   random: () => number;
   /** The number of the next connection, durable before it is used. */
   countConnection: () => Promise<number>;
+  /** The time by signatures alone: the car's clock may be wrong by years. */
+  signedTime: () => Date;
   /** Runs before every attempt; it must not reject. */
   prepare?: (signal: AbortSignal) => Promise<void>;
   onMessage: (topic: string, payload: Buffer) => void;
@@ -60,6 +62,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       will: presenceMessage("offline"),
       subscriptions: topicKindsToCar.map((kind) => topicOf(vin, kind)),
       onMessage: options.onMessage,
+      signedTime: options.signedTime(),
       signal: stopping.signal,
     });
     // Stopped before the broker took the first message: no other code knows this link, so it must end here.

@@ -16,12 +16,13 @@ export function createMessageTaker(
   const { identity, storage, logger, events, keys, journal, time, applier, reporter, progress } = parts;
   const { vin, proofKey } = identity;
   let heldManifest: string | null = null;
+  const keyOf = (kid: string) => keys.keyOf(kid, { signed: new Date(time.highestMs()), latest: time.now() });
 
   async function takeManifest(token: string, arrivedMs: number): Promise<void> {
     const result = verifyManifest(token, {
       vin,
       proofKey: proofKey.kid,
-      keyOf: (kid) => keys.keyOf(kid, time.now()),
+      keyOf,
     });
     if (result.kind === "refused") {
       // The report names our key set; a newer one with that key will be sent, followed by the message.
@@ -63,7 +64,7 @@ export function createMessageTaker(
   }
 
   async function takeDisplay(token: string): Promise<void> {
-    const message = verifyDisplay(token, vin, (kid) => keys.keyOf(kid, time.now()));
+    const message = verifyDisplay(token, vin, keyOf);
     if (message === null) return reporter.refuse("display.untrusted");
     time.witness(new Date(message.issuedAt));
     const result = await parts.screen.show(message, time.now());

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { makeCarKeys, tlsPublicKeyOf } from "../identity/keys.ts";
 import { makeAuthority } from "../testing/test-authority.ts";
 import { testVin } from "../testing/test-signer.ts";
-import { createMqttTransport, type MqttTransportOptions, type TlsCredential } from "./mqtt-transport.ts";
+import { createMqttTransport, type MqttTransportOptions } from "./mqtt-transport.ts";
+import type { TlsCredential } from "./server-trust.ts";
 import type { ConnectOptions } from "./transport.ts";
 
 type TlsBroker = {
@@ -70,6 +71,7 @@ const wanted = (changes: Partial<ConnectOptions> = {}): ConnectOptions => ({
   will: { topic: topicOf(testVin, "presence"), payload: "gone", qos: 1, retain: true },
   subscriptions: [topicOf(testVin, "manifest")],
   onMessage: () => undefined,
+  signedTime: new Date(0),
   signal: new AbortController().signal,
   ...changes,
 });

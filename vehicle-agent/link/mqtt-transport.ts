@@ -1,5 +1,6 @@
 import { createBrokerRound } from "@caas/contract/broker-addresses.ts";
-import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import mqtt, { type IClientOptions, MqttClient } from "mqtt";
+import { openTrustedSocket, type TlsCredential } from "./server-trust.ts";
 import type { CarLink, CarTransport, ConnectOptions } from "./transport.ts";
 
 export type MqttTransportOptions = {
@@ -14,9 +15,6 @@ export type MqttTransportOptions = {
   tls: TlsCredential | (() => TlsCredential);
 };
 
-/** PEM texts. */
-export type TlsCredential = { certificate: string; key: string; ca: string };
-
 /** For the broker's answer to CONNECT. */
 const connectTimeoutMs = 10_000;
 /** Both sides notice a dead link within one and a half of these. */
@@ -27,16 +25,23 @@ const closeTimeoutMs = 2_000;
 export function createMqttTransport(options: MqttTransportOptions): CarTransport {
   const round = createBrokerRound(options.url, options.username);
 
-  function proof(): IClientOptions {
+  async function openClient(wanted: ConnectOptions, rules: IClientOptions): Promise<MqttClient> {
     const { username, password } = options;
-    if (!options.url.startsWith("mqtts:")) return { username, ...(password === null ? {} : { password }) };
-    const { certificate, key, ca } = typeof options.tls === "function" ? options.tls() : options.tls;
-    return { cert: certificate, key, ca, rejectUnauthorized: true };
+    const url = round.current();
+    if (!url.startsWith("mqtts:"))
+      return mqtt.connect(url, { ...rules, username, ...(password === null ? {} : { password }) });
+    const credential = typeof options.tls === "function" ? options.tls() : options.tls;
+    const { signedTime, signal } = wanted;
+    const socket = await openTrustedSocket(url, credential, {
+      signedTime,
+      signal,
+      timeoutMs: connectTimeoutMs,
+    });
+    return new MqttClient(() => socket, rules);
   }
   return {
     async connect(wanted) {
-      const client = mqtt.connect(round.current(), {
-        ...proof(),
+      const rules: IClientOptions = {
         clientId: wanted.clientId,
         clean: true,
         protocolVersion: 4,
@@ -53,9 +58,9 @@ export function createMqttTransport(options: MqttTransportOptions): CarTransport
           qos: wanted.will.qos,
           retain: wanted.will.retain,
         },
-      });
+      };
       try {
-        return await openLink(client, wanted);
+        return await openLink(await openClient(wanted, rules), wanted);
       } catch (error) {
         round.failed();
         throw error;

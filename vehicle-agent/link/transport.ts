@@ -9,6 +9,11 @@ export type ConnectOptions = {
   subscriptions: readonly string[];
   /** Called in order of arrival; must not throw. */
   onMessage: (topic: string, payload: Buffer) => void;
+  /**
+   * The time is at least this, by signatures alone. The dates of the broker's certificate are judged by it; without it,
+   * by the system's clock.
+   */
+  signedTime?: Date;
   /** Aborts a connection that is still being made. */
   signal: AbortSignal;
 };

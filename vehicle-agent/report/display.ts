@@ -1,5 +1,6 @@
 import { type Display, type DisplayAck, displaySchema } from "@caas/contract/display.ts";
 import * as z from "zod";
+import { readIntact } from "../storage/read-intact.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 
 /** The messages on the car's screen, newest first. */
@@ -14,8 +15,8 @@ const fileName = "display/current.json";
 const mostShown = 16;
 
 export async function openScreen(storage: AgentStorage): Promise<Screen> {
-  const text = await storage.read(fileName);
-  let messages: Display[] = text === null ? [] : z.array(displaySchema).parse(JSON.parse(text));
+  // What was shown is sent again: a damaged text costs the driver a moment.
+  let messages = (await readIntact(storage, fileName, parseMessages)) ?? [];
   const shown = (now: Date): Display[] =>
     messages.filter(({ expiresAt }) => Date.parse(expiresAt) > now.getTime());
   return {
@@ -31,4 +32,8 @@ export async function openScreen(storage: AgentStorage): Promise<Screen> {
       return "shown";
     },
   };
+}
+
+function parseMessages(text: string): Display[] {
+  return z.array(displaySchema).parse(JSON.parse(text));
 }

@@ -40,7 +40,8 @@ export function createReporter(parts: Omit<AgentParts, "screen"> & { failpoint: 
     // Not awaited: the car continues while the broker takes its time.
     connection.publish("report", signReport(report, proofKey)).then(
       () => {
-        metrics?.reportSent();
+        const signedMs = time.lastSignedMs();
+        metrics?.reportSent(signedMs === 0 ? null : Math.max(0, time.now().getTime() - signedMs));
         events.emit("reported", report.seq);
         onTaken?.();
       },

@@ -47,3 +47,18 @@ export async function readIfPresent(path: string): Promise<string | null> {
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
+
+/** Something else is in the place of what was expected, or the disk cannot read it. */
+const damages: ReadonlySet<unknown> = new Set([
+  "EISDIR",
+  "ENOTDIR",
+  "EEXIST",
+  "ENOTEMPTY",
+  "EINVAL",
+  "EACCES",
+  "EIO",
+]);
+
+export function isDamage(error: unknown): boolean {
+  return error instanceof Error && "code" in error && damages.has(error.code);
+}

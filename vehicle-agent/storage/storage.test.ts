@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { emptyManifestHash } from "@caas/contract/manifest.ts";
@@ -41,7 +41,8 @@ describe.each([
   test("a damaged journal stops the car rather than letting it guess", async () => {
     const storage = await open();
     await storage.write("journal.json", '{"seq":1}');
-    await expect(openJournal(storage, emptyManifestHash)).rejects.toThrow("journal.json is damaged");
+    await expect(openJournal(storage, emptyManifestHash)).rejects.toThrow("journal.json was damaged");
+    expect([storage.damaged, await storage.read("journal.json")]).toEqual([["journal.json"], null]);
   });
 });
 
@@ -66,3 +67,26 @@ test("keys and secrets are for the agent's user only", async () => {
     expect((await stat(join(root, name))).mode & 0o777).toBe(0o600);
   expect((await stat(join(root, "keys"))).mode & 0o777).toBe(0o700);
 });
+
+test("loose permissions of keys and identity are taken back at the start; programs of the car still read the slots [R18]", async () => {
+  const storage = await openDirectoryStorage(root);
+  await storage.slots.stage("a", new Map([["manifest.json", "{}"]]));
+  const own = ["keys/tls.pem", "keys/proof.pem", "identity.json", "journal.json", "display/current.json"];
+  for (const name of own) {
+    await storage.write(name, "text");
+    await chmod(join(root, name), 0o666);
+  }
+  await chmod(join(root, "keys"), 0o777);
+  const again = await openDirectoryStorage(root);
+  for (const name of own) expect((await stat(join(root, name))).mode & 0o777).toBe(0o600);
+  expect((await stat(join(root, "keys"))).mode & 0o777).toBe(0o700);
+  expect((await stat(join(root, "configuration", "slots", "a", "manifest.json"))).mode & 0o044).toBe(0o044);
+  expect(await again.read("identity.json")).toBe("text");
+});
+
+test.runIf(process.platform === "linux")(
+  "a file system that takes no folders is an error, and not a search without end [R18]",
+  async () => {
+    await expect(openDirectoryStorage("/proc/caas/car")).rejects.toThrow(/ENOENT|EPERM|EACCES/);
+  },
+);

@@ -1,8 +1,10 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { createDirectorySlots } from "../change/directory-slots.ts";
 import { type ConfigurationSlots, createMemorySlots } from "../change/slots.ts";
-import { readIfPresent, replaceFile } from "./durable-files.ts";
+import { isDamage, readIfPresent, replaceFile } from "./durable-files.ts";
+import { makeFolders, restrictFiles } from "./own-folder.ts";
+import { setFileAside } from "./set-aside.ts";
 
 /** The agent's data that survives a power loss: small texts by name, and the two configuration slots. */
 export type AgentStorage = {
@@ -15,6 +17,10 @@ export type AgentStorage = {
    * never changed afterwards. Absent where texts are stored.
    */
   writeJson?(name: string, value: object): Promise<void>;
+  /** Sets a damaged text aside: from now on there is none under `name`. */
+  setAside(name: string): Promise<void>;
+  /** The names that were set aside in this run. */
+  readonly damaged: readonly string[];
   slots: ConfigurationSlots;
 };
 
@@ -24,22 +30,56 @@ export type AgentStorage = {
  */
 export async function openDirectoryStorage(root: string): Promise<AgentStorage> {
   const configuration = join(root, "configuration");
-  await mkdir(join(configuration, "slots"), { recursive: true });
-  for (const name of ["keys", "display"]) {
-    await mkdir(join(root, name), { recursive: true, mode: 0o700 });
-    await chmod(join(root, name), 0o700);
+  await makeFolders(root);
+  for (const folder of [configuration, join(configuration, "slots")]) await makeOwnFolder(folder);
+  for (const folder of [join(root, "keys"), join(root, "display")]) {
+    await makeOwnFolder(folder, 0o700);
+    await chmod(folder, 0o700);
   }
+  for (const folder of [root, join(root, "keys"), join(root, "display")]) await restrictFiles(folder);
+  const damaged: string[] = [];
+  const setAside = async (name: string): Promise<void> => {
+    await setFileAside(join(root, name));
+    damaged.push(name);
+  };
   return {
-    read: (name) => readIfPresent(join(root, name)),
+    damaged,
+    setAside,
+    async read(name) {
+      try {
+        return await readIfPresent(join(root, name));
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        await setAside(name);
+        return null;
+      }
+    },
     write: (name, text) => replaceFile(join(root, name), text, 0o600),
     slots: createDirectorySlots(configuration),
   };
 }
 
+/** A file in the place of a folder of ours is set aside. */
+async function makeOwnFolder(path: string, mode?: number): Promise<void> {
+  try {
+    await makeFolders(path, mode);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    await setFileAside(path);
+    await makeFolders(path, mode);
+  }
+}
+
 /** For simulated cars: an object of this kind survives the agent, as a disk survives a reboot. */
 export function createMemoryStorage(): AgentStorage {
   const texts = new Map<string, string>();
+  const damaged: string[] = [];
   return {
+    damaged,
+    async setAside(name) {
+      texts.delete(name);
+      damaged.push(name);
+    },
     read: async (name) => texts.get(name) ?? null,
     write: async (name, text) => {
       texts.set(name, text);

@@ -8,14 +8,14 @@ type Span = { notBefore: Date; notAfter: Date };
 const span: Span = { notBefore: new Date("2026-01-01"), notAfter: new Date("2099-01-01") };
 
 /** A certificate authority for cars and for a broker on loopback. */
-export async function makeAuthority() {
+export async function makeAuthority(ownSpan: Span = span) {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     name: "CN=test authority",
     keys,
     signingAlgorithm: algorithm,
     extensions: [new x509.BasicConstraintsExtension(true)],
-    ...span,
+    ...ownSpan,
   });
   const certify = async (
     subject: string,
@@ -38,13 +38,20 @@ export async function makeAuthority() {
     certificate: root.toString("pem"),
     certifyCar: (vin: Vin, tlsPublicKey: string, validity?: Span) =>
       certify(`CN=${vin}`, new x509.PublicKey(tlsPublicKey), [], validity),
-    /** Certificate and key (PEM) of a server on 127.0.0.1. */
-    async certifyServer(): Promise<{ cert: string; key: string }> {
+    /** Certificate and key (PEM) of a server on 127.0.0.1; `changes` make it a wrong one. */
+    async certifyServer(
+      changes: { validity?: Span; address?: string; usage?: "client" } = {},
+    ): Promise<{ cert: string; key: string }> {
       const server = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
       const key = await webcrypto.subtle.exportKey("pkcs8", server.privateKey);
-      const names = new x509.SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }]);
+      const names = new x509.SubjectAlternativeNameExtension([
+        { type: "ip", value: changes.address ?? "127.0.0.1" },
+      ]);
+      const usage = new x509.ExtendedKeyUsageExtension([
+        x509.ExtendedKeyUsage[changes.usage === "client" ? "clientAuth" : "serverAuth"],
+      ]);
       return {
-        cert: await certify("CN=broker", server.publicKey, [names]),
+        cert: await certify("CN=broker", server.publicKey, [names, usage], changes.validity),
         key: x509.PemConverter.encode(key, "PRIVATE KEY"),
       };
     },

@@ -1,3 +1,5 @@
+import { readDecline } from "../../rules/decline-table.ts";
+
 type Detail = Readonly<Record<string, unknown>>;
 
 /** What the steps about money mean, for a reader who does not know their names. */
@@ -15,7 +17,7 @@ const sentences: Readonly<Record<string, (detail: Detail) => string>> = {
   presumptionRefuted: ({ reason }) =>
     reason === "neverMade"
       ? "The presumed payment was never made: the gateway knows of none. What was delivered is taken back; nothing was charged."
-      : `The bank refused the presumed payment (${reason}). What was delivered is taken back; nothing was charged.`,
+      : `${readDecline(String(reason)).class === "refusal" ? "The bank refused the presumed payment" : "The presumed payment could not be made"} (${reason}). What was delivered is taken back; nothing was charged.`,
   serviceWithdrawn: ({ service, reason }) => `${service} is taken out of the car again (${reason}).`,
   paymentChargedBack: ({ amountCents, reason }) =>
     `The customer's bank took ${amountCents} cents back (${reason}): a charge-back.`,

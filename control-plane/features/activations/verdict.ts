@@ -1,3 +1,5 @@
+import { readDecline } from "../../rules/decline-table.ts";
+
 /** What the records say about an activation, its payment and its entitlement. */
 export type Case = {
   name: string;
@@ -21,6 +23,7 @@ const becauseOf: Readonly<Record<string, string>> = {
   maintenanceOverdue: "its maintenance is overdue; it can be bought again after a visit to a workshop",
   maintenanceUnavailable:
     "the workshops gave no clear answer about its maintenance; it can be bought again when they do",
+  confirmationExpired: "its payment was not confirmed at the bank in time",
   PaymentFailed: "the bank refused the payment",
   NoCharge: "it was not delivered, so what the bank held was let go",
 };
@@ -59,6 +62,8 @@ function describeUnderWay(row: Case): string | undefined {
     if (going !== undefined)
       return `The bank has not answered yet, so its payment is presumed until ${timeOf(row.reconcile_by)}; ${going}`;
   }
+  if (row.state === "PaymentInitiated" && row.status === "unconfirmed")
+    return "The bank waits for the customer to confirm the payment.";
   if (row.state === "PaymentInitiated" && row.waits !== null)
     return `The bank has not answered yet, and the payment waits until it does, because ${row.waits}.`;
   return underWay[row.state];
@@ -92,11 +97,20 @@ function describeReason(row: Case): string {
   if (row.end_reason === "customerCancelled") return "it was cancelled before the car proved it";
   if (row.end_reason === "presumptionRefuted")
     return `the bank did not answer, its payment was presumed, and it ${describeRefuted(row)}; so what had begun was taken back`;
-  return becauseOf[row.end_reason ?? ""] ?? becauseOf[row.state] ?? row.state;
+  return becauseOf[row.end_reason ?? ""] ?? describeNotMade(row) ?? becauseOf[row.state] ?? row.state;
+}
+
+/** `undefined` where a bank has refused. */
+function describeNotMade({ state, decline_reason: reason }: Case): string | undefined {
+  if (state !== "PaymentFailed" || reason === null || readDecline(reason).class === "refusal")
+    return undefined;
+  return `its payment could not be made, though no bank refused it (${reason})`;
 }
 
 function describeRefuted({ decline_reason: reason }: Case): string {
-  return reason === "neverMade" ? "turned out never to have been made" : `was then refused (${reason})`;
+  if (reason === "neverMade") return "turned out never to have been made";
+  const isRefusal = reason === null || readDecline(reason).class === "refusal";
+  return `${isRefusal ? "was then refused" : "could not be made"} (${reason})`;
 }
 
 function timeOf(date: Date | null): string {

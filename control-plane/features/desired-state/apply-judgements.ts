@@ -18,6 +18,7 @@ export type Judged = {
   said: { report: Report; token: string } | null;
   verdict: Verdict;
   standing: Standing;
+  lacksTime: boolean;
 };
 
 /** A staged version that waits for the car to be parked or charged is asked about again after this. */
@@ -38,7 +39,11 @@ export async function applyJudgements(
   const idsIn = (standing: Standing) =>
     judged.flatMap((one) => (one.standing === standing ? [one.link.vehicle_id] : []));
   await writeSaid(tx, judged, now);
-  await sendToThoseBehind(tx, { behind: idsIn("behind"), lackingKeys: idsIn("lacksKeys") }, now);
+  const lackingTime = judged.flatMap(({ link, standing, lacksTime }) =>
+    lacksTime && standing === "holds" ? [link.vehicle_id] : [],
+  );
+  const behind = [...idsIn("behind"), ...lackingTime];
+  await sendToThoseBehind(tx, { behind, lackingKeys: idsIn("lacksKeys") }, now);
   await setDispatches(tx, idsIn("defers"), new Date(now.getTime() + deferralPatienceMs));
   const holding = [...idsIn("holds"), ...(await writeNextVersions(context, tx, judged))];
   await settle(context, tx, {
@@ -48,7 +53,7 @@ export async function applyJudgements(
     ),
     services: judged.flatMap(({ verdict }) =>
       verdict.kind === "proved" && verdict.attempt.activationId !== null
-        ? [{ activationId: verdict.attempt.activationId, appliedAt: new Date(verdict.appliedAt) }]
+        ? [{ activationId: verdict.attempt.activationId, appliedAt: verdict.appliedAt }]
         : [],
     ),
   });
@@ -57,24 +62,33 @@ export async function applyJudgements(
 }
 
 /** The link row as it is after what was judged: what the car said of itself, and no change that is decided. */
-function linkAfter({ link, said, verdict }: Judged): LinkRow {
+function linkAfter({ link, said, verdict }: Judged, now: Date): LinkRow {
   return {
     ...link,
     ...(said === null
       ? {}
       : {
           report_seq: said.report.seq,
+          report_sent_at: storableTime(said.report.sentAt),
+          report_taken_at: now,
           active_version: said.report.active.version,
           active_hash: said.report.active.hash,
           key_set_version: said.report.keySetVersion,
         }),
-    ...(verdict.kind === "none" ? {} : { unproved_version: null, unproved_activation_id: null }),
+    ...(verdict.kind === "none"
+      ? {}
+      : { unproved_version: null, unproved_activation_id: null, unproved_since: null }),
   };
+}
+
+/** The database knows no year 0, and what came before anything was built tells nothing. */
+function storableTime(said: string): Date {
+  return new Date(Math.max(Date.parse(said), 0));
 }
 
 /** What the cars said, how their attempts ended, the proofs, and what is no longer on its way to them. */
 async function writeSaid(tx: Transaction, judged: readonly Judged[], now: Date): Promise<void> {
-  const links = judged.map(linkAfter);
+  const links = judged.map((one) => linkAfter(one, now));
   const ended = judged.map(({ said, verdict }) => {
     if (verdict.kind === "none") return null;
     const isOfPlan = verdict.attempt.activationId === null;
@@ -99,6 +113,8 @@ async function writeSaid(tx: Transaction, judged: readonly Judged[], now: Date):
     with said as materialized (
       select * from unnest(${plainArray(links.map((link) => link.vehicle_id))}::uuid[],
                            ${plainArray(links.map((link) => link.report_seq))}::int[],
+                           ${sparseArray(links.map((link) => link.report_sent_at?.getTime() ?? null))}::float8[],
+                           ${sparseArray(links.map((link) => link.report_taken_at?.getTime() ?? null))}::float8[],
                            ${plainArray(links.map((link) => link.active_version))}::int[],
                            ${plainArray(links.map((link) => link.active_hash))}::text[],
                            ${plainArray(links.map((link) => link.key_set_version))}::int[],
@@ -109,14 +125,16 @@ async function writeSaid(tx: Transaction, judged: readonly Judged[], now: Date):
                            ${sparseArray(ended.map((one) => one?.failureClass ?? null))}::text[],
                            ${sparseArray(ended.map((one) => one?.token ?? null))}::text[],
                            ${byteArray(proofs)}::bytea[])
-        as said (vehicle_id, seq, version, hash, keys, is_over, ended_version, result, reason, failure_class, token,
+        as said (vehicle_id, seq, sent_ms, taken_ms, version, hash, keys, is_over, ended_version, result, reason, failure_class, token,
                  proof)
     ), linked as (
       update vehicle_links as link
-      set report_seq = said.seq, active_version = said.version, active_hash = said.hash,
+      set report_seq = said.seq, report_sent_at = to_timestamp(said.sent_ms / 1000),
+          report_taken_at = to_timestamp(said.taken_ms / 1000), active_version = said.version, active_hash = said.hash,
           key_set_version = said.keys,
           unproved_version = case when ended_version is null then link.unproved_version end,
-          unproved_activation_id = case when ended_version is null then link.unproved_activation_id end
+          unproved_activation_id = case when ended_version is null then link.unproved_activation_id end,
+          unproved_since = case when ended_version is null then link.unproved_since end
       from said where link.vehicle_id = said.vehicle_id
     ), ended as (
       update attempts as attempt
@@ -134,8 +152,8 @@ async function writeSaid(tx: Transaction, judged: readonly Judged[], now: Date):
 }
 
 /**
- * The versions that leave a failed change out (during a backoff the entry is in no manifest), and those above what
- * cars that are ahead of us have.
+ * The versions that leave a failed change out (during a backoff the entry is in no manifest), those above what cars
+ * that are ahead of us have, and those that bring damaged cars all of it anew.
  *
  * @returns the cars that hold what the first of these say
  */
@@ -144,12 +162,15 @@ async function writeNextVersions(
   tx: Transaction,
   judged: readonly Judged[],
 ): Promise<string[]> {
+  const now = context.clock.now();
   const failed = judged.filter(({ standing }) => standing === "failed");
-  const ahead = judged.filter(({ standing }) => standing === "ahead").map(linkAfter);
-  if (failed.length + ahead.length === 0) return [];
+  const renewed = judged
+    .filter(({ standing }) => standing === "ahead" || standing === "damaged")
+    .map((one) => linkAfter(one, now));
+  if (failed.length + renewed.length === 0) return [];
   const links = await writeVersions(context, tx, [
-    ...failed.map((one) => ({ link: linkAfter(one), unproved: null })),
-    ...(await keepUnderWay(tx, ahead)),
+    ...failed.map((one) => ({ link: linkAfter(one, now), unproved: null })),
+    ...(await keepUnderWay(tx, renewed)),
   ]);
   return failed.flatMap(({ said, link: { vehicle_id: vehicleId } }) =>
     links.get(vehicleId)?.manifest_hash === said?.report.active.hash ? [vehicleId] : [],

@@ -5,7 +5,8 @@ import { parseVin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startTestFleet, type TestCar, type TestFleet } from "../../testing/fixtures/fleet.ts";
-import { resendAfterMs } from "./dispatches.ts";
+import { seedStaff } from "../../testing/fixtures/people.ts";
+import { resendAfterMs, sendingsOfAttempt } from "./dispatches.ts";
 
 // The engine against a real database, with reports written by hand: what no healthy car would say must be
 // judged too. The cars stay offline; the test says what they say.
@@ -31,7 +32,13 @@ async function linkRow(car: TestCar) {
 
 async function report(
   car: Car,
-  said: { active?: Report["active"]; outcome?: Outcome | null; seq?: number; keySetVersion?: number },
+  said: {
+    active?: Report["active"];
+    outcome?: Outcome | null;
+    seq?: number;
+    keySetVersion?: number;
+    sentAt?: string;
+  },
 ) {
   const row = await linkRow(car);
   const seq = said.seq ?? ++car.seq;
@@ -43,12 +50,14 @@ async function report(
     deferred: null,
     refused: {},
     keySetVersion: said.keySetVersion ?? 1,
-    sentAt: new Date().toISOString(),
+    sentAt: said.sentAt ?? fleet.clock.now().toISOString(),
   };
   return fleet.db
     .transaction()
     .execute((tx) =>
-      fleet.desiredState.ingest(tx, [{ vin: body.vin, report: body, token: `signed.${seq}.x` }]),
+      fleet.desiredState.ingest(tx, [
+        { vin: body.vin, report: body, token: `signed.${seq}.x`, proofKey: car.proofKey },
+      ]),
     )
     .then(([ingested]) => {
       if (ingested === undefined) throw new Error("a report without an answer");
@@ -106,7 +115,7 @@ async function enrolledCar(): Promise<Car> {
   return car;
 }
 
-async function codesOf(car: TestCar): Promise<string[]> {
+async function entriesOf(car: TestCar) {
   const row = await linkRow(car);
   const { entries } = await fleet.db
     .selectFrom("manifests")
@@ -114,7 +123,11 @@ async function codesOf(car: TestCar): Promise<string[]> {
     .where("vehicle_id", "=", car.vehicleId)
     .where("version", "=", row.manifest_version)
     .executeTakeFirstOrThrow();
-  return entries.map((entry) => (entry as { code: string }).code).sort(); // written by writeVersions
+  return entries as { code: string; term: unknown }[]; // written by writeVersions
+}
+
+async function codesOf(car: TestCar): Promise<string[]> {
+  return (await entriesOf(car)).map(({ code }) => code).sort();
 }
 
 function dispatchOf(car: TestCar) {
@@ -158,8 +171,9 @@ describe("versions and reports", () => {
     const steps = () =>
       fleet.db.selectFrom("steps").select("id").where("activation_id", "=", activationId).execute();
     const before = await steps();
-    expect(await report(car, { outcome: failed(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
-    expect(await report(car, { outcome: applied(version, hash), seq: 1 })).toEqual({ kind: "repeated" });
+    const again = { seq: 1, sentAt: new Date(0).toISOString() };
+    expect(await report(car, { outcome: failed(version, hash), ...again })).toEqual({ kind: "repeated" });
+    expect(await report(car, { outcome: applied(version, hash), ...again })).toEqual({ kind: "repeated" });
     expect(await steps()).toEqual(before);
     expect(await fleet.stateOf(activationId)).toBe("RetryQueue");
   });
@@ -403,6 +417,7 @@ describe("many cars at once", () => {
     const received = rows.map(({ car, row }) => ({
       vin: parseVin(car.vin),
       token: `signed.${row.manifest_version}.x`,
+      proofKey: car.proofKey,
       report: {
         vin: parseVin(car.vin),
         seq: ++car.seq,
@@ -463,6 +478,7 @@ describe("many cars at once", () => {
     const one = (car: Car, seq: number, outcome: Outcome | null, active: Report["active"]) => ({
       vin: parseVin(car.vin),
       token: `signed.${seq}.x`,
+      proofKey: car.proofKey,
       report: {
         vin: parseVin(car.vin),
         seq,
@@ -554,7 +570,216 @@ describe("k purchases at once", () => {
   });
 });
 
+const entitlementOf = (activationId: string) =>
+  fleet.db
+    .selectFrom("entitlements")
+    .innerJoin("activations", "activations.entitlement_id", "entitlements.id")
+    .where("activations.id", "=", activationId)
+    .selectAll("entitlements")
+    .executeTakeFirstOrThrow();
+
+async function termsOf(car: TestCar): Promise<unknown[]> {
+  return (await entriesOf(car)).map(({ term }) => term);
+}
+
+describe("terms", () => {
+  const termMs = 30 * dayMs;
+
+  /** Buys, and reports that the car applied it at `appliedAt`. */
+  async function applyAt(car: Car, appliedAt: (boughtAt: Date) => Date, heardAfterMs: number) {
+    const boughtAt = fleet.clock.now();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    fleet.clock.advanceMs(heardAfterMs);
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    const outcome = applied(version, hash);
+    const said = { ...outcome, appliedAt: appliedAt(boughtAt).toISOString() };
+    await report(car, { active: { version, hash }, outcome: said as Outcome });
+    const { valid_until: validUntil } = await entitlementOf(activationId);
+    return { activationId, boughtAt, validUntil };
+  }
+  const doubtsOf = (car: TestCar) =>
+    fleet.db
+      .selectFrom("tasks")
+      .select(sql<string>`detail->>'doubt'`.as("doubt"))
+      .where("vehicle_id", "=", car.vehicleId)
+      .execute();
+
+  test("the term of a car that reports late begins when it applied the service, not when it said so", async () => {
+    const car = await enrolledCar();
+    const { boughtAt, validUntil } = await applyAt(
+      car,
+      (at) => new Date(at.getTime() + minuteMs),
+      120 * minuteMs,
+    );
+    expect(validUntil?.getTime()).toBe(boughtAt.getTime() + minuteMs + termMs);
+    expect(await doubtsOf(car)).toEqual([]);
+  });
+
+  test.each([
+    { lie: "2099-01-01T00:00:00.000Z", isKeptAt: "heard" },
+    { lie: "9999-12-31T23:59:59.999Z", isKeptAt: "heard" },
+    { lie: "2020-01-01T00:00:00.000Z", isKeptAt: "bought" },
+  ])(
+    "a car that says it applied at $lie gets the term of what can be true, is charged once, and support hears of it [R1]",
+    async ({ lie, isKeptAt }) => {
+      const car = await enrolledCar();
+      const { activationId, boughtAt, validUntil } = await applyAt(car, () => new Date(lie), 5 * minuteMs);
+      const beginsMs = boughtAt.getTime() + (isKeptAt === "heard" ? 5 * minuteMs : 0);
+      expect(validUntil?.getTime()).toBe(beginsMs + termMs);
+      expect(await fleet.stateOf(activationId)).toBe("ServiceActive");
+      expect(fleet.captured().filter((id) => id === activationId)).toHaveLength(1);
+      expect(await doubtsOf(car)).toEqual([{ doubt: "appliedAtImpossible" }]);
+      const staff = await seedStaff(fleet);
+      expect((await staff.support.get(`/api/vehicles/${car.vehicleId}/activations`)).status).toBe(200);
+    },
+  );
+
+  test("once it is proved, every later version says until when it runs", async () => {
+    const car = await enrolledCar();
+    const { validUntil } = await applyAt(car, (at) => at, 0);
+    await fleet.buy(car, "ambientLight");
+    expect(await termsOf(car)).toContainEqual({ kind: "until", validUntil: validUntil?.toISOString() });
+    expect(await termsOf(car)).toContainEqual({ kind: "duration", seconds: termMs / 1_000 });
+  });
+
+  test("the end of a term that was withdrawn before changes nothing", async () => {
+    const car = await enrolledCar();
+    const { activationId } = await applyAt(car, (at) => at, 0);
+    const { id: entitlementId } = await entitlementOf(activationId);
+    await fleet.db
+      .transaction()
+      .execute((tx) => fleet.desiredState.withdraw(tx, [{ entitlementId, reason: "testing" }]));
+    const { manifest_version: version } = await linkRow(car);
+    fleet.clock.advanceMs(termMs);
+    await fleet.runTimers();
+    expect(await entitlementOf(activationId)).toMatchObject({ state: "ending", end_reason: "testing" });
+    expect((await linkRow(car)).manifest_version).toBe(version);
+    await obey(car);
+    expect(await entitlementOf(activationId)).toMatchObject({ state: "ended", end_reason: "testing" });
+  });
+
+  test("what a car was sold with is granted once, however often its delivery is asked for", async () => {
+    const car = await enrolledCar();
+    for (let times = 0; times < 2; times += 1)
+      await fleet.db.transaction().execute((tx) => fleet.desiredState.deliverPlan(tx, car.vehicleId));
+    const granted = await fleet.db
+      .selectFrom("entitlements")
+      .select("code")
+      .where("vehicle_id", "=", car.vehicleId)
+      .execute();
+    expect(granted.map(({ code }) => code).sort()).toEqual(["plataformaBase", "towBar"]);
+  });
+
+  test("the proof of a later attempt leaves the earlier ones as they ended", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version, manifest_hash: hash } = await linkRow(car);
+    await report(car, { outcome: failed(version, hash) });
+    fleet.clock.advanceMs(dayMs);
+    await fleet.runTimers();
+    await fleet.waitFor(activationId, "OTAAttempt");
+    await obey(car);
+    const attempts = await fleet.db
+      .selectFrom("attempts")
+      .select(["attempt", "result"])
+      .where("activation_id", "=", activationId)
+      .orderBy("attempt")
+      .execute();
+    expect(attempts).toEqual([
+      { attempt: 1, result: "failed" },
+      { attempt: 2, result: "applied" },
+    ]);
+  });
+});
+
+describe("a car whose word cannot be true", () => {
+  test("one that claims a version far above ours is not followed, and its next purchase is delivered [R6]", async () => {
+    const car = await enrolledCar();
+    const answer = await report(car, { active: { version: 1_999_999_999, hash: emptyManifestHash } });
+    expect(answer).toEqual({ kind: "doubted", because: "versionFarAhead" });
+    const activationId = await fleet.buy(car, "heatedSeats");
+    expect((await linkRow(car)).manifest_version).toBe(1);
+    await obey(car);
+    expect(await fleet.stateOf(activationId)).toBe("ServiceActive");
+  });
+
+  test("one that counts its reports from 1 again is told to support once, and its report changes nothing [F4]", async () => {
+    const car = await enrolledCar();
+    await report(car, { seq: 40 });
+    const later = new Date(fleet.clock.now().getTime() + 1_000).toISOString();
+    const known = await linkRow(car);
+    for (const seq of [1, 2])
+      expect(
+        await report(car, { seq, sentAt: later, active: { version: 0, hash: emptyManifestHash } }),
+      ).toEqual({ kind: "doubted", because: "countersDisagree" });
+    expect(await linkRow(car)).toEqual(known);
+    const tasks = fleet.db
+      .selectFrom("tasks")
+      .select(["kind", "team", "status"])
+      .where("vehicle_id", "=", car.vehicleId);
+    expect(await tasks.execute()).toEqual([{ kind: "carDoubted", team: "support", status: "open" }]);
+    // Settled, and it happens again: that is news.
+    await fleet.db
+      .updateTable("tasks")
+      .set({ status: "resolved" })
+      .where("vehicle_id", "=", car.vehicleId)
+      .execute();
+    await report(car, { seq: 3, sentAt: later });
+    expect(await tasks.execute()).toHaveLength(2);
+  });
+
+  test("a report that was verified with the key of an identity that has ended since has no effect [F4]", async () => {
+    const car = await enrolledCar();
+    const known = await linkRow(car);
+    const stranger = Object.assign({ ...car }, { proofKey: (await enrolledCar()).proofKey });
+    expect(await report(stranger, { seq: 5 })).toEqual({ kind: "formerIdentity" });
+    expect(await linkRow(car)).toEqual(known);
+  });
+});
+
 describe("sending", () => {
+  /** Waits for the platform's own dispatcher, which sends what is due, and says how long it waits until the next time. */
+  async function waitAfterSending(car: Car, sends: number): Promise<number> {
+    const dueAt = await fleet.waitUntil(`sent ${sends} times`, async () => {
+      const dispatch = await dispatchOf(car);
+      return dispatch?.sends === sends ? dispatch.due_at : undefined;
+    });
+    return dueAt.getTime() - fleet.clock.now().getTime();
+  }
+
+  test("what is due is sent again with growing waits for as long as it is due, though the car never answers [R16]", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await obey(car);
+    const { id: entitlementId } = await entitlementOf(activationId);
+    await fleet.db
+      .transaction()
+      .execute((tx) => fleet.desiredState.withdraw(tx, [{ entitlementId, reason: "testing" }]));
+    const waits: number[] = [];
+    while (waits.length < 14) {
+      waits.push(await waitAfterSending(car, waits.length + 1));
+      fleet.clock.advanceMs(waits.at(-1) ?? 0);
+    }
+    const seconds = [10, 20, 40, 80, 180, 300, 600, 1_200, 2_400, 4_800, 9_600, 21_600, 21_600, 21_600];
+    expect(waits).toEqual(seconds.map((each) => each * 1_000));
+    await obey(car);
+    expect(await isDue(car)).toBe(false);
+    expect(await entitlementOf(activationId)).toMatchObject({ state: "ended" });
+  });
+
+  test("from a car that stayed silent the service is taken back: it may have applied it [FA6, R16]", async () => {
+    const car = await enrolledCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    const { manifest_version: version } = await linkRow(car);
+    for (const [at, seconds] of [10, 20, 40, 80].entries()) {
+      expect(await waitAfterSending(car, at + 1)).toBe(seconds * 1_000);
+      fleet.clock.advanceMs(seconds * 1_000);
+    }
+    await fleet.waitFor(activationId, "RetryQueue");
+    expect([await codesOf(car), await isDue(car)]).toEqual([[], true]);
+    expect((await linkRow(car)).manifest_version).toBe(version + 1);
+  });
+
   test("a car that is online and silent is asked again with the same version, then its attempt has failed [FA6]", async () => {
     const car = await enrolledCar();
     const activationId = await fleet.buy(car, "heatedSeats");
@@ -565,7 +790,7 @@ describe("sending", () => {
       for (const due of await fleet.desiredState.takeDue(100))
         if (due.vin === car.vin) taken.set(due.version, due.entriesJson);
       const sends = (await dispatchOf(car))?.sends ?? 0;
-      if (sends > resendAfterMs.length || (await linkRow(car)).manifest_version !== version) break;
+      if (sends > sendingsOfAttempt || (await linkRow(car)).manifest_version !== version) break;
       fleet.clock.advanceMs(Math.max(...resendAfterMs));
     }
     await fleet.waitFor(activationId, "RetryQueue");
@@ -615,6 +840,7 @@ describe("sending", () => {
       active: { version: row.manifest_version, hash: row.manifest_hash },
       outcome: applied(row.manifest_version, row.manifest_hash),
       seq: 9,
+      sentAt: new Date().toISOString(),
     };
     const both = await Promise.all([report(car, said), report(car, said)]);
     expect(both.map(({ kind }) => kind).sort()).toEqual(["repeated", "taken"]);

@@ -3,6 +3,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import type { Transaction } from "../../store/database.ts";
+import { beginAnew } from "./begin-anew.ts";
 import { carryPlan, deliverPlan, type RolledOut, type RollOutStep, rollOut } from "./change-cars.ts";
 import { abandon, withdraw } from "./end-entitlements.ts";
 import { type Ingested, ingestReports, type Received } from "./ingest-reports.ts";
@@ -30,6 +31,7 @@ export type DesiredState = Capability &
     /** Claims manifests that are due to be sent, oldest first. */
     takeDue(limit: number): Promise<Due[]>;
     onVehicleMoved: EventHandler<"vehicleMoved">;
+    onCarEnrolledAgain: EventHandler<"carEnrolledAgain">;
   };
 
 /** @param keySetVersion of the key set that signs what we send */
@@ -54,6 +56,7 @@ export function createDesiredState(context: Context, keySetVersion: () => number
     onVehicleMoved: each(async (tx, { vehicleId, event }) => {
       if (event === "appLinked") await deliverPlan(context, tx, vehicleId);
     }),
+    onCarEnrolledAgain: each((tx, enrolled) => beginAnew(context, tx, enrolled)),
     timers: [
       { kind: planRetryTimer, due: (tx, vehicleId) => carryPlan(context, tx, [vehicleId]) },
       {

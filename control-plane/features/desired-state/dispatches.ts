@@ -1,3 +1,4 @@
+import { minuteMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import type { Transaction } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
@@ -7,8 +8,17 @@ import { plainArray } from "../../store/plain-array.ts";
 /** The channel that is rung, without content, when a manifest is due to be sent. */
 export const dispatchChannel = "caas_dispatch";
 
-/** Wait before each re-send while the car is online and silent: the re-send is the status query (FA6). */
-export const resendAfterMs = [10_000, 20_000, 40_000, 80_000] as const;
+/** After so many sendings without an answer the attempt under way has failed (FA6), 150 s after the first. */
+export const sendingsOfAttempt = 4;
+
+/**
+ * Wait before each re-send while the car is online and silent: the re-send is the status query (FA6). What is due is
+ * sent again for as long as it is due, the last wait over and over: messages may be withheld for days.
+ */
+export const resendAfterMs = [
+  ...[10_000, 20_000, 40_000, 80_000],
+  ...[3, 5, 10, 20, 40, 80, 160, 360].map((minutes) => minutes * minuteMs),
+] as const;
 
 /** The newest version of each car is due at `dueAt` (business time), as if it had not been sent before. */
 export async function setDispatches(

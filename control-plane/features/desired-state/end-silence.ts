@@ -3,10 +3,13 @@ import { judgeSilence } from "../../rules/report-judgement.ts";
 import type { Transaction } from "../../store/database.ts";
 import { lockLinks } from "../../store/lock-links.ts";
 import { applyJudgements } from "./apply-judgements.ts";
-import { resendAfterMs } from "./dispatches.ts";
+import { sendingsOfAttempt } from "./dispatches.ts";
 import { attemptOf } from "./ingest-reports.ts";
 
-/** Cars that are online and answered none of the re-sends: their attempts have failed. */
+/**
+ * Cars that are online and answered none of the re-sends: their attempts have failed. What takes back, and what
+ * somebody is entitled to already, goes on being sent.
+ */
 export async function endSilence(
   context: Context,
   tx: Transaction,
@@ -18,11 +21,9 @@ export async function endSilence(
     .selectFrom("manifest_dispatches")
     .select("vehicle_id")
     .where("vehicle_id", "in", vehicleIds)
-    .where("sends", ">", resendAfterMs.length)
+    .where("sends", ">", sendingsOfAttempt)
     .execute();
   const silent = dispatches.flatMap((row) => links.get(row.vehicle_id) ?? []);
-  const idle = silent.filter((link) => link.unproved_version === null).map((link) => link.vehicle_id);
-  if (idle.length > 0) await tx.deleteFrom("manifest_dispatches").where("vehicle_id", "in", idle).execute();
   await applyJudgements(
     context,
     tx,

@@ -1,18 +1,28 @@
 import type { Report } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { type Attempt, judgeReport } from "../../rules/report-judgement.ts";
+import { type Attempt, type Doubt, judgeReport } from "../../rules/report-judgement.ts";
 import type { Transaction } from "../../store/database.ts";
 import { type LinkRow, lockLinks } from "../../store/lock-links.ts";
 import { applyJudgements, type Judged } from "./apply-judgements.ts";
 
-export type Received = { vin: Vin; report: Report; token: string };
+export type Received = {
+  vin: Vin;
+  report: Report;
+  token: string;
+  /** The public proof key that `token` was verified with. */
+  proofKey: string;
+};
 
 /** What a report changed. */
 export type Ingested =
   | { kind: "unknownCar" }
   /** An older or repeated sequence number: no effect. */
   | { kind: "repeated" }
+  /** No effect, and a person hears of it. */
+  | { kind: "doubted"; because: Doubt }
+  /** Signed by the key of an identity that has ended since it was verified. */
+  | { kind: "formerIdentity" }
   | { kind: "taken"; proved: boolean; failed: string | null; converged: boolean };
 
 /**
@@ -28,17 +38,30 @@ export async function ingestReports(
   received: readonly Received[],
 ): Promise<Ingested[]> {
   const answers = new Map<Received, Ingested>();
+  const now = context.clock.now();
   for (const round of inRounds(received)) {
     const links = await lockLinks(tx, { vins: round.map(({ vin }) => vin) });
     const byVin = new Map([...links.values()].map((link) => [link.vin, link]));
     const judged: { one: Received; car: Judged }[] = [];
+    const doubted: { vehicleId: string; doubt: Doubt }[] = [];
     for (const one of round) {
       const link = byVin.get(one.vin);
-      const judgement = link && judgeReport(known(link), attemptOf(link), one.report, keySetVersion);
-      if (link === undefined || judgement === undefined) answers.set(one, { kind: "unknownCar" });
-      else if (judgement.kind === "ignored") answers.set(one, { kind: "repeated" });
-      else judged.push({ one, car: { link, said: one, ...judgement } });
+      if (link === undefined) {
+        answers.set(one, { kind: "unknownCar" });
+        continue;
+      }
+      if (link.proof_public_key !== one.proofKey) {
+        answers.set(one, { kind: "formerIdentity" });
+        continue;
+      }
+      const judgement = judgeReport(known(link), attemptOf(link), one.report, keySetVersion, now);
+      if (judgement.kind === "ignored") answers.set(one, { kind: "repeated" });
+      else if (judgement.kind === "doubted") {
+        answers.set(one, judgement);
+        doubted.push({ vehicleId: link.vehicle_id, doubt: judgement.because });
+      } else judged.push({ one, car: { link, said: one, ...judgement } });
     }
+    await context.publish(tx, "carDoubted", doubted);
     const holding = await applyJudgements(
       context,
       tx,
@@ -60,12 +83,14 @@ function known(link: LinkRow) {
     manifestVersion: link.manifest_version,
     manifestHash: link.manifest_hash,
     reportSeq: link.report_seq,
+    reportSentAt: link.report_sent_at,
+    reportTakenAt: link.report_taken_at,
   };
 }
 
 export function attemptOf(link: LinkRow): Attempt | null {
-  const { unproved_version: version, unproved_activation_id: activationId } = link;
-  return version === null ? null : { version, activationId };
+  const { unproved_version: version, unproved_activation_id: activationId, unproved_since: since } = link;
+  return version === null ? null : { version, activationId, since };
 }
 
 /** What one car said is judged in its order: a round has at most one report of each. */

@@ -111,7 +111,9 @@ class Life {
         sentAt: new Date().toISOString(),
       };
       await transact((tx) =>
-        fleet.desiredState.ingest(tx, [{ vin: report.vin, report, token: `signed.${report.seq}.x` }]),
+        fleet.desiredState.ingest(tx, [
+          { vin: report.vin, report, token: `signed.${report.seq}.x`, proofKey: this.car.proofKey },
+        ]),
       );
     });
     this.#speaking = saying.catch(() => undefined);

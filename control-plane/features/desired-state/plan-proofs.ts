@@ -14,6 +14,10 @@ export function packProof(link: Owner, report: Report, token: string): Buffer {
   return packReport(token, report, ownerOf(link));
 }
 
+export function unpackProof(link: Owner, report: Uint8Array): string {
+  return unpackReport(report, ownerOf(link));
+}
+
 /** The report as the car signed it, a compact JWS; `null` where there is none. */
 export async function readPlanProof(
   reader: Reader,
@@ -27,5 +31,5 @@ export async function readPlanProof(
     .where("proof.version", "=", version)
     .select(["proof.report", "link.vin", "link.proof_public_key"])
     .executeTakeFirst();
-  return row === undefined ? null : unpackReport(row.report, ownerOf(row));
+  return row === undefined ? null : unpackProof(row, row.report);
 }

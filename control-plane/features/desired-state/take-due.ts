@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Db } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
-import { resendAfterMs } from "./dispatches.ts";
+import { resendAfterMs, sendingsOfAttempt } from "./dispatches.ts";
 import { endSilence } from "./end-silence.ts";
 
 /** A manifest to sign and send now. */
@@ -55,7 +55,7 @@ async function claim(
       order by due_at limit ${limit} for update skip locked
     )
     update manifest_dispatches as dispatch
-    set due_at = ${now}::timestamptz + coalesce(waits.ms[due.sends + 1], waits.ms[1]) * interval '1 millisecond',
+    set due_at = ${now}::timestamptz + waits.ms[least(due.sends + 1, ${resendAfterMs.length})] * interval '1 millisecond',
         sends = due.sends + 1, first_sent_at = coalesce(first_sent_at, ${now})
     from due, (select ${plainArray(resendAfterMs)}::int[] as ms) as waits
     where dispatch.vehicle_id = due.vehicle_id
@@ -72,7 +72,7 @@ async function claim(
   for (const { vehicle_id: vehicleId, sends } of claimed) {
     const row = sendable.get(vehicleId);
     if (row === undefined) continue;
-    if (sends >= resendAfterMs.length) silent.push(vehicleId);
+    if (sends >= sendingsOfAttempt && row.unproved_version !== null) silent.push(vehicleId);
     else
       due.push({
         vehicleId,
@@ -110,11 +110,12 @@ async function readSendable(db: Db, claimed: readonly Claimed[]) {
     vin: string;
     proof_public_key: string;
     key_set_version: number;
+    unproved_version: number | null;
     version: number;
     hash: string;
     entries: string;
   }>`
-    select link.vehicle_id, link.vin, link.proof_public_key, link.key_set_version,
+    select link.vehicle_id, link.vin, link.proof_public_key, link.key_set_version, link.unproved_version,
            manifest.version, manifest.hash, manifest.entries::text as entries
     from vehicle_links link
       join manifests manifest on manifest.vehicle_id = link.vehicle_id and manifest.version = link.manifest_version

@@ -18,7 +18,7 @@ export async function tellVerdicts(
   const now = context.clock.now();
   const proved = judged.flatMap(({ link: { vehicle_id: vehicleId }, verdict }) =>
     verdict.kind === "proved"
-      ? [{ vehicleId, ...verdict.attempt, appliedAt: new Date(verdict.appliedAt) }]
+      ? [{ vehicleId, ...verdict.attempt, appliedAt: verdict.appliedAt, doubt: verdict.doubt }]
       : [],
   );
   const failed = judged.flatMap(({ link: { vehicle_id: vehicleId }, verdict }) =>
@@ -53,6 +53,11 @@ export async function tellVerdicts(
       detail: { version, reason, said },
       subject: { vehicleId },
     })),
+  );
+  await context.publish(
+    tx,
+    "carDoubted",
+    proved.flatMap(({ vehicleId, doubt }) => (doubt === null ? [] : [{ vehicleId, doubt }])),
   );
   await context.publish(
     tx,

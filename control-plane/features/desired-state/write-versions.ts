@@ -1,7 +1,7 @@
 import { manifestHash } from "@caas/contract/manifest.ts";
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
-import type { CarChange } from "../../lifecycle/desired-state.ts";
+import type { CarChange, UnprovedChange } from "../../lifecycle/desired-state.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { LinkRow, LinkRows } from "../../store/lock-links.ts";
 import { plainArray, sparseArray } from "../../store/plain-array.ts";
@@ -22,6 +22,7 @@ export async function writeVersions(
 ): Promise<LinkRows> {
   if (changes.length === 0) return new Map();
   const entriesOf = await listEntries(tx, changes);
+  const now = context.clock.now();
   const next = changes.map(({ link, unproved }) => {
     const entries = entriesOf.get(link.vehicle_id) ?? [];
     const hash = manifestHash(entries);
@@ -32,10 +33,10 @@ export async function writeVersions(
       hash,
       entries: JSON.stringify(entries),
       attempt: unproved?.kind === "service" ? unproved : null,
+      since: unproved === null ? null : sinceWhen(link, unproved, now),
       isHeld: unproved === null && hash === link.active_hash,
     };
   });
-  const now = context.clock.now();
   // A former version stays only when it carried a purchase; the row of another is written over in its place. A change
   // that goes on in the version that supersedes its own is still the same attempt.
   await sql`
@@ -48,13 +49,15 @@ export async function writeVersions(
                            ${plainArray(next.map(({ unproved }) => unproved !== null))}::boolean[],
                            ${sparseArray(next.map(({ attempt }) => attempt?.activationId ?? null))}::uuid[],
                            ${sparseArray(next.map(({ attempt }) => attempt?.attempt ?? null))}::int[],
+                           ${sparseArray(next.map(({ since }) => since?.getTime() ?? null))}::float8[],
                            ${plainArray(next.map(({ isHeld }) => isHeld))}::boolean[])
-        as next (vehicle_id, former, version, hash, entries, is_unproved, activation_id, attempt, is_held)
+        as next (vehicle_id, former, version, hash, entries, is_unproved, activation_id, attempt, since_ms, is_held)
     ), linked as (
       update vehicle_links as link
       set manifest_version = next.version, manifest_hash = next.hash,
           unproved_version = case when is_unproved then next.version end,
-          unproved_activation_id = next.activation_id
+          unproved_activation_id = next.activation_id,
+          unproved_since = to_timestamp(next.since_ms / 1000)
       from next where link.vehicle_id = next.vehicle_id
     ), rewritten as (
       update manifests as manifest
@@ -92,7 +95,7 @@ export async function writeVersions(
     )
     select pg_notify(${dispatchChannel}, '')`.execute(tx);
   return new Map(
-    next.map(({ link, unproved, attempt, version, hash }): [string, LinkRow] => [
+    next.map(({ link, unproved, attempt, version, hash, since }): [string, LinkRow] => [
       link.vehicle_id,
       {
         ...link,
@@ -100,9 +103,17 @@ export async function writeVersions(
         manifest_hash: hash,
         unproved_version: unproved === null ? null : version,
         unproved_activation_id: attempt?.activationId ?? null,
+        unproved_since: since,
       },
     ]),
   );
+}
+
+/** A change that goes on in the version that supersedes its own began with the first of them. */
+function sinceWhen(link: LinkRow, unproved: UnprovedChange, now: Date): Date {
+  const activationId = unproved.kind === "service" ? unproved.activationId : null;
+  const goesOn = link.unproved_version !== null && link.unproved_activation_id === activationId;
+  return goesOn ? (link.unproved_since ?? now) : now;
 }
 
 /**

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import { type Actor, actorId } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import { type EventHandler, each } from "../../lifecycle/events.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Reader, Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
@@ -70,6 +71,40 @@ export async function revoke(
   ]);
   await sql`select pg_notify(${revocationChannel}, '')`.execute(tx);
   return { kind: "revoked", revocation: { serialNumber, reason, revokedAt } };
+}
+
+/**
+ * The car has a new identity: what the former one had opens nothing any more, and the car itself is no longer shut
+ * out. Both stay in its steps.
+ */
+export function createReplacementHandler(context: Context): EventHandler<"carEnrolledAgain"> {
+  return each(async (tx, { vehicleId, serialNumber }) => {
+    const now = context.clock.now();
+    await tx.updateTable("revocation_list").set({ version: sql`version + 1` }).execute();
+    await tx
+      .deleteFrom("revocations")
+      .where("vehicle_id", "=", vehicleId)
+      .where("serial_number", "is", null)
+      .execute();
+    await sql`
+      insert into revocations (id, vehicle_id, vin, serial_number, reason, revoked_by, revoked_at)
+      select gen_random_uuid(), certificate.vehicle_id, vehicle.vin, certificate.serial_number,
+             'the car was enrolled again', null, ${now}
+      from certificates as certificate join vehicles as vehicle on vehicle.id = certificate.vehicle_id
+      where certificate.vehicle_id = ${vehicleId} and certificate.serial_number <> ${serialNumber}
+      on conflict do nothing`.execute(tx);
+    await recordSteps(tx, [
+      {
+        vehicleId,
+        event: "carEnrolledAgain",
+        automation: null,
+        actor: { kind: "vehicle", id: vehicleId },
+        at: now,
+        detail: { serialNumber },
+      },
+    ]);
+    await sql`select pg_notify(${revocationChannel}, '')`.execute(tx);
+  });
 }
 
 export async function listRevocations(reader: Reader, vehicleId: string): Promise<Revoked[]> {

@@ -1,3 +1,4 @@
+import { minuteMs } from "@caas/contract/durations.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestFleet, type TestFleet } from "../../testing/fixtures/fleet.ts";
 import { explain } from "../activations/explain.ts";
@@ -61,6 +62,79 @@ describe("the two invariants", () => {
     expect(await offendersOf(activationId)).toEqual([]);
     fleet.clock.advanceMs(graceMs);
     expect(await offendersOf(activationId)).toEqual(["serviceWithoutMoney"]);
+  });
+
+  async function activeService() {
+    const car = await fleet.addCar();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "ServiceActive");
+    await fleet.runJobs();
+    return { car, activationId };
+  }
+
+  test("the grace is a quarter of an hour: not a moment less, and not the days that a mistake would make of it", async () => {
+    const { activationId } = await activeService();
+    await settleAs(activationId, "declined");
+    fleet.clock.advanceMs(15 * minuteMs - 1);
+    expect(await offendersOf(activationId)).toEqual([]);
+    fleet.clock.advanceMs(1);
+    expect(await offendersOf(activationId)).toEqual(["serviceWithoutMoney"]);
+  });
+
+  test("money that was given back wrongs nobody, money that was given back in part still does", async () => {
+    const car = await fleet.addCar();
+    car.adapter.faults.rejects = "no seat heater";
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(activationId, "NoCharge");
+    await settleAs(activationId, "captured");
+    const giveBack = (cents: number) =>
+      fleet.db
+        .updateTable("payments")
+        .set({ refunded_cents: cents })
+        .where("activation_id", "=", activationId)
+        .execute();
+    await giveBack(1_899);
+    expect(await offendersOf(activationId)).toEqual(["moneyWithoutService"]);
+    await giveBack(1_900);
+    expect(await offendersOf(activationId)).toEqual([]);
+  });
+
+  test("a car that is offline cannot let go of a service: it is no offender until it is back", async () => {
+    const { car, activationId } = await activeService();
+    await settleAs(activationId, "declined");
+    fleet.clock.advanceMs(graceMs + 1);
+    expect(await offendersOf(activationId)).toEqual(["serviceWithoutMoney"]);
+    await car.park();
+    await fleet.until("it is known to be offline", async () => {
+      const link = fleet.db
+        .selectFrom("vehicle_links")
+        .select("presence")
+        .where("vehicle_id", "=", car.vehicleId);
+      return (await link.executeTakeFirst())?.presence === "offline" ? true : undefined;
+    });
+    expect(await offendersOf(activationId)).toEqual([]);
+  });
+
+  test("money for a term that had ended when it was taken is an offender; for one that ends later it is none [R1]", async () => {
+    const { activationId } = await activeService();
+    const payment = fleet.db
+      .selectFrom("payments")
+      .where("activation_id", "=", activationId)
+      .select("settled_at");
+    const { settled_at: settledAt } = await payment.executeTakeFirstOrThrow();
+    if (settledAt === null) throw new Error("the price was not taken");
+    const endAt = (ms: number) =>
+      fleet.db
+        .updateTable("entitlements")
+        .set({ valid_until: new Date(settledAt.getTime() + ms) })
+        .where("id", "=", (eb) =>
+          eb.selectFrom("activations").select("entitlement_id").where("id", "=", activationId),
+        )
+        .execute();
+    await endAt(1);
+    expect(await offendersOf(activationId)).toEqual([]);
+    await endAt(0);
+    expect(await offendersOf(activationId)).toEqual(["moneyWithoutService"]);
   });
 
   test("what was not charged is explained too", async () => {

@@ -2,14 +2,17 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
 import { groupCommit } from "../../store/group-commit.ts";
-import { hearAnswers } from "./hear.ts";
+import { readGatewayCustomers } from "./gateway-customer.ts";
+import { type Heard, hearAnswers } from "./hear.ts";
 import { type Payment, readPayments } from "./payment.ts";
 import { decideCaptures, decideReleases, type Hold } from "./service/decide-holds.ts";
 
 /** What the jobs of payments ask of the database: hundreds run at the same time, and what they ask is batched. */
 export type PaymentBatches = {
   read(paymentId: string): Promise<Payment>;
-  record(answered: { paymentId: string; answer: GatewayPayment }): Promise<unknown>;
+  record(answered: { paymentId: string; answer: GatewayPayment }): Promise<Heard>;
+  /** The gateway's id of a customer; `null`: it has none yet. */
+  gatewayCustomerOf(customerId: string): Promise<string | null>;
   /** Decides that the hold of an activation is taken; `null` where there is nothing to take. */
   decideCapture(activationId: string): Promise<Hold | null>;
   /** Decides that it is let go; `null` where there is nothing to let go. */
@@ -17,7 +20,13 @@ export type PaymentBatches = {
 };
 
 /** What the jobs of payments work with. */
-export type PaymentWork = { context: Context; batches: PaymentBatches; gateway: PaymentGateway };
+export type PaymentWork = {
+  context: Context;
+  batches: PaymentBatches;
+  gateway: PaymentGateway;
+  /** Where a bank sends a customer back to after a confirmation. */
+  returnUrl: () => string;
+};
 
 export function createPaymentBatches(context: Context): PaymentBatches {
   const { db } = context;
@@ -27,6 +36,7 @@ export function createPaymentBatches(context: Context): PaymentBatches {
   return {
     read: groupCommit((ids: readonly string[]) => readPayments(db, ids)),
     record: inTransaction(hearAnswers),
+    gatewayCustomerOf: groupCommit((ids: readonly string[]) => readGatewayCustomers(db, ids)),
     decideCapture: inTransaction(decideCaptures),
     decideRelease: inTransaction(decideReleases),
   };

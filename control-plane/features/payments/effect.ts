@@ -14,7 +14,11 @@ type Answer = GatewayPayment["status"];
 type PartHeard = Extract<PaymentHeard, `chargeBack${string}` | `refund${string}`>;
 
 /** What is heard of a payment, with what came with it. `set` is written unless nothing happens. */
-export type News = { set?: Partial<Pick<Payment, "waits_because" | "refunded_cents">> } & (
+export type News = {
+  set?: Partial<
+    Pick<Payment, "waits_because" | "refunded_cents" | "checked_by" | "settled_at" | "decline_reason">
+  >;
+} & (
   | { answer: GatewayPayment }
   | { heard: Exclude<PaymentHeard, Answer | PartHeard> }
   | { heard: PartHeard; part: Part }

@@ -26,6 +26,7 @@ export const gatewayEventSchema = z.union([
       "payment_intent.payment_failed",
       "payment_intent.amount_capturable_updated",
       "payment_intent.canceled",
+      "payment_intent.requires_action",
     ],
     z.object({ id, metadata }),
   ),
@@ -51,6 +52,7 @@ const meanings = {
   "payment_intent.payment_failed": "declined",
   "payment_intent.amount_capturable_updated": "held",
   "payment_intent.canceled": "released",
+  "payment_intent.requires_action": "unconfirmed",
 } as const;
 
 /** Our own answer is usually on its way already; only a payment still open after this long is asked about. Real time. */

@@ -54,11 +54,18 @@ export async function hearAnswers(
 }
 
 function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Partial<Payment> {
-  const named = "gatewayPaymentId" in answer ? answer.gatewayPaymentId : null;
+  const named = "gatewayPaymentId" in answer ? (answer.gatewayPaymentId ?? null) : null;
   const gateway_payment_id = before.gateway_payment_id ?? named;
   switch (answer.status) {
     case "held":
       return { gateway_payment_id, capture_before: answer.captureBefore };
+    case "unconfirmed":
+      // Nobody waits for what was given up or delivered meanwhile.
+      return before.status === "pending" && before.settlement !== "void"
+        ? { gateway_payment_id, confirm_url: answer.confirmUrl }
+        : { gateway_payment_id, settled_at: at, decline_reason: "authentication_required" };
+    case "failedForNow":
+      return { gateway_payment_id };
     case "captured":
       return { gateway_payment_id, settled_at: at };
     case "released":

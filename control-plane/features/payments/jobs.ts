@@ -5,6 +5,9 @@ const ofPayment = z.object({ paymentId: z.uuid() });
 const atGateway = z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() });
 const ofActivation = z.object({ activationId: z.uuid() });
 
+export const openGatewayCustomerJob = jobType("openGatewayCustomer", z.object({ customerId: z.uuid() }));
+export const askConfirmationJob = jobType("askConfirmation", ofPayment);
+export const followConfirmationJob = jobType("followConfirmation", ofPayment);
 export const chargePaymentJob = jobType("chargePayment", ofPayment, perPurchase);
 export const reconcilePaymentJob = jobType("reconcilePayment", atGateway, perPurchase);
 export const lookUpPresumedJob = jobType("lookUpPresumed", ofPayment);

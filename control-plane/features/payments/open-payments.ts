@@ -16,6 +16,7 @@ const columns = [
   "method",
   "payment_method",
   "recorded_by",
+  "payer",
 ] as const satisfies readonly (keyof Payment)[];
 
 export type NewPayment = Pick<Payment, (typeof columns)[number]>;
@@ -24,7 +25,7 @@ export type NewPayment = Pick<Payment, (typeof columns)[number]>;
 export async function openPayments(
   context: Context,
   tx: Transaction,
-  heard: "requested" | "recordedByStaff",
+  heard: "requested" | "recordedByStaff" | "recordedForCheck",
   all: readonly NewPayment[],
 ): Promise<readonly Payment[]> {
   const at = context.clock.now();
@@ -32,7 +33,7 @@ export async function openPayments(
     mustDecidePayment({ kind, status: "start", settlement: null }, heard);
   const rows = all.map((payment) => {
     const { status } = begin(payment);
-    return { ...payment, id: newId(), status, created_at: at, settled_at: status === "pending" ? null : at };
+    return { ...payment, id: newId(), status, created_at: at, settled_at: status === "recorded" ? at : null };
   });
   const list = sql.join(
     ["id", "status", "created_at", "settled_at", ...columns].map((column) => sql.ref(column)),

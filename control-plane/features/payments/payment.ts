@@ -29,6 +29,11 @@ export async function readPayments<const Ids extends readonly string[]>(
   return mapEach(ids, (id) => paymentOf(payments, id));
 }
 
+/** `undefined`: none was asked for. */
+export async function findPaymentOf(db: Reader, activationId: string): Promise<Payment | undefined> {
+  return byId(await selectPayments(db, [activationId]).execute()).get(activationId);
+}
+
 /** @throws when there is none */
 export function paymentOf(payments: Payments, id: string): Payment {
   const payment = payments.get(id);

@@ -9,11 +9,21 @@ import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { enqueue, handleJob, perPurchase } from "../../store/jobs.ts";
 import { createPaymentBatches } from "./batches.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
+import {
+  askConfirmation,
+  confirmationTimer,
+  followConfirmation,
+  followConfirmations,
+} from "./confirmation.ts";
+import { openGatewayCustomer } from "./gateway-customer.ts";
 import { gatewayEventSchema, handleGatewayEvents, readGatewayEvent } from "./gateway-webhook.ts";
 import {
+  askConfirmationJob,
   captureHoldJob,
   chargePaymentJob,
+  followConfirmationJob,
   lookUpPresumedJob,
+  openGatewayCustomerJob,
   reconcileChargeBacksJob,
   reconcilePaymentJob,
   reconcileRefundsJob,
@@ -32,6 +42,8 @@ import { lookUpPresumed, type Silence } from "./service/look-up.ts";
 import { lookUpTimer } from "./service/presumptions.ts";
 
 export type Payments = Capability & {
+  /** A customer's cards are kept from the first payment on. */
+  onSaleRegistered: EventHandler<"saleRegistered">;
   onVehicleMoved: EventHandler<"vehicleMoved">;
   onServicePaymentRequested: EventHandler<"servicePaymentRequested">;
   onServiceCaptureRequested: EventHandler<"serviceCaptureRequested">;
@@ -41,7 +53,8 @@ export type Payments = Capability & {
 /**
  * Every payment, the gateway behind it, and the double-entry ledger under it. `verifyWebhook` judges the gateway's
  * signatures; `presumption` bounds what is delivered while the gateway does not answer; `finalPayment` says when an
- * unpaid car is lost.
+ * unpaid car is lost; `confirmation` says until when a customer may confirm at the bank, and where the bank sends them
+ * back to; `secondLookCents` is the amount from which on a second person looks at what staff recorded.
  */
 export function createPayments(
   context: Context,
@@ -51,9 +64,11 @@ export function createPayments(
     count: CountWebhooks;
     presumption: PresumptionLimits;
     finalPayment: FinalPaymentTerms;
+    confirmation: { hours: number; returnUrl: () => string };
+    secondLookCents: number;
   },
 ): Payments {
-  const { gateway, presumption } = partners;
+  const { gateway, presumption, confirmation } = partners;
   const sender = createSender({
     source: "paymentGateway",
     name: "hearGateway",
@@ -63,16 +78,24 @@ export function createPayments(
     atOnce: perPurchase,
   });
   const silence: Silence = { untilMs: 0 };
-  const work = { context, batches: createPaymentBatches(context), gateway };
+  const work = {
+    context,
+    batches: createPaymentBatches(context),
+    gateway,
+    returnUrl: confirmation.returnUrl,
+  };
   return {
-    addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, sender, routing),
+    addRoutes: (routing) => paymentRoutes(context, { ...partners, sender }, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
         chargePayment(work, presumption, paymentId, attempt),
       ),
       handleJob(reconcilePaymentJob, (asked) => reconcilePayment(work, asked)),
+      handleJob(openGatewayCustomerJob, ({ customerId }) => openGatewayCustomer(work, customerId)),
+      handleJob(askConfirmationJob, ({ paymentId }) => askConfirmation(work, confirmation.hours, paymentId)),
+      handleJob(followConfirmationJob, ({ paymentId }) => followConfirmation(work, paymentId)),
       handleJob(lookUpPresumedJob, ({ paymentId }) => lookUpPresumed(work, silence, paymentId)),
-      handleJob(captureHoldJob, ({ activationId }) => captureHold(work, activationId)),
+      handleJob(captureHoldJob, ({ activationId }, attempt) => captureHold(work, activationId, attempt)),
       handleJob(releaseHoldJob, ({ activationId }) => releaseHold(work, activationId)),
       handleJob(releaseStrayJob, (stray) => releaseStray(work, stray)),
       handleJob(reconcileChargeBacksJob, ({ paymentId }) => reconcileChargeBacks(work, paymentId)),
@@ -86,11 +109,28 @@ export function createPayments(
         due: (tx, paymentId) =>
           enqueue(tx, lookUpPresumedJob, [{ payload: { paymentId }, key: `lookUpPresumed:${paymentId}` }]),
       },
+      { kind: confirmationTimer, due: followConfirmations },
       {
         kind: finalPaymentTimer,
         due: (tx, expedienteId) => giveFinalPaymentNotice(context, tx, expedienteId),
       },
     ],
+    async onSaleRegistered(tx, sales) {
+      const buyers = await tx
+        .selectFrom("expedientes")
+        .where(
+          "id",
+          "in",
+          sales.map(({ expedienteId }) => expedienteId),
+        )
+        .select("customer_id as customerId")
+        .execute();
+      await enqueue(
+        tx,
+        openGatewayCustomerJob,
+        buyers.map((payload) => ({ payload, key: `openGatewayCustomer:${payload.customerId}` })),
+      );
+    },
     async onVehicleMoved(tx, moves) {
       for (const moved of moves) await keepFinalPaymentTerms(context, tx, partners.finalPayment, moved);
       const delivered = moves.filter(({ to }) => to === "Delivered").map(({ vehicleId }) => vehicleId);
@@ -107,6 +147,7 @@ export function createPayments(
         method: "card" as const,
         payment_method: paymentMethod,
         recorded_by: null,
+        payer: null,
       }));
       await openPayments(context, tx, "requested", payments);
     },

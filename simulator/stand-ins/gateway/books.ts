@@ -21,6 +21,7 @@ export type EventType =
   | "payment_intent.payment_failed"
   | "payment_intent.amount_capturable_updated"
   | "payment_intent.canceled"
+  | "payment_intent.requires_action"
   | "charge.refunded"
   | "charge.dispute.created"
   | "charge.dispute.funds_withdrawn"
@@ -31,7 +32,13 @@ export type EventType =
 export type Cause = { requestId: string | null; idempotencyKey: string | null };
 
 /** The gateway's books and what its operations share. */
-export function openBooks(parts: { store: PartnerStore; clock: Clock; cards: Cards; outbox: Outbox }) {
+export function openBooks(parts: {
+  store: PartnerStore;
+  clock: Clock;
+  cards: Cards;
+  outbox: Outbox;
+  url: () => string;
+}) {
   const { store, clock, cards, outbox } = parts;
   const customers = store.collection("customers", customerSchema);
   const intents = store.collection("paymentIntents", intentSchema, {
@@ -57,6 +64,8 @@ export function openBooks(parts: { store: PartnerStore; clock: Clock; cards: Car
     refunds,
     disputes,
     cards,
+    /** The bank's page for a payment. */
+    confirmUrl: (id: string) => `${parts.url()}/confirm/${id}`,
     /** Unix seconds of business time. */
     nowSeconds: () => Math.floor(clock.now().getTime() / 1000),
     /** `ch_…`: as unguessable as the gateway's own. */

@@ -42,6 +42,11 @@ export function invalidParameter(param: string, message: string, code?: string):
   });
 }
 
+/** The card may not be used for this: no decline of a bank, and Stripe gives no code. */
+export function cardNotUsable(message: string): Answer {
+  return answer(400, { type: "invalid_request_error", message, param: "payment_method" });
+}
+
 export function unexpectedState(intent: Intent, wanted: string, allowed: readonly string[]): Answer {
   return answer(400, {
     type: "invalid_request_error",

@@ -61,9 +61,10 @@ export type Charge = z.infer<typeof chargeSchema>;
 export const paymentErrorSchema = z.object({
   type: z.literal("card_error"),
   code: z.string(),
-  decline_code: z.string(),
+  /** Absent for what is no decline of the bank. */
+  decline_code: z.string().optional(),
   message: z.string(),
-  charge: z.string(),
+  charge: z.string().optional(),
   payment_method: z.object({
     id: z.string(),
     object: z.literal("payment_method"),
@@ -78,6 +79,7 @@ export const cancellationReasons = ["duplicate", "fraudulent", "requested_by_cus
 export const intentStatuses = [
   "requires_payment_method",
   "requires_confirmation",
+  "requires_action",
   "requires_capture",
   "canceled",
   "succeeded",
@@ -104,7 +106,12 @@ export const intentSchema = z.object({
   latest_charge: z.string().nullable(),
   livemode: z.literal(false),
   metadata,
-  next_action: z.null(),
+  next_action: z
+    .object({
+      type: z.literal("redirect_to_url"),
+      redirect_to_url: z.object({ url: z.string(), return_url: z.string().nullable() }),
+    })
+    .nullable(),
   payment_method: z.string().nullable(),
   payment_method_types: z.array(z.string()),
   receipt_email: z.string().nullable(),

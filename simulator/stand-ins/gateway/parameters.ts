@@ -38,6 +38,7 @@ export const createCustomer = z.strictObject({
 });
 
 export const createIntent = z.strictObject({
+  allowed_payment_method_types: z.array(text).optional(),
   amount,
   automatic_payment_methods: z
     .strictObject({ enabled: flag, allow_redirects: z.enum(["always", "never"]).optional() })

@@ -1,10 +1,14 @@
 import { type Books, type Cause, type Outcome, refused } from "./books.ts";
 import { type Card, cardExpiry } from "./cards.ts";
-import { cardDeclined, invalidParameter, noSuch, unexpectedState } from "./errors.ts";
+import { askCustomer } from "./confirmation.ts";
+import { cardDeclined, cardNotUsable, invalidParameter, noSuch, unexpectedState } from "./errors.ts";
 import type { Charge, Intent, IntentStatus, PaymentError } from "./objects.ts";
 import type { ConfirmIntent, CreateIntent } from "./parameters.ts";
 
 // The life of a payment intent: created, confirmed (paid or held), captured or cancelled.
+
+/** Stripe's least charge in euro: 0.50. */
+const leastAmount = 50;
 
 /** How long a card hold can be captured: what most card networks give an online payment. */
 const holdSeconds = 7 * 24 * 3600;
@@ -18,6 +22,10 @@ export function createPayment(books: Books, request: CreateIntent, cause: Cause)
     return refused(invalidParameter("payment_method", "confirm=true needs a payment_method"));
   if (request.off_session !== undefined && request.confirm !== true)
     return refused(invalidParameter("off_session", "off_session is only taken together with confirm=true"));
+  if (request.amount < leastAmount)
+    return refused(
+      invalidParameter("amount", `the amount must be at least ${leastAmount}`, "amount_too_small"),
+    );
   const id = books.newId("pi");
   const intent: Intent = {
     id,
@@ -49,11 +57,24 @@ export function createPayment(books: Books, request: CreateIntent, cause: Cause)
   };
   books.intents.put(id, intent);
   return request.confirm === true
-    ? confirmPayment(books, intent, {}, cause)
+    ? confirmPayment(
+        books,
+        intent,
+        {
+          error_on_requires_action: request.error_on_requires_action,
+          off_session: request.off_session,
+          return_url: request.return_url,
+        },
+        cause,
+      )
     : { status: "done", object: intent };
 }
 
-const confirmable: readonly IntentStatus[] = ["requires_payment_method", "requires_confirmation"];
+const confirmable: readonly IntentStatus[] = [
+  "requires_payment_method",
+  "requires_confirmation",
+  "requires_action",
+];
 
 export function confirmPayment(
   books: Books,
@@ -72,9 +93,61 @@ export function confirmPayment(
     payment_method: paymentMethod,
     capture_method: request.capture_method ?? intent.capture_method,
   };
-  return card.behaviour === "decline"
-    ? decline(books, attempted, paymentMethod, card, cause)
-    : approve(books, attempted, paymentMethod, card, cause);
+  switch (card.behaviour) {
+    case "refuseRequest":
+      books.intents.put(intent.id, { ...intent, payment_method: null, status: "requires_payment_method" });
+      return refused(cardNotUsable(card.declineMessage));
+    case "decline":
+    case "failForNow":
+      books.cards.countFailure(paymentMethod);
+      return decline(books, attempted, paymentMethod, card, cause);
+    case "authenticate":
+      return askCustomer(books, attempted, request, () =>
+        decline(books, attempted, paymentMethod, unauthenticated(card), cause),
+      );
+    case "authenticateOnce":
+      return books.cards.isSetUp(paymentMethod, attempted.customer)
+        ? approve(books, attempted, paymentMethod, card, cause)
+        : askCustomer(books, attempted, request, () =>
+            decline(books, attempted, paymentMethod, unauthenticated(card), cause),
+          );
+    case "approve":
+    case "declineCapture":
+      return approve(books, attempted, paymentMethod, card, cause);
+  }
+}
+
+/** Without the customer present nobody can confirm. */
+function unauthenticated(card: Card): Card {
+  return {
+    ...card,
+    declineCode: "authentication_required",
+    declineMessage: "The card needs the customer to confirm the payment.",
+  };
+}
+
+/** The customer was at the bank's page, and came back. */
+export function finishConfirmation(
+  books: Books,
+  intent: Intent,
+  outcome: "confirm" | "fail",
+  cause: Cause,
+): Outcome<Intent> {
+  const { payment_method: paymentMethod } = intent;
+  const card = paymentMethod === null ? undefined : books.cards.find(paymentMethod);
+  if (intent.status !== "requires_action" || paymentMethod === null || card === undefined)
+    return refused(unexpectedState(intent, "confirmed by the customer", ["requires_action"]));
+  const isRefused = card.behaviour === "decline" || card.behaviour === "failForNow";
+  if (outcome === "confirm" && !isRefused) return approve(books, intent, paymentMethod, card, cause);
+  if (isRefused) books.cards.countFailure(paymentMethod);
+  const unconfirmed = {
+    ...card,
+    declineCode: "payment_intent_authentication_failure",
+    declineMessage: "The customer could not be confirmed.",
+  };
+  const answer = decline(books, intent, paymentMethod, outcome === "confirm" ? card : unconfirmed, cause);
+  const after = books.intents.get(intent.id);
+  return after === undefined ? answer : { status: "done", object: after };
 }
 
 function approve(
@@ -89,6 +162,7 @@ function approve(
   const paid: Intent = {
     ...intent,
     status: isHold ? "requires_capture" : "succeeded",
+    next_action: null,
     amount_capturable: isHold ? intent.amount : 0,
     amount_received: isHold ? 0 : intent.amount,
     latest_charge: charge.id,
@@ -96,6 +170,8 @@ function approve(
   };
   books.charges.put(charge.id, charge);
   books.intents.put(paid.id, paid);
+  if (intent.customer !== null && intent.setup_future_usage === "off_session")
+    books.cards.setUp(paymentMethod, intent.customer);
   const event = isHold ? "payment_intent.amount_capturable_updated" : "payment_intent.succeeded";
   books.announce(event, paid.id, paid, cause);
   return { status: "done", object: paid };
@@ -113,6 +189,7 @@ function decline(
   const failed: Intent = {
     ...intent,
     status: "requires_payment_method",
+    next_action: null,
     payment_method: null,
     latest_charge: charge.id,
     last_payment_error: error,
@@ -123,11 +200,23 @@ function decline(
   return refused(cardDeclined(error, failed));
 }
 
+/** Codes of their own, which no bank gave. */
+const withoutDecline = new Set([
+  "processing_error",
+  "authentication_required",
+  "payment_intent_authentication_failure",
+]);
+
+function codeOf(declineCode: string): string {
+  return declineCode === "expired_card" ? declineCode : "card_declined";
+}
+
 function describeDecline(charge: Charge, paymentMethod: string, card: Card): PaymentError {
   return {
     type: "card_error",
-    code: "card_declined",
-    decline_code: card.declineCode,
+    ...(withoutDecline.has(card.declineCode)
+      ? { code: card.declineCode }
+      : { code: codeOf(card.declineCode), decline_code: card.declineCode }),
     message: card.declineMessage,
     charge: charge.id,
     payment_method: {
@@ -203,8 +292,10 @@ export function capturePayment(
       ),
     );
   const card = books.cards.find(charge.payment_method);
-  if (card?.behaviour === "declineCapture")
+  if (card?.behaviour === "declineCapture") {
+    books.cards.countFailure(charge.payment_method);
     return refused(cardDeclined(describeDecline(charge, charge.payment_method, card), intent));
+  }
   const captured: Intent = {
     ...intent,
     status: "succeeded",
@@ -221,6 +312,7 @@ export function capturePayment(
 const cancellable: readonly IntentStatus[] = [
   "requires_payment_method",
   "requires_confirmation",
+  "requires_action",
   "requires_capture",
 ];
 
@@ -235,6 +327,7 @@ export function cancelPayment(
     ...intent,
     status: "canceled",
     amount_capturable: 0,
+    next_action: null,
     canceled_at: books.nowSeconds(),
     cancellation_reason: reason,
   };

@@ -112,6 +112,105 @@ describe("customers", () => {
   });
 });
 
+describe("a payment that the customer confirms (3-D Secure)", () => {
+  const asked: Stripe.PaymentIntentCreateParams = {
+    amount: 4900,
+    currency: "eur",
+    payment_method: "pm_card_threeDSecure2Required",
+    capture_method: "manual",
+    confirm: true,
+    return_url: "https://app.example/back?x=1",
+  };
+  const post = (url: string | null | undefined, outcome: string) =>
+    fetch(`${url}/${outcome}`, { method: "POST", redirect: "manual" });
+
+  test("waits with the bank's page, is told by webhook, and sends the customer back when they have [F7]", async () => {
+    const intent = await stripe.paymentIntents.create(asked);
+    expect(intent).toMatchObject({ status: "requires_action", latest_charge: null });
+    await receiver.waitFor((webhook) => typeOf(webhook) === "payment_intent.requires_action");
+    const url = intent.next_action?.redirect_to_url?.url;
+    expect(await (await fetch(String(url))).text()).toContain("Confirm 49.00 EUR");
+    const back = await post(url, "confirm");
+    expect([back.status, back.headers.get("location")]).toEqual([
+      303,
+      `https://app.example/back?x=1&payment_intent=${intent.id}`,
+    ]);
+    expect(await stripe.paymentIntents.retrieve(intent.id)).toMatchObject({
+      status: "requires_capture",
+      next_action: null,
+    });
+    expect((await post(url, "confirm")).status).toBe(400);
+    expect((await fetch(`${gateway.url}/confirm/pi_none`)).status).toBe(404);
+  });
+
+  test("fails where the customer is not recognised, and is cancelled by its owner [F7]", async () => {
+    const failed = await stripe.paymentIntents.create(asked);
+    await post(failed.next_action?.redirect_to_url?.url, "fail");
+    expect(await stripe.paymentIntents.retrieve(failed.id)).toMatchObject({
+      status: "requires_payment_method",
+      last_payment_error: { code: "payment_intent_authentication_failure" },
+    });
+    const left = await stripe.paymentIntents.create(asked);
+    expect(await stripe.paymentIntents.cancel(left.id)).toMatchObject({
+      status: "canceled",
+      next_action: null,
+    });
+  });
+
+  test("without the customer it is declined, unless the card was set up for the gateway's customer before [F7, F9]", async () => {
+    const { return_url: _, ...absent } = { ...asked, off_session: true };
+    expect(await refusalOf(stripe.paymentIntents.create(absent))).toMatchObject({
+      statusCode: 402,
+      code: "authentication_required",
+    });
+    const customer = (await stripe.customers.create({})).id;
+    const kept = { ...asked, customer, payment_method: "pm_card_authenticationRequiredOnSetup" };
+    const first = await stripe.paymentIntents.create({ ...kept, setup_future_usage: "off_session" });
+    await post(first.next_action?.redirect_to_url?.url, "confirm");
+    const { return_url: __, ...later } = { ...kept, off_session: true };
+    expect(await stripe.paymentIntents.create(later)).toMatchObject({ status: "requires_capture" });
+    const other = (await stripe.customers.create({})).id;
+    expect(await refusalOf(stripe.paymentIntents.create({ ...later, customer: other }))).toMatchObject({
+      code: "authentication_required",
+    });
+  });
+});
+
+describe("payments that are not made, and no bank refused", () => {
+  test("an error of the networks, a card that was used before, an amount that is too small [F8, F9]", async () => {
+    const failed = await refusalOf(
+      stripe.paymentIntents.create({ ...hold, payment_method: "pm_card_chargeDeclinedProcessingError" }),
+    );
+    expect(failed).toMatchObject({ statusCode: 402, code: "processing_error" });
+    expect(
+      await refusalOf(stripe.paymentIntents.create({ ...hold, payment_method: "pm_card_usedBefore" })),
+    ).toMatchObject({
+      statusCode: 400,
+      param: "payment_method",
+      message: expect.stringContaining("not be used again"),
+    });
+    expect(await refusalOf(stripe.paymentIntents.create({ ...hold, amount: 49 }))).toMatchObject({
+      statusCode: 400,
+      code: "amount_too_small",
+    });
+    expect(await stripe.paymentIntents.create({ ...hold, amount: 50 })).toMatchObject({
+      status: "requires_capture",
+    });
+  });
+
+  test("a card that fails for a number of payments approves the next one, also of the same payment [F8]", async () => {
+    await control("PUT", "/_control/cards/pm_flaky", {
+      body: { behaviour: "failForNow", code: "try_again_later", times: 1 },
+    });
+    const failed = await refusalOf(stripe.paymentIntents.create({ ...hold, payment_method: "pm_flaky" }));
+    expect(failed).toMatchObject({ code: "card_declined", decline_code: "try_again_later" });
+    const again = await stripe.paymentIntents.confirm(failed.payment_intent?.id ?? "", {
+      payment_method: "pm_flaky",
+    });
+    expect(again.status).toBe("requires_capture");
+  });
+});
+
 describe("paying", () => {
   test("an automatic payment is captured at once and told by webhook", async () => {
     const intent = await stripe.paymentIntents.create({ ...hold, capture_method: "automatic" });

@@ -4,10 +4,12 @@ import * as z from "zod";
 import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
 import { apiVersion, openBooks } from "./books.ts";
-import { cardBehaviours, openCards } from "./cards.ts";
+import { openCards, turnedCard } from "./cards.ts";
+import { registerConfirmationPage } from "./confirmation.ts";
 import { registerDisputeControl } from "./disputes.ts";
 import { keyReused, stripeError } from "./errors.ts";
 import { decodeForm } from "./form.ts";
+import { finishConfirmation } from "./payments.ts";
 import { registerReads, registerWrites } from "./routes.ts";
 import { totalByReference } from "./totals.ts";
 
@@ -24,7 +26,7 @@ export function signAsStripe(secret: string): SignWebhook {
 }
 
 /** The payment gateway: the part of Stripe's API the platform uses (SY11). */
-export function startGateway(options: WebhookPartnerOptions): Promise<RunningPartner> {
+export async function startGateway(options: WebhookPartnerOptions): Promise<RunningPartner> {
   const partner = openPartner("gateway", options, {
     errorShape: stripeError,
     querystringParser: decodeForm,
@@ -44,7 +46,8 @@ export function startGateway(options: WebhookPartnerOptions): Promise<RunningPar
     faults,
     logger: options.logger,
   });
-  const books = openBooks({ store, clock, cards, outbox });
+  let url = "";
+  const books = openBooks({ store, clock, cards, outbox, url: () => url });
 
   partner.serve((api) => {
     api.removeAllContentTypeParsers();
@@ -70,16 +73,23 @@ export function startGateway(options: WebhookPartnerOptions): Promise<RunningPar
     {
       schema: {
         params: z.object({ paymentMethod: z.string().regex(/^pm_\w+$/) }),
-        body: z.strictObject({ behaviour: z.enum(cardBehaviours) }),
+        body: turnedCard,
       },
     },
     (request) => {
-      cards.turn(request.params.paymentMethod, request.body.behaviour);
-      return { paymentMethod: request.params.paymentMethod, behaviour: request.body.behaviour };
+      cards.turn(request.params.paymentMethod, request.body);
+      return { paymentMethod: request.params.paymentMethod, ...request.body };
     },
+  );
+  registerConfirmationPage(app, books, (intent, outcome) =>
+    store.transaction(() =>
+      finishConfirmation(books, intent, outcome, { requestId: null, idempotencyKey: null }),
+    ),
   );
   registerDisputeControl(app, books, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(books) }));
 
-  return partner.run({ outbox });
+  const running = await partner.run({ outbox });
+  url = running.url;
+  return running;
 }

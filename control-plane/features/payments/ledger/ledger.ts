@@ -26,6 +26,8 @@ const columns = [
   "settled_at",
   "waits_because",
   "refunded_cents",
+  "confirm_url",
+  "checked_by",
 ] as const satisfies readonly (keyof Payment)[];
 
 export function isChanged(before: Payment, after: Payment): boolean {

@@ -61,7 +61,11 @@ function describePart(change: Change): Pick<DomainEvents["taskNeeded"], "detail"
   return { detail: { paymentId: payment.id, amountCents, reason }, subject: subjectOf(payment) };
 }
 
-function subjectOf({ id: paymentId, expediente_id: expedienteId, activation_id: activationId }: Payment) {
+export function subjectOf({
+  id: paymentId,
+  expediente_id: expedienteId,
+  activation_id: activationId,
+}: Payment) {
   return {
     paymentId,
     ...(expedienteId === null ? {} : { expedienteId }),

@@ -2,9 +2,10 @@ import type { Actor } from "../../../lifecycle/actor.ts";
 import type { Context } from "../../../lifecycle/context.ts";
 import { mustMoveVehicles } from "../../../lifecycle/move-vehicles.ts";
 import { recordSteps } from "../../../lifecycle/record-step.ts";
+import { needsPerson, readDecline } from "../../../rules/decline-table.ts";
 import { decideAfterRefusal } from "../../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../../store/database.ts";
-import { type Change, type Effect, reasonOf } from "../effect.ts";
+import { type Change, type Effect, reasonOf, tell } from "../effect.ts";
 import { expedienteOf, type Payment } from "../payment.ts";
 import { loseReservation } from "./forfeiture.ts";
 
@@ -16,6 +17,11 @@ export const saleEffects = {
   recordFinalPaid: { carryOut: recordFinalPaid },
   recordNotMade: { carryOut: recordNotMade },
   judgeFinalRefusal: { carryOut: judgeFinalRefusals },
+  askSecondLook: tell("taskNeeded", ({ payment }) => ({
+    kind: "secondLook",
+    detail: { ...describePayment(payment), ...(payment.payer === null ? {} : { payer: payment.payer }) },
+    subject: { expedienteId: expedienteOf(payment), paymentId: payment.id },
+  })),
 } as const satisfies Record<string, Effect>;
 
 const gateway: Actor = { kind: "partner", id: "paymentGateway" };
@@ -53,6 +59,16 @@ function describePayment({ id, amount_cents: amountCents, method }: Payment) {
   return { paymentId: id, amountCents, method };
 }
 
+/** With the people behind a payment that staff recorded. */
+function describeStep(payment: Payment) {
+  const { payer, checked_by: checkedBy } = payment;
+  return {
+    ...describePayment(payment),
+    ...(payer === null ? {} : { payer }),
+    ...(checkedBy === null ? {} : { checkedBy }),
+  };
+}
+
 function describePaid({ sale: { expedienteId }, paymentId, payer }: OfSale) {
   return { expedienteId, paymentId, actor: payer };
 }
@@ -60,7 +76,7 @@ function describePaid({ sale: { expedienteId }, paymentId, payer }: OfSale) {
 async function recordReservationPaid(context: Context, tx: Transaction, changes: readonly Change[]) {
   const sales = await readSales(tx, changes);
   const steps = sales.map(({ change: { payment, at }, sale, payer: actor }) => {
-    const detail = describePayment(payment);
+    const detail = describeStep(payment);
     return { ...sale, event: "reservationPaid", automation: null, actor, at, detail };
   });
   await recordSteps(tx, steps);
@@ -76,15 +92,15 @@ async function recordFinalPaid(context: Context, tx: Transaction, changes: reado
     event: "finalPaymentReceived" as const,
     actor,
     set: { final_payment: "received" as const },
-    detail: describePayment(change.payment),
+    detail: describeStep(change.payment),
   }));
   // The request was taken only because the rules take this; money without the step must not be stored.
   await mustMoveVehicles(context, tx, moves);
   await context.publish(tx, "finalPaymentReceived", sales.map(describePaid));
 }
 
-/** The bank said no to a reservation, or was never asked: the sale stays, and the customer may try again. */
-async function recordNotMade(_context: Context, tx: Transaction, changes: readonly Change[]) {
+/** No money came, and the sale stays: the customer may try again. Where they can do nothing about it, a person must. */
+async function recordNotMade(context: Context, tx: Transaction, changes: readonly Change[]) {
   const sales = await readSales(tx, changes);
   const steps = sales.map((one) =>
     one.change.payment.kind === "final"
@@ -92,11 +108,32 @@ async function recordNotMade(_context: Context, tx: Transaction, changes: readon
       : { ...describeRefusal(one), event: "reservationDeclined", automation: null },
   );
   await recordSteps(tx, steps);
+  const stuck = sales.filter(
+    ({ change }) => change.payment.status === "declined" && needsPerson(reasonOf(change)),
+  );
+  const tasks = stuck.map(({ change, sale, paymentId }) => {
+    const reason = reasonOf(change);
+    const { staff } = readDecline(reason, "request");
+    const { amountCents } = describePayment(change.payment);
+    return {
+      kind: "paymentNotMade" as const,
+      detail: { paymentId, amountCents, reason, meaning: staff },
+      subject: { ...sale, paymentId },
+    };
+  });
+  await context.publish(tx, "taskNeeded", tasks);
+  const told = stuck.map(({ change, sale, paymentId }) => {
+    const { advice } = readDecline(reasonOf(change), "request");
+    return { row: "NX11" as const, subject: { ...sale, paymentId }, detail: { advice } };
+  });
+  await context.publish(tx, "notificationDue", told);
 }
 
 function describeRefusal({ change, sale, paymentId }: OfSale, more: { triesLeft?: number } = {}) {
   const detail = { paymentId, reason: reasonOf(change), ...more };
-  return { ...sale, actor: gateway, at: change.at, detail };
+  const { checked_by: checker } = change.payment;
+  const actor: Actor = checker === null ? gateway : { kind: "staff", id: checker };
+  return { ...sale, actor, at: change.at, detail };
 }
 
 /**

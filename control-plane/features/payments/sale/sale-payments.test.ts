@@ -175,6 +175,7 @@ describe("the reservation [DO4, DA4, ND4]", () => {
     test.each([
       ["customer", "an amount of their own", { ...visa, amountCents: 1 }, "body.amountCents"],
       ["customer", "cash", { ...cash, amountCents }, "body.amountCents"],
+      ["customer", "another payer", { ...visa, payer: "A friend" }, "body.payer"],
       ["customer", "no card", {}, "body.paymentMethod"],
       ["customer", "a card number", { paymentMethod: "4242424242424242" }, "body.paymentMethod"],
       ["customer", "a state", { ...visa, status: "captured" }, "status"],

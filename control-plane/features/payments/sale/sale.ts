@@ -48,17 +48,35 @@ export async function refuseSecond(
     .select("status")
     .executeTakeFirst();
   if (live === undefined) return null;
-  return refuse("conflict", live.status === "pending" ? "this payment is under way" : "this is paid already");
+  switch (live.status) {
+    case "pending":
+      return refuse("conflict", "this payment is under way");
+    case "unconfirmed":
+      return refuse("conflict", "this payment waits for the customer to confirm it at the bank");
+    case "unchecked":
+      return refuse("conflict", "this payment waits for a second member of staff to look at it");
+    default:
+      return refuse("conflict", "this is paid already");
+  }
 }
 
-/** With a card, which a job charges, or as an employee took it over the counter. */
+/**
+ * With a card, which a job charges, or as an employee took it; from `secondLookCents` on another one looks at that
+ * first.
+ */
 export async function openSalePayment(
   context: Context,
   tx: Transaction,
   { expediente_id, customer_id, currency }: Sale,
-  means: Pick<NewPayment, "kind" | "amount_cents" | "method" | "payment_method" | "recorded_by">,
+  secondLookCents: number,
+  means: Pick<NewPayment, "kind" | "amount_cents" | "method" | "payment_method" | "recorded_by" | "payer">,
 ): Promise<Requested> {
-  const heard = means.recorded_by === null ? "requested" : "recordedByStaff";
+  const heard =
+    means.recorded_by === null
+      ? "requested"
+      : means.amount_cents < secondLookCents
+        ? "recordedByStaff"
+        : "recordedForCheck";
   const opened = await openPayments(context, tx, heard, [
     { ...means, expediente_id, activation_id: null, customer_id, currency },
   ]);

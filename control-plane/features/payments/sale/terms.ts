@@ -100,7 +100,7 @@ async function isBeingPaid(tx: Transaction, expedienteId: string): Promise<boole
     .selectFrom("payments")
     .where("expediente_id", "=", expedienteId)
     .where("kind", "=", "final")
-    .where("status", "=", "pending")
+    .where("status", "in", ["pending", "unconfirmed", "unchecked"])
     .select("id")
     .executeTakeFirst();
   return pending !== undefined;

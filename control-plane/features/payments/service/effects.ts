@@ -4,7 +4,13 @@ import {
   presumptionRules,
 } from "../../../rules/presumption-policy.ts";
 import { ask, type Change, type Effect, holdOf, inTurn, log, reasonOf, serviceOf, tell } from "../effect.ts";
-import { captureHoldJob, chargePaymentJob, releaseHoldJob, releaseStrayJob } from "../jobs.ts";
+import {
+  askConfirmationJob,
+  captureHoldJob,
+  chargePaymentJob,
+  releaseHoldJob,
+  releaseStrayJob,
+} from "../jobs.ts";
 import { activationOf } from "../payment.ts";
 import { closePresumptions, openPresumptions } from "./presumptions.ts";
 
@@ -18,6 +24,8 @@ export const serviceEffects = {
   mayCapture: {},
   mayRelease: {},
   recordWaiting: {},
+  // Of sales, too.
+  askConfirmation: ask(askConfirmationJob, ({ payment }) => ({ paymentId: payment.id })),
 
   postHold: { posts: "holdPlaced" },
   postRelease: { posts: "holdReleased" },
@@ -61,7 +69,7 @@ export const serviceEffects = {
   askCapture: ask(captureHoldJob, ofActivation),
   askRelease: ask(releaseHoldJob, ofActivation),
   askReleaseStray: ask(releaseStrayJob, ({ payment, news }) => {
-    if (!("answer" in news) || news.answer.status !== "held")
+    if (!("answer" in news) || (news.answer.status !== "held" && news.answer.status !== "unconfirmed"))
       throw new Error(`payment ${payment.id} has no hold to let go`);
     return { paymentId: payment.id, gatewayPaymentId: news.answer.gatewayPaymentId };
   }),

@@ -9,7 +9,7 @@ import {
 } from "../../../rules/presumption-policy.ts";
 import { setTimers } from "../../../store/timers.ts";
 import type { PaymentWork } from "../batches.ts";
-import { isUnanswered, payAtGateway } from "../charge-payment.ts";
+import { isUnanswered, payAgain, payAtGateway } from "../charge-payment.ts";
 import { activationOf, type Payment } from "../payment.ts";
 import { lookUpTimer } from "./presumptions.ts";
 
@@ -52,9 +52,12 @@ async function ask(
 ): Promise<GatewayPayment | null> {
   const { gateway } = work;
   const known = await gateway.findByReference(payment.id);
-  if (known !== null) return known;
   // No money is held for a purchase that was given up.
   const isWanted = payment.settlement !== "void";
+  if (known?.status === "failedForNow" && isWanted && mayAskAgain(presumed, nowMs))
+    return payAgain(work, payment, known);
+  if (known?.status === "failedForNow") return { ...known, status: "declined" };
+  if (known !== null) return known;
   if (isWanted && mayAskAgain(presumed, nowMs)) return payAtGateway(work, payment);
   if (!isDecided(presumed, nowMs, isWanted)) return null;
   const ofCustomer = await gateway.findAmongPayments({

@@ -116,6 +116,8 @@ describe("the truth is found out [FA5]", () => {
       currency: "EUR",
       paymentMethod: "pm_card_visa",
       mode: "hold",
+      customer: null,
+      returnUrl: "https://app.example",
       description: "the same payment",
       metadata: { kind: "service", customer: customerId, activation: activationId },
     });

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
+
+const finalCents = 3_149_000;
+const reservationCents = 50_000;
+
+let platform: TestSales;
+beforeAll(async () => {
+  platform = await startTestSales({
+    name: "transfers",
+    standIns: ["gateway", "factory"],
+    factoryPace: { mode: "auto", milestoneDelayMs: 0 },
+    unheard: ["finalPaymentReceived"],
+  });
+});
+afterAll(() => platform.close());
+
+const finalOf = (car: SoldCar) => `/api/expedientes/${car.expedienteId}/final-payment`;
+const lookAt = (paymentId: string) => `/api/payments/${paymentId}/second-look`;
+const transfer = { method: "transfer", amountCents: finalCents };
+
+async function record(car: SoldCar, more: { payer?: string } = {}): Promise<string> {
+  const answer = await platform.staff.sales.post(finalOf(car), { ...transfer, ...more });
+  expect(answer).toMatchObject({ status: 202, body: { status: "unchecked", settledAt: null } });
+  return answer.text("paymentId");
+}
+
+const lastStep = (car: SoldCar) =>
+  platform.db
+    .selectFrom("steps")
+    .where("vehicle_id", "=", car.vehicleId)
+    .orderBy("id", "desc")
+    .limit(1)
+    .selectAll()
+    .executeTakeFirstOrThrow();
+
+const ledgerOf = async (paymentId: string) =>
+  (await platform.staff.support.get(`/api/payments/${paymentId}/ledger`)).body;
+
+describe("staff record the final payment by bank transfer", () => {
+  test("above the limit it counts when a second person has looked at it [F14]", async () => {
+    const car = await platform.sellReadyCar();
+    const paymentId = await record(car, { payer: "Leasing Ibérica S.A." });
+    expect(await ledgerOf(paymentId)).toEqual({ transactions: [] });
+    expect(platform.published).toContainEqual(
+      expect.objectContaining({
+        name: "taskNeeded",
+        event: expect.objectContaining({
+          kind: "secondLook",
+          detail: { paymentId, amountCents: finalCents, method: "transfer", payer: "Leasing Ibérica S.A." },
+        }),
+      }),
+    );
+    expect(await platform.staff.sales.post(lookAt(paymentId), { outcome: "passed" })).toMatchObject({
+      status: 403,
+      body: { detail: "you recorded this payment yourself: someone else must look at it" },
+    });
+    expect(await platform.staff.admin.post(lookAt(paymentId), { outcome: "passed" })).toMatchObject({
+      status: 200,
+      body: { status: "recorded", payer: "Leasing Ibérica S.A.", settledAt: expect.any(String) },
+    });
+    expect(await lastStep(car)).toMatchObject({
+      event: "finalPaymentReceived",
+      automation_row: "AU7",
+      actor_kind: "staff",
+      actor_id: platform.staff.sales.userId,
+      detail: { checkedBy: platform.staff.admin.userId, payer: "Leasing Ibérica S.A." },
+    });
+    expect(await ledgerOf(paymentId)).toMatchObject({
+      transactions: [
+        { kind: "depositReceived", postings: [{ account: "bankAccount", amountCents: finalCents }, {}] },
+      ],
+    });
+    expect(await platform.staff.admin.post(lookAt(paymentId), { outcome: "failed" })).toMatchObject({
+      status: 409,
+      body: { detail: "this payment is recorded: there is nothing to look at" },
+    });
+    expect(await car.customer.post(finalOf(car), { paymentMethod: "pm_card_visa" })).toMatchObject({
+      status: 409,
+      body: { detail: "this is paid already" },
+    });
+  });
+
+  test("money that the second person does not find is no refusal: the car stays, and the customer may pay [F14]", async () => {
+    const car = await platform.sellReadyCar();
+    const paymentId = await record(car);
+    expect((await car.customer.post(finalOf(car), { paymentMethod: "pm_card_visa" })).status).toBe(409);
+    expect(await platform.staff.admin.post(lookAt(paymentId), { outcome: "failed" })).toMatchObject({
+      status: 200,
+      body: { status: "declined", decline: { reason: "secondLookFailed", isRefusal: false } },
+    });
+    expect(await lastStep(car)).toMatchObject({
+      event: "finalPaymentNotAttempted",
+      actor_id: platform.staff.admin.userId,
+    });
+    expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
+    expect((await car.customer.post(finalOf(car), { paymentMethod: "pm_card_visa" })).status).toBe(202);
+    await platform.runJobs();
+  });
+
+  describe("what was refused stays refused [F14]", () => {
+    let car: SoldCar;
+    beforeAll(async () => {
+      car = await platform.sellReadyCar();
+    });
+    test.each([
+      ["cash", { ...transfer, method: "cash" }, "body.method"],
+      ["less than due", { ...transfer, amountCents: finalCents - 1 }, "body.amountCents"],
+      ["no amount", { method: "transfer" }, "body.amountCents"],
+      ["a card", { paymentMethod: "pm_card_visa" }, "body.paymentMethod"],
+      ["a payer without a name", { ...transfer, payer: " " }, "body.payer"],
+    ])("by staff: %s", async (_what, body, field) => {
+      const refused = await platform.staff.sales.post(finalOf(car), body);
+      expect(refused.status).toBe(400);
+      expect(JSON.stringify(refused.body)).toContain(field);
+    });
+
+    test("by another dealership, by support, and by the customer", async () => {
+      expect((await platform.staff.otherSales.post(finalOf(car), transfer)).status).toBe(404);
+      expect((await platform.staff.support.post(finalOf(car), transfer)).status).toBe(403);
+      expect((await car.customer.post(finalOf(car), transfer)).status).toBe(400);
+    });
+
+    test("before the car is ready, and of a second payment", async () => {
+      const early = await platform.sell();
+      expect((await platform.staff.sales.post(finalOf(early), transfer)).status).toBe(409);
+      await record(car);
+      expect(await platform.staff.sales.post(finalOf(car), transfer)).toMatchObject({
+        status: 409,
+        body: { detail: "this payment waits for a second member of staff to look at it" },
+      });
+    });
+  });
+
+  test("a reservation above the limit is looked at too, and then the order follows [F14]", async () => {
+    const car = await platform.sell();
+    const amountCents = 1_000_000;
+    await platform.db
+      .updateTable("expedientes")
+      .set({ reservation_cents: amountCents })
+      .where("id", "=", car.expedienteId)
+      .execute();
+    const url = `/api/expedientes/${car.expedienteId}/reservation-payment`;
+    const asked = await platform.staff.sales.post(url, { method: "cash", amountCents });
+    expect(asked).toMatchObject({ status: 202, body: { status: "unchecked" } });
+    await platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("start");
+    await platform.staff.admin.post(lookAt(asked.text("paymentId")), { outcome: "passed" });
+    await platform.untilState(car.vehicleId, "PaymentPending");
+  });
+
+  test("a reservation below the limit counts at once, as before [F14]", async () => {
+    const car = await platform.sell();
+    expect(
+      await platform.staff.sales.post(`/api/expedientes/${car.expedienteId}/reservation-payment`, {
+        method: "transfer",
+        amountCents: reservationCents,
+      }),
+    ).toMatchObject({ status: 202, body: { status: "recorded" } });
+  });
+});
