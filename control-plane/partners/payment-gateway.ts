@@ -1,4 +1,6 @@
 import Stripe from "stripe";
+import type { GatewayRecord } from "../rules/payment-machine.ts";
+import { boundedFetch } from "./bounded-fetch.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
 
 export type NewGatewayPayment = {
@@ -16,9 +18,15 @@ export type NewGatewayPayment = {
   metadata: Readonly<Record<string, string>>;
 };
 
-/** How a payment stands at the gateway. A "no" of the bank is a value. */
-export type GatewayPayment =
-  | { status: "captured"; gatewayPaymentId: string }
+/**
+ * How a payment stands at the gateway. A "no" of the bank is a value. `record`: whose payment the gateway means; absent
+ * where its answer names none.
+ */
+export type GatewayPayment = { record?: GatewayRecord } & GatewayStanding;
+
+type GatewayStanding =
+  /** `capturedCents`: what was taken, which may be another amount than the one asked for. */
+  | { status: "captured"; gatewayPaymentId: string; capturedCents: number }
   /** `captureBefore`: when the hold lapses, in business time. */
   | { status: "held"; gatewayPaymentId: string; captureBefore: Date }
   | { status: "declined"; gatewayPaymentId: string | null; reason: string }
@@ -27,8 +35,18 @@ export type GatewayPayment =
   /** The request itself is wrong (an unknown payment method): the bank was never asked. */
   | { status: "invalid"; reason: string };
 
-/** Money that the gateway gave back; `reference` is ours where we asked for it. */
-export type GatewayRefund = { gatewayRefundId: string; reference: string | null; amountCents: number };
+/**
+ * Money that the gateway gave back; `reference` is ours where we asked for it. `failed`: the customer's bank did not
+ * take it, be it days later, and the money is ours again.
+ */
+export type GatewayRefund = {
+  gatewayRefundId: string;
+  reference: string | null;
+  amountCents: number;
+  status: "made" | "failed";
+  /** The gateway's, where it failed. */
+  failureReason: string | null;
+};
 
 export type RefundAnswer =
   | { status: "refunded"; gatewayRefundId: string }
@@ -69,6 +87,9 @@ export type PaymentGateway = {
 // Longer than any card authorisation usually takes, shorter than a person's patience with a job that retries.
 const defaultTimeoutMs = 10_000;
 
+/** A page of a hundred payments with their charges is below 1 MiB. */
+const maxAnswerBytes = 4 * 1024 * 1024;
+
 const expand = ["latest_charge"];
 
 /** @param options.baseUrl as `https://api.stripe.com`, or a server that speaks the same interface */
@@ -79,11 +100,14 @@ export function createPaymentGateway(options: {
 }): PaymentGateway {
   const url = new URL(options.baseUrl);
   const isPlain = url.protocol === "http:";
+  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const stripe = new Stripe(options.apiKey, {
     host: url.hostname,
     port: url.port === "" ? (isPlain ? 80 : 443) : Number(url.port),
     protocol: isPlain ? "http" : "https",
-    timeout: options.timeoutMs ?? defaultTimeoutMs,
+    timeout: timeoutMs,
+    // Its own client waits anew with each byte and keeps an answer of any size.
+    httpClient: Stripe.createFetchHttpClient(boundedFetch({ timeoutMs, maxBytes: maxAnswerBytes })),
     // Retrying is the job's business: it keeps the key and waits longer each time.
     maxNetworkRetries: 0,
     telemetry: false,
@@ -99,6 +123,7 @@ export function createPaymentGateway(options: {
           status: "declined",
           gatewayPaymentId: error.payment_intent?.id ?? null,
           reason: error.decline_code ?? error.code ?? "declined",
+          ...(error.payment_intent === undefined ? {} : { record: recordOf(error.payment_intent) }),
         };
       if (error instanceof Stripe.errors.StripeInvalidRequestError) {
         if (error.code === "payment_intent_unexpected_state" && error.payment_intent !== undefined)
@@ -170,6 +195,7 @@ export function createPaymentGateway(options: {
           { payment_intent: gatewayPaymentId, amount: amountCents, metadata: { reference } },
           { idempotencyKey: `${reference}-refund` },
         );
+        if (hasFailed(refund)) return { status: "refused", reason: refund.failure_reason ?? "failed" };
         return { status: "refunded", gatewayRefundId: refund.id };
       } catch (error) {
         if (error instanceof Stripe.errors.StripeInvalidRequestError)
@@ -179,13 +205,13 @@ export function createPaymentGateway(options: {
     },
     async listRefunds(gatewayPaymentId) {
       const found = await certain(stripe.refunds.list({ payment_intent: gatewayPaymentId, limit: 100 }));
-      return found.data
-        .filter(({ status }) => status !== "failed" && status !== "canceled")
-        .map(({ id, amount, metadata }) => ({
-          gatewayRefundId: id,
-          reference: metadata?.reference ?? null,
-          amountCents: amount,
-        }));
+      return found.data.map((refund) => ({
+        gatewayRefundId: refund.id,
+        reference: refund.metadata?.reference ?? null,
+        amountCents: refund.amount,
+        status: hasFailed(refund) ? "failed" : "made",
+        failureReason: refund.failure_reason ?? null,
+      }));
     },
     async listDisputes(gatewayPaymentId) {
       const found = await certain(stripe.disputes.list({ payment_intent: gatewayPaymentId, limit: 100 }));
@@ -200,10 +226,22 @@ export function createPaymentGateway(options: {
 }
 
 function describe(intent: Stripe.PaymentIntent): GatewayPayment {
+  return { ...stand(intent), record: recordOf(intent) };
+}
+
+function recordOf({ metadata, amount, currency }: Stripe.PaymentIntent): GatewayRecord {
+  return { reference: metadata.reference ?? null, amountCents: amount, currency: currency.toUpperCase() };
+}
+
+function hasFailed({ status }: Stripe.Refund): boolean {
+  return status === "failed" || status === "canceled";
+}
+
+function stand(intent: Stripe.PaymentIntent): GatewayStanding {
   const gatewayPaymentId = intent.id;
   switch (intent.status) {
     case "succeeded":
-      return { status: "captured", gatewayPaymentId };
+      return { status: "captured", gatewayPaymentId, capturedCents: intent.amount_received };
     case "requires_capture":
       return { status: "held", gatewayPaymentId, captureBefore: readCaptureBefore(intent) };
     case "canceled":

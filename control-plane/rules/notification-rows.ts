@@ -19,6 +19,10 @@ export const addedNotifications = {
     reason: "As NX1, where the bank did not refuse but the date passed." },
   NX8: { ...message("Final payment refused, may be tried again",        null, "customer", ["email"], "immediate",  "high"),
     reason: "A customer who may still keep the car must hear that the bank refused and how many tries are left." },
+  NX12: { ...message("Service not delivered, hold lost",                null, "customer", ["email"], "immediate",  "high"),
+    reason: "The bank, or the gateway, let the price go while the service was on its way: the customer must hear that it does not come, uncharged." },
+  NX13: { ...message("Refund came back",                                null, "customer", ["email"], "immediate",  "high"),
+    reason: "We said that the money was on its way; a bank that sends it back tells nobody but us, and the customer waits for it." },
 };
 
 /** Every message there is: the specification's rows and the additions. */

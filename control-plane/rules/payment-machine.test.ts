@@ -35,7 +35,10 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "declined":
     case "released":
     case "invalid":
+    case "capturedOtherAmount":
       return expectOfAnswer({ kind, status, settlement }, heard);
+    case "mismatched":
+      return status === "start" ? "never" : `${status}: reportMismatch`;
     case "presumed":
       if (status === "start") return "never";
       if (status !== "pending") return "–";
@@ -56,6 +59,9 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "chargeBackWon":
       if (status === "start") return "never";
       return isService ? "captured: winChargeBack tellChargeBackClosed" : "captured: winChargeBack";
+    case "chargeBackWonAfterRefund":
+      if (status === "start") return "never";
+      return isService ? "refunded: winChargeBack tellChargeBackClosed" : "refunded: winChargeBack";
     case "chargeBackLost":
       if (status === "start") return "never";
       return `${status}: loseChargeBack${isService ? " tellChargeBackClosed" : ""}`;
@@ -68,9 +74,15 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "refundedInPart":
     case "refundedInFull": {
       if (status === "start") return "never";
-      const next = status === "captured" && heard === "refundedInFull" ? "refunded" : status;
-      return `${next}: postRefund${isService ? " tellRefunded" : ""}`;
+      const isWhole = heard === "refundedInFull";
+      const next = status === "captured" && isWhole ? "refunded" : status;
+      const twice = status === "chargedBack" && isWhole ? " reportGivenBackTwice" : "";
+      const givenUp = next === "refunded" && status === "captured" && isVoid ? " tellVoided" : "";
+      return `${next}: postRefund${twice}${givenUp}${isService ? " tellRefunded" : ""}`;
     }
+    case "refundFailed":
+      if (status === "start") return "never";
+      return `${status === "refunded" ? "captured" : status}: postRefundFailed reportRefundFailed${isService ? " tellRefundFailed" : ""}`;
     case "refundRefused":
       return status === "start" ? "never" : `${status}: giveUpRefund`;
   }
@@ -78,10 +90,17 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
 
 function expectOfAnswer(
   { kind, status, settlement }: PaymentState,
-  answer: "held" | "captured" | "declined" | "released" | "invalid",
+  answer: "held" | "captured" | "capturedOtherAmount" | "declined" | "released" | "invalid",
 ): string {
   const isService = kind === "service";
   const isVoid = settlement === "void";
+  const isCapture = answer === "captured" || answer === "capturedOtherAmount";
+  /** A capture against our word is reported as that, whatever its amount. */
+  const report = isVoid
+    ? "reportContradiction "
+    : answer === "capturedOtherAmount"
+      ? "reportOtherAmount "
+      : "";
   switch (status) {
     case "start":
       return "never";
@@ -90,8 +109,9 @@ function expectOfAnswer(
         if (!isService) return "never";
         return isVoid ? "authorised: postHold askRelease" : "authorised: postHold tellAuthorised";
       }
-      if (answer === "captured") {
-        if (isService) return "captured: postHold postCapture tellCaptured";
+      if (answer === "capturedOtherAmount" && !isService) return "never";
+      if (isCapture) {
+        if (isService) return `captured: postHold postCapture ${report}tellCaptured`;
         return kind === "final"
           ? "captured: postDeposit recordFinalPaid"
           : "captured: postDeposit recordReservationPaid";
@@ -106,19 +126,19 @@ function expectOfAnswer(
         if (isVoid) return "authorised: confirmPresumption postHold askRelease";
         return `authorised: confirmPresumption postHold tellConfirmed${settlement === "capture" ? " askCapture" : ""}`;
       }
-      if (answer === "captured") return "captured: confirmPresumption postHold postCapture tellCaptured";
+      if (isCapture) return `captured: confirmPresumption postHold postCapture ${report}tellCaptured`;
       return isVoid ? "voided: dropPresumption tellVoided" : "declined: compensatePresumption tellRefuted";
     case "authorised":
       if (!isService) return "never";
       if (answer === "held") return "–";
-      if (answer === "captured")
-        return `captured: postCapture ${isVoid ? "reportContradiction " : ""}tellCaptured`;
-      if (answer === "released" && isVoid) return "voided: postRelease tellVoided";
-      return `${answer === "released" ? "voided" : "declined"}: postRelease${settlement === "capture" ? " reportUnpaid" : ""}`;
+      if (isCapture) return `captured: postCapture ${report}tellCaptured`;
+      return `${answer === "released" ? "voided" : "declined"}: postRelease ${
+        settlement === "capture" ? "reportUnpaid" : isVoid ? "tellVoided" : "tellHoldGone"
+      }`;
     case "declined":
     case "voided":
       if (answer === "held") return `${status}: askReleaseStray`;
-      return answer === "captured" ? `${status}: reportContradiction` : "–";
+      return isCapture ? `${status}: reportContradiction` : "–";
     case "captured":
     case "recorded":
     case "refunded":
@@ -151,6 +171,11 @@ function expectOfRelease(status: PaymentState["status"], settlement: PaymentStat
       return `${next} mayRelease`;
     case "declined":
     case "voided":
+      return `${next} tellVoided`;
+    case "captured":
+      return settlement === null ? `${next} reportContradiction` : "–";
+    case "refunded":
+    case "chargedBack":
       return `${next} tellVoided`;
     default:
       return "never";

@@ -39,7 +39,7 @@ export function handleJob<P>(
 }
 
 export type EnqueueOptions = {
-  /** At most one waiting job per key; enqueuing again replaces it. */
+  /** At most one waiting job per key; enqueuing again replaces it, and never puts it off. */
   key?: string;
   /** Real time. */
   runAt?: Date;
@@ -75,7 +75,8 @@ export async function enqueue<P>(
                   ${jobs.map(({ key }) => key ?? null)}::text[], ${jobs.map(({ runAt }) => runAt ?? null)}::timestamptz[])
         as next (payload, max_attempts, key, due_at)
       on conflict (key) do update
-        set payload = excluded.payload, due_at = excluded.due_at, attempts = 0, taken_by = null, last_error = null
+        set payload = excluded.payload, attempts = 0,
+            due_at = case when jobs.taken_by is null then least(jobs.due_at, excluded.due_at) else excluded.due_at end, taken_by = null, last_error = null
     )
     select pg_notify(${jobsChannel}, '')`.execute(tx);
 }

@@ -1,7 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEventName, DomainEvents } from "../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
-import type { PaymentEffect, PaymentHeard } from "../../rules/payment-machine.ts";
+import type { GatewayRecord, PaymentEffect, PaymentHeard } from "../../rules/payment-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue, type JobType } from "../../store/jobs.ts";
 import type { LedgerKind } from "./ledger/postings.ts";
@@ -14,9 +14,10 @@ type Answer = GatewayPayment["status"];
 type PartHeard = Extract<PaymentHeard, `chargeBack${string}` | `refund${string}`>;
 
 /** What is heard of a payment, with what came with it. `set` is written unless nothing happens. */
-export type News = { set?: Partial<Pick<Payment, "waits_because" | "refunded_cents">> } & (
-  | { answer: GatewayPayment }
-  | { heard: Exclude<PaymentHeard, Answer | PartHeard> }
+export type News = { set?: Partial<Pick<Payment, "waits_because" | "refunded_cents" | "mismatch">> } & (
+  | { answer: GatewayPayment; heard?: "capturedOtherAmount" }
+  | { heard: "mismatched"; theirs: GatewayRecord }
+  | { heard: Exclude<PaymentHeard, Answer | PartHeard | "capturedOtherAmount" | "mismatched"> }
   | { heard: PartHeard; part: Part }
 );
 
@@ -37,7 +38,7 @@ export type Effect = {
 };
 
 export function heardIn(news: News): PaymentHeard {
-  return "answer" in news ? news.answer.status : news.heard;
+  return "answer" in news ? (news.heard ?? news.answer.status) : news.heard;
 }
 
 /** @throws where the money does not go back: a mistake of the table */

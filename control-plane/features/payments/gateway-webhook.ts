@@ -8,7 +8,8 @@ import { enqueue } from "../../store/jobs.ts";
 import { reconcileChargeBacksJob, reconcilePaymentJob, reconcileRefundsJob } from "./jobs.ts";
 
 // The gateway's webhook is a doorbell: it says that something happened to a payment, and the gateway itself is asked
-// what. So an old, repeated or reordered message can do no harm.
+// what, by our own stored id of that payment. So an old, repeated or reordered message, or one that names another's
+// payment, can do no harm.
 
 const id = z.string().min(1).max(100);
 const metadata = z.record(z.string(), z.string());
@@ -26,7 +27,11 @@ export const gatewayEventSchema = z.union([
     ],
     z.object({ id, metadata }),
   ),
-  event(["charge.refunded"], z.object({ id, payment_intent: id, metadata })),
+  // Made, or sent back by the customer's bank.
+  event(
+    ["charge.refunded", "charge.refund.updated", "refund.updated", "refund.failed"],
+    z.object({ id, payment_intent: id }),
+  ),
   // A dispute's metadata are its own, so only the payment it names tells whose it is.
   event(
     [
@@ -40,7 +45,8 @@ export const gatewayEventSchema = z.union([
   ),
 ]);
 export type GatewayEvent = z.infer<typeof gatewayEventSchema>;
-type ChargeEvent = Extract<GatewayEvent, { type: `charge.${string}` }>;
+type IntentEvent = Extract<GatewayEvent, { type: `payment_intent.${string}` }>;
+type DisputeEvent = Extract<GatewayEvent, { type: `charge.dispute.${string}` }>;
 
 /** What the payment would hear if the gateway, when it is asked, said the same. */
 const meanings = {
@@ -66,9 +72,8 @@ export async function handleGatewayEvents(
     tx,
     reconcilePaymentJob,
     heard.flatMap(({ event, payment }) => {
-      if (payment === undefined || isAboutCharge(event) || !isNews(payment, meanings[event.type])) return [];
-      const payload = { paymentId: payment.id, gatewayPaymentId: event.data.object.id };
-      return [{ payload, key: `reconcilePayment:${payment.id}`, runAt }];
+      if (payment === undefined || !isAboutIntent(event) || !isNews(payment, meanings[event.type])) return [];
+      return [{ payload: { paymentId: payment.id }, key: `reconcilePayment:${payment.id}`, runAt }];
     }),
   );
   // Money that went back, or may have.
@@ -76,16 +81,15 @@ export async function handleGatewayEvents(
     tx,
     reconcileRefundsJob,
     heard.flatMap(({ event, payment }) => {
-      if (payment === undefined || event.type !== "charge.refunded") return [];
-      const payload = { paymentId: payment.id, gatewayPaymentId: event.data.object.payment_intent };
-      return [{ payload, key: `reconcileRefunds:${payment.id}`, runAt }];
+      if (payment === undefined || isAboutIntent(event) || isAboutDispute(event)) return [];
+      return [{ payload: { paymentId: payment.id }, key: `reconcileRefunds:${payment.id}`, runAt }];
     }),
   );
   await enqueue(
     tx,
     reconcileChargeBacksJob,
     heard.flatMap(({ event, payment }) => {
-      if (payment === undefined || !isAboutCharge(event) || event.type === "charge.refunded") return [];
+      if (payment === undefined || !isAboutDispute(event)) return [];
       return [{ payload: { paymentId: payment.id }, key: `reconcileChargeBacks:${payment.id}` }];
     }),
   );
@@ -94,15 +98,19 @@ export async function handleGatewayEvents(
 
 const unknownPayment = refuse("notFound", "no payment of ours has this reference");
 
-function isAboutCharge(event: GatewayEvent): event is ChargeEvent {
-  return event.type.startsWith("charge.");
+function isAboutIntent(event: GatewayEvent): event is IntentEvent {
+  return event.type.startsWith("payment_intent.");
+}
+
+function isAboutDispute(event: GatewayEvent): event is DisputeEvent {
+  return event.type.startsWith("charge.dispute.");
 }
 
 /** Our own reference, or the gateway's id where a message has only that. */
 function nameOf(event: GatewayEvent): string {
-  return isAboutCharge(event)
-    ? event.data.object.payment_intent
-    : (event.data.object.metadata.reference ?? "");
+  return isAboutIntent(event)
+    ? (event.data.object.metadata.reference ?? "")
+    : event.data.object.payment_intent;
 }
 
 async function findPayments(tx: Transaction, names: readonly string[]) {

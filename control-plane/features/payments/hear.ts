@@ -1,6 +1,11 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
-import { mustDecidePayment, nameRelease, type PaymentEffect } from "../../rules/payment-machine.ts";
+import {
+  findMismatch,
+  mustDecidePayment,
+  nameRelease,
+  type PaymentEffect,
+} from "../../rules/payment-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { type Each, mapEach } from "../../store/map-each.ts";
 import { carryOut } from "./carry-out.ts";
@@ -49,8 +54,37 @@ export async function hearAnswers(
 ): Promise<readonly Heard[]> {
   const ids = all.map(({ paymentId }) => paymentId);
   const payments = await lockPayments(tx, ids);
-  const news = all.map(({ paymentId, answer }) => ({ payment: paymentOf(payments, paymentId), answer }));
-  return hear(context, tx, news);
+  const judged = all.map(({ paymentId, answer }) => {
+    const payment = paymentOf(payments, paymentId);
+    return { payment, news: judgeAnswer(payment, answer) };
+  });
+  const heard = await hear(
+    context,
+    tx,
+    judged.flatMap(({ payment, news }) => (news === null ? [] : [{ payment, ...news }])),
+  );
+  const each = heard.values();
+  return judged.map(({ payment, news }) =>
+    news === null ? { payment, effects: [] } : (each.next().value ?? { payment, effects: [] }),
+  );
+}
+
+/** What an answer says of our payment; `null`: that it is another one, which is known already. */
+function judgeAnswer(payment: Payment, answer: GatewayPayment): News | null {
+  const { id, kind, amount_cents: amountCents, currency } = payment;
+  const takenCents = answer.status === "captured" ? answer.capturedCents : null;
+  const isKnown = "gatewayPaymentId" in answer && answer.gatewayPaymentId === payment.gateway_payment_id;
+  const mismatch =
+    answer.record === undefined
+      ? null
+      : findMismatch({ id, kind, amountCents, currency, isKnown }, answer.record, takenCents);
+  if (answer.record === undefined || mismatch === null)
+    return takenCents === null || takenCents === amountCents
+      ? { answer }
+      : { answer, heard: "capturedOtherAmount" };
+  return payment.mismatch === mismatch
+    ? null
+    : { heard: "mismatched", theirs: answer.record, set: { mismatch } };
 }
 
 function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Partial<Payment> {
@@ -60,7 +94,7 @@ function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Part
     case "held":
       return { gateway_payment_id, capture_before: answer.captureBefore };
     case "captured":
-      return { gateway_payment_id, settled_at: at };
+      return { gateway_payment_id, settled_at: at, captured_cents: answer.capturedCents };
     case "released":
       return { gateway_payment_id, settled_at: at, decline_reason: nameRelease(before) };
     case "declined":

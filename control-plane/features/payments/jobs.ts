@@ -6,11 +6,11 @@ const atGateway = z.object({ paymentId: z.uuid(), gatewayPaymentId: z.string() }
 const ofActivation = z.object({ activationId: z.uuid() });
 
 export const chargePaymentJob = jobType("chargePayment", ofPayment, perPurchase);
-export const reconcilePaymentJob = jobType("reconcilePayment", atGateway, perPurchase);
+export const reconcilePaymentJob = jobType("reconcilePayment", ofPayment, perPurchase);
 export const lookUpPresumedJob = jobType("lookUpPresumed", ofPayment);
 export const captureHoldJob = jobType("captureHold", ofActivation, perPurchase);
 export const releaseHoldJob = jobType("releaseHold", ofActivation);
 export const releaseStrayJob = jobType("releaseStray", atGateway);
 export const reconcileChargeBacksJob = jobType("reconcileChargeBacks", ofPayment);
 export const refundJob = jobType("refund", z.object({ refundId: z.uuid() }));
-export const reconcileRefundsJob = jobType("reconcileRefunds", atGateway);
+export const reconcileRefundsJob = jobType("reconcileRefunds", ofPayment);

@@ -20,7 +20,8 @@ import {
   releaseStrayJob,
 } from "./jobs.ts";
 import { reconcileChargeBacks } from "./money-back/charge-backs.ts";
-import { reconcileRefunds, refundAtGateway } from "./money-back/refunds.ts";
+import { lookUpRefund, reconcileRefunds } from "./money-back/reconcile-refunds.ts";
+import { refundAtGateway, refundLookUpTimer } from "./money-back/refunds.ts";
 import { openPayments } from "./open-payments.ts";
 import { paymentRoutes } from "./routes.ts";
 import { earnDeposits } from "./sale/forfeiture.ts";
@@ -66,7 +67,7 @@ export function createPayments(
       handleJob(releaseStrayJob, (stray) => releaseStray(work, stray)),
       handleJob(reconcileChargeBacksJob, ({ paymentId }) => reconcileChargeBacks(work, paymentId)),
       handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(work, refundId, attempt)),
-      handleJob(reconcileRefundsJob, (asked) => reconcileRefunds(work, asked)),
+      handleJob(reconcileRefundsJob, ({ paymentId }) => reconcileRefunds(work, paymentId)),
     ],
     timers: [
       {
@@ -74,6 +75,7 @@ export function createPayments(
         due: (tx, paymentId) =>
           enqueue(tx, lookUpPresumedJob, [{ payload: { paymentId }, key: `lookUpPresumed:${paymentId}` }]),
       },
+      { kind: refundLookUpTimer, due: (tx, refundId) => lookUpRefund(context, tx, refundId) },
       {
         kind: finalPaymentTimer,
         due: (tx, expedienteId) => giveFinalPaymentNotice(context, tx, expedienteId),

@@ -35,6 +35,8 @@ const paymentSchema = z
     status: z.enum(paymentStatuses),
     declineReason: z.string().nullable(),
     captureBefore: instant.nullable(),
+    /** What the gateway took; `null` where it took nothing. */
+    capturedCents: z.int().nullable(),
     /** Given back, or on its way back. */
     refundedCents: z.int(),
     createdAt: instant,
@@ -160,6 +162,7 @@ function describePayment(row: Payment): PaymentAnswer {
     status: row.status,
     declineReason: row.decline_reason,
     captureBefore: row.capture_before?.toISOString() ?? null,
+    capturedCents: row.captured_cents,
     refundedCents: row.refunded_cents,
     createdAt: row.created_at.toISOString(),
     settledAt: row.settled_at?.toISOString() ?? null,

@@ -22,6 +22,8 @@ export type EventType =
   | "payment_intent.amount_capturable_updated"
   | "payment_intent.canceled"
   | "charge.refunded"
+  | "charge.refund.updated"
+  | "refund.failed"
   | "charge.dispute.created"
   | "charge.dispute.funds_withdrawn"
   | "charge.dispute.closed"

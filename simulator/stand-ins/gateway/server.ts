@@ -4,6 +4,7 @@ import * as z from "zod";
 import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
 import { apiVersion, openBooks } from "./books.ts";
+import { registerByHand } from "./by-hand.ts";
 import { cardBehaviours, openCards } from "./cards.ts";
 import { registerDisputeControl } from "./disputes.ts";
 import { keyReused, stripeError } from "./errors.ts";
@@ -79,6 +80,7 @@ export function startGateway(options: WebhookPartnerOptions): Promise<RunningPar
     },
   );
   registerDisputeControl(app, books, (work) => store.transaction(work));
+  registerByHand(app, books, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(books) }));
 
   return partner.run({ outbox });

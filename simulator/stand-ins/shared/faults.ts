@@ -15,6 +15,10 @@ export const faultsSchema = z.strictObject({
   timeOutBeforeDoingNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are done and answered 200 with a page that is no JSON. */
   answerNonsenseNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are not done, and answered without end. */
+  answerEndlesslyNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are not done, and answered a byte at a time, for ever. */
+  answerSlowlyNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` webhooks are counted as sent and are not: lost on the way. */
   dropWebhooksNext: z.strictObject({ count: onceOrMore }).optional(),
 });
@@ -25,7 +29,9 @@ export type Fault =
   | { kind: "fail"; status: number }
   | { kind: "timeOutAfterDoing" }
   | { kind: "timeOutBeforeDoing" }
-  | { kind: "answerNonsense" };
+  | { kind: "answerNonsense" }
+  | { kind: "answerEndlessly" }
+  | { kind: "answerSlowly" };
 
 export type Faults = {
   /** What is still to happen. */
@@ -61,6 +67,8 @@ export function createFaults(): Faults {
       if (takeOne(settings.timeOutBeforeDoingNext)) return { kind: "timeOutBeforeDoing" };
       if (takeOne(settings.timeOutAfterDoingNext)) return { kind: "timeOutAfterDoing" };
       if (takeOne(settings.answerNonsenseNext)) return { kind: "answerNonsense" };
+      if (takeOne(settings.answerEndlesslyNext)) return { kind: "answerEndlessly" };
+      if (takeOne(settings.answerSlowlyNext)) return { kind: "answerSlowly" };
       return { kind: "none" };
     },
     takeWebhookDrop: () => takeOne(settings.dropWebhooksNext),
