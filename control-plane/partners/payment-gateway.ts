@@ -65,8 +65,11 @@ export type GatewayDispute = {
 export type PaymentGateway = {
   /** Idempotent by `reference` for a day. */
   pay(payment: NewGatewayPayment): Promise<GatewayPayment>;
-  /** `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. */
-  findByReference(reference: string): Promise<GatewayPayment | null>;
+  /**
+   * `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. Of several the
+   * one of our amount comes first: any other is not the one we asked for.
+   */
+  findByReference(reference: string, amountCents: number): Promise<GatewayPayment | null>;
   /**
    * The payment whose metadata hold all of `metadata`, of whatever reference: the last look before one is called
    * nonexistent. `null`: there is none.
@@ -138,7 +141,10 @@ export function createPaymentGateway(options: {
     return settle(() => stripe.paymentIntents.retrieve(gatewayPaymentId, { expand }));
   }
 
-  async function search(metadata: Readonly<Record<string, string>>): Promise<GatewayPayment | null> {
+  async function search(
+    metadata: Readonly<Record<string, string>>,
+    amountCents?: number,
+  ): Promise<GatewayPayment | null> {
     const query = Object.entries(metadata)
       .map(([key, value]) => `metadata['${key}']:'${value}'`)
       .join(" AND ");
@@ -146,7 +152,10 @@ export function createPaymentGateway(options: {
       stripe.paymentIntents.search({ query, limit: 10, expand: ["data.latest_charge"] }),
     );
     // More than one would be a key that outlived its day; the one that holds money is the one that counts.
-    const payments = found.data.map(describe);
+    const isOurs = ({ amount }: Stripe.PaymentIntent) => amount === amountCents;
+    const payments = [...found.data.filter(isOurs), ...found.data.filter((one) => !isOurs(one))].map(
+      describe,
+    );
     return payments.find(({ status }) => status === "captured" || status === "held") ?? payments[0] ?? null;
   }
 
@@ -170,8 +179,8 @@ export function createPaymentGateway(options: {
           { idempotencyKey: payment.reference },
         ),
       ),
-    findByReference: (reference) => search({ reference }),
-    findAmongPayments: search,
+    findByReference: (reference, amountCents) => search({ reference }, amountCents),
+    findAmongPayments: (metadata) => search(metadata),
     retrieve,
     capture: (gatewayPaymentId, reference) =>
       settle(() =>
@@ -230,7 +239,12 @@ function describe(intent: Stripe.PaymentIntent): GatewayPayment {
 }
 
 function recordOf({ metadata, amount, currency }: Stripe.PaymentIntent): GatewayRecord {
-  return { reference: metadata.reference ?? null, amountCents: amount, currency: currency.toUpperCase() };
+  return {
+    reference: metadata.reference ?? null,
+    activationId: metadata.activation ?? null,
+    amountCents: amount,
+    currency: currency.toUpperCase(),
+  };
 }
 
 function hasFailed({ status }: Stripe.Refund): boolean {

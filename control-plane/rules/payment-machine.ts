@@ -370,7 +370,13 @@ export function nameRelease({ status, settlement }: PaymentState): "released" | 
 }
 
 /** What the gateway says of a payment's identity, beside how it stands. Amounts are integer cents. */
-export type GatewayRecord = { reference: string | null; amountCents: number; currency: string };
+export type GatewayRecord = {
+  reference: string | null;
+  /** Noted beside the reference: it still tells whose it is where somebody has changed the reference. */
+  activationId: string | null;
+  amountCents: number;
+  currency: string;
+};
 
 /**
  * Where the gateway's record is not of the payment that we made; `null` where it is.
@@ -379,11 +385,19 @@ export type GatewayRecord = { reference: string | null; amountCents: number; cur
  *   payment that is charged at once, never
  */
 export function findMismatch(
-  ours: { id: string; kind: PaymentKind; amountCents: number; currency: string; isKnown: boolean },
+  ours: {
+    id: string;
+    activationId: string | null;
+    kind: PaymentKind;
+    amountCents: number;
+    currency: string;
+    isKnown: boolean;
+  },
   theirs: GatewayRecord,
   takenCents: number | null,
 ): "reference" | "currency" | "amount" | null {
-  if (theirs.reference !== ours.id) return "reference";
+  const isOfActivation = ours.activationId !== null && theirs.activationId === ours.activationId;
+  if (theirs.reference !== ours.id && !isOfActivation) return "reference";
   if (theirs.currency !== ours.currency) return "currency";
   if (
     takenCents !== null &&

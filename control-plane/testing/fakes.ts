@@ -73,7 +73,7 @@ function createFakeGateway(clock: Clock): FakeGateway {
     says: "authorise",
     async pay({ reference, mode, amountCents, currency }) {
       const gatewayPaymentId = idOf(reference);
-      const record = { reference, amountCents, currency };
+      const record = { reference, activationId: null, amountCents, currency };
       prices.set(gatewayPaymentId, amountCents);
       const captureBefore = new Date(clock.now().getTime() + 7 * dayMs);
       if (!payments.has(gatewayPaymentId))

@@ -47,7 +47,7 @@ export function isUnanswered(error: unknown): boolean {
 
 async function askGateway(work: PaymentWork, payment: Payment, attempt: number): Promise<GatewayPayment> {
   if (attempt > 1) {
-    const known = await work.gateway.findByReference(payment.id);
+    const known = await work.gateway.findByReference(payment.id, payment.amount_cents);
     if (known !== null) return known;
   } else if (payment.settlement === "void") {
     // The gateway has not been asked yet, and the hold is not wanted any more.
@@ -102,7 +102,7 @@ export async function reconcilePayment(
   const { gateway_payment_id: gatewayPaymentId } = payment;
   const answer =
     gatewayPaymentId === null
-      ? await gateway.findByReference(paymentId)
+      ? await gateway.findByReference(paymentId, payment.amount_cents)
       : await gateway.retrieve(gatewayPaymentId);
   // Not found yet: the payment's own job or look-up goes on asking.
   if (answer !== null) await batches.record({ paymentId, answer });

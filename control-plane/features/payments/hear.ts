@@ -54,9 +54,16 @@ export async function hearAnswers(
 ): Promise<readonly Heard[]> {
   const ids = all.map(({ paymentId }) => paymentId);
   const payments = await lockPayments(tx, ids);
+  /** What contradicts is said once, also where two answers of one list do. */
+  const said = new Map([...payments.values()].map(({ id, mismatch }) => [id, mismatch]));
   const judged = all.map(({ paymentId, answer }) => {
     const payment = paymentOf(payments, paymentId);
-    return { payment, news: judgeAnswer(payment, answer) };
+    const mismatch = findMismatchIn(payment, answer);
+    if (mismatch === null) return { payment, news: newsOf(payment, answer) };
+    if (said.get(payment.id) === mismatch.field) return { payment, news: null };
+    said.set(payment.id, mismatch.field);
+    const { field, theirs } = mismatch;
+    return { payment, news: { heard: "mismatched" as const, theirs, set: { mismatch: field } } };
   });
   const heard = await hear(
     context,
@@ -69,22 +76,20 @@ export async function hearAnswers(
   );
 }
 
-/** What an answer says of our payment; `null`: that it is another one, which is known already. */
-function judgeAnswer(payment: Payment, answer: GatewayPayment): News | null {
-  const { id, kind, amount_cents: amountCents, currency } = payment;
-  const takenCents = answer.status === "captured" ? answer.capturedCents : null;
+function newsOf({ amount_cents: amountCents }: Payment, answer: GatewayPayment): News {
+  const takesOther = answer.status === "captured" && answer.capturedCents !== amountCents;
+  return takesOther ? { answer, heard: "capturedOtherAmount" } : { answer };
+}
+
+/** Where the answer is about another payment than ours. */
+function findMismatchIn(payment: Payment, answer: GatewayPayment) {
+  const { record: theirs } = answer;
+  if (theirs === undefined) return null;
+  const { id, activation_id: activationId, kind, amount_cents: amountCents, currency } = payment;
   const isKnown = "gatewayPaymentId" in answer && answer.gatewayPaymentId === payment.gateway_payment_id;
-  const mismatch =
-    answer.record === undefined
-      ? null
-      : findMismatch({ id, kind, amountCents, currency, isKnown }, answer.record, takenCents);
-  if (answer.record === undefined || mismatch === null)
-    return takenCents === null || takenCents === amountCents
-      ? { answer }
-      : { answer, heard: "capturedOtherAmount" };
-  return payment.mismatch === mismatch
-    ? null
-    : { heard: "mismatched", theirs: answer.record, set: { mismatch } };
+  const ours = { id, activationId, kind, amountCents, currency, isKnown };
+  const field = findMismatch(ours, theirs, answer.status === "captured" ? answer.capturedCents : null);
+  return field === null ? null : { field, theirs };
 }
 
 function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Partial<Payment> {
