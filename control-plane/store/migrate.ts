@@ -14,6 +14,7 @@ import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
 import * as whatTheGatewayDid from "./migrations/0015-what-the-gateway-did.ts";
 import * as checkByVin from "./migrations/0018-check-by-vin.ts";
+import * as ledgerCheckedByStatement from "./migrations/0019-ledger-checked-by-statement.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -29,6 +30,7 @@ const migrations: Record<string, Migration> = {
   "0011-one-queue": oneQueue,
   "0015-what-the-gateway-did": whatTheGatewayDid,
   "0018-check-by-vin": checkByVin,
+  "0019-ledger-checked-by-statement": ledgerCheckedByStatement,
 };
 
 /**

@@ -3,7 +3,7 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type ActivationMoves, mustMoveActivations } from "../../lifecycle/move-activations.ts";
-import { activationMachine } from "../../rules/activation-machine.ts";
+import { activationMachine, factsBeforePurchase } from "../../rules/activation-machine.ts";
 import { decide } from "../../rules/interpreter.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
 import type { Transaction } from "../../store/database.ts";
@@ -168,16 +168,12 @@ async function readOffers(tx: Transaction, selections: readonly Selection[]): Pr
             currency: row.currency,
             durationDays: row.duration_days,
           },
-    facts: {
+    facts: factsBeforePurchase({
       vehicleOperational: row.is_operational,
       appLinked: row.is_linked,
       requesterIsCurrentOwner: row.is_owner,
       serviceDependsOnMaintenance: row.depends_on_maintenance !== false,
-      maintenanceValidated: false,
-      paymentConfirmed: false,
-      attemptsUsed: 0,
-      attemptsAllowed,
-    },
+    }),
     running: row.running ?? undefined,
   }));
 }
