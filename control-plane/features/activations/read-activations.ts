@@ -16,20 +16,14 @@ const attemptSchema = z.object({
   proved: z.boolean(),
 });
 
-const endedSchema = z
-  .object({
-    at: z.iso.datetime().meta({ description: "Since when it is over.", example: "2026-03-02T09:00:00.000Z" }),
-    reason: z.string().meta({ description: "A code of the reason.", example: "refunded" }),
-    inWords: z.string().meta({
-      description: "The reason as a sentence.",
-      example: "The whole price was given back, so the service was switched off.",
-    }),
-  })
-  .meta({
-    description:
-      "When and why the purchase ended: by its term, by money that went back, or without delivery; null while it is " +
-      "on its way or the service runs. The state does not say it: it is how far the activation came.",
-  });
+const endedSchema = z.object({
+  at: z.iso.datetime(),
+  reason: z.string().meta({ description: "A code of the reason.", example: "refunded" }),
+  inWords: z.string().meta({
+    description: "The reason as a sentence.",
+    example: "The whole price was given back, so the service was switched off.",
+  }),
+});
 
 export const activationSchema = z
   .object({
@@ -45,7 +39,6 @@ export const activationSchema = z
     attempts: z.array(attemptSchema),
     attemptsAllowed: z.int(),
     endReason: z.string().nullable(),
-    /** Of a service that runs, or whose term is over; a withdrawn one has no term any more. */
     validUntil: z.iso.datetime().nullable(),
     ended: endedSchema.nullable(),
     createdAt: z.iso.datetime(),
