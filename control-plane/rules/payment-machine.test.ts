@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   decidePayment,
+  findMismatch,
   fits,
   hearDispute,
   isNews,
@@ -319,7 +320,74 @@ describe("which message of the gateway is asked about", () => {
   });
 });
 
+describe("whose payment the gateway means", () => {
+  const ours = {
+    id: "p1",
+    activationId: "a1",
+    kind: "service",
+    amountCents: 499,
+    currency: "EUR",
+    isKnown: true,
+  } as const;
+  const theirs = { reference: "p1", activationId: "a1", amountCents: 499, currency: "EUR" };
+
+  it.each([
+    ["ours, held", {}, {}, null, null],
+    ["ours, taken", {}, {}, 499, null],
+    ["less taken of the hold we know", {}, {}, 249, null],
+    ["more taken of the hold we know, so that its amount grew", {}, { amountCents: 600 }, 600, null],
+    ["its reference was changed, and our activation still stands there", {}, { reference: "x" }, null, null],
+    ["another's reference", {}, { reference: "p2", activationId: null }, null, "reference"],
+    ["no reference", {}, { reference: null, activationId: null }, null, "reference"],
+    [
+      "a sale's, of another reference",
+      { kind: "final", activationId: null },
+      { reference: "p2", activationId: null },
+      499,
+      "reference",
+    ],
+    ["another currency", {}, { currency: "USD" }, 499, "currency"],
+    ["another amount held", {}, { amountCents: 498 }, null, "amount"],
+    [
+      "another amount held, of an intent we do not know",
+      { isKnown: false },
+      { amountCents: 498 },
+      null,
+      "amount",
+    ],
+    [
+      "another amount taken, of an intent we do not know",
+      { isKnown: false },
+      { amountCents: 249 },
+      249,
+      "amount",
+    ],
+    ["less taken of our amount, of an intent we do not know yet", { isKnown: false }, {}, 249, null],
+    ["nothing taken, though it says so", {}, {}, 0, "amount"],
+    [
+      "a sale's payment is taken whole, or it is not ours",
+      { kind: "final", activationId: null },
+      {},
+      498,
+      "amount",
+    ],
+    ["a sale's payment, taken whole", { kind: "reservation", activationId: null }, {}, 499, null],
+  ] as const)("%s [F10, R4]", (_title, more, said, takenCents, expected) => {
+    expect(findMismatch({ ...ours, ...more }, { ...theirs, ...said }, takenCents)).toBe(expected);
+  });
+});
+
 describe("what a dispute says", () => {
+  it.each([
+    [undefined, "won", ["chargeBackFoundWon", "chargeBackWonAfterRefund"]],
+    [undefined, "lost", ["chargeBackOpened", "chargeBackLost"]],
+    ["open", "won", ["chargeBackWonAfterRefund"]],
+    ["open", "lost", ["chargeBackLost"]],
+    ["won", "won", []],
+  ] as const)("known: %s, now: %s, of a payment that was refunded in full [FA5]", (known, now, expected) => {
+    expect(hearDispute(known, now, true)).toEqual(expected);
+  });
+
   it.each([
     [undefined, "inquiry", []],
     [undefined, "open", ["chargeBackOpened"]],
