@@ -43,7 +43,8 @@ export function moneyTakenBack(context: Context, desiredState: ServicesInCars): 
       const { activation } = await loadOneUnderCarsLock(tx, activationId);
       if (activation.entitlementId === null) return;
       const withdrawal = { reason: "lateDecline", by: bySystem, said: reason };
-      await withdrawService(context, desiredState, tx, activation, withdrawal);
+      // A look-up may have refuted the payment before the capture was asked for: the customer knows.
+      if (!(await withdrawService(context, desiredState, tx, activation, withdrawal))) return;
       const subject = { activationId, vehicleId: activation.vehicleId };
       await context.publish(tx, "notificationDue", [{ row: "NX2", subject }]);
     }),

@@ -73,7 +73,7 @@ describe("the two invariants", () => {
     fleet.fakes.gateway.says = "authorise";
     const verdicts = await Promise.all([denied, refused].map((id) => explain(fleet.db, id)));
     expect(verdicts.map((one) => one?.verdict)).toEqual([
-      "heatedSeats is not active: the workshops did not confirm that maintenance is current. Nothing was charged.",
+      "heatedSeats is not active: its maintenance is overdue; it can be bought again after a visit to a workshop. Nothing was charged.",
       "heatedSeats is not active: the bank refused the payment. Nothing was charged.",
     ]);
   });

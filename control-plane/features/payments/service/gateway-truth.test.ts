@@ -17,7 +17,7 @@ beforeAll(async () => {
   platform = await startTestSales({
     name: "gateway_truth",
     standIns: ["gateway", "factory"],
-    unheard: [...heardOfPayments, "serviceHoldLost", "serviceRefundFailed"],
+    unheard: heardOfPayments,
   });
   customerId = (await platform.sell()).customerId;
   // The tests tell the platform themselves, so that they know when it was told.
