@@ -1,6 +1,6 @@
 import * as z from "zod";
 
-// Vehicle identification numbers after ISO 3779, with the check digit of 49 CFR 565.15(c).
+// Vehicle identification numbers after ISO 3779. The check digit of 49 CFR 565.15(c) is known, and asked of none.
 
 const weights = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2] as const;
 
@@ -14,12 +14,6 @@ const transliteration: Readonly<Record<string, number>> = {
   ...Object.fromEntries([..."STUVWXYZ"].map((letter, index) => [letter, index + 2])),
 };
 
-/** The same by character code. */
-const values: readonly (number | undefined)[] = Array.from(
-  { length: 128 },
-  (_, code) => transliteration[String.fromCharCode(code)],
-);
-
 /**
  * The check digit (`0`–`9` or `X`) that belongs at position 9 of `vin`, regardless of the character there now.
  * `vin` is 17 characters of A–Z (without I, O, Q) and 0–9; another character gives `null`.
@@ -27,9 +21,8 @@ const values: readonly (number | undefined)[] = Array.from(
 export function checkDigit(vin: string): string | null {
   if (vin.length !== weights.length) return null;
   let sum = 0;
-  // By index: the broker checks every message.
   for (let position = 0; position < weights.length; position += 1) {
-    const value = values[vin.charCodeAt(position)];
+    const value = transliteration[vin.charAt(position)];
     if (value === undefined) return null;
     sum += value * (weights[position] ?? 0);
   }
@@ -37,14 +30,27 @@ export function checkDigit(vin: string): string | null {
   return remainder === 10 ? "X" : String(remainder);
 }
 
-/** Why `text` is no VIN, in one sentence, or `null` when it is one. */
+/** By regular expression: the broker checks every message. */
+const vinPattern = /^[A-HJ-NPR-Z0-9]{17}$/;
+
+/** Why `text` is no VIN, in one sentence, or `null` when it is one. ISO 3779 asks for no check digit. */
 export function explainVin(text: string): string | null {
   if (text.length !== 17) return `a VIN has 17 characters, this has ${text.length}`;
-  const expected = checkDigit(text);
-  if (expected === null) return "a VIN holds only the digits and the capital letters without I, O and Q";
-  if (text.charAt(8) !== expected)
-    return `the check digit (9th character) should be ${expected}, not ${text.charAt(8)}`;
-  return null;
+  if (vinPattern.test(text)) return null;
+  return "a VIN holds only the digits and the capital letters without I, O and Q";
+}
+
+/** Made for the roads of North America: only there the ninth character is a check digit. */
+const northAmerican = /^[1-5]/;
+
+/**
+ * A sentence for staff where a North American VIN has another check digit than its characters ask for: a hint that it
+ * was mistyped. `null` for every other VIN. It is no reason to refuse one.
+ */
+export function doubtVin(vin: string): string | null {
+  const expected = northAmerican.test(vin) ? checkDigit(vin) : null;
+  if (expected === null || vin.charAt(8) === expected) return null;
+  return `the ninth character of a North American VIN is a check digit; here it should be ${expected}, not ${vin.charAt(8)}`;
 }
 
 /** A valid VIN, branded: once parsed at the edge it is trusted inside. */
@@ -57,6 +63,9 @@ export const vinSchema = z
   .brand<"Vin">();
 
 export type Vin = z.infer<typeof vinSchema>;
+
+/** As partners and people write one: blanks around it and small letters are theirs to use. The answer is a `Vin`. */
+export const writtenVinSchema = z.string().trim().toUpperCase().pipe(vinSchema);
 
 export function isVin(text: string): text is Vin {
   return explainVin(text) === null;

@@ -9,6 +9,7 @@ import { createTestDatabase, type TestDatabase } from "../test/servers/database.
 import { type App, createApp } from "./app.ts";
 import { readConfig } from "./config.ts";
 import { createDealership, createStaff, insertUser } from "./features/accounts/create-staff.ts";
+import { buyerOf } from "./features/sales/buyer-schema.ts";
 import { type Access, accessTable } from "./http/access-table.ts";
 import { generatePassword, hashPassword } from "./http/passwords.ts";
 import { problemSchema } from "./http/problem.ts";
@@ -164,6 +165,14 @@ async function insertThings(dealershipId: string, customerId: string, at: Date):
       dealership_id: dealershipId,
       vehicle_id: vehicleId,
       sold_by: seller.id,
+      buyer: JSON.stringify(
+        buyerOf({
+          name: "customer",
+          email: "customer@customers.example",
+          phone: "+34600000000",
+          address: { street: "Calle 1", city: "Madrid", postalCode: "28013", country: "ES" },
+        }),
+      ),
       plan_comercial: JSON.stringify({
         base: { code: "urban", name: "Urban", priceCents: 100 },
         options: [],

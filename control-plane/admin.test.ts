@@ -79,6 +79,18 @@ test.each([
     {},
     "role",
   ],
+  [
+    "an e-mail address without a dot in its domain [F19]",
+    ["create-staff", "--name", "Ana", "--email", "ana@localhost", "--role", "admin"],
+    {},
+    "email",
+  ],
+  [
+    "a name that looks empty [R14]",
+    ["create-staff", "--name", "\u200B", "--email", "ana@caas.example", "--role", "admin"],
+    {},
+    "name",
+  ],
   ["a short password", [...inFull, "--dealership", "Ribera", "--password-stdin"], { stdin: "short" }, "12"],
   [
     "a broken DATABASE_URL",

@@ -3,6 +3,7 @@ import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import * as z from "zod";
 import { createDealership, createStaff, type NewStaff } from "./features/accounts/create-staff.ts";
+import { emailSchema, nameSchema } from "./http/contact-fields.ts";
 import { generatePassword } from "./http/passwords.ts";
 import { openDatabase, type Transaction } from "./store/database.ts";
 
@@ -22,10 +23,10 @@ const usageError = 2;
 
 const argumentsSchema = z
   .strictObject({
-    name: z.string().trim().min(1).max(200),
-    email: z.email().max(320),
+    name: nameSchema,
+    email: emailSchema,
     role: z.enum(["admin", "support", "sales"]),
-    dealership: z.string().trim().min(1).max(200).optional(),
+    dealership: nameSchema.optional(),
   })
   .refine(({ role, dealership }) => (role === "sales") === (dealership !== undefined), {
     path: ["dealership"],

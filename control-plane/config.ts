@@ -1,6 +1,8 @@
 import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
+import { defaultTimeZone, isTimeZone } from "@caas/contract/business-day.ts";
 import * as z from "zod";
+import { emailSchema } from "./http/contact-fields.ts";
 import { defaultFinalPaymentTerms } from "./rules/final-payment-policy.ts";
 import { defaultPresumptionLimits } from "./rules/presumption-policy.ts";
 import { parseFailpoints } from "./store/failpoints.ts";
@@ -60,7 +62,11 @@ const schema = z.object({
   TRANSPORT_WEBHOOK_SECRET: webhookSecrets,
   SMTP_URL: z.url({ protocol: /^smtps?$/ }),
   MAIL_FROM: z.string().default("Car-as-a-Service <no-reply@caas.example>"),
-  SUPPORT_EMAIL: z.email().default("support@caas.example"),
+  SUPPORT_EMAIL: emailSchema.default("support@caas.example"),
+  BUSINESS_TIME_ZONE: z
+    .string()
+    .refine(isTimeZone, "must be a time zone of the IANA database, as Europe/Madrid")
+    .default(defaultTimeZone),
   SEED_DEMO_CATALOG: flag.default(false),
   JOB_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(8),
   CAAS_BUSINESS_TIME: z

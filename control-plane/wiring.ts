@@ -98,7 +98,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const notifications = createNotifications(
     context,
     { mail: partners.mail },
-    { supportEmail: config.SUPPORT_EMAIL },
+    { supportEmail: config.SUPPORT_EMAIL, timeZone: config.BUSINESS_TIME_ZONE },
   );
   const accounts = createAccounts(context, { sendCredentials: notifications.sendCredentials });
   const payments = createPayments(context, {
@@ -120,15 +120,19 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     enrolmentPackageFor: enrolment.packageFor,
   });
   const registration = createRegistration(context, partners);
-  const delivery = createDelivery(context, {
-    carrier: partners.carrier,
-    verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
-  });
+  const delivery = createDelivery(
+    context,
+    {
+      carrier: partners.carrier,
+      verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
+    },
+    { timeZone: config.BUSINESS_TIME_ZONE },
+  );
   const catalog = createCatalog(context, { vss: partners.vss });
   const maintenance = createMaintenance(
     context,
     { vss: partners.vss },
-    { observe: metrics.maintenanceCheckTook },
+    { observe: metrics.maintenanceCheckTook, timeZone: config.BUSINESS_TIME_ZONE },
   );
   const tasks = createTasks(context);
   const link = createFleetLink(context, {
@@ -198,7 +202,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { addRoutes: vehicleRoutes },
     { addRoutes: (routing) => invariantRoutes(context, routing) },
     accounts,
-    { addRoutes: (routing) => salesRoutes(context, surroundings.steps, routing) },
+    { addRoutes: (routing) => salesRoutes(context, surroundings.steps, config.BUSINESS_TIME_ZONE, routing) },
     payments,
     orders,
     registration,

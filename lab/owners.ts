@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { businessDay } from "@caas/contract/business-day.ts";
 import { dayMs } from "@caas/contract/durations.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
@@ -87,7 +88,7 @@ export function registerAtWorkshops(
   { vssUrl, dataDir, now }: { vssUrl: string; dataDir: string; now: Date },
   vins: readonly string[],
 ): Promise<void> {
-  const plan = JSON.stringify({ soldOn: now.toISOString().slice(0, 10), ...maintenancePlan });
+  const plan = JSON.stringify({ soldOn: businessDay(now), ...maintenancePlan });
   const headers = {
     authorization: `Bearer ${openSecrets(dataDir).VSS_API_KEY}`,
     "content-type": "application/json",

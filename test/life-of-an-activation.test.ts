@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { businessDay } from "@caas/contract/business-day.ts";
 import { startTestFleet } from "@caas/control-plane/testing/fixtures/fleet.ts";
 import { signInBuyer } from "@caas/control-plane/testing/fixtures/sales.ts";
 import { startStandIns } from "@caas/control-plane/testing/stand-ins.ts";
@@ -66,7 +67,7 @@ beforeAll(async () => {
   await standIns.meet({ clock: fleet.clock, url: "http://127.0.0.1:9" });
   const car = await fleet.addCar();
   const customer = await signInBuyer(fleet, car);
-  const soldOn = fleet.clock.now().toISOString().slice(0, 10);
+  const soldOn = businessDay(fleet.clock.now());
   await vss.registerPlan(car.vin, { soldOn, planMonths: 12, planKm: 15_000 });
   car.adapter.probe = announced(car.adapter.probe.bind(car.adapter));
 

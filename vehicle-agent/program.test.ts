@@ -231,11 +231,11 @@ describe("the program caas-agent", () => {
   test("a package that is none is refused by name of its field", async () => {
     await writeFile(
       join(root, "package.json"),
-      JSON.stringify({ ...enrolment.package, vin: "1M8GDM9A0KP042788" }),
+      JSON.stringify({ ...enrolment.package, vin: "1M8GDM9AOKP042788" }),
     );
     const { code, errors } = await runCar().ended;
     expect(code).toBe(1);
-    expect(errors).toContain("check digit");
+    expect(errors).toContain("vin");
   });
 });
 

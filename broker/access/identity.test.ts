@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { hourMs } from "@caas/contract/durations.ts";
 import { topicOf } from "@caas/contract/topics.ts";
+import { parseVin } from "@caas/contract/vin.ts";
 import { connectAsync, type MqttClient } from "mqtt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createAuthority, type LeafRequest, type TestAuthority } from "../testing/certificates.ts";
@@ -69,6 +70,13 @@ describe("over mutual TLS the certificate is the identity [SY9]", () => {
       await readMetric(running.metricsPort, 'caas_broker_connected_clients{transport="tls",identity="car"}'),
     ).toBe(1);
     await Promise.all([car.endAsync(), controlPlane.endAsync()]);
+  });
+
+  test("a European VIN without a North American check digit is a car's identity [F1]", async () => {
+    const vin = parseVin("VSSZZZ5FZJR000001");
+    const car = await connectWith(await carCa.issue({ subject: `CN=${vin}` }), vin);
+    await car.publishAsync(topicOf(vin, "report"), "applied", { qos: 1 });
+    await car.endAsync();
   });
 
   test("certificate A with client id B is refused; B stays connected [fault 12]", async () => {

@@ -2,6 +2,45 @@
 // client.ts is the other half, and says how to call these functions.
 import { type Call, send } from "./client.ts";
 /**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocumentInput = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
  * The service.
  */
 export type ActivationService = {
@@ -146,6 +185,11 @@ export interface Order {
      * @nullable
      */
   vin: string | null;
+  /**
+     * Set where the VIN may be mistyped: a North American one with a wrong check digit.
+     * @nullable
+     */
+  vinHint: string | null;
   /** When it was made. */
   createdAt: string;
   /** When the factory took the order; null before. */
@@ -199,6 +243,45 @@ export interface Payment {
 }
 
 /**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocument = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
  * Where it stands.
  */
 export type ExpedienteStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
@@ -214,6 +297,10 @@ export type ExpedienteSoldBy = {
   employee: string;
 };
 
+/**
+ * What kind of thing it is.
+ */
+export type ExpedienteCustomerKind = 'person' | 'company';
 /**
  * The postal address.
  */
@@ -234,8 +321,27 @@ export type ExpedienteCustomerAddress = {
 export type ExpedienteCustomer = {
   /** The customer. */
   customerId: string;
-  /** The name, as people write it. */
+  /** What kind of thing it is. */
+  kind: ExpedienteCustomerKind;
+  /** In full; the owner in the car's papers. */
   name: string;
+  /**
+     * The given name or names.
+     * @nullable
+     */
+  givenName: string | null;
+  /**
+     * The family name or names.
+     * @nullable
+     */
+  familyName: string | null;
+  /** The document that says who buys the car. */
+  identityDocument: IdentityDocument | null;
+  /**
+     * The person to speak to at a company; null for a person.
+     * @nullable
+     */
+  contactPerson: string | null;
   /** The e-mail address. */
   email: string;
   /** The telephone number, E.164. */
@@ -832,24 +938,25 @@ export type ListPlansAndOptions200 = {
 };
 
 /**
+ * A private person where it is left out.
+ */
+export type RegisterASaleBodyCustomerKind = 'person' | 'company';
+/**
  * The postal address.
  */
 export type RegisterASaleBodyCustomerAddress = {
   /**
      * Street and number.
-     * @minLength 1
      * @maxLength 200
      */
   street: string;
   /**
      * The town.
-     * @minLength 1
      * @maxLength 100
      */
   city: string;
   /**
      * The postal code, as the country writes it.
-     * @minLength 1
      * @maxLength 20
      */
   postalCode: string;
@@ -861,18 +968,39 @@ export type RegisterASaleBodyCustomerAddress = {
  * The customer.
  */
 export type RegisterASaleBodyCustomer = {
+  /** A private person where it is left out. */
+  kind?: RegisterASaleBodyCustomerKind;
   /**
-     * The name, as people write it.
-     * @minLength 1
+     * In full; a company's as it is registered. A person may have the two parts instead.
      * @maxLength 200
      */
-  name: string;
+  name?: string;
+  /**
+     * The given name or names.
+     * @maxLength 99
+     */
+  givenName?: string;
+  /**
+     * The family name or names.
+     * @maxLength 99
+     */
+  familyName?: string;
+  /** The document that says who buys the car. */
+  identityDocument?: IdentityDocumentInput;
+  /**
+     * The person to speak to at a company; null for a person.
+     * @maxLength 200
+     */
+  contactPerson?: string;
   /**
      * The e-mail address.
-     * @maxLength 320
+     * @maxLength 254
      */
   email: string;
-  /** The telephone number, E.164. */
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
   phone: string;
   /** The postal address. */
   address: RegisterASaleBodyCustomerAddress;
@@ -987,6 +1115,46 @@ export type ListExpedientes200 = {
   expedientes: ListExpedientes200ExpedientesItem[];
   /** The `after` of the next page; null on the last. */
   next: string | null;
+};
+
+/**
+ * The postal address.
+ */
+export type CorrectAddressOrTelephoneOfASaleBodyAddress = {
+  /**
+     * Street and number.
+     * @maxLength 200
+     */
+  street: string;
+  /**
+     * The town.
+     * @maxLength 100
+     */
+  city: string;
+  /**
+     * The postal code, as the country writes it.
+     * @maxLength 20
+     */
+  postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+};
+
+export type CorrectAddressOrTelephoneOfASaleBody = {
+  /** The postal address. */
+  address?: CorrectAddressOrTelephoneOfASaleBodyAddress;
+  /**
+     * The telephone number, E.164.
+     * @maxLength 40
+     */
+  phone?: string;
+};
+
+export type CorrectAddressOrTelephoneOfASale200 = {
+  /** The sale's file. */
+  expediente: Expediente;
+  /** Remarks about the sale. */
+  notes: string[];
 };
 
 export type ReadTheStepsOfAnExpedienteParams = {
@@ -1128,7 +1296,7 @@ export type GiveMoneyBack202 = {
 };
 
 export type ArrangeTransportBody = {
-  /** A calendar day of the dealership. */
+  /** A day of the dealership's calendar, today or later. */
   date: string;
 };
 
@@ -1148,7 +1316,6 @@ export type ArrangeTransport202 = {
 export type HandTheVehicleOverAtTheDealershipBody = {
   /**
      * The person who took the car over.
-     * @minLength 1
      * @maxLength 200
      */
   receivedBy: string;
@@ -1855,7 +2022,7 @@ export const getRegisterASaleUrl = () => {
 }
 
 /**
- * Prices come from the catalogue. The customer's credentials are mailed at once.
+ * Prices come from the catalogue. The customer's credentials are mailed at once. A customer known by the e-mail address keeps the account; the sale has the name, telephone and address given here.
  *
  * For sales.
  * @summary Register a sale
@@ -1943,6 +2110,48 @@ export const readAnExpediente = async (expedienteId: string, options: Call): Pro
     method: 'GET'
 
 
+  }
+);}
+
+
+
+export const getCorrectAddressOrTelephoneOfASaleUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/contact`
+}
+
+/**
+ * Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.
+ *
+ * For admin, sales (dealership), support.
+ * @summary Correct address or telephone of a sale
+ */
+export const correctAddressOrTelephoneOfASale = async (expedienteId: string,
+    correctAddressOrTelephoneOfASaleBody: CorrectAddressOrTelephoneOfASaleBody, options: Call): Promise<CorrectAddressOrTelephoneOfASale200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<CorrectAddressOrTelephoneOfASale200>(getCorrectAddressOrTelephoneOfASaleUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(correctAddressOrTelephoneOfASaleBody)
   }
 );}
 

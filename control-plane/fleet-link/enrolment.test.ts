@@ -55,6 +55,7 @@ async function newCar() {
 }
 
 const vins = [
+  "VSSZZZ5FZJR000001", // European: no check digit [F1]
   "1M8GDM9AXKP042788",
   "11111111111111111",
   "5GZCZ43D13S812715",

@@ -55,6 +55,10 @@ export const accessTable: Readonly<Record<string, Access>> = {
     roles: { admin: "any", support: "any", sales: "any", customer: "any" },
   },
   "GET /api/expedientes/:expedienteId": { kind: "roles", roles: everyoneRelated },
+  "POST /api/expedientes/:expedienteId/contact": {
+    kind: "roles",
+    roles: { ...staffOfSale, support: "any" },
+  },
   "GET /api/expedientes/:expedienteId/steps": { kind: "roles", roles: everyoneRelated },
   "GET /api/expedientes/:expedienteId/notifications": { kind: "roles", roles: everyoneRelated },
   "POST /api/expedientes/:expedienteId/reservation-payment": {

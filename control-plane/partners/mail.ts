@@ -74,9 +74,14 @@ export function createMail(options: { url: string; from: string; totalTimeoutMs?
   };
 }
 
-/** A 5xx about the address or the message is final (RFC 5321 §4.2.1); one about our own log-in is ours to mend. */
+/**
+ * A 5xx about the address or the message is final (RFC 5321 §4.2.1), and so is an address that the client itself cannot
+ * write into a command. One about our own log-in is ours to mend.
+ */
 function isRefusal(error: unknown): boolean {
-  if (!(error instanceof Error) || !("responseCode" in error) || !("code" in error)) return false;
-  const aboutMessage = error.code === "EENVELOPE" || error.code === "EMESSAGE";
-  return aboutMessage && typeof error.responseCode === "number" && error.responseCode >= 500;
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  if (error.code !== "EENVELOPE" && error.code !== "EMESSAGE") return false;
+  const responseCode = "responseCode" in error ? error.responseCode : undefined;
+  if (responseCode === undefined) return error.code === "EENVELOPE";
+  return typeof responseCode === "number" && responseCode >= 500;
 }

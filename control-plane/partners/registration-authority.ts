@@ -1,19 +1,19 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
-import type { Address } from "../store/schema.ts";
+import type { Address, IdentityDocument } from "../store/schema.ts";
 import { endpointOf, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
 
 export type RegistrationRequest = {
   /** Our own number for this registration: the authority makes one registration for each. */
   reference: string;
   vin: string;
-  owner: { name: string; address: Address };
+  owner: { name: string; address: Address; identityDocument?: IdentityDocument };
 };
 
 const registrationSchema = z.object({
   registrationId: z.string().min(1).max(100),
   reference: z.string(),
-  vin: vinSchema,
+  vin: writtenVinSchema,
   plate: z.string().min(1).max(20),
   registeredOn: z.iso.date(),
 });

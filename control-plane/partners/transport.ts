@@ -1,3 +1,4 @@
+import { showOnOneLine } from "@caas/contract/shown-text.ts";
 import * as z from "zod";
 import type { Address } from "../store/schema.ts";
 import { endpointOf, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
@@ -16,8 +17,8 @@ const transportSchema = z.object({
   transportId: z.string().min(1).max(100),
   reference: z.string(),
   date: z.iso.date(),
-  driver: z.string().min(1).max(200),
-  route: z.array(z.string().max(200)).max(100),
+  driver: z.string().min(1).max(200).overwrite(showOnOneLine),
+  route: z.array(z.string().max(200).overwrite(showOnOneLine)).max(100),
 });
 
 export type CarrierTransport = z.infer<typeof transportSchema>;

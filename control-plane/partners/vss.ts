@@ -1,10 +1,10 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { callPartner, endpointOf, type PartnerOptions } from "./call-partner.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
 
 const maintenanceSchema = z.object({
-  vin: vinSchema,
+  vin: writtenVinSchema,
   status: z.enum(["current", "overdue"]),
   nextDueOn: z.iso.date(),
   nextDueKm: z.int().min(0),

@@ -15,6 +15,22 @@ type OptionalJson<T extends object> = ColumnType<T | null, string | null | undef
 type DateOnly = ColumnType<string, string, string>;
 
 export type Address = { street: string; city: string; postalCode: string; country: string };
+export type IdentityDocument =
+  | { kind: "dni" | "nie" | "cif"; number: string }
+  | { kind: "passport"; number: string; country: string };
+/** The person or company that a car is sold to, as this sale has it: the owner in its papers, the way to them. */
+export type Buyer = {
+  kind: "person" | "company";
+  /** In full; a company's as it is registered. */
+  name: string;
+  givenName: string | null;
+  familyName: string | null;
+  identityDocument: IdentityDocument | null;
+  /** The person to speak to at a company. */
+  contactPerson: string | null;
+  phone: string;
+  address: Address;
+};
 export type PlanLine = { code: string; name: string; priceCents: number };
 /** Base and chosen options with the prices of the day of the sale. */
 export type PlanComercial = { base: PlanLine; options: readonly PlanLine[] };
@@ -82,6 +98,7 @@ export type Database = {
     dealership_id: string;
     vehicle_id: string;
     sold_by: string;
+    buyer: JsonOf<Buyer>;
     status: Generated<SaleStatus>;
     plan_comercial: JsonOf<PlanComercial>;
     price_cents: number;
@@ -89,6 +106,8 @@ export type Database = {
     currency: string;
     username: Nullable<string>;
     credentials_issued_at: Nullable<Date>;
+    /** The mail about this sale has the password of the customer's account. */
+    carries_password: Generated<boolean>;
     vin: Nullable<string>;
     final_payment_asked_at: Nullable<Date>;
     final_payment_due_at: Nullable<Date>;

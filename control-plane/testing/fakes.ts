@@ -121,6 +121,8 @@ export type Mailbox = Mail & {
   passwordOf(address: string): string;
   /** Takes none of the next letters, as a mail server that is down. */
   fail(count: number): void;
+  /** Takes none of the next letters, and never will. */
+  refuse(count: number): void;
 };
 
 const passwordPattern = /caas-[A-Za-z0-9_-]{32}/;
@@ -128,6 +130,7 @@ const passwordPattern = /caas-[A-Za-z0-9_-]{32}/;
 function createMailbox(): Mailbox {
   const letters: MailMessage[] = [];
   let failures = 0;
+  let refusals = 0;
   const to = (address: string) => letters.filter((letter) => letter.to === address);
   return {
     letters,
@@ -142,10 +145,17 @@ function createMailbox(): Mailbox {
     fail(count) {
       failures = count;
     },
+    refuse(count) {
+      refusals = count;
+    },
     async send(message) {
       if (failures > 0) {
         failures -= 1;
         return { kind: "unavailable", reason: "the mail server is down" };
+      }
+      if (refusals > 0) {
+        refusals -= 1;
+        return { kind: "refused", reason: "501 no such address" };
       }
       letters.push(message);
       return { kind: "accepted", providerId: `<${message.id}@mail.example>` };

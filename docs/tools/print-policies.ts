@@ -1,3 +1,4 @@
+import { correctionRules } from "@caas/control-plane/rules/buyer-correction.ts";
 import {
   defaultFinalPaymentTerms,
   forfeitureRules,
@@ -71,6 +72,16 @@ export function renderPresumption(): string {
         ["after an unanswered one all others wait", seconds(gatewaySilenceMs)],
         ["one that was given up and is not found counts as nonexistent after", seconds(searchSettlesAfterMs)],
       ],
+    ),
+  ].join("\n\n");
+}
+
+export function renderCorrections(): string {
+  return [
+    "## Corrections of a sale",
+    renderTable(
+      ["id", "rule", "reason"],
+      Object.entries(correctionRules).map(([id, row]) => [id, row.text, row.reason]),
     ),
   ].join("\n\n");
 }

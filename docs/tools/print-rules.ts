@@ -21,7 +21,13 @@ import {
 } from "@caas/control-plane/rules/dependency-rules.ts";
 import { vehicleArrows, vehicleMachine } from "@caas/control-plane/rules/vehicle-machine.ts";
 import { list, renderDiagram, renderTable } from "./markdown.ts";
-import { renderForfeiture, renderNumbers, renderPayments, renderPresumption } from "./print-policies.ts";
+import {
+  renderCorrections,
+  renderForfeiture,
+  renderNumbers,
+  renderPayments,
+  renderPresumption,
+} from "./print-policies.ts";
 import { renderAutomation, renderMetrics, renderNotifications, renderTasks } from "./print-tables.ts";
 
 type AnyArrow = Arrow<string, string, VehicleGuardId | ActivationGuardId>;
@@ -37,6 +43,7 @@ export function renderRules(): string {
     renderPayments(),
     renderPresumption(),
     renderForfeiture(),
+    renderCorrections(),
     renderNotifications(),
     renderTasks(),
     renderAutomation(),

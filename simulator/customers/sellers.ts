@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { businessDay } from "@caas/contract/business-day.ts";
 import { type Client, createClient, RestRefused } from "@caas/contract/client/client.ts";
 import {
   arrangeTransport,
@@ -22,6 +23,7 @@ import type { Dealership, Owner } from "../run/world.ts";
 import { openStandIn } from "../stand-ins/client.ts";
 import { awaitMail, readCredentials } from "../stand-ins/inbox/read-mails.ts";
 import { goodCard } from "./buyers.ts";
+import { inventDni } from "./identity-documents.ts";
 
 // A sale, from its registration to a car that is ready for use, as people and partners do it, over REST alone.
 
@@ -92,6 +94,7 @@ export function openSellers(options: SellersOptions): Sellers {
       {
         customer: {
           name: `Simulated Customer ${number}`,
+          identityDocument: inventDni(number),
           email,
           phone: `+3461${String(number).padStart(7, "0")}`,
           address: { street: "Calle Mayor 1", city: "Madrid", postalCode: "28013", country: "ES" },
@@ -116,7 +119,7 @@ export function openSellers(options: SellersOptions): Sellers {
     await follow("customerNotified");
     await payTheRest(expedienteId, { paymentMethod: goodCard }, customer);
     await follow("vehicleRegistered");
-    const date = new Date(Date.now() + dayMs).toISOString().slice(0, 10);
+    const date = businessDay(new Date(Date.now() + dayMs));
     await arrangeTransport(expedienteId, { date }, seller);
     await follow("customerPresent");
     const shown = new Promise<string>((resolve) => codes.set(vin, resolve));

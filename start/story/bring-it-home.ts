@@ -1,3 +1,4 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import * as rest from "@caas/contract/client/generated.ts";
 import { dayMs } from "@caas/contract/durations.ts";
 import { readScreen } from "../car-folders.ts";
@@ -40,7 +41,7 @@ export async function arrangeTransport(
     name: "transport",
     actor: "staff",
     async run() {
-      const date = new Date(now.getTime() + dayMs).toISOString().slice(0, 10);
+      const date = businessDay(new Date(now.getTime() + dayMs));
       await rest.arrangeTransport(expedienteId, { date }, cast.sales);
       await feed.until("the arranged transport", ({ to }) => to === "InTransit");
     },

@@ -1,6 +1,18 @@
+import {
+  type InventedDocument,
+  inventCif,
+  inventDni,
+  inventNie,
+} from "@caas/simulator/customers/identity-documents.ts";
+
 /** A customer as the dealership enters one, and what they choose. */
 export type Person = {
+  kind: "person" | "company";
+  /** In full; a company's as it is registered. */
   name: string;
+  identityDocument: InventedDocument;
+  /** At a company. */
+  contactPerson?: string;
   email: string;
   /** E.164 */
   phone: string;
@@ -67,11 +79,29 @@ export function inventPerson(number: number, mark: string): Person {
     .replaceAll(/[^A-Za-z.]/g, "")
     .toLowerCase();
   return {
-    name: `${given} ${family}`,
+    ...inventBuyer(number, given, family),
     email: `${ascii}.${mark}@customers.example`,
     phone: `+346001${String(10_000 + number).padStart(5, "0")}`,
     address: { street: `Calle Mayor ${number + 1}`, ...pick(towns, number), country: "ES" },
   };
+}
+
+/** Most are Spaniards; every fifth one is a foreign resident, every seventh one a company. */
+function inventBuyer(
+  number: number,
+  given: string,
+  family: string,
+): Pick<Person, "kind" | "name" | "identityDocument" | "contactPerson"> {
+  const name = `${given} ${family}`;
+  if (number % 7 === 6)
+    return {
+      kind: "company",
+      name: `Talleres ${family} S.L.`,
+      identityDocument: inventCif(number),
+      contactPerson: name,
+    };
+  const identityDocument = number % 5 === 4 ? inventNie(number) : inventDni(12_345_678 + number);
+  return { kind: "person", name, identityDocument };
 }
 
 export function choosePlan(number: number): PlanChoice {

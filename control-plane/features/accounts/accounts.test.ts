@@ -4,6 +4,8 @@ import type { Mailbox } from "../../testing/fakes.ts";
 import { newSale, type Person, type Staff, seedStaff, signIn } from "../../testing/fixtures/people.ts";
 import { startTestPlatform, type TestPlatform } from "../../testing/test-platform.ts";
 import { seedCatalog } from "../catalog/seed-catalog.ts";
+import { issueCredentials } from "./issue-credentials.ts";
+import { credentialsAttempts } from "./jobs.ts";
 
 let mailbox: Mailbox;
 let platform: TestPlatform;
@@ -95,6 +97,101 @@ describe("a sale's credentials [AU2, AU3, DO3]", () => {
     expect(body).toMatchObject({
       steps: [{}, { event: "credentialsGenerated" }, { event: "credentialsMailed" }],
     });
+  });
+
+  test("two sales before the first sign-in: one account, and the one password that was mailed stays valid [N5]", async () => {
+    const email = "both@customer.example";
+    const sales = [await sell(email), await sell(email)];
+    const { context, notifications } = platform;
+    // Both mails are under way at once, as the jobs of two processes.
+    await Promise.all(
+      sales.map((expedienteId) => issueCredentials(context, notifications.sendCredentials, expedienteId, 1)),
+    );
+    await platform.runJobs();
+    const letters = mailbox.to(email);
+    expect(letters).toHaveLength(2);
+    const [withPassword, ...others] = letters.filter(({ text }) => text.includes("caas-"));
+    expect(others).toEqual([]);
+    const pointing = letters.find((letter) => letter !== withPassword);
+    const reference = /EXP-[0-9A-Z-]+/.exec(withPassword?.subject ?? "")?.[0];
+    expect(pointing?.text).toContain(`the one in our mail about your purchase ${reference}`);
+    const customer = await signIn(platform, email, mailbox.passwordOf(email));
+    for (const expedienteId of sales)
+      expect((await customer.get(`/api/expedientes/${expedienteId}`)).status).toBe(200);
+  });
+
+  test("the mail with the password comes after the other one: its next try makes the password that is valid [N5]", async () => {
+    const email = "overtaken@customer.example";
+    await sell(email);
+    mailbox.fail(1);
+    expect(await platform.runJobs()).toBe(1);
+    await sell(email);
+    expect(await platform.runJobs()).toBe(0);
+    expect(mailbox.to(email).map(({ text }) => text.includes("caas-"))).toEqual([false]);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(mailbox.to(email).map(({ text }) => text.includes("caas-"))).toEqual([false, true]);
+    await signIn(platform, email, mailbox.passwordOf(email));
+  });
+
+  test("the mail that another one points to is refused for good: the other one's next try carries a password [N5, R12]", async () => {
+    const email = "refused.first@customer.example";
+    await sell(email);
+    mailbox.fail(1);
+    expect(await platform.runJobs()).toBe(1);
+    await sell(email);
+    mailbox.fail(1);
+    expect(await platform.runJobs()).toBe(1);
+    // The older job runs first.
+    mailbox.refuse(1);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(mailbox.to(email)).toHaveLength(1);
+    await signIn(platform, email, mailbox.passwordOf(email));
+  });
+
+  test("an address that the mail server refuses for good: no second try, and a task at once [R12]", async () => {
+    const email = "refused@customer.example";
+    const expedienteId = await sell(email);
+    mailbox.refuse(1);
+    expect(await platform.runJobs()).toBe(0);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(mailbox.to(email)).toEqual([]);
+    const url = `/api/expedientes/${expedienteId}`;
+    expect((await staff.sales.get(`${url}/notifications`)).body).toMatchObject({
+      notifications: [{ row: "NT1", status: "failed" }],
+    });
+    const tasks = await platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", expedienteId)
+      .select(["kind", "title", "status"])
+      .execute();
+    expect(tasks).toEqual([
+      {
+        kind: "mailUndeliverable",
+        title: "The customer could not be reached by e-mail: Credentials generated",
+        status: "open",
+      },
+    ]);
+    // The customer's next purchase does not point to a mail that never arrived.
+    await sell(email);
+    await platform.runJobs();
+    await signIn(platform, email, mailbox.passwordOf(email));
+  });
+
+  test("a mail server that is down for too long leaves a task, and no try goes on in silence [R12]", async () => {
+    const email = "down@customer.example";
+    const expedienteId = await sell(email);
+    mailbox.fail(credentialsAttempts);
+    expect(await platform.runJobs()).toBe(1);
+    for (let attempt = 2; attempt < credentialsAttempts; attempt += 1)
+      expect(await platform.retryJobs()).toBe(1);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.retryJobs()).toBe(0);
+    const tasks = await platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", expedienteId)
+      .select("kind")
+      .execute();
+    expect(tasks).toEqual([{ kind: "mailUndeliverable" }]);
   });
 
   test("a customer who buys again keeps the account: the mail says so and holds no password", async () => {

@@ -3,7 +3,7 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import { enqueue, handleJob } from "../../store/jobs.ts";
 import { type CredentialsMail, issueCredentials } from "./issue-credentials.ts";
-import { issueCredentialsJob } from "./jobs.ts";
+import { credentialsAttempts, issueCredentialsJob } from "./jobs.ts";
 import { accountRoutes } from "./routes.ts";
 
 export type Accounts = Capability & { onSaleRegistered: EventHandler<"saleRegistered"> };
@@ -13,15 +13,15 @@ export function createAccounts(context: Context, partners: { sendCredentials: Cr
   return {
     addRoutes: accountRoutes,
     jobs: [
-      handleJob(issueCredentialsJob, ({ expedienteId }) =>
-        issueCredentials(context, partners.sendCredentials, expedienteId),
+      handleJob(issueCredentialsJob, ({ expedienteId }, attempt) =>
+        issueCredentials(context, partners.sendCredentials, expedienteId, attempt),
       ),
     ],
     onSaleRegistered: (tx, sales) =>
       enqueue(
         tx,
         issueCredentialsJob,
-        sales.map(({ expedienteId }) => ({ payload: { expedienteId } })),
+        sales.map(({ expedienteId }) => ({ payload: { expedienteId }, maxAttempts: credentialsAttempts })),
       ),
   };
 }

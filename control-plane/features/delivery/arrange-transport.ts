@@ -35,7 +35,6 @@ async function loadAsked(context: Context, transportId: string): Promise<Asked |
   const row = await context.db
     .selectFrom("transports")
     .innerJoin("expedientes", "expedientes.id", "transports.expediente_id")
-    .innerJoin("customers", "customers.id", "expedientes.customer_id")
     .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
     .where("transports.id", "=", transportId)
     .select([
@@ -46,8 +45,7 @@ async function loadAsked(context: Context, transportId: string): Promise<Asked |
       "transports.expediente_id",
       "expedientes.vehicle_id",
       "vehicles.vin",
-      "customers.address",
-      "customers.phone",
+      "expedientes.buyer",
     ])
     .executeTakeFirstOrThrow(() => new Error(`no transport ${transportId}`));
   if (row.status !== "requested") return null;
@@ -61,8 +59,8 @@ async function loadAsked(context: Context, transportId: string): Promise<Asked |
       reference: row.reference,
       vin: row.vin,
       date: row.requested_date,
-      destination: row.address,
-      contactPhone: row.phone,
+      destination: row.buyer.address,
+      contactPhone: row.buyer.phone,
     },
   };
 }

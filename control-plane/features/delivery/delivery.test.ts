@@ -24,6 +24,8 @@ afterAll(() => platform?.close());
 
 const transportUrl = (car: WrittenSale) => `/api/expedientes/${car.expedienteId}/transport`;
 
+const contactUrl = (car: WrittenSale) => `/api/expedientes/${car.expedienteId}/contact`;
+
 async function inTransit(): Promise<WrittenSale> {
   const car = await platform.writeSale(registered);
   await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
@@ -159,6 +161,56 @@ describe("arranging transport", () => {
   test("today is no day past", async () => {
     const car = await platform.writeSale(registered);
     expect((await platform.staff.sales.post(transportUrl(car), { date: "2026-03-02" })).status).toBe(202);
+  });
+
+  test("at 00:30 on 2 July in Madrid 1 July is past, whatever UTC says [F21]", async () => {
+    const car = await platform.writeSale(registered);
+    const before = platform.clock.now();
+    platform.clock.set(new Date("2026-07-01T22:30:00.000Z"));
+    expect(await platform.staff.sales.post(transportUrl(car), { date: "2026-07-01" })).toMatchObject({
+      status: 400,
+      body: { detail: "2026-07-01 is past; today is 2026-07-02", errors: [{ field: "body.date" }] },
+    });
+    expect((await platform.staff.sales.post(transportUrl(car), { date: "2026-07-02" })).status).toBe(202);
+    platform.clock.set(before);
+  });
+
+  test("the carrier drives to the address of this sale, as it was corrected, and calls its telephone [F20]", async () => {
+    const car = await platform.writeSale(registered);
+    const address = { street: "Gran Vía 2", city: "Bilbao", postalCode: "48001", country: "ES" };
+    await platform.staff.sales.post(contactUrl(car), { address, phone: "+34611000000" });
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    await platform.runJobs();
+    const [transport] = await transportsOf(car);
+    const { body } = await control("GET", "/_control/store");
+    expect(body).toMatchObject({
+      transports: expect.arrayContaining([
+        expect.objectContaining({
+          reference: transport?.reference,
+          destination: address,
+          contactPhone: "+34611000000",
+        }),
+      ]),
+    });
+  });
+
+  test("an address is corrected until the hand-over: not while the carrier is being asked, and with a note afterwards [F20]", async () => {
+    const car = await platform.writeSale(registered);
+    const correct = (street: string) =>
+      platform.staff.sales.post(contactUrl(car), {
+        address: { street, city: "Bilbao", postalCode: "48001", country: "ES" },
+      });
+    await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" });
+    expect(await correct("Gran Vía 2")).toMatchObject({ status: 409, body: { rule: "BC2" } });
+    await platform.runJobs();
+    expect(await correct("Gran Vía 2")).toMatchObject({
+      status: 200,
+      body: { notes: [expect.stringContaining("arrange another one")] },
+    });
+    await driveUntil(car, "started", "InTransit");
+    await driveUntil(car, "arrived", "DeliveryAttempt");
+    await driveUntil(car, "contacted", "Delivered");
+    expect(await correct("Gran Vía 3")).toMatchObject({ status: 409, body: { rule: "BC1" } });
   });
 
   test("another dealership, the customer and support may not arrange it", async () => {
@@ -315,6 +367,21 @@ describe("the journey, as the carrier reports it", () => {
       },
     });
   });
+
+  test.each([
+    ["Marta\u202E Gil\r\n", "Marta Gil"],
+    ["\u200B", "Lucía Ferrer"],
+  ])(
+    "the driver's %j as the receiver is %s: the carrier's message is taken, and what is shown is harmless [R14]",
+    async (receivedBy, shown) => {
+      const car = await inTransit();
+      await driveUntil(car, "started", "InTransit");
+      await driveUntil(car, "arrived", "DeliveryAttempt");
+      const told = await tell(car, "transport.contacted", { outcome: "customerPresent", receivedBy });
+      expect(told.statusCode).toBe(200);
+      expect(await deliveryOf(car)).toMatchObject({ status: "completed", delivery: { receivedBy: shown } });
+    },
+  );
 
   test("a car that nobody missed cannot be picked up", async () => {
     const car = await inTransit();

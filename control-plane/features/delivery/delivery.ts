@@ -14,9 +14,10 @@ import { deliveryRoutes } from "./routes.ts";
 export function createDelivery(
   context: Context,
   partners: { carrier: Carrier; verifyTransportWebhook: VerifyWebhook },
+  { timeZone }: { timeZone: string },
 ): Capability {
   return {
-    addRoutes: (routing) => deliveryRoutes(context, partners.verifyTransportWebhook, routing),
+    addRoutes: (routing) => deliveryRoutes(context, partners.verifyTransportWebhook, timeZone, routing),
     jobs: [
       handleJob(arrangeTransportJob, ({ transportId }, attempt) =>
         arrangeTransport(context, partners.carrier, transportId, attempt),

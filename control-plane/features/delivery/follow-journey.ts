@@ -1,9 +1,10 @@
+import { isReadable } from "@caas/contract/shown-text.ts";
 import type { TransportWebhook } from "@caas/contract/webhooks.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
 import type { Transaction } from "../../store/database.ts";
-import type { Database } from "../../store/schema.ts";
+import type { Buyer, Database } from "../../store/schema.ts";
 import { handedOverTo, recordDelivery } from "./record-delivery.ts";
 
 type Status = Database["transports"]["status"];
@@ -12,7 +13,7 @@ type Journey = {
   expedienteId: string;
   vehicleId: string;
   customerId: string;
-  customerName: string;
+  buyer: Buyer;
   status: Status;
 };
 type Step = { status: Status; event: VehicleMove["event"] };
@@ -95,7 +96,6 @@ async function findJourney(
   const row = await tx
     .selectFrom("transports")
     .innerJoin("expedientes", "expedientes.id", "transports.expediente_id")
-    .innerJoin("customers", "customers.id", "expedientes.customer_id")
     .where("transports.reference", "=", reference)
     .select([
       "transports.id as transportId",
@@ -103,8 +103,8 @@ async function findJourney(
       "expedientes.id as expedienteId",
       "expedientes.vin",
       "expedientes.vehicle_id as vehicleId",
-      "customers.id as customerId",
-      "customers.name as customerName",
+      "expedientes.customer_id as customerId",
+      "expedientes.buyer",
     ])
     .forUpdate("transports")
     .executeTakeFirst();
@@ -116,6 +116,12 @@ async function findJourney(
   return { kind: "found", journey: row };
 }
 
+/** The person whom the driver names, or the one who was expected. */
+function receiverOf(event: TransportWebhook, { name, contactPerson }: Buyer): string {
+  const named = event.type === "transport.contacted" ? event.data.receivedBy : null;
+  return named !== null && isReadable(named) ? named : (contactPerson ?? name);
+}
+
 async function takeStep(
   context: Context,
   tx: Transaction,
@@ -123,10 +129,7 @@ async function takeStep(
   step: Step,
   event: TransportWebhook,
 ): Promise<Refusal | null> {
-  const receivedBy =
-    step === present
-      ? ((event.type === "transport.contacted" ? event.data.receivedBy : null) ?? journey.customerName)
-      : null;
+  const receivedBy = step === present ? receiverOf(event, journey.buyer) : null;
   await tx
     .updateTable("transports")
     .set({ status: step.status, ...(receivedBy === null ? {} : { received_by: receivedBy }) })

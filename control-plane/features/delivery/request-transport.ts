@@ -6,7 +6,8 @@ import { newId } from "../../store/ids.ts";
 import { enqueue } from "../../store/jobs.ts";
 import { arrangeTransportJob } from "./jobs.ts";
 
-export type TransportOrder = { expedienteId: string; date: string; staffId: string };
+/** `today`: the dealership's calendar day. */
+export type TransportOrder = { expedienteId: string; date: string; today: string; staffId: string };
 
 /**
  * Staff ask for transport on a day (AU9); the carrier is asked after the commit. While the vehicle is on its way
@@ -17,10 +18,8 @@ export async function requestTransport(
   tx: Transaction,
   order: TransportOrder,
 ): Promise<{ kind: "requested"; transportId: string; reference: string } | Refusal> {
-  // Business dates are UTC's calendar days, as everything recorded is.
-  const today = context.clock.now().toISOString().slice(0, 10);
-  if (order.date < today)
-    return refuse("badRequest", `${order.date} is past; today is ${today}`, { field: "body.date" });
+  if (order.date < order.today)
+    return refuse("badRequest", `${order.date} is past; today is ${order.today}`, { field: "body.date" });
   const expediente = await tx
     .selectFrom("expedientes")
     .select(["reference", "vehicle_id"])

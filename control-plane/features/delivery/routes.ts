@@ -1,5 +1,7 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import { transportWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
+import { nameSchema } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
 import { addCommand, type Routing } from "../../http/routes.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
@@ -12,7 +14,12 @@ import { requestTransport } from "./request-transport.ts";
 const params = z.strictObject({ expedienteId: z.uuid() });
 
 /** `POST …/transport`, `POST …/pick-up` and the carrier's webhooks. */
-export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing: Routing): void {
+export function deliveryRoutes(
+  context: Context,
+  verify: VerifyWebhook,
+  timeZone: string,
+  routing: Routing,
+): void {
   addCommand(routing, {
     url: "/api/expedientes/:expedienteId/transport",
     tag: "delivery",
@@ -21,11 +28,18 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
     description:
       "Asks the carrier for a day; driver and route are there once it has answered. While the vehicle is in transit, the same request arranges another transport in its place.",
     params,
-    body: z.strictObject({ date: z.iso.date() }),
+    body: z.strictObject({
+      date: z.iso.date().meta({ description: "A day of the dealership's calendar, today or later." }),
+    }),
     status: 202,
     answer: z.object({ transportId: z.uuid(), reference: z.string(), status: z.literal("requested") }),
     async run(tx, { principal, params: { expedienteId }, body: { date } }) {
-      const outcome = await requestTransport(context, tx, { expedienteId, date, staffId: principal.userId });
+      const outcome = await requestTransport(context, tx, {
+        expedienteId,
+        date,
+        today: businessDay(context.clock.now(), timeZone),
+        staffId: principal.userId,
+      });
       if (outcome.kind === "refused") return outcome;
       const { transportId, reference } = outcome;
       return { kind: "done", answer: { transportId, reference, status: "requested" as const } };
@@ -38,7 +52,7 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
     refuses: ["conflict", "ruleRefused"],
     description: "For a vehicle that came back because nobody was at home.",
     params,
-    body: z.strictObject({ receivedBy: z.string().trim().min(1).max(200) }),
+    body: z.strictObject({ receivedBy: nameSchema }),
     status: 200,
     answer: z.object({ expedienteId: z.uuid(), vehicleState: z.string() }),
     async run(tx, { principal, params: { expedienteId }, body: { receivedBy } }) {

@@ -22,7 +22,7 @@ export type Maintenance = Capability & {
 export function createMaintenance(
   context: Context,
   partners: { vss: Vss },
-  { observe = () => undefined }: { observe?: Observe } = {},
+  { observe = () => undefined, timeZone }: { observe?: Observe; timeZone: string },
 ): Maintenance {
   const ask = askTimed(context.realClock, partners.vss, observe);
   // Each car is a question of its own, so that a slow answer delays no other; answers are recorded in batches.
@@ -40,7 +40,7 @@ export function createMaintenance(
         await record({ activationId, status });
       }),
       handleJob(registerMaintenancePlanJob, ({ vehicleId }) =>
-        registerPlan(context, partners.vss, vehicleId),
+        registerPlan(context, partners.vss, vehicleId, timeZone),
       ),
     ],
     onMaintenanceCheckRequested: (tx, asked) =>

@@ -1,3 +1,4 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Vss } from "../../partners/vss.ts";
@@ -7,7 +8,12 @@ import { newestSaleOf } from "../../store/newest-sale.ts";
  * Tells the workshops about a delivered car: from when, and how often it is due (LF13). Repeating it changes
  * nothing. @throws when the workshops cannot be told yet, so that the job is tried again.
  */
-export async function registerPlan(context: Context, vss: Vss, vehicleId: string): Promise<void> {
+export async function registerPlan(
+  context: Context,
+  vss: Vss,
+  vehicleId: string,
+  timeZone: string,
+): Promise<void> {
   const row = await context.db
     .selectFrom("expedientes")
     .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
@@ -24,7 +30,7 @@ export async function registerPlan(context: Context, vss: Vss, vehicleId: string
     .executeTakeFirstOrThrow(() => new Error(`no plan ${row.plan_comercial.base.code} in the catalogue`));
   const outcome = await vss.registerPlan(row.vin, {
     // Maintenance counts from the day the car is in use.
-    soldOn: row.delivery.at.slice(0, 10),
+    soldOn: businessDay(new Date(row.delivery.at), timeZone),
     planMonths: plan.maintenance_months,
     planKm: plan.maintenance_km,
   });

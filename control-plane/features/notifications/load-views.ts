@@ -31,7 +31,9 @@ export async function loadViews<Item extends { subject: NotificationSubject }>(
            sale.plan_comercial -> 'base' ->> 'name' as plan, sale.currency as "saleCurrency",
            sale.price_cents - sale.reservation_cents as "outstandingCents", sale.registration_document as registration,
            vehicle.id as "vehicleId", vehicle.vin,
-           customer.id as "customerId", customer.name, customer.email, customer.phone,
+           customer.id as "customerId", customer.email,
+           coalesce(own.buyer ->> 'contactPerson', own.buyer ->> 'name', customer.name) as name,
+           coalesce(own.buyer ->> 'phone', customer.phone) as phone,
            placed.id as "orderId", placed.factory_order_id as "factoryOrderId", placed.milestone,
            placed.progress_percent as "progressPercent", placed.eta,
            coalesce(transport.scheduled_date, transport.requested_date) as "transportDate", transport.driver,
@@ -52,6 +54,8 @@ export async function loadViews<Item extends { subject: NotificationSubject }>(
     left join customers customer on customer.id = coalesce(activation.customer_id, named.customer_id,
       case when asked.expediente_id is null then vehicle.owner_customer_id end,
       sale.customer_id, vehicle.owner_customer_id)
+    -- Each sale has its own buyer, and a car that was sold on another one.
+    left join expedientes own on own.id = sale.id and own.customer_id = customer.id
     left join payments payment on payment.id = coalesce(named.id,
       case when activation.id is not null then (select id from payments where activation_id = activation.id)
       else (select id from payments where expediente_id = sale.id order by created_at desc limit 1) end)

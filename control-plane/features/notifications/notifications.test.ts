@@ -277,9 +277,9 @@ describe("the mail with the credentials", () => {
 
   test("user name and password are in the mail and nowhere in the database [NT1, DA3]", async () => {
     const to = "nt1.first@customer.example";
-    const { providerId } = await platform.notifications.sendCredentials({ ...letter, to, password });
+    const sent = await platform.notifications.sendCredentials({ ...letter, to, password });
     const [mail] = await mailsTo(to);
-    expect(mail?.headers["message-id"]).toBe(providerId);
+    expect(sent).toEqual({ kind: "accepted", providerId: mail?.headers["message-id"] });
     expect(mail?.subject).toBe("Your access to Car-as-a-Service (EXP-1)");
     expect(mail?.text).toContain(`- Password: ${password}`);
     expect(mail?.html).toContain(password);
@@ -291,10 +291,12 @@ describe("the mail with the credentials", () => {
     expect(stored).toEqual([]);
   });
 
-  test("who has an account is pointed to it", async () => {
+  test("a customer with an account is told which mail has its password [N5]", async () => {
     const to = "nt1.known@customer.example";
-    await platform.notifications.sendCredentials({ ...letter, to, password: null });
-    expect((await mailsTo(to))[0]?.text).toContain("password you already have");
+    await platform.notifications.sendCredentials({ ...letter, to, password: null, mailedFor: "EXP-0" });
+    const [mail] = await mailsTo(to);
+    expect(mail?.text).toContain("the one in our mail about your purchase EXP-0, unless you have changed it");
+    expect(mail?.text).not.toContain("caas-");
   });
 
   test("a repeated mail is another mail, because it carries another password", async () => {
@@ -305,13 +307,22 @@ describe("the mail with the credentials", () => {
     expect(new Set(ids).size).toBe(2);
   });
 
-  test("a server that refuses throws without the address or the password", async () => {
+  test("a refusal for good and one for now are told apart; neither says the password [R12]", async () => {
+    const to = "nt1.gone@customer.example";
     await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
-    const sent = platform.notifications.sendCredentials({
-      ...letter,
-      to: "nt1.gone@customer.example",
-      password,
-    });
-    await expect(sent).rejects.toThrow(/has not taken the credentials of EXP-1/);
+    const refused = await platform.notifications.sendCredentials({ ...letter, to, password });
+    expect(refused).toEqual({ kind: "refused", reason: expect.stringMatching(/550/) });
+    expect(JSON.stringify(refused)).not.toContain(password);
+    await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 451 } } });
+    const sent = platform.notifications.sendCredentials({ ...letter, to, password });
+    expect(await sent).toEqual({ kind: "unavailable", reason: expect.stringMatching(/^(?!.*caas-).*451/) });
+  });
+
+  test.each([
+    ["an address that the server refuses with 501", `${"l".repeat(300)}@customer.example`],
+    ["an address that cannot be written into a command", "lucia@customer.example>\r\nRCPT TO:<all@x.example"],
+  ])("%s is refused for good [R12]", async (_what, to) => {
+    const refused = await platform.notifications.sendCredentials({ ...letter, to, password });
+    expect(refused).toMatchObject({ kind: "refused" });
   });
 });

@@ -22,6 +22,8 @@ export type Notifications = Capability & {
 export type NotificationOptions = {
   /** Where rows for support go, as `support@caas.example`. */
   supportEmail: string;
+  /** The dealerships': the days in messages are theirs. */
+  timeZone: string;
 };
 
 /**
@@ -33,7 +35,7 @@ export function createNotifications(
   partners: { mail: Mail },
   options: NotificationOptions,
 ): Notifications {
-  const templates = loadTemplates();
+  const templates = loadTemplates(options.timeZone);
   const sendMail = createMailSender(context, partners.mail, templates);
   return {
     jobs: [handleJob(sendMailJob, ({ notificationId }, attempt) => sendMail(notificationId, attempt))],

@@ -3,7 +3,7 @@ import { type NotificationRowId, notificationRows } from "../../rules/notificati
 import { loadTemplates } from "./templates.ts";
 import type { View } from "./view.ts";
 
-const templates = loadTemplates();
+const templates = loadTemplates("Europe/Madrid");
 const rows = Object.keys(notificationRows) as NotificationRowId[]; // the table's own keys
 
 const full: View = {
@@ -27,7 +27,7 @@ const full: View = {
   service: { name: "Heated seats", priceCents: 1_499, currency: "EUR", durationDays: 30 },
   activation: { id: "0198c0de-0000-7000-8000-000000000001", attemptsUsed: 5, endReason: null },
   detail: { reference: "EXP-2026-000001", nextDueOn: "2026-05-01" },
-  credentials: { username: "lucia@customer.example", password: "caas-secret" },
+  credentials: { username: "lucia@customer.example", password: "caas-secret", mailedFor: null },
   task: { title: "Call the carrier", facts: [{ label: "reference", value: "TRA-1" }] },
 };
 
@@ -56,6 +56,26 @@ describe("every row has content [ND11]", () => {
     expect(templates.names.filter((name) => !sent.has(name))).toEqual([]);
   });
 
+  test("the day of an instant is the dealership's; a calendar day stays itself [F21]", () => {
+    const at = new Date("2026-07-01T22:30:00.000Z");
+    const view = { ...full, payment: { kind: "final", amountCents: 1, currency: "EUR", at } };
+    const canary = loadTemplates("Atlantic/Canary");
+    expect(templates.render("nt5", view).body).toContain("- Date: 2 July 2026");
+    expect(canary.render("nt5", view).body).toContain("- Date: 1 July 2026");
+    for (const one of [templates, canary])
+      expect(one.render("nt7", full).body).toContain("- Delivery: 5 March 2026");
+  });
+
+  test("characters that turn the writing around them are in no subject and no text [R14]", () => {
+    const name = "Lucía \u202EgpJ\u2066.exe\r\nBcc: all@x.example";
+    const { subject, body } = render("NT7", {
+      recipient: { name },
+      transport: { date: "2026-03-05", driver: name },
+    });
+    expect(`${subject}${body}`).not.toMatch(/[\u202A-\u202E\u2066-\u2069\r]/);
+    expect(body).toContain("- Driver: Lucía gpJ.exe Bcc: all@x.example\n");
+  });
+
   test("rows whose facts are not known yet leave the lines out", () => {
     const early = render("NT3", {
       order: { factoryOrderId: null, milestone: null, progressPercent: 0, eta: null },
@@ -70,7 +90,11 @@ describe("every row has content [ND11]", () => {
 describe("what the messages say", () => {
   test.each([
     ["NT1", {}, ["User name: lucia@customer.example", "Password: caas-secret", "pay the reservation"]],
-    ["NT1", { credentials: { username: "a@b.example", password: null } }, ["password you already have"]],
+    [
+      "NT1",
+      { credentials: { username: "a@b.example", password: null, mailedFor: "EXP-7" } },
+      ["the one in our mail about your purchase EXP-7"],
+    ],
     ["NT2", {}, ["fo_000001", "Ciudad"]],
     ["NT3", {}, ["is painted", "40 %", "10 April 2026"]],
     ["NT4", {}, ["€30,290.00", "WCAZZZ1B0TA000001", "reservation is lost"]],

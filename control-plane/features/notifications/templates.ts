@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { businessDay } from "@caas/contract/business-day.ts";
 import { Liquid, type Template } from "liquidjs";
 import { type MessageBlock, parseBlocks } from "./message-blocks.ts";
 import { oneLine, type View } from "./view.ts";
@@ -23,9 +24,12 @@ const maxSubjectLength = 200;
 const layoutName = "layout";
 
 /** Reads and parses all templates once. @throws when one is malformed. */
-export function loadTemplates(folder = new URL("./templates/", import.meta.url)): Templates {
-  const text = createEngine({});
-  const html = createEngine({ outputEscape: "escape" });
+export function loadTemplates(
+  timeZone: string,
+  folder = new URL("./templates/", import.meta.url),
+): Templates {
+  const text = createEngine({}, timeZone);
+  const html = createEngine({ outputEscape: "escape" }, timeZone);
   const sources = new Map(
     readdirSync(folder)
       .filter((file) => file.endsWith(".liquid"))
@@ -66,11 +70,11 @@ function split(rendered: string): Message {
   };
 }
 
-function createEngine(options: { outputEscape?: "escape" }): Liquid {
+function createEngine(options: { outputEscape?: "escape" }, timeZone: string): Liquid {
   // Templates can read only the own properties of a view, and no files.
   const engine = new Liquid({ ...options, ownPropertyOnly: true, strictFilters: true, templates: {} });
   engine.registerFilter("money", formatMoney);
-  engine.registerFilter("day", formatDay);
+  engine.registerFilter("day", createDayFormat(timeZone));
   return engine;
 }
 
@@ -85,10 +89,13 @@ function formatMoney(cents: unknown, currency: unknown): string {
 
 /** Making one costs more than rendering a message. */
 const moneyFormats = new Map<string, Intl.NumberFormat>();
-const dayFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" });
 
-/** A date or an ISO text: "2 March 2026". */
-function formatDay(date: unknown): string {
-  if (!(date instanceof Date) && typeof date !== "string") return "";
-  return dayFormat.format(new Date(date));
+/** Of an instant, as Date or ISO text, its day in the time zone; of a calendar day that day: "2 March 2026". */
+function createDayFormat(timeZone: string): (date: unknown) => string {
+  const format = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" });
+  return (date) => {
+    if (!(date instanceof Date) && typeof date !== "string") return "";
+    const isDay = typeof date === "string" && /^\d{4}-\d{2}-\d{2}$/.test(date);
+    return format.format(new Date(isDay ? date : businessDay(new Date(date), timeZone)));
+  };
 }

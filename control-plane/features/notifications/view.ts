@@ -1,3 +1,5 @@
+import { showOnOneLine } from "@caas/contract/shown-text.ts";
+
 /** The facts that templates can use; each template uses only those of its row. */
 export type View = {
   recipient: { name: string };
@@ -16,7 +18,7 @@ export type View = {
   activation: { id: string; attemptsUsed: number; endReason: string | null } | null;
   detail: Readonly<Record<string, string | number>>;
   /** Only for the mail that carries them. */
-  credentials: { username: string; password: string | null } | null;
+  credentials: { username: string; password: string | null; mailedFor: string | null } | null;
   task: { title: string; facts: readonly { label: string; value: string }[] } | null;
 };
 
@@ -43,7 +45,7 @@ export function oneLine(view: View): Record<string, unknown> {
 }
 
 function flatten(value: unknown): unknown {
-  if (typeof value === "string") return value.replaceAll(/[\s\p{Cc}]+/gu, " ").trim();
+  if (typeof value === "string") return showOnOneLine(value);
   if (Array.isArray(value)) return value.map(flatten);
   if (value === null || typeof value !== "object" || value instanceof Date) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, flatten(inner)]));

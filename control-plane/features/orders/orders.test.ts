@@ -234,6 +234,32 @@ describe("a factory that fails or whose messages go astray", () => {
     expect(await readOrder(platform, car)).toMatchObject({ milestone: "paint", progress_percent: 55 });
   });
 
+  test.each([
+    ["VSSZZZ5FZJR000001", "VSSZZZ5FZJR000001"],
+    ["WVGZZZ5NZEW000001", "WVGZZZ5NZEW000001"],
+    ["VF1RFA00X58000001", "VF1RFA00X58000001"],
+    ["YV1MC5851CJ000001", "YV1MC5851CJ000001"],
+    [" vsszzz5fzjr000002 ", "VSSZZZ5FZJR000002"],
+  ])("the European VIN %j without a North American check digit reaches the order [F1]", async (told, vin) => {
+    const { car, data } = await place();
+    expect((await platform.tellFromFactory("order.vin_assigned", { ...data, vin: told })).status).toBe(200);
+    const order = await readOrder(platform, car);
+    expect(order.vin).toBe(vin);
+    expect(await platform.staff.sales.get(`/api/orders/${order.id}`)).toMatchObject({
+      body: { vin, vinHint: null },
+    });
+  });
+
+  test("a wrong check digit in a North American VIN is a hint to staff, and no refusal [F1]", async () => {
+    const { car, data } = await place();
+    const vin = "1M8GDM9A0KP042788";
+    expect((await platform.tellFromFactory("order.vin_assigned", { ...data, vin })).status).toBe(200);
+    const { id } = await readOrder(platform, car);
+    expect(await platform.staff.sales.get(`/api/orders/${id}`)).toMatchObject({
+      body: { vin, vinHint: expect.stringContaining("should be X, not 0") },
+    });
+  });
+
   test("a message that makes no sense is refused, names why, and changes nothing", async () => {
     const { car, data } = await place();
     const other = await place();
@@ -251,6 +277,8 @@ describe("a factory that fails or whose messages go astray", () => {
       status: 400,
       body: { errors: [{ field: "body.data.vin" }] },
     });
+    for (const vin of ["VSSZZZ5FZJR00001", "VSSZZZ5FZJR0000011", "VSSZZZ5FZJO000001", "VSSZZZ5 ZJR000001"])
+      expect((await tell("order.vin_assigned", { ...data, vin })).status, vin).toBe(400);
     expect((await tell("order.completed", { ...data, reference: "ORD-unknown", vin: vinOf(3) })).status).toBe(
       404,
     );

@@ -1,3 +1,4 @@
+import { doubtVin } from "@caas/contract/vin.ts";
 import { factoryWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
 import { addQuery, type Routing } from "../../http/routes.ts";
@@ -21,6 +22,10 @@ const orderSchema = z
     milestone: z.string().nullable(),
     eta: instant.nullable(),
     vin: z.string().nullable(),
+    vinHint: z.string().nullable().meta({
+      description: "Set where the VIN may be mistyped: a North American one with a wrong check digit.",
+      example: null,
+    }),
     createdAt: instant,
     placedAt: instant.nullable(),
   })
@@ -53,6 +58,7 @@ export function orderRoutes(context: Context, verifyWebhook: VerifyWebhook, rout
           milestone: row.milestone,
           eta: row.eta?.toISOString() ?? null,
           vin: row.vin,
+          vinHint: row.vin === null ? null : doubtVin(row.vin),
           createdAt: row.created_at.toISOString(),
           placedAt: row.placed_at?.toISOString() ?? null,
         },

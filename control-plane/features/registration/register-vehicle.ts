@@ -5,6 +5,7 @@ import type {
   RegistrationAuthority,
   RegistrationRequest,
 } from "../../partners/registration-authority.ts";
+import type { Buyer } from "../../store/schema.ts";
 
 type Requested = { expedienteId: string; vehicleId: string; request: RegistrationRequest };
 
@@ -30,7 +31,6 @@ async function loadRequested(context: Context, expedienteId: string): Promise<Re
   const row = await context.db
     .selectFrom("registrations")
     .innerJoin("expedientes", "expedientes.id", "registrations.expediente_id")
-    .innerJoin("customers", "customers.id", "expedientes.customer_id")
     .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
     .where("registrations.expediente_id", "=", expedienteId)
     .select([
@@ -38,8 +38,7 @@ async function loadRequested(context: Context, expedienteId: string): Promise<Re
       "registrations.reference",
       "expedientes.vehicle_id",
       "vehicles.vin",
-      "customers.name",
-      "customers.address",
+      "expedientes.buyer",
     ])
     .executeTakeFirstOrThrow(() => new Error(`no registration was requested for expediente ${expedienteId}`));
   if (row.status === "recorded") return null;
@@ -47,8 +46,12 @@ async function loadRequested(context: Context, expedienteId: string): Promise<Re
   return {
     expedienteId,
     vehicleId: row.vehicle_id,
-    request: { reference: row.reference, vin: row.vin, owner: { name: row.name, address: row.address } },
+    request: { reference: row.reference, vin: row.vin, owner: ownerOf(row.buyer) },
   };
+}
+
+function ownerOf({ name, address, identityDocument }: Buyer): RegistrationRequest["owner"] {
+  return { name, address, ...(identityDocument === null ? {} : { identityDocument }) };
 }
 
 async function record(

@@ -1,5 +1,6 @@
 import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { newSale } from "../../testing/fixtures/people.ts";
 import {
   countAtPartner,
   paid,
@@ -85,6 +86,64 @@ describe("registration with the authority", () => {
       .executeTakeFirstOrThrow();
     expect(text).toContain(`Your car is registered: ${document?.plate} (${car.reference})`);
     expect(text).toContain(car.vin);
+  });
+
+  test("two sales to one customer are registered each in its own owner's name, for its own address [F20]", async () => {
+    const { sales } = platform.staff;
+    const person = newSale({ name: "Lucía Ferrer" });
+    const company = {
+      ...person,
+      customer: {
+        ...person.customer,
+        kind: "company",
+        name: "Talleres Ribera S.A.",
+        identityDocument: { kind: "cif", number: "A58818501" },
+        contactPerson: "Lucía Ferrer",
+        address: { street: "Polígono Malpica 4", city: "Zaragoza", postalCode: "50016", country: "ES" },
+      },
+    };
+    const references: string[] = [];
+    for (const sale of [person, company]) {
+      const sold = await sales.post("/api/sales", sale);
+      const written = await platform.writeSale(paid);
+      // The car of a sale that has come so far.
+      await platform.db
+        .updateTable("expedientes")
+        .set({ vehicle_id: written.vehicleId })
+        .where("id", "=", sold.text("expediente.expedienteId"))
+        .execute();
+      const expedienteId = sold.text("expediente.expedienteId");
+      await announcePayment({ ...written, expedienteId });
+      references.push(`REG-${sold.text("expediente.reference")}`);
+    }
+    await platform.runJobs();
+    const { body } = await control("GET", "/_control/store");
+    const { kind: _kind, contactPerson: _contact, email: _email, phone: _phone, ...owner } = company.customer;
+    expect(body).toMatchObject({
+      registrations: expect.arrayContaining([
+        expect.objectContaining({
+          reference: references[0],
+          owner: { name: "Lucía Ferrer", address: person.customer.address },
+        }),
+        expect.objectContaining({ reference: references[1], owner }),
+      ]),
+    });
+  });
+
+  test("a document of 00:30 on 2 July in Madrid is dated 2 July, in the record and in the mail [F21]", async () => {
+    const before = platform.clock.now();
+    platform.clock.set(new Date("2026-07-01T22:30:00.000Z"));
+    const car = await platform.writeSale(paid);
+    await announcePayment(car);
+    await platform.runJobs();
+    platform.clock.set(before);
+    const expediente = await platform.staff.sales.get(`/api/expedientes/${car.expedienteId}`);
+    expect(expediente.body).toMatchObject({ registrationDocument: { registeredOn: "2026-07-02" } });
+    const mail = await partnerClient(platform.standIn("inbox").url)(
+      "GET",
+      `/messages?to=${car.customerEmail}`,
+    );
+    expect(JSON.stringify(mail.body)).toContain("Registered on: 2 July 2026");
   });
 
   test("no registration is asked for without the final payment [DE2]", async () => {

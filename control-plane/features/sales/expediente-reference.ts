@@ -2,8 +2,8 @@
 const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const length = 6;
 
-/** `EXP-2026-7K2M9Q`: the year of the sale and six characters, about a thousand million a year. */
-export function makeExpedienteReference(soldAt: Date, random: () => number): string {
+/** `soldOn`: a calendar day. `EXP-2026-7K2M9Q`: the year of the sale and six characters, about a thousand million a year. */
+export function makeExpedienteReference(soldOn: string, random: () => number): string {
   const characters = Array.from({ length }, () => letters.charAt(Math.floor(random() * letters.length)));
-  return `EXP-${soldAt.getUTCFullYear()}-${characters.join("")}`;
+  return `EXP-${soldOn.slice(0, 4)}-${characters.join("")}`;
 }

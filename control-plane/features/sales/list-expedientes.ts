@@ -9,7 +9,7 @@ export type ExpedienteSummary = z.input<typeof expedienteSummarySchema>;
 export type ListFilter = {
   status?: ExpedienteSummary["status"];
   vehicleState?: string;
-  /** Part of a reference, a VIN, a customer's name or e-mail address. */
+  /** Part of a reference, a VIN, a buyer's name or e-mail address. */
   search?: string;
   /** The last id of the page before. */
   after?: string;
@@ -27,7 +27,7 @@ export async function listExpedientes(
     .innerJoin("customers", "customers.id", "expedientes.customer_id")
     .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
     .selectAll("expedientes")
-    .select(["customers.name", "customers.email", "vehicles.state"])
+    .select(["customers.email", "vehicles.state"])
     // Ids grow with time.
     .orderBy("expedientes.id", "desc")
     .limit(filter.limit + 1);
@@ -46,7 +46,7 @@ export async function listExpedientes(
       or.or([
         or("expedientes.reference", "ilike", part),
         or("expedientes.vin", "ilike", part),
-        or("customers.name", "ilike", part),
+        or(sql<string>`expedientes.buyer ->> 'name'`, "ilike", part),
         or("customers.email", "ilike", part),
       ]),
     );
@@ -59,7 +59,7 @@ export async function listExpedientes(
       reference: row.reference,
       status: row.status,
       soldAt: row.created_at.toISOString(),
-      customer: { name: row.name, email: row.email },
+      customer: { name: row.buyer.name, email: row.email },
       plan: row.plan_comercial.base.code,
       priceCents: row.price_cents,
       currency: row.currency,

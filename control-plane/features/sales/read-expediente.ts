@@ -13,10 +13,7 @@ export async function readExpediente(db: Reader, expedienteId: string): Promise<
     .where("expedientes.id", "=", expedienteId)
     .selectAll("expedientes")
     .select([
-      "customers.name as customer_name",
       "customers.email",
-      "customers.phone",
-      "customers.address",
       "vehicles.state as vehicle_state",
       "vehicles.app_linked_at",
       "dealerships.name as dealership",
@@ -37,10 +34,8 @@ export async function readExpediente(db: Reader, expedienteId: string): Promise<
     soldBy: { dealershipId: row.dealership_id, dealership: row.dealership, employee: row.employee },
     customer: {
       customerId: row.customer_id,
-      name: row.customer_name,
       email: row.email,
-      phone: row.phone,
-      address: row.address,
+      ...row.buyer,
     },
     planComercial: { base: row.plan_comercial.base, options: [...row.plan_comercial.options] },
     priceCents: row.price_cents,

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { identityDocumentSchema } from "../../http/identity-documents.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
 import { saleStatuses } from "../../rules/statuses.ts";
 
@@ -40,7 +41,12 @@ export const expedienteSchema = z
     soldBy: z.object({ dealershipId: z.uuid(), dealership: z.string(), employee: z.string() }),
     customer: z.object({
       customerId: z.uuid(),
-      name: z.string(),
+      kind: z.enum(["person", "company"]),
+      name: z.string().meta({ description: "In full; the owner in the car's papers." }),
+      givenName: z.string().nullable(),
+      familyName: z.string().nullable(),
+      identityDocument: identityDocumentSchema.nullable(),
+      contactPerson: z.string().nullable(),
       email: z.string(),
       phone: z.string(),
       address: addressSchema,

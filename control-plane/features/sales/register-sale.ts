@@ -1,18 +1,22 @@
 import type { Insertable } from "kysely";
+import { describeAddress } from "../../http/contact-fields.ts";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import type { Address, Database } from "../../store/schema.ts";
+import type { Buyer, Database } from "../../store/schema.ts";
 import { makeExpedienteReference } from "./expediente-reference.ts";
 import { type PlanChoice, pricePlanChoice } from "./price-plan.ts";
 
 export type NewSale = {
-  /** `email` in lower case, `phone` in E.164. */
-  customer: { name: string; email: string; phone: string; address: Address };
+  /** In lower case: the customer's account. */
+  email: string;
+  buyer: Buyer;
   plan: PlanChoice;
+  /** The dealership's calendar day. */
+  soldOn: string;
   soldBy: { userId: string; dealershipId: string };
 };
 
@@ -35,9 +39,10 @@ export async function registerSale(
   const plan = await pricePlanChoice(tx, sale.plan);
   if (plan.kind === "refused") return plan;
   const now = context.clock.now();
-  const customer = await findOrAddCustomer(tx, sale.customer, now);
+  const customer = await findOrAddCustomer(tx, sale, now);
   if (customer.kind === "refused") return customer;
 
+  const notes = await compareWithEarlier(tx, customer.id, sale);
   const vehicleId = newId();
   await tx
     .insertInto("vehicles")
@@ -50,11 +55,12 @@ export async function registerSale(
       created_at: now,
     })
     .execute();
-  const { id: expedienteId, reference } = await insertExpediente(context, tx, {
+  const { id: expedienteId, reference } = await insertExpediente(context, tx, sale.soldOn, {
     customer_id: customer.id,
     dealership_id: sale.soldBy.dealershipId,
     vehicle_id: vehicleId,
     sold_by: sale.soldBy.userId,
+    buyer: JSON.stringify(sale.buyer),
     plan_comercial: JSON.stringify(plan.planComercial),
     price_cents: plan.priceCents,
     reservation_cents: plan.reservationCents,
@@ -79,20 +85,23 @@ export async function registerSale(
     },
   ]);
   await context.publish(tx, "saleRegistered", [{ expedienteId, actor }]);
-  return { kind: "registered", expedienteId, notes: customer.notes };
+  return { kind: "registered", expedienteId, notes };
 }
 
-type Customer = { kind: "customer"; id: string; notes: readonly string[] };
+type Customer = { kind: "customer"; id: string };
 
-/** One customer per e-mail address; a later sale does not overwrite the stored data of a known customer. */
+/**
+ * One customer, and one account, per e-mail address. A later sale changes nothing of it and is told nothing about it:
+ * name, telephone and address are the sale's own.
+ */
 async function findOrAddCustomer(
   tx: Transaction,
-  given: NewSale["customer"],
+  { email, buyer }: Pick<NewSale, "email" | "buyer">,
   now: Date,
 ): Promise<Customer | Refusal> {
   const staff = await tx
     .selectFrom("auth_users")
-    .where("email", "=", given.email)
+    .where("email", "=", email)
     .where("role", "<>", "customer")
     .select("id")
     .executeTakeFirst();
@@ -100,49 +109,53 @@ async function findOrAddCustomer(
     return refuse("conflict", "this e-mail address signs in as an employee; a customer needs their own", {
       field: "body.customer.email",
     });
-  const id = newId();
-  const added = await tx
+  const { name, phone, address } = buyer;
+  await tx
     .insertInto("customers")
-    .values({ id, ...given, address: JSON.stringify(given.address), created_at: now })
+    .values({ id: newId(), name, email, phone, address: JSON.stringify(address), created_at: now })
     .onConflict((conflict) => conflict.column("email").doNothing())
-    .executeTakeFirst();
-  if (added.numInsertedOrUpdatedRows === 1n) return { kind: "customer", id, notes: [] };
-  const stored = await tx
+    .execute();
+  const { id } = await tx
     .selectFrom("customers")
-    .where("email", "=", given.email)
-    .select(["id", "name", "phone", "address"])
+    .where("email", "=", email)
+    .select("id")
     .executeTakeFirstOrThrow();
-  const differing = [
-    stored.name === given.name ? null : "name",
-    stored.phone === given.phone ? null : "phone",
-    isSameAddress(stored.address, given.address) ? null : "address",
-  ].filter((field) => field !== null);
-  const known = "the customer is known by this e-mail address and keeps the account";
-  const notes =
-    differing.length === 0
-      ? [known]
-      : [known, `the stored ${differing.join(", ")} differ from the ones given and were kept`];
-  return { kind: "customer", id: stored.id, notes };
+  return { kind: "customer", id };
 }
 
-function isSameAddress(stored: Address, given: Address): boolean {
-  return (
-    stored.street === given.street &&
-    stored.city === given.city &&
-    stored.postalCode === given.postalCode &&
-    stored.country === given.country
-  );
+/** What differs from the same dealership's last sale to this customer: of other dealerships' sales nothing is told. */
+async function compareWithEarlier(tx: Transaction, customerId: string, sale: NewSale): Promise<string[]> {
+  const earlier = await tx
+    .selectFrom("expedientes")
+    .where("customer_id", "=", customerId)
+    .where("dealership_id", "=", sale.soldBy.dealershipId)
+    .orderBy("id", "desc")
+    .limit(1)
+    .select(["reference", "buyer"])
+    .executeTakeFirst();
+  if (earlier === undefined) return [];
+  const { reference, buyer } = earlier;
+  const differing = [
+    buyer.name === sale.buyer.name ? null : "name",
+    buyer.phone === sale.buyer.phone ? null : "telephone number",
+    describeAddress(buyer.address) === describeAddress(sale.buyer.address) ? null : "address",
+  ].filter((field) => field !== null);
+  if (differing.length === 0) return [];
+  return [
+    `${reference} was sold to the same e-mail address with another ${differing.join(", ")}; each sale keeps its own`,
+  ];
 }
 
 /** Chance decides the reference, so another may have it already: then it is drawn again. */
 async function insertExpediente(
   context: Context,
   tx: Transaction,
+  soldOn: string,
   values: Omit<Insertable<Database["expedientes"]>, "id" | "reference"> & { created_at: Date },
 ): Promise<{ id: string; reference: string }> {
   for (;;) {
     const id = newId();
-    const reference = makeExpedienteReference(values.created_at, context.random);
+    const reference = makeExpedienteReference(soldOn, context.random);
     const inserted = await tx
       .insertInto("expedientes")
       .values({ ...values, id, reference })

@@ -1,7 +1,12 @@
+import { businessDay } from "@caas/contract/business-day.ts";
 import * as z from "zod";
+import { addressSchema, phoneSchema } from "../../http/contact-fields.ts";
+import { actorOf } from "../../http/principal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { NotifyListener } from "../../store/notify-listener.ts";
+import { buyerOf, newBuyerSchema } from "./buyer-schema.ts";
+import { correctBuyer } from "./correct-buyer.ts";
 import { listExpedientes } from "./list-expedientes.ts";
 import { readExpediente } from "./read-expediente.ts";
 import { readNotifications } from "./read-notifications.ts";
@@ -25,21 +30,18 @@ const params = z.object({ expedienteId: z.uuid() });
 const maxWaitMs = 20_000;
 
 const newSaleSchema = z.strictObject({
-  customer: z.strictObject({
-    name: text(200),
-    email: z.email().max(320).toLowerCase(),
-    phone: z.e164("must be a telephone number in E.164 form, as +34600111222"),
-    address: z.strictObject({
-      street: text(200),
-      city: text(100),
-      postalCode: text(20),
-      country: z.string().regex(/^[A-Z]{2}$/, "must be a two-letter country code (ISO 3166-1), as ES"),
-    }),
-  }),
+  customer: newBuyerSchema,
   planComercial: z.strictObject({ base: code, options: z.array(code).max(50) }),
 });
 
-export function salesRoutes(context: Context, feed: NotifyListener, routing: Routing): void {
+const notesSchema = z.array(z.string());
+
+export function salesRoutes(
+  context: Context,
+  feed: NotifyListener,
+  timeZone: string,
+  routing: Routing,
+): void {
   addQuery(routing, {
     url: "/api/plans",
     tag,
@@ -57,15 +59,18 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
     tag,
     summary: "Register a sale",
     refuses: ["unknownChoice", "conflict"],
-    description: "Prices come from the catalogue. The customer's credentials are mailed at once.",
+    description:
+      "Prices come from the catalogue. The customer's credentials are mailed at once. A customer known by the e-mail address keeps the account; the sale has the name, telephone and address given here.",
     body: newSaleSchema,
     status: 201,
-    answer: z.object({ expediente: expedienteSchema, notes: z.array(z.string()) }),
+    answer: z.object({ expediente: expedienteSchema, notes: notesSchema }),
     async run(tx, { principal, body }) {
       if (principal.role !== "sales") throw new Error("the access table lets only sales staff in");
       const registered = await registerSale(context, tx, {
-        customer: body.customer,
+        email: body.customer.email,
+        buyer: buyerOf(body.customer),
         plan: body.planComercial,
+        soldOn: businessDay(context.clock.now(), timeZone),
         soldBy: { userId: principal.userId, dealershipId: principal.dealershipId },
       });
       if (registered.kind === "refused") return registered;
@@ -104,6 +109,32 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
       kind: "done",
       answer: await readExpediente(db, expedienteId),
     }),
+  });
+
+  addCommand(routing, {
+    url: "/api/expedientes/:expedienteId/contact",
+    tag,
+    summary: "Correct address or telephone of a sale",
+    refuses: ["ruleRefused"],
+    description:
+      "Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.",
+    params,
+    body: z
+      .strictObject({ address: addressSchema.optional(), phone: phoneSchema.optional() })
+      .refine(({ address, phone }) => address !== undefined || phone !== undefined, {
+        path: ["address"],
+        message: "the address, the telephone number or both are needed",
+      }),
+    status: 200,
+    answer: z.object({ expediente: expedienteSchema, notes: notesSchema }),
+    async run(tx, { principal, params: { expedienteId }, body }) {
+      const corrected = await correctBuyer(context, tx, { expedienteId, ...body, actor: actorOf(principal) });
+      if (corrected.kind === "refused") return corrected;
+      const notes = corrected.carrierHasTheOldOne
+        ? ["the carrier has the transport to the old address: arrange another one in its place"]
+        : [];
+      return { kind: "done", answer: { expediente: await readExpediente(tx, expedienteId), notes } };
+    },
   });
 
   addQuery(routing, {

@@ -68,7 +68,7 @@ test("a car is registered with id, plate and day, and found by the platform's re
     reference: "exp-1",
     vin: assignVin(1),
     plate: "0000 BBB",
-    registeredOn: "2026-11-02",
+    registeredOn: "2026-11-03",
   });
   expect((await call("GET", "/v1/registrations?reference=exp-1")).body).toEqual({
     registrations: [registered.body],
@@ -150,3 +150,13 @@ test("after a restart registrations and the run of plates go on", async () => {
     registrationId: "reg_000002",
   });
 });
+
+test.each(["WVGZZZ5NZEW000001", "VF1RFA00X58000001"])(
+  "%s, a European VIN without a North American check digit, is registered [F1]",
+  async (vin) => {
+    const registered = await call("POST", "/v1/registrations", {
+      body: { reference: `exp-${vin}`, vin, owner: { name: "Ana", address: owner.address } },
+    });
+    expect([registered.status, registered.body]).toEqual([201, expect.objectContaining({ vin })]);
+  },
+);

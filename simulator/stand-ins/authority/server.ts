@@ -1,4 +1,5 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { businessDay } from "@caas/contract/business-day.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { addressSchema } from "../shared/address.ts";
 import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
@@ -6,8 +7,18 @@ import { issuePlate } from "./plate.ts";
 
 const newRegistrationSchema = z.strictObject({
   reference: z.string().min(1).max(100),
-  vin: vinSchema,
-  owner: z.strictObject({ name: z.string().min(1).max(200), address: addressSchema }),
+  vin: writtenVinSchema,
+  owner: z.strictObject({
+    name: z.string().min(1).max(200),
+    address: addressSchema,
+    identityDocument: z
+      .strictObject({
+        kind: z.enum(["dni", "nie", "passport", "cif"]),
+        number: z.string().min(1).max(20),
+        country: z.string().length(2).optional(),
+      })
+      .optional(),
+  }),
 });
 
 const registrationSchema = z.object({
@@ -40,7 +51,7 @@ export function startAuthority(options: PartnerOptions): Promise<RunningPartner>
           registrationId: `reg_${String(store.nextNumber("registrations")).padStart(6, "0")}`,
           ...request.body,
           plate: earlier?.plate ?? issuePlate(store.nextNumber("plates")),
-          registeredOn: clock.now().toISOString().slice(0, 10),
+          registeredOn: businessDay(clock.now()),
         };
         registrations.put(registration.registrationId, registration);
         return { status: 201, body: asDocument(registration) };

@@ -7,6 +7,9 @@ import type { Mailbox } from "./messages.ts";
 
 const maxMailBytes = 10 * 1024 * 1024;
 
+/** RFC 5321 §4.5.3.1.3: a path has 256 characters, its two angle brackets included. */
+const longestAddress = 254;
+
 /** An SMTP refusal: 4xx asks to come back, 5xx is final (RFC 5321 §4.2.1). */
 class SmtpRefusal extends Error {
   readonly responseCode: number;
@@ -58,6 +61,13 @@ export async function startSmtp(options: {
     // How long a stop waits for clients that hold their connection open.
     closeTimeout: 100,
     onAuth: (_auth, _session, done) => done(null, { user: "anyone" }),
+    onRcptTo({ address }, _session, done) {
+      done(
+        address.length > longestAddress
+          ? new SmtpRefusal(501, `an address has at most ${longestAddress} characters`)
+          : undefined,
+      );
+    },
     onData(stream, session, done) {
       take(stream, session).then(
         (isAnswered) => {

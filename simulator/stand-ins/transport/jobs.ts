@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { addressSchema } from "../shared/address.ts";
 import type { PartnerStore } from "../shared/store.ts";
@@ -8,7 +8,7 @@ import type { Outbox } from "../shared/webhooks.ts";
 
 export const newTransportSchema = z.strictObject({
   reference: z.string().min(1).max(100),
-  vin: vinSchema,
+  vin: writtenVinSchema,
   date: z.iso.date(),
   destination: addressSchema,
   contactPhone: z.string().min(1).max(40),

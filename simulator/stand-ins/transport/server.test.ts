@@ -191,3 +191,11 @@ test("a transport under way goes on after a restart", async () => {
     new Set(["transport.started", "transport.arrived", "transport.contacted"]),
   );
 });
+
+test("a car with a European VIN without a North American check digit is transported [F1]", async () => {
+  await start();
+  const answer = await call("POST", "/v1/transports", {
+    body: { reference: "tra-european", ...order, vin: "YV1MC5851CJ000001" },
+  });
+  expect(answer.status).toBe(201);
+});

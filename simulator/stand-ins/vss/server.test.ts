@@ -59,8 +59,8 @@ test("a car the workshops do not know is 404, and known once its plan is registe
 });
 
 test.each([
-  ["2027-01-31T23:59:59Z", "current"],
-  ["2027-02-01T00:00:00Z", "overdue"],
+  ["2027-01-31T22:59:59Z", "current"],
+  ["2027-01-31T23:00:00Z", "overdue"],
 ])("at %s a car due on 31 January is %s [LF13]", async (instant, status) => {
   await register();
   now = new Date(instant);
@@ -130,8 +130,8 @@ test.each([
   expect(errorMessage(answer)).toContain(`${field}: `);
 });
 
-test("a VIN with a wrong check digit is refused before any look-up", async () => {
-  const answer = await call("GET", "/v1/vehicles/VSCCAAS1ZTA000001/maintenance");
+test("a VIN with a letter that none has is refused before any look-up", async () => {
+  const answer = await call("GET", "/v1/vehicles/VSCCAAS1OTA000001/maintenance");
   expect(answer.status).toBe(400);
   expect(errorMessage(answer)).toContain("vin: ");
 });
@@ -165,4 +165,10 @@ test("after a restart every car is as before", async () => {
   await vss.close();
   await start();
   expect(await maintenance()).toEqual(before);
+});
+
+test("a European VIN without a North American check digit is known, in small letters too [F1]", async () => {
+  expect((await call("PUT", "/v1/vehicles/VSSZZZ5FZJR000001", { body: plan })).status).toBe(200);
+  const asked = await call("GET", "/v1/vehicles/vssZZZ5FZJR000001/maintenance");
+  expect(asked.body).toMatchObject({ vin: "VSSZZZ5FZJR000001", status: "current" });
 });

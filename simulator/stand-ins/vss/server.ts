@@ -1,10 +1,10 @@
-import { vinSchema } from "@caas/contract/vin.ts";
+import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { type Answer, refuse, send } from "../shared/http.ts";
 import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
 import { newServiceSchema, openVehicleRecords, planSchema } from "./vehicles.ts";
 
-const vinParams = z.object({ vin: vinSchema });
+const vinParams = z.object({ vin: writtenVinSchema });
 
 /** The workshops' maintenance system: it says whether a car's maintenance is current (SY8, DO21). */
 export function startVss(options: PartnerOptions): Promise<RunningPartner> {

@@ -1,4 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
+import { businessDay } from "@caas/contract/business-day.ts";
 import { vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import type { PartnerStore } from "../shared/store.ts";
@@ -45,7 +46,7 @@ export function openVehicleRecords(store: PartnerStore, clock: Clock) {
   const services = store.collection("services", serviceSchema, {
     reference: (service) => `${service.vin}/${service.reference}`,
   });
-  const today = () => clock.now().toISOString().slice(0, 10);
+  const today = () => businessDay(clock.now());
 
   return {
     /** `undefined`: the workshops do not know the car. */
