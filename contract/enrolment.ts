@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, sign, verify } from "node:crypto";
 import * as z from "zod";
-import { exportPublicKey, importPublicKey } from "./jws.ts";
+import { exportPublicKey, importPublicKey, isPublicKey } from "./jws.ts";
 import { vinSchema } from "./vin.ts";
 
 // How a car gets its identity. The factory installs the package in the car; the car makes its own keys and exchanges
@@ -25,7 +25,7 @@ export const enrolmentRequestSchema = z.strictObject({
   /** Signature by the TLS key over `enrolmentStatement`, base64url (DER ECDSA, SHA-256). */
   tlsProof: z.string().max(200),
   /** Raw Ed25519 public proof key, base64url. */
-  proofPublicKey: z.string().length(43),
+  proofPublicKey: z.string().length(43).refine(isPublicKey, "must be a raw Ed25519 public key, base64url"),
   /** Signature by the proof key over `enrolmentStatement`, base64url. */
   proof: z.string().max(120),
 });

@@ -159,6 +159,18 @@ export function importPublicKey(x: string): KeyObject {
   return createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
 }
 
+/** Whether `x` is an Ed25519 public key in its one spelling; a second would be the same key under another `kid`. */
+export function isPublicKey(x: string): boolean {
+  const bytes = Buffer.from(x, "base64url");
+  if (bytes.length !== 32 || bytes.toString("base64url") !== x) return false;
+  try {
+    importPublicKey(x);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** RFC 7638 thumbprint of an Ed25519 public key given as `x`: the `kid` everywhere. */
 export function thumbprintOf(x: string): string {
   return hash("sha256", `{"crv":"Ed25519","kty":"OKP","x":"${x}"}`, "base64url");

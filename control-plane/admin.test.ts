@@ -69,6 +69,13 @@ test("a password from standard input is taken and not printed", async () => {
   expect(await verifyPassword(await storedPassword("leo@caas.example"), "una contraseña larga")).toBe(true);
 });
 
+test("a password from standard input that is common is refused, and no account is made [R20]", async () => {
+  const args = ["create-staff", "--name", "Eva Sanz", "--email", "eva@caas.example", "--role", "support"];
+  const ended = await run([...args, "--password-stdin"], { stdin: "password1234\n" });
+  expect(ended).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining("too easy to guess") });
+  expect(await storedPassword("eva@caas.example")).toBe("undefined");
+});
+
 test.each([
   ["no command", [], {}, "create-staff"],
   ["an unknown option", [...inFull, "--salary", "1"], {}, "--salary"],

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import * as z from "zod";
 import { createDealership, createStaff, type NewStaff } from "./features/accounts/create-staff.ts";
 import { emailSchema, nameSchema } from "./http/contact-fields.ts";
+import { judgePassword, longestPassword, shortestPassword } from "./http/password-policy.ts";
 import { generatePassword } from "./http/passwords.ts";
 import { openDatabase, type Transaction } from "./store/database.ts";
 
@@ -12,7 +13,7 @@ const help = `caas-admin: gives employees their accounts, where nobody can sign 
   caas-admin create-staff --name NAME --email EMAIL --role admin|support|sales [--dealership NAME] [--password-stdin]
 
   --dealership      where a sales employee works; made if there is none of this name
-  --password-stdin  read the password (12 characters or more) from standard input;
+  --password-stdin  read the password (12 characters or more, not a common one) from standard input;
                     without it one is generated and printed, this once
   --help            this text
 
@@ -35,7 +36,7 @@ const argumentsSchema = z
 type Arguments = z.infer<typeof argumentsSchema>;
 
 const environmentSchema = z.object({ DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }) });
-const passwordSchema = z.string().min(12).max(128);
+const passwordSchema = z.string().min(shortestPassword).max(longestPassword);
 
 function fail(message: string, code: number): never {
   process.stderr.write(`caas-admin: ${message}\n`);
@@ -88,6 +89,8 @@ async function main(): Promise<void> {
   const password = fromStdin
     ? parseOrFail(passwordSchema, (await text(process.stdin)).replace(/\r?\n$/, ""))
     : generatePassword();
+  const weakness = fromStdin ? await judgePassword(password, [given.email, given.name]) : null;
+  if (weakness !== null) fail(`the password ${weakness}`, usageError);
   const { db, close } = openDatabase(DATABASE_URL, 1, () => undefined);
   try {
     const outcome = await db.transaction().execute((tx) => addStaff(tx, given, password));

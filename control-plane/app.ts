@@ -70,10 +70,10 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
     broker: await brokerAccess(config),
     publicUrl: () => publicUrl,
   });
-  const { capabilities, link } = wiring;
+  const { capabilities, link, retention } = wiring;
 
   const server = await createServer({ logger, version: surroundings.version });
-  const sessions = createSessions(db, config.SESSION_SECRET, config.PUBLIC_URL ?? "http://localhost");
+  const sessions = createSessions(opened, config.SESSION_SECRET, config.PUBLIC_URL ?? "http://localhost");
   const routing: Routing = { server, db, sessions };
   timeRequests(server, metrics.requestTook);
   healthRoutes(server, {
@@ -102,6 +102,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
       closers.unshift(async () => partners.mail.close());
       await migrateToLatest(config.DATABASE_URL);
       if (config.SEED_DEMO_CATALOG) await seedCatalog(db);
+      await retention.schedule();
       await steps.start();
       const address = await server.listen({ host: config.HTTP_HOST, port: config.HTTP_PORT });
       // Together: the end of the feed answers the callers that wait for a step, and the server waits for those answers.

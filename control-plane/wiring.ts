@@ -17,6 +17,7 @@ import { createNotifications } from "./features/notifications/notifications.ts";
 import { createOrders } from "./features/orders/orders.ts";
 import { createPayments } from "./features/payments/payments.ts";
 import { createRegistration } from "./features/registration/registration.ts";
+import { createRetention } from "./features/retention/retention.ts";
 import { salesRoutes } from "./features/sales/routes.ts";
 import { createTasks } from "./features/tasks/tasks.ts";
 import { vehicleRoutes } from "./features/vehicles/routes.ts";
@@ -135,6 +136,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     { observe: metrics.maintenanceCheckTook, timeZone: config.BUSINESS_TIME_ZONE },
   );
   const tasks = createTasks(context);
+  const retention = createRetention(context);
   const link = createFleetLink(context, {
     engine: desiredState,
     keyRing,
@@ -212,6 +214,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     maintenance,
     notifications,
     tasks,
+    retention,
     activations,
     { addRoutes: (routing) => identityRoutes(context, routing) },
     link,
@@ -228,6 +231,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     maintenance,
     notifications,
     registration,
+    retention,
   };
 }
 

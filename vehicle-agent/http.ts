@@ -1,4 +1,5 @@
 import { createServer } from "node:http";
+import { isLoopbackHost } from "@caas/contract/loopback-host.ts";
 import type { Registry } from "prom-client";
 import type { Agent } from "./agent.ts";
 import type { AgentMetrics } from "./metrics.ts";
@@ -12,7 +13,9 @@ export async function serveOnLoopback(
   answer: (path: string) => Promise<Answer>,
 ): Promise<LoopbackServer> {
   const server = createServer((request, response) => {
-    answer(request.url?.split("?")[0] ?? "/").then(
+    const path = request.url?.split("?")[0] ?? "/";
+    const answered = isLoopbackHost(request.headers.host) ? answer(path) : Promise.resolve(foreignHost);
+    answered.then(
       ({ status, type, body }) =>
         response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body),
       () => response.writeHead(500).end(),
@@ -37,6 +40,10 @@ export async function serveOnLoopback(
 export function answerJson(status: number, value: object): Answer {
   return { status, type: "application/json", body: JSON.stringify(value) };
 }
+
+const foreignHost = answerJson(421, {
+  detail: "this page is for this machine: ask for it as 127.0.0.1 or localhost",
+});
 
 /** The metrics as Prometheus reads them. */
 export async function answerMetrics(registry: Registry): Promise<Answer> {

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
+import { sourceOf } from "@caas/contract/address-source.ts";
 import { topicOf } from "@caas/contract/topics.ts";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { BrokerOptions } from "../broker.ts";
@@ -17,7 +18,7 @@ import {
   testVin,
 } from "../testing/fleet.ts";
 import { connectPacket, openRaw } from "../testing/raw-connection.ts";
-import { createDoor, sourceOf } from "./connection-door.ts";
+import { createDoor } from "./connection-door.ts";
 
 let running: RunningBroker | undefined;
 afterEach(() => running?.broker.stop());

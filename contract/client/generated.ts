@@ -1851,7 +1851,7 @@ export const getSignInUrl = () => {
 }
 
 /**
- * Public. The token goes into `Authorization: Bearer …`; browsers use the cookie instead. At most 10 tries a minute.
+ * Public. The token goes into `Authorization: Bearer …`; browsers use the cookie instead. In a minute at most 10 tries for one account, and at most 60 that fail from one address.
  * @summary Sign in
  */
 export const signIn = async (signInBody: SignInBody, options: Call): Promise<SignIn200> => {
@@ -1956,7 +1956,7 @@ export const getChangeMyPasswordUrl = () => {
 }
 
 /**
- * Ends every session of this account, this one included: sign in again with the new password.
+ * Ends every session of this account, this one included: sign in again with the new password. A password that is common, a pattern, or made of the person's name is refused. Tries count as those of signing in do.
  *
  * For admin, support, sales, customer. Needs no Idempotency-Key: the old password is the guard, and no password may be stored with an answer.
  * @summary Change my password
@@ -2788,6 +2788,8 @@ export const getListTheActivationsOfAVehicleUrl = (vehicleId: string,) => {
 }
 
 /**
+ * A customer's own: an owner learns nothing of what a former owner bought and paid.
+ *
  * For admin, support, sales (dealership), customer (own).
  * @summary List the activations of a vehicle
  */

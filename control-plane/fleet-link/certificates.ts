@@ -70,7 +70,7 @@ export function createRenewal(
         .executeTakeFirst();
       // The answer was lost.
       if (earlier !== undefined) return respond(earlier.pem);
-      const issued = await certificateAuthority.issueForCar(parseVin(request.vin), request.tlsPublicKey);
+      const issued = await certificateAuthority.issueForCar(parseVin(request.vin), pemOfTlsKey(tlsKey));
       await keepCertificate(tx, { vehicleId: car.vehicle_id, thumbprint, requestHash, issued, at: now });
       return respond(issued.pem);
     },
@@ -118,14 +118,23 @@ export async function keepCertificate(
     .execute();
 }
 
-/** The P-256 public key in `pem`, or `null` where there is none. */
+/**
+ * The P-256 public key in `pem`, or `null` where there is none. Node would also take the public half of a private key or
+ * of a certificate: a private key must not be sent to us, and nothing else here reads those.
+ */
 export function readTlsKey(pem: string): KeyObject | null {
+  if (!/^\s*-----BEGIN PUBLIC KEY-----\s/.test(pem)) return null;
   try {
     const key = createPublicKey(pem);
     return key.asymmetricKeyDetails?.namedCurve === "prime256v1" ? key : null;
   } catch {
     return null;
   }
+}
+
+/** In the one spelling of ours. */
+export function pemOfTlsKey(key: KeyObject): string {
+  return key.export({ format: "pem", type: "spki" }).toString();
 }
 
 export function thumbprintOfTlsKey(key: KeyObject): string {

@@ -130,6 +130,36 @@ describe("a car's enrolment", () => {
     expect([late.status, late.body.code]).toEqual([403, "tokenInvalid"]);
   });
 
+  test("refuses with 400 and its field what is no public key: junk, a second spelling, a private key, a certificate, a NUL [R8]", async () => {
+    const { token } = await newCar();
+    const keys = makeKeys();
+    const request = requestWith(token, keys);
+    const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const last = request.proofPublicKey.at(-1) ?? "";
+    // 256 bits leave two of the last character's six unused.
+    const second = request.proofPublicKey.slice(0, -1) + alphabet.charAt(alphabet.indexOf(last) + 1);
+    const { certificate } = (await send(request)).body;
+    for (const [name, value] of [
+      ["proofPublicKey", "x".repeat(43)],
+      ["proofPublicKey", "*".repeat(43)],
+      ["proofPublicKey", second],
+      ["tlsPublicKey", keys.tls],
+      ["tlsPublicKey", certificate],
+      ["tlsPublicKey", "-----BEGIN PUBLIC KEY-----\nbm9uc2Vuc2U=\n-----END PUBLIC KEY-----\n"],
+      ["tlsPublicKey", "\u0000"],
+      ["token", `${"x".repeat(30)}\u0000`],
+    ] as const) {
+      const answer = await send({ ...request, [name]: value });
+      expect([name, value, answer.status, answer.body.errors?.[0].field]).toEqual([
+        name,
+        value,
+        400,
+        `body.${name}`,
+      ]);
+    }
+    expect((await send(request)).status).toBe(200);
+  });
+
   test("names the field of a malformed request", async () => {
     const answer = await send({ token: "short", extra: 1 });
     expect(answer.status).toBe(400);

@@ -14,7 +14,7 @@ import type { Context } from "../lifecycle/context.ts";
 import type { EventHandler } from "../lifecycle/events.ts";
 import type { Transaction } from "../store/database.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
-import { isShutOut, keepCertificate, readTlsKey, thumbprintOfTlsKey } from "./certificates.ts";
+import { isShutOut, keepCertificate, pemOfTlsKey, readTlsKey, thumbprintOfTlsKey } from "./certificates.ts";
 import type { KeyRing } from "./key-ring.ts";
 
 export type Enrolment = {
@@ -136,7 +136,7 @@ export function createEnrolment(
       }
       const now = context.clock.now();
       if (row.expires_at < now) return invalid;
-      const issued = await certificateAuthority.issueForCar(vin, request.tlsPublicKey);
+      const issued = await certificateAuthority.issueForCar(vin, pemOfTlsKey(tlsKey));
       await tx
         .updateTable("enrolment_tokens")
         .set({

@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { verifyDisplayAck } from "@caas/contract/display.ts";
 import { type VerifyingKey, verifyingKeyFrom } from "@caas/contract/jws.ts";
+import { makeStorable } from "@caas/contract/outside-text.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
 import { type Presence, presenceSchema } from "@caas/contract/presence.ts";
 import { type Report, verifyReport } from "@caas/contract/report.ts";
@@ -93,7 +94,8 @@ export function createIngester(options: {
     if (waiting.kind === "report") {
       const verified = verifyReport(text, { vin, key });
       return verified.kind === "accepted"
-        ? { kind: "report", vin, report: verified.report, token: text }
+        ? // Only now: the signature is over what the car wrote.
+          { kind: "report", vin, report: makeStorable(verified.report), token: text }
         : refuse(vin, `report.${verified.reason}`);
     }
     const ack = verifyDisplayAck(text, vin, key);

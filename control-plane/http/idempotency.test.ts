@@ -61,3 +61,32 @@ test("a repeat in a later batch gets the stored answer; a refused request's key 
     { kind: "first" },
   ]);
 });
+
+test("the same key on another route is refused, in the same batch and in a later one", async () => {
+  const elsewhere = (key: string): KeyClaim => ({ ...claimOf(key), route: "POST /api/others" });
+  expect(await claim([claimOf("g"), elsewhere("g")])).toEqual([{ kind: "first" }, { kind: "otherRequest" }]);
+  await answer(claimOf("h"), done);
+  expect(await claim([elsewhere("h")])).toEqual([{ kind: "otherRequest" }]);
+});
+
+test("the same key of another person is another key", async () => {
+  await answer(claimOf("i"), done);
+  const foreign = { ...claimOf("i"), principal: "leo" };
+  expect(await claim([claimOf("j"), { ...claimOf("j"), principal: "leo" }, foreign])).toEqual([
+    { kind: "first" },
+    { kind: "first" },
+    { kind: "first" },
+  ]);
+});
+
+test("of 20 claims of one key in 20 transactions at once one does the work", async () => {
+  const work = () =>
+    opened.db.transaction().execute(async (tx) => {
+      const [claimed] = await claimKeys(tx, [claimOf("k")]);
+      if (claimed?.kind === "first") await storeAnswers(tx, [{ claim: claimOf("k"), answer: done }]);
+      return claimed?.kind;
+    });
+  const kinds = await Promise.all(Array.from({ length: 20 }, work));
+  expect(kinds.filter((kind) => kind === "first")).toHaveLength(1);
+  expect(kinds.filter((kind) => kind === "repeat")).toHaveLength(19);
+});

@@ -67,6 +67,12 @@ export function problemOfRefusal(refusal: Refusal): Problem {
   });
 }
 
+/** Answers a refusal, with the time to wait where it has one. */
+export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
+  if (refusal.retryAfterSeconds !== undefined) reply.header("retry-after", refusal.retryAfterSeconds);
+  return sendProblem(reply, problemOfRefusal(refusal));
+}
+
 declare module "fastify" {
   interface FastifyContextConfig {
     /** The codes of the refusals that the route's description lists. */

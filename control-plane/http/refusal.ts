@@ -11,9 +11,15 @@ export type Refusal = {
   section?: string;
   /** JSON path of the offending field. */
   field?: string;
+  /** When the same request may succeed. */
+  retryAfterSeconds?: number;
 };
 
-export function refuse(code: ErrorCode, detail: string, more: Pick<Refusal, "field"> = {}): Refusal {
+export function refuse(
+  code: ErrorCode,
+  detail: string,
+  more: Pick<Refusal, "field" | "retryAfterSeconds"> = {},
+): Refusal {
   return { kind: "refused", code, detail, ...more };
 }
 

@@ -34,7 +34,7 @@ export const tags: Readonly<Record<string, string>> = {
 export const idempotencyKeyHeader = z.looseObject({
   "idempotency-key": z.string().min(1).max(200).meta({
     description:
-      "A new one for each intent, such as a UUID. The same key with the same body gets the first answer again; with another body it is refused.",
+      "A new one for each intent, such as a UUID. The same key with the same body gets the first answer again; with another body it is refused. It is kept for 30 days.",
     example: "9b2f6c1e-6d2f-4d0e-8f0b-0c6d3f7f0b1a",
   }),
 });
@@ -43,15 +43,18 @@ export const idempotencyKeyHeader = z.looseObject({
 export function listRefusals(
   route: RouteDescription,
   access: Access,
-  takes: { input: boolean; body: boolean; key: boolean },
+  takes: { body: boolean; key: boolean },
 ): readonly ErrorCode[] {
   const isRelated =
     access.kind === "roles" && Object.values(access.roles).some((relation) => relation !== "any");
   return [
-    ...(takes.input ? (["badRequest"] as const) : []),
+    // Each refuses an unknown field of its query at least.
+    "badRequest",
     ...(takes.key ? (["idempotencyKeyMissing", "idempotencyKeyReused"] as const) : []),
     ...(takes.body ? (["payloadTooLarge", "unsupportedMediaType"] as const) : []),
     ...(access.kind === "public" ? [] : (["notSignedIn", "forbidden"] as const)),
+    // A browser's cookie is for our own pages.
+    ...(takes.body && access.kind !== "public" ? (["crossSite"] as const) : []),
     ...(isRelated ? (["notFound"] as const) : []),
     ...(route.refuses ?? []),
   ];

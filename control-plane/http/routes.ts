@@ -6,7 +6,7 @@ import { requireAccess } from "./access-table.ts";
 import { admitTo, principalOf } from "./admission.ts";
 import { type Done, hashBody, oncePerKey } from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
-import { problemOfRefusal, problemResponses, sendProblem } from "./problem.ts";
+import { problemResponses, sendRefusal } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
 import {
   describeRoute,
@@ -67,7 +67,7 @@ export function addCommand<
   const access = requireAccess(`POST ${command.url}`);
   const params = command.params ?? empty;
   const needsKey = access.kind === "roles" && access.idempotencyKey === undefined;
-  const refuses = listRefusals(command, access, { input: true, body: true, key: needsKey });
+  const refuses = listRefusals(command, access, { body: true, key: needsKey });
   type Given = Asked<Params> & { body: z.output<Body> };
   const execute = createRunner(routing.db, command, (runMany: RunMany<Given, Answered<Answer>>) =>
     oncePerKey<Given>(async (tx, asked) =>
@@ -124,8 +124,7 @@ export function addQuery<
   const access = requireAccess(`GET ${query.url}`);
   const params = query.params ?? empty;
   const search = query.search ?? empty;
-  const takesInput = Object.keys({ ...params.shape, ...search.shape }).length > 0;
-  const refuses = listRefusals(query, access, { input: takesInput, body: false, key: false });
+  const refuses = listRefusals(query, access, { body: false, key: false });
   routing.server.get(
     query.url,
     {
@@ -160,7 +159,7 @@ function toDone(status: number, schema: z.ZodType, given: unknown): Done {
 }
 
 function sendOutcome(reply: FastifyReply, outcome: Done | Refusal): FastifyReply {
-  if (outcome.kind === "refused") return sendProblem(reply, problemOfRefusal(outcome));
+  if (outcome.kind === "refused") return sendRefusal(reply, outcome);
   const { status, body } = outcome.answer;
   return reply.code(status).type("application/json").send(JSON.stringify(body));
 }

@@ -1,29 +1,41 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { kyselyAdapter } from "@better-auth/kysely-adapter";
 import { dayMs } from "@caas/contract/durations.ts";
-import { betterAuth } from "better-auth";
+import { type BetterAuthOptions, betterAuth } from "better-auth";
 import { APIError } from "better-auth/api";
 import { bearer } from "better-auth/plugins";
 import { sql } from "kysely";
+import type pg from "pg";
 import type { Db } from "../store/database.ts";
 import { groupCommit } from "../store/group-commit.ts";
-import { hashPassword, verifyPassword } from "./passwords.ts";
+import { hashSessionTokens, hashToken } from "./hashed-sessions.ts";
+import { HashingBusy } from "./hashing-queue.ts";
+import { judgePassword, longestPassword, shortestPassword } from "./password-policy.ts";
+import { hashPassword, isGeneratedPassword, verifyPassword } from "./passwords.ts";
 import type { Principal } from "./principal.ts";
+import { type Refusal, refuse } from "./refusal.ts";
+import { createTryLimits } from "./try-limits.ts";
 
 /** A signed-in person's token: sent as `Authorization: Bearer …` by programs, as a cookie by browsers. */
 export type SignedIn = { kind: "signedIn"; token: string; cookies: readonly string[]; principal: Principal };
 
 export type Sessions = {
   /** The same answer, after the same work, for an unknown user and a wrong password. */
-  signIn(
-    username: string,
-    password: string,
-    headers: Headers,
-  ): Promise<SignedIn | { kind: "wrongCredentials" }>;
+  signIn(given: { username: string; password: string; from: Caller }): Promise<SignedIn | Refusal>;
   signOut(headers: Headers): Promise<void>;
   /** `null` when nobody is signed in. */
   principalOf(headers: Headers): Promise<Principal | null>;
-  changePassword(headers: Headers, current: string, next: string): Promise<"changed" | "wrongCredentials">;
+  /** Ends every session of the account, the caller's too. */
+  changePassword(given: {
+    user: Principal;
+    current: string;
+    next: string;
+    from: Caller;
+  }): Promise<{ kind: "changed" } | Refusal>;
 };
+
+/** Where a request comes from. `address`: of the client's end of the connection, or as our own proxy says. */
+export type Caller = { headers: Headers; address: string };
 
 const sessionDays = 7;
 /** better-auth's own default: an older session gets its full time again. */
@@ -40,12 +52,13 @@ type SessionUser = {
 
 /** The user of each token, in the order given; `null` where there is no such session. */
 async function findUsers(db: Db, tokens: readonly string[]): Promise<(SessionUser | null)[]> {
+  const hashes = tokens.map(hashToken);
   const { rows } = await sql<SessionUser & { token: string }>`
     select session.token, session."expiresAt", owner.id, owner.name, owner.role, owner."dealershipId", owner."customerId"
     from auth_sessions as session join auth_users as owner on owner.id = session."userId"
-    where session.token = any(${[...tokens]}::text[])`.execute(db);
-  const byToken = new Map(rows.map((row) => [row.token, row]));
-  return tokens.map((token) => byToken.get(token) ?? null);
+    where session.token = any(${hashes}::text[])`.execute(db);
+  const byHash = new Map(rows.map((row) => [row.token, row]));
+  return hashes.map((hash) => byHash.get(hash) ?? null);
 }
 
 /**
@@ -76,9 +89,15 @@ function readBearerToken(headers: Headers, secret: string): string | null {
  * @param secret signs cookies; at least 32 characters
  * @param baseUrl the public address of the REST interface
  */
-export function createSessions(db: Db, secret: string, baseUrl: string): Sessions {
+export function createSessions(
+  { db, pool }: { db: Db; pool: pg.Pool },
+  secret: string,
+  baseUrl: string,
+): Sessions {
+  const limits = createTryLimits(pool);
   const auth = betterAuth({
-    database: { db, type: "postgres" },
+    database: (options: BetterAuthOptions) =>
+      hashSessionTokens(kyselyAdapter(db, { type: "postgres" })(options)),
     secret,
     baseURL: baseUrl,
     telemetry: { enabled: false },
@@ -86,7 +105,8 @@ export function createSessions(db: Db, secret: string, baseUrl: string): Session
     emailAndPassword: {
       enabled: true,
       disableSignUp: true,
-      minPasswordLength: 12,
+      minPasswordLength: shortestPassword,
+      maxPasswordLength: longestPassword,
       password: { hash: hashPassword, verify: ({ hash, password }) => verifyPassword(hash, password) },
     },
     session: { modelName: "auth_sessions", expiresIn: sessionDays * 86_400 },
@@ -135,38 +155,73 @@ export function createSessions(db: Db, secret: string, baseUrl: string): Session
     return found === null ? null : toPrincipal(found.user);
   }
 
+  /** Does `work` if the tries of this account and address are not used up, and counts it. */
+  async function tryOnce<Done extends { kind: string }>(
+    tried: { account: string; password: string; from: Caller },
+    wrong: Refusal,
+    work: () => Promise<Done>,
+  ): Promise<Done | Refusal> {
+    const taken = await limits.take({
+      account: tried.account,
+      address: tried.from.address,
+      isGenerated: isGeneratedPassword(tried.password),
+    });
+    if (taken.kind === "refused")
+      return refuse("tooManyRequests", taken.detail, { retryAfterSeconds: taken.retryAfterSeconds });
+    try {
+      const done = await work();
+      await taken.succeeded();
+      return done;
+    } catch (error) {
+      if (error instanceof HashingBusy) {
+        await taken.succeeded();
+        return refuse("tooManyRequests", error.message, { retryAfterSeconds: error.retryAfterSeconds });
+      }
+      if (!(error instanceof APIError) || error.statusCode >= 500) throw error;
+      await taken.failed();
+      return wrong;
+    }
+  }
+
   return {
-    async signIn(username, password, headers) {
-      try {
+    signIn({ username, password, from }) {
+      const email = username.trim().toLowerCase();
+      const wrong = refuse("wrongCredentials", "no account has this user name and password");
+      return tryOnce({ account: email, password, from }, wrong, async () => {
         const { headers: answered, response } = await auth.api.signInEmail({
-          body: { email: username.trim().toLowerCase(), password },
-          headers,
+          body: { email, password },
+          headers: from.headers,
           returnHeaders: true,
         });
         const token = answered.get("set-auth-token") ?? response.token;
         const principal = await principalOf(new Headers({ authorization: `Bearer ${token}` }));
         if (principal === null) throw new Error("a session just made is not found");
         return { kind: "signedIn", token, cookies: answered.getSetCookie(), principal };
-      } catch (error) {
-        if (error instanceof APIError && error.statusCode < 500) return { kind: "wrongCredentials" };
-        throw error;
-      }
+      });
     },
     async signOut(headers) {
       await auth.api.signOut({ headers });
     },
     principalOf,
-    async changePassword(headers, currentPassword, newPassword) {
-      try {
+    async changePassword({ user, current, next, from }) {
+      const found = await auth.api.getSession({ headers: from.headers });
+      const account = found?.user.email ?? user.userId;
+      const wrong = refuse("wrongCredentials", "the current password is wrong", {
+        field: "body.currentPassword",
+      });
+      return tryOnce({ account, password: current, from }, wrong, async () => {
+        // Judged as one of the tries: it takes time, too.
+        const weakness =
+          next === current
+            ? "must differ from the current password"
+            : await judgePassword(next, [account, user.name]);
+        if (weakness !== null) return refuse("badRequest", weakness, { field: "body.newPassword" });
         await auth.api.changePassword({
-          body: { currentPassword, newPassword, revokeOtherSessions: true },
-          headers,
+          body: { currentPassword: current, newPassword: next, revokeOtherSessions: true },
+          headers: from.headers,
         });
-        return "changed";
-      } catch (error) {
-        if (error instanceof APIError && error.statusCode < 500) return "wrongCredentials";
-        throw error;
-      }
+        return { kind: "changed" };
+      });
     },
   };
 }

@@ -55,7 +55,7 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
     for (const secret of secrets) {
       try {
         const receivedAtMs = clock.now().getTime();
-        const event = Stripe.webhooks.constructEvent(
+        const event: unknown = Stripe.webhooks.constructEvent(
           rawBody,
           header,
           secret,
@@ -63,7 +63,7 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
           undefined,
           receivedAtMs,
         );
-        return { kind: "genuine", id: event.id };
+        return { kind: "genuine", id: idOf(event) };
       } catch (error) {
         // Signed, but no JSON: the route says so when it parses.
         if (error instanceof SyntaxError) return { kind: "genuine", id: "" };
@@ -73,6 +73,12 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
     }
     return forged(reason);
   };
+}
+
+/** A signed body may be any JSON, `null` too; the route says so when it parses. */
+function idOf(event: unknown): string {
+  const id = event !== null && typeof event === "object" && "id" in event ? event.id : null;
+  return typeof id === "string" ? id : "";
 }
 
 function forged(reason: string): Verified {

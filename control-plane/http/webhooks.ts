@@ -1,3 +1,4 @@
+import { makeStorable, makeTextStorable } from "@caas/contract/outside-text.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
 import { sql } from "kysely";
 import * as z from "zod";
@@ -73,12 +74,12 @@ export function addWebhook<Event extends { type: string }>(
           request.log.warn({ source: route.source, reason: verified.reason }, "a webhook was refused");
           return sendProblem(reply, problemOf("signatureInvalid", verified.reason));
         }
-        const parsed = route.schema.safeParse(parseJson(rawBody));
+        const parsed = route.schema.safeParse(makeStorable(parseJson(rawBody)));
         if (!parsed.success) {
           request.log.warn({ source: route.source, id: verified.id }, "a signed webhook is not understood");
           return sendProblem(reply, problemOfFields(parsed.error.issues.map(fieldOf)));
         }
-        const outcome = await receive({ id: verified.id, event: parsed.data });
+        const outcome = await receive({ id: makeTextStorable(verified.id), event: parsed.data });
         if (outcome.kind === "refused") {
           request.log.info(
             { source: route.source, id: verified.id, type: parsed.data.type, detail: outcome.detail },

@@ -2,6 +2,7 @@ import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
 import { boundedFetch } from "./bounded-fetch.ts";
 import { type PartnerName, PartnerUnavailable } from "./partner-error.ts";
+import { storableJson } from "./storable-answers.ts";
 
 /** How a partner's JSON interface is reached. */
 export type PartnerEndpoint = {
@@ -53,7 +54,7 @@ export async function callPartner<T>(
   if (status >= 500 || status === 429 || status === 408)
     throw new PartnerUnavailable(endpoint.name, `answered ${status}`);
   if (status >= 400) return { kind: "refused", status, ...describeRefusal(text) };
-  const parsed = schema.safeParse(parseJson(text));
+  const parsed = schema.safeParse(readAnswer(text));
   if (!parsed.success)
     throw new PartnerUnavailable(
       endpoint.name,
@@ -120,7 +121,12 @@ function explain(error: unknown, timeoutMs: number): string {
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
 
+/** Not yet checked. What a partner writes must not fail us when it is stored. */
+function readAnswer(text: string): unknown {
+  return parseJson(storableJson(text));
+}
+
 function describeRefusal(text: string): { code: string; message: string } {
-  const parsed = errorSchema.safeParse(parseJson(text));
+  const parsed = errorSchema.safeParse(readAnswer(text));
   return parsed.success ? parsed.data.error : { code: "unknown", message: "refused without a reason" };
 }

@@ -1,3 +1,4 @@
+import { makeTextStorable } from "@caas/contract/outside-text.ts";
 import { createTransport } from "nodemailer";
 
 export type MailMessage = {
@@ -66,7 +67,7 @@ export function createMail(options: { url: string; from: string; totalTimeoutMs?
         });
         return { kind: "accepted", providerId: messageId };
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = makeTextStorable(error instanceof Error ? error.message : String(error));
         return { kind: isRefusal(error) ? "refused" : "unavailable", reason };
       }
     },

@@ -2,6 +2,7 @@ import Stripe from "stripe";
 import type { GatewayRecord } from "../rules/payment-machine.ts";
 import { boundedFetch } from "./bounded-fetch.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
+import { makeAnswersStorable } from "./storable-answers.ts";
 
 export type NewGatewayPayment = {
   /** Our payment's id: the gateway's idempotency key, and `metadata.reference` for a look-up later than a day. */
@@ -110,7 +111,9 @@ export function createPaymentGateway(options: {
     protocol: isPlain ? "http" : "https",
     timeout: timeoutMs,
     // Its own client waits anew with each byte and keeps an answer of any size.
-    httpClient: Stripe.createFetchHttpClient(boundedFetch({ timeoutMs, maxBytes: maxAnswerBytes })),
+    httpClient: Stripe.createFetchHttpClient(
+      makeAnswersStorable(boundedFetch({ timeoutMs, maxBytes: maxAnswerBytes })),
+    ),
     // Retrying is the job's business: it keeps the key and waits longer each time.
     maxNetworkRetries: 0,
     telemetry: false,

@@ -1,3 +1,4 @@
+import { cutText } from "@caas/contract/outside-text.ts";
 import type pg from "pg";
 
 // A worker takes jobs and completes them, many at a time. Neither waits for the disk: a claim or a completion that is
@@ -84,7 +85,7 @@ export async function completeJobs(
        where job.id = given.id and job.taken_by = $4`,
       [
         failed.map(({ id }) => id),
-        failed.map(({ error }) => error?.slice(0, mostErrorCharacters)),
+        failed.map(({ error }) => (error === null ? null : cutText(error, mostErrorCharacters))),
         failed.map(({ attempts }) => Math.exp(Math.min(10, attempts))),
         worker,
       ],

@@ -12,6 +12,7 @@ import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
+import * as signIn from "./migrations/0012-sign-in.ts";
 import * as buyers from "./migrations/0013-buyers.ts";
 import * as whatTheGatewayDid from "./migrations/0015-what-the-gateway-did.ts";
 import * as checkByVin from "./migrations/0018-check-by-vin.ts";
@@ -29,6 +30,7 @@ const migrations: Record<string, Migration> = {
   "0009-roll-out-rows": rollOutRows,
   "0010-final-payment-terms": finalPaymentTerms,
   "0011-one-queue": oneQueue,
+  "0012-sign-in": signIn,
   "0013-buyers": buyers,
   "0015-what-the-gateway-did": whatTheGatewayDid,
   "0018-check-by-vin": checkByVin,

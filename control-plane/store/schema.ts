@@ -436,6 +436,8 @@ export type Database = {
     body: OptionalJson<object>;
     created_at: Generated<Date>;
   };
+  /** rate-limiter-flexible's; `expire` in ms since 1970. */
+  try_limits: { key: string; points: Generated<number>; expire: Nullable<number> };
   received_webhooks: { source: string; id: string; type: string; received_at: Generated<Date> };
   enrolment_tokens: {
     vehicle_id: string;

@@ -19,7 +19,7 @@ import {
 } from "../lifecycle/events.ts";
 import { stepsChannel } from "../lifecycle/record-step.ts";
 import type { ControlPlaneMetrics } from "../metrics/metrics.ts";
-import { type Db, openDatabase } from "../store/database.ts";
+import { type Db, type OpenDatabase, openDatabase } from "../store/database.ts";
 import { createNotifyListener, type NotifyListener } from "../store/notify-listener.ts";
 import { createTimers } from "../store/timers.ts";
 import { type Partners, type Wiring, watch, wire } from "../wiring.ts";
@@ -35,6 +35,7 @@ export type TestPlatform = Omit<Wiring, "capabilities" | "handlers"> & {
   config: Config;
   context: Context;
   db: Db;
+  opened: OpenDatabase;
   clock: FakeClock;
   server: Http;
   steps: NotifyListener;
@@ -104,7 +105,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
       throw new Error(sentence);
     },
   });
-  const sessions = createSessions(db, config.SESSION_SECRET, "http://127.0.0.1");
+  const sessions = createSessions(opened, config.SESSION_SECRET, "http://127.0.0.1");
 
   const published: Published[] = [];
   const publish = createPublish(() => handlers);
@@ -171,6 +172,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
     config,
     context,
     db,
+    opened,
     clock,
     server,
     steps,

@@ -18,8 +18,14 @@ const whatToDo: Readonly<Record<ErrorCode, string>> = {
   tokenInvalid: "Use the token of this very car, with the keys it was first used with.",
   identityRevoked:
     "The car, or the TLS key it shows, was revoked by an administrator: it gets no more certificates. Nothing that the car does changes that.",
+  crossSite:
+    "Send the token as `Authorization: Bearer …`. The cookie works from pages of this site only: a browser shows that by `Sec-Fetch-Site: same-origin`, or by an `Origin` that is this host.",
+  methodNotAllowed: "The `Allow` header names the methods that the address takes.",
+  requestTimeout: "Send the whole request within 30 s; a slower one is cut.",
   tooManyRequests: "Wait as long as `detail` says.",
   payloadTooLarge: "Send less: a body holds at most 64 KiB.",
+  addressTooLong: "Look at the address: no id of ours is as long as the part of yours.",
+  headersTooLarge: "Send fewer or shorter headers, at most 16 KiB together.",
   unsupportedMediaType: "Send `Content-Type: application/json`.",
   databaseUnavailable:
     "Send the same request again, with the same `Idempotency-Key`: it is done once, even if the first try succeeded.",

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { cutTextBefore } from "@caas/contract/outside-text.ts";
 
 export type CommandOptions = {
   /** Run by the shell. */
@@ -31,7 +32,7 @@ export function runCommand(options: CommandOptions): Promise<{ ok: true } | { ok
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     }, options.timeoutMs);
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      words = (words + chunk).slice(-longestTail);
+      words = cutTextBefore(words + chunk, longestTail);
     });
     child.on("error", (error) => {
       clearTimeout(timer);

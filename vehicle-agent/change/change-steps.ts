@@ -1,3 +1,4 @@
+import { cutText } from "@caas/contract/outside-text.ts";
 import type { FailureReason, Outcome } from "@caas/contract/report.ts";
 import { type CarAdapter, configurationIn } from "../adapters/adapter.ts";
 import type { TrustedTime } from "../clock/trusted-time.ts";
@@ -51,7 +52,7 @@ export function createChangeSteps(
   let obstacle: DeferralReason | null = null;
 
   const fail = (reason: FailureReason, failureClass: ChangeFailure["failureClass"], detail: string): void => {
-    failure = { reason, failureClass, detail: detail.slice(0, 500) };
+    failure = { reason, failureClass, detail: cutText(detail, 500) };
   };
 
   function isLate(): boolean {

@@ -1,17 +1,14 @@
 import * as z from "zod";
-import { headersOf } from "../../http/admission.ts";
-import { problemOfRefusal, problemResponses, sendProblem } from "../../http/problem.ts";
-import { refuse } from "../../http/refusal.ts";
+import { callerOf, headersOf } from "../../http/admission.ts";
+import { longestPassword, shortestPassword } from "../../http/password-policy.ts";
+import { problemResponses, sendRefusal } from "../../http/problem.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
+import { mostTries } from "../../http/try-limits.ts";
 
 const tag = "accounts";
 const roleSchema = z.enum(["admin", "support", "sales", "customer"]);
 
-/** Ten tries per minute, user name and address: enough for a person who mistypes. */
-const signInLimit = { max: 10, timeWindow: 60_000 };
-
-// Longer texts are no passwords; hashing them would only cost us time.
-const password = z.string().min(1).max(128);
+const password = z.string().min(1).max(longestPassword);
 
 const signInSchema = z.strictObject({ username: z.string().min(1).max(320), password });
 
@@ -57,21 +54,24 @@ export function accountRoutes(routing: Routing): void {
     url: "/api/me/password",
     tag,
     summary: "Change my password",
-    refuses: ["wrongCredentials"],
+    refuses: ["wrongCredentials", "tooManyRequests"],
     description:
-      "Ends every session of this account, this one included: sign in again with the new password.",
-    body: z.strictObject({ currentPassword: password, newPassword: z.string().min(12).max(128) }),
+      "Ends every session of this account, this one included: sign in again with the new password. A password that is " +
+      "common, a pattern, or made of the person's name is refused. Tries count as those of signing in do.",
+    body: z.strictObject({
+      currentPassword: password,
+      newPassword: z.string().min(shortestPassword).max(longestPassword),
+    }),
     status: 200,
     answer: z.object({ changed: z.boolean() }),
-    async run(_tx, { request, body }) {
-      const outcome = await routing.sessions.changePassword(
-        headersOf(request),
-        body.currentPassword,
-        body.newPassword,
-      );
-      if (outcome === "wrongCredentials")
-        return refuse("wrongCredentials", "the current password is wrong", { field: "body.currentPassword" });
-      return { kind: "done", answer: { changed: true } };
+    async run(_tx, { principal, request, body }) {
+      const outcome = await routing.sessions.changePassword({
+        user: principal,
+        current: body.currentPassword,
+        next: body.newPassword,
+        from: callerOf(request),
+      });
+      return outcome.kind === "refused" ? outcome : { kind: "done", answer: { changed: true } };
     },
   });
 }
@@ -89,23 +89,10 @@ function addSignIn(routing: Routing): void {
   routing.server.post(
     "/api/sign-in",
     {
-      config: {
-        refuses: signInRefusals,
-        rateLimit: {
-          ...signInLimit,
-          // After the body is parsed, because the user name is part of the key.
-          hook: "preHandler",
-          keyGenerator: (request) => {
-            const body = signInSchema.safeParse(request.body);
-            const username = body.success ? body.data.username.trim().toLowerCase() : "";
-            return `${request.ip} ${username}`;
-          },
-        },
-      },
+      config: { refuses: signInRefusals },
       schema: {
         summary: "Sign in",
-        description:
-          "Public. The token goes into `Authorization: Bearer …`; browsers use the cookie instead. At most 10 tries a minute.",
+        description: `Public. The token goes into \`Authorization: Bearer …\`; browsers use the cookie instead. In a minute at most ${mostTries.account} tries for one account, and at most ${mostTries.address} that fail from one address.`,
         tags: [tag],
         security: [],
         operationId: "signIn",
@@ -117,13 +104,11 @@ function addSignIn(routing: Routing): void {
       },
     },
     async (request, reply) => {
-      const body = signInSchema.parse(request.body);
-      const outcome = await routing.sessions.signIn(body.username, body.password, headersOf(request));
-      if (outcome.kind === "wrongCredentials")
-        return sendProblem(
-          reply,
-          problemOfRefusal(refuse("wrongCredentials", "no account has this user name and password")),
-        );
+      const outcome = await routing.sessions.signIn({
+        ...signInSchema.parse(request.body),
+        from: callerOf(request),
+      });
+      if (outcome.kind === "refused") return sendRefusal(reply, outcome);
       const { name, role } = outcome.principal;
       return reply
         .header("set-cookie", [...outcome.cookies])

@@ -50,7 +50,8 @@ export type Activation = z.infer<typeof activationSchema>;
 
 export async function readActivations(
   reader: Reader,
-  which: { ids: readonly string[] } | { vehicleId: string },
+  /** `customerId`: whose purchases; `null`: everybody's. */
+  which: { ids: readonly string[] } | { vehicleId: string; customerId: string | null },
 ): Promise<Activation[]> {
   const rows = await reader
     .selectFrom("activations as activation")
@@ -74,7 +75,8 @@ export async function readActivations(
     .where(
       "ids" in which
         ? sql<boolean>`activation.id = any(${plainArray(which.ids)}::uuid[])`
-        : sql<boolean>`activation.vehicle_id = ${which.vehicleId}`,
+        : sql<boolean>`activation.vehicle_id = ${which.vehicleId}
+            and (${which.customerId}::uuid is null or activation.customer_id = ${which.customerId}::uuid)`,
     )
     .execute();
   const tried = rows.filter((row) => row.attempts_used > 0).map((row) => row.id);

@@ -38,10 +38,13 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     url: "/api/vehicles/:vehicleId/activations",
     tag: "services",
     summary: "List the activations of a vehicle",
+    description: "A customer's own: an owner learns nothing of what a former owner bought and paid.",
     params: vehicleParams,
     answer: z.object({ activations: z.array(activationSchema) }),
-    async run(db, { params }) {
-      return { kind: "done", answer: { activations: await readActivations(db, params) } };
+    async run(db, { params, principal }) {
+      const customerId = principal.kind === "customer" ? principal.customerId : null;
+      const activations = await readActivations(db, { ...params, customerId });
+      return { kind: "done", answer: { activations } };
     },
   });
 

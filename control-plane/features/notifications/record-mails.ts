@@ -1,3 +1,4 @@
+import { cutText } from "@caas/contract/outside-text.ts";
 import { type Selectable, sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents, NotificationSubject } from "../../lifecycle/events.ts";
@@ -77,7 +78,7 @@ async function writeTries(context: Context, db: Db, tries: readonly MailTry[]): 
     from unnest(${tries.map(({ notification }) => notification.id)}::uuid[],
                 ${tries.map(({ status }) => status)}::text[],
                 ${tries.map(({ providerId }) => providerId)}::text[],
-                ${tries.map(({ error }) => error?.slice(0, maxErrorLength) ?? null)}::text[])
+                ${tries.map(({ error }) => (error === null ? null : cutText(error, maxErrorLength)))}::text[])
       as tried (id, status, provider_id, error)
     where notification.id = tried.id and notification.status = 'queued'
     returning notification.id`.execute(db);

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { businessDay } from "@caas/contract/business-day.ts";
+import { cutText } from "@caas/contract/outside-text.ts";
 import { Liquid, type Template } from "liquidjs";
 import { type MessageBlock, parseBlocks } from "./message-blocks.ts";
 import { oneLine, type View } from "./view.ts";
@@ -60,7 +61,7 @@ export function loadTemplates(
 
 function split(rendered: string): Message {
   const end = rendered.indexOf("\n");
-  const subject = rendered.slice(subjectPrefix.length, end).trim().slice(0, maxSubjectLength);
+  const subject = cutText(rendered.slice(subjectPrefix.length, end).trim(), maxSubjectLength);
   return {
     subject,
     body: `${rendered

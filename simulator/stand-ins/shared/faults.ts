@@ -15,6 +15,8 @@ export const faultsSchema = z.strictObject({
   timeOutBeforeDoingNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are done and answered 200 with a page that is no JSON. */
   answerNonsenseNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are done and answered with a NUL and half of an emoji in every free text. */
+  garbleTextNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are not done, and answered without end. */
   answerEndlesslyNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are not done, and answered a byte at a time, for ever. */
@@ -30,6 +32,7 @@ export type Fault =
   | { kind: "timeOutAfterDoing" }
   | { kind: "timeOutBeforeDoing" }
   | { kind: "answerNonsense" }
+  | { kind: "garbleText" }
   | { kind: "answerEndlessly" }
   | { kind: "answerSlowly" };
 
@@ -67,6 +70,7 @@ export function createFaults(): Faults {
       if (takeOne(settings.timeOutBeforeDoingNext)) return { kind: "timeOutBeforeDoing" };
       if (takeOne(settings.timeOutAfterDoingNext)) return { kind: "timeOutAfterDoing" };
       if (takeOne(settings.answerNonsenseNext)) return { kind: "answerNonsense" };
+      if (takeOne(settings.garbleTextNext)) return { kind: "garbleText" };
       if (takeOne(settings.answerEndlesslyNext)) return { kind: "answerEndlessly" };
       if (takeOne(settings.answerSlowlyNext)) return { kind: "answerSlowly" };
       return { kind: "none" };

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { isLoopbackHost } from "@caas/contract/loopback-host.ts";
 import {
   type FastifyBaseLogger,
   type FastifyReply,
@@ -66,10 +67,12 @@ export type AppOptions = {
   store: PartnerStore;
   errorShape: ErrorShape;
   querystringParser?: (text: string) => Record<string, unknown>;
+  /** For this machine only: a web site whose name points here is refused. */
+  isLocal: boolean;
 };
 
 /** An HTTP server without routes yet. */
-export function createApp({ logger, store, errorShape, querystringParser }: AppOptions) {
+export function createApp({ logger, store, errorShape, querystringParser, isLocal }: AppOptions) {
   const app = fastify({
     loggerInstance: logger ?? pino({ level: "silent" }),
     // A stand-in that holds a request open forever (a time-out knob) must still be able to close.
@@ -84,6 +87,12 @@ export function createApp({ logger, store, errorShape, querystringParser }: AppO
     const { field, message } = describeIssue(parsed.error);
     return { error: new InvalidRequest(field, message) };
   });
+  if (isLocal)
+    app.addHook("onRequest", async ({ headers }, reply) => {
+      if (isLoopbackHost(headers.host)) return;
+      const message = "this server is for this machine: ask for it as 127.0.0.1 or localhost";
+      return reply.status(421).send(errorShape({ status: 421, code: "foreign_host", message }));
+    });
   app.addHook("onSend", () => store.committed());
   app.setErrorHandler((error, request, reply) => {
     const refusal = asRefusal(error);
@@ -118,6 +127,18 @@ function asRefusal(error: unknown): Refusal {
 /** Requests the knobs have marked: done as usual, then left without an answer. */
 const unanswered = new WeakSet<FastifyRequest>();
 const answeredWithNonsense = new WeakSet<FastifyRequest>();
+const answeredGarbled = new WeakSet<FastifyRequest>();
+const garble = "\u0000\ud83d";
+
+/** Free text has blanks; ids, dates and codes stay as they are. */
+function garbleText(payload: unknown): unknown {
+  return typeof payload === "string"
+    ? JSON.stringify(JSON.parse(payload), (_name, value) =>
+        typeof value === "string" && value.includes(" ") ? value + garble : value,
+      )
+    : payload;
+}
+
 const nonsense = "<html><body>Welcome to nginx!</body></html>";
 
 /** Resolves when the client has hung up (or the server is closing and dropped it). */
@@ -177,9 +198,14 @@ export function registerApi(
       }
       if (fault.kind === "timeOutAfterDoing") unanswered.add(request);
       if (fault.kind === "answerNonsense") answeredWithNonsense.add(request);
+      if (fault.kind === "garbleText") answeredGarbled.add(request);
     });
     api.addHook("onSend", async (request, reply, payload) => {
       if (unanswered.has(request)) await waitForHangUp(reply);
+      if (answeredGarbled.has(request)) {
+        reply.removeHeader("content-length");
+        return garbleText(payload);
+      }
       if (!answeredWithNonsense.has(request)) return payload;
       reply.status(200).type("text/html").removeHeader("content-length");
       return nonsense;

@@ -1,5 +1,6 @@
 import type { AddressInfo, Server } from "node:net";
 import { type Clock, realClock } from "@caas/contract/business-clock.ts";
+import { isLoopbackHost } from "@caas/contract/loopback-host.ts";
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from "fastify";
 import { registerControl } from "./control.ts";
 import { createFaults } from "./faults.ts";
@@ -63,7 +64,7 @@ export function openPartner(
   const host = options.host ?? defaultHost;
   const store = openStore(options.storePath);
   const faults = createFaults();
-  const app = createApp({ logger, store, errorShape, ...style });
+  const app = createApp({ logger, store, errorShape, isLocal: isLoopbackHost(host), ...style });
   const answerOnce = createIdempotency(store, { ...idempotency, now: () => clock.now() });
   return {
     app,

@@ -1,0 +1,4 @@
+import * as z from "zod";
+import { jobType } from "../../store/jobs.ts";
+
+export const pruneJob = jobType("prune", z.object({}), 1);
