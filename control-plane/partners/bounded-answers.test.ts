@@ -103,27 +103,18 @@ describe("a mail server whose answer never ends", () => {
     return `smtp://127.0.0.1:${address.port}`;
   }
 
+  /** As fast as it is read. */
+  const endlessly = (text: string) => (socket: Socket) => {
+    const fill = (): void => {
+      while (!socket.destroyed && socket.write(text));
+    };
+    socket.on("drain", fill);
+    fill();
+  };
+
   test.each([
-    [
-      "without end",
-      (socket: Socket) => {
-        const fill = (): void => {
-          while (!socket.destroyed && socket.write("2".repeat(65_536)));
-        };
-        socket.on("drain", fill);
-        fill();
-      },
-    ],
-    [
-      "a line without end, of many lines",
-      (socket: Socket) => {
-        const fill = (): void => {
-          while (!socket.destroyed && socket.write("220-welcome\r\n".repeat(5_000)));
-        };
-        socket.on("drain", fill);
-        fill();
-      },
-    ],
+    ["one line without end", endlessly("2".repeat(65_536))],
+    ["an answer of ever more lines", endlessly("220-welcome\r\n".repeat(5_000))],
     [
       "a byte at a time",
       (socket: Socket) => {

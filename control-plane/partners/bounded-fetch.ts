@@ -19,6 +19,7 @@ export function boundedFetch({ timeoutMs, maxBytes }: Bounds): typeof fetch {
     // A status such as 204 may have no body at all, not even an empty one.
     return new Response(body.byteLength === 0 ? null : body, {
       status: answer.status,
+      statusText: answer.statusText,
       headers: answer.headers,
     });
   };

@@ -4,6 +4,7 @@ import { signAsStripe } from "@caas/simulator/stand-ins/gateway/server.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
 import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
+import { ledgerSumsOf } from "../../../testing/fixtures/ledger-sums.ts";
 import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 import { gatewaySecret, partnerApiKey } from "../../../testing/test-platform.ts";
 import { hearAnswers } from "../hear.ts";
@@ -115,18 +116,7 @@ async function payElsewhere(reference: string, amountCents: number): Promise<str
   return String(made.id);
 }
 
-async function balancesOf(paymentId: string): Promise<Record<string, number>> {
-  const rows = await platform.db
-    .selectFrom("ledger_postings")
-    .innerJoin("ledger_transactions", "ledger_transactions.id", "transaction_id")
-    .where("payment_id", "=", paymentId)
-    .groupBy("account")
-    .select((select) => ["account", select.fn.sum<string>("amount_cents").as("cents")])
-    .execute();
-  return Object.fromEntries(
-    rows.flatMap((row) => (Number(row.cents) === 0 ? [] : [[row.account, Number(row.cents)]])),
-  );
-}
+const balancesOf = (paymentId: string) => ledgerSumsOf(platform.db, paymentId);
 
 /** What was told of a payment, with the kinds of tasks in place of their event. */
 function toldAbout(activationId: string): string[] {
