@@ -105,6 +105,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const payments = createPayments(context, {
     gateway: partners.gateway,
     verifyWebhook: verifyStripeWebhook(pairOf(config.GATEWAY_WEBHOOK_SECRET), realClock),
+    count: metrics,
     presumption: {
       maxAmountCents: config.PRESUMED_PAYMENT_MAX_CENTS,
       customerCapCents: config.PRESUMED_CUSTOMER_CAP_CENTS,
@@ -118,6 +119,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
   const orders = createOrders(context, {
     factory: partners.factory,
     verifyWebhook: verifyStandardWebhook(pairOf(config.FACTORY_WEBHOOK_SECRET), realClock),
+    count: metrics,
     enrolmentPackageFor: enrolment.packageFor,
   });
   const registration = createRegistration(context, partners);
@@ -126,6 +128,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     {
       carrier: partners.carrier,
       verifyTransportWebhook: verifyStandardWebhook(pairOf(config.TRANSPORT_WEBHOOK_SECRET), realClock),
+      count: metrics,
     },
     { timeZone: config.BUSINESS_TIME_ZONE },
   );

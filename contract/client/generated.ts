@@ -194,6 +194,15 @@ export interface Order {
   createdAt: string;
   /** When the factory took the order; null before. */
   placedAt: string | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
 }
 
 /**
@@ -458,6 +467,15 @@ export type ExpedienteOrder = {
   vin: string | null;
   /** When the factory took the order; null before. */
   placedAt: string | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
 } | null;
 
 /**
@@ -497,6 +515,31 @@ export type ExpedientePaymentsItem = {
 };
 
 /**
+ * Where it stands.
+ */
+export type ExpedienteRegistrationStatus = 'requested' | 'recorded';
+/**
+ * The registration with the authority, asked for with the final payment; null before.
+ */
+export type ExpedienteRegistration = {
+  /** The number that people and partners call it by. */
+  reference: string;
+  /** Where it stands. */
+  status: ExpedienteRegistrationStatus;
+  /** When it was asked for, by the caller's clock. */
+  requestedAt: string;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
+} | null;
+
+/**
  * The car's registration; null before.
  */
 export type ExpedienteRegistrationDocument = {
@@ -527,6 +570,15 @@ export type ExpedienteTransport = {
   driver: string | null;
   /** The carrier's stops; null before they are known. */
   route: string[] | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
 } | null;
 
 /**
@@ -598,6 +650,8 @@ export interface Expediente {
   order: ExpedienteOrder;
   /** The sale's payments, oldest first. */
   payments: ExpedientePaymentsItem[];
+  /** The registration with the authority, asked for with the final payment; null before. */
+  registration: ExpedienteRegistration;
   /** The car's registration; null before. */
   registrationDocument: ExpedienteRegistrationDocument;
   /** The way to the customer; null before it was asked for. */
@@ -1183,7 +1237,7 @@ export type ReadTheNotificationsOfAnExpediente200NotificationsItemChannel = 'ema
 /**
  * Where it stands.
  */
-export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'channelNotConfigured';
+export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'overtaken' | 'channelNotConfigured';
 export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
   /** The notification. */
   notificationId: string;
@@ -1295,6 +1349,22 @@ export type GiveMoneyBack202 = {
   payment: Payment;
 };
 
+export type AskTheFactoryAgainBody = { [key: string]: unknown };
+
+export type AskTheFactoryAgain202 = {
+  /** The order at the factory. */
+  orderId: string;
+};
+
+export type AskTheAuthorityAgainBody = { [key: string]: unknown };
+
+export type AskTheAuthorityAgain202 = {
+  /** The sale's file. */
+  expedienteId: string;
+  /** The number that people and partners call it by. */
+  reference: string;
+};
+
 export type ArrangeTransportBody = {
   /** A day of the dealership's calendar, today or later. */
   date: string;
@@ -1311,6 +1381,15 @@ export type ArrangeTransport202 = {
   reference: string;
   /** Where it stands. */
   status: ArrangeTransport202Status;
+};
+
+export type RecordThatTheVehicleIsBackBody = { [key: string]: unknown };
+
+export type RecordThatTheVehicleIsBack200 = {
+  /** The sale's file. */
+  expedienteId: string;
+  /** The car's state in the vehicle machine. */
+  vehicleState: string;
 };
 
 export type HandTheVehicleOverAtTheDealershipBody = {
@@ -2423,6 +2502,90 @@ export const readAFactoryOrder = async (orderId: string, options: Call): Promise
 
 
 
+export const getAskTheFactoryAgainUrl = (orderId: string,) => {
+
+
+
+
+  return `/api/orders/${encodeURIComponent(String(orderId))}/retry`
+}
+
+/**
+ * After the factory's refusal was put right, or at once instead of at `nextTryAt`: the order is placed, or the car's identity handed over, whichever the factory has not taken yet.
+ *
+ * For admin, sales (dealership).
+ * @summary Ask the factory again
+ */
+export const askTheFactoryAgain = async (orderId: string,
+    askTheFactoryAgainBody: AskTheFactoryAgainBody, options: Call): Promise<AskTheFactoryAgain202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<AskTheFactoryAgain202>(getAskTheFactoryAgainUrl(orderId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(askTheFactoryAgainBody)
+  }
+);}
+
+
+
+export const getAskTheAuthorityAgainUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/registration/retry`
+}
+
+/**
+ * After the authority's refusal was put right, or at once instead of at `nextTryAt`, while the vehicle is not registered.
+ *
+ * For admin, sales (dealership).
+ * @summary Ask the authority again
+ */
+export const askTheAuthorityAgain = async (expedienteId: string,
+    askTheAuthorityAgainBody: AskTheAuthorityAgainBody, options: Call): Promise<AskTheAuthorityAgain202> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<AskTheAuthorityAgain202>(getAskTheAuthorityAgainUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(askTheAuthorityAgainBody)
+  }
+);}
+
+
+
 export const getArrangeTransportUrl = (expedienteId: string,) => {
 
 
@@ -2465,6 +2628,48 @@ return send<ArrangeTransport202>(getArrangeTransportUrl(expedienteId),
 
 
 
+export const getRecordThatTheVehicleIsBackUrl = (expedienteId: string,) => {
+
+
+
+
+  return `/api/expedientes/${encodeURIComponent(String(expedienteId))}/return`
+}
+
+/**
+ * For a vehicle that nobody took at home, when the dealership sees it in its yard before the carrier says so. It can be picked up from then on.
+ *
+ * For admin, sales (dealership).
+ * @summary Record that the vehicle is back
+ */
+export const recordThatTheVehicleIsBack = async (expedienteId: string,
+    recordThatTheVehicleIsBackBody: RecordThatTheVehicleIsBackBody, options: Call): Promise<RecordThatTheVehicleIsBack200> => {
+
+    const getHeaders = (h?: NonNullable<RequestInit['headers']>): Record<string, string | readonly string[]> => {
+    if (!h) return {};
+    if (h instanceof Headers) return Object.fromEntries(h.entries());
+    if (Symbol.iterator in h) {
+      return Object.fromEntries(
+        Array.from(h as Iterable<Iterable<string>>, (entry) => Array.from(entry) as [string, string]),
+      );
+    }
+    const headers: Record<string, string | readonly string[]> = {};
+    for (const [name, value] of Object.entries<string | readonly string[] | undefined>(h)) {
+      if (value !== undefined) headers[name] = value;
+    }
+    return headers;
+  };
+return send<RecordThatTheVehicleIsBack200>(getRecordThatTheVehicleIsBackUrl(expedienteId),
+  {
+    ...options,
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...getHeaders(options?.headers) },
+    body: JSON.stringify(recordThatTheVehicleIsBackBody)
+  }
+);}
+
+
+
 export const getHandTheVehicleOverAtTheDealershipUrl = (expedienteId: string,) => {
 
 
@@ -2474,7 +2679,7 @@ export const getHandTheVehicleOverAtTheDealershipUrl = (expedienteId: string,) =
 }
 
 /**
- * For a vehicle that came back because nobody was at home.
+ * For a vehicle that came back because nobody was at home; it must be back (rule AG9).
  *
  * For admin, sales (dealership).
  * @summary Hand the vehicle over at the dealership

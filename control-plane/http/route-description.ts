@@ -20,6 +20,7 @@ export const tags: Readonly<Record<string, string>> = {
   payments: "Reservation, final payment, refunds and the ledger.",
   orders: "The car at the factory.",
   delivery: "Transport, hand-over and pick-up.",
+  registration: "Registration with the authority.",
   vehicles: "Cars and their history.",
   linking: "A customer's app and the car.",
   catalogue: "What is on offer.",

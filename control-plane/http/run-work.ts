@@ -14,8 +14,6 @@ export type Work<Item, Done> =
        * nothing, because the others commit.
        */
       runMany: RunMany<Item, Done>;
-      /** How long a batch waits for further requests. Real time. */
-      lingerMs?: number;
     };
 
 export type RunMany<Item, Done> = (
@@ -36,7 +34,7 @@ export function createRunner<Item, Done extends { kind: string }, Given, Answer 
 ): (given: Given) => Promise<Answer | Refusal> {
   const { runMany, ...options } =
     "runMany" in work
-      ? { runMany: work.runMany, lingerMs: work.lingerMs ?? 0 }
+      ? { runMany: work.runMany }
       : {
           runMany: async (tx: Transaction, [item]: readonly Item[]) =>
             item === undefined ? [] : [await work.run(tx, item)],
@@ -48,7 +46,7 @@ export function createRunner<Item, Done extends { kind: string }, Given, Answer 
 }
 
 /** One transaction, rolled back when everything in it was refused. */
-async function transact<Done extends { kind: string }>(
+export async function transact<Done extends { kind: string }>(
   db: Db,
   work: (tx: Transaction) => Promise<readonly (Done | Refusal)[]>,
 ): Promise<readonly (Done | Refusal)[]> {

@@ -2,11 +2,12 @@ import { timingSafeEqual } from "node:crypto";
 import type { Clock } from "@caas/contract/business-clock.ts";
 import { Webhook } from "standardwebhooks";
 import Stripe from "stripe";
+import * as z from "zod";
 
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** `id` is the sender's id of the message: the same id is the same message. */
-export type Verified = { kind: "genuine"; id: string } | { kind: "forged"; reason: string };
+/** `id` is the sender's id of the message: the same id is the same message. `null`: it has none. */
+export type Verified = { kind: "genuine"; id: string | null } | { kind: "forged"; reason: string };
 
 /** Judges the exact bytes that were sent, before they are parsed. */
 export type VerifyWebhook = (headers: Headers, rawBody: string) => Verified;
@@ -63,10 +64,10 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
           undefined,
           receivedAtMs,
         );
-        return { kind: "genuine", id: idOf(event) };
+        return { kind: "genuine", id: identified.safeParse(event).data?.id ?? null };
       } catch (error) {
-        // Signed, but no JSON: the route says so when it parses.
-        if (error instanceof SyntaxError) return { kind: "genuine", id: "" };
+        // Signed, but no JSON.
+        if (error instanceof SyntaxError) return { kind: "genuine", id: null };
         if (!(error instanceof Stripe.errors.StripeSignatureVerificationError)) throw error;
         reason = error.message.split("\n")[0] ?? reason;
       }
@@ -75,11 +76,8 @@ export function verifyStripeWebhook(secrets: WebhookSecrets, clock: Clock): Veri
   };
 }
 
-/** A signed body may be any JSON, `null` too; the route says so when it parses. */
-function idOf(event: unknown): string {
-  const id = event !== null && typeof event === "object" && "id" in event ? event.id : null;
-  return typeof id === "string" ? id : "";
-}
+/** A signed body may be any JSON, `null` too. */
+const identified = z.object({ id: z.string().min(1) });
 
 function forged(reason: string): Verified {
   return { kind: "forged", reason };

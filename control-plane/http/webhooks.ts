@@ -1,50 +1,77 @@
-import { makeStorable, makeTextStorable } from "@caas/contract/outside-text.ts";
+import { createHash } from "node:crypto";
+import { cutText, makeStorable, makeTextStorable } from "@caas/contract/outside-text.ts";
 import { parseJson } from "@caas/contract/parse-json.ts";
-import { sql } from "kysely";
 import * as z from "zod";
 import type { Db } from "../store/database.ts";
+import { groupCommit } from "../store/group-commit.ts";
+import { type ReceivedMessage, storeMessages } from "../store/received-webhooks.ts";
 import { requireAccess } from "./access-table.ts";
-import { problemOf, problemOfFields, problemOfRefusal, problemResponses, sendProblem } from "./problem.ts";
-import type { Refusal } from "./refusal.ts";
+import { problemOf, problemResponses, sendProblem } from "./problem.ts";
 import { operationIdOf } from "./route-description.ts";
-import { createRunner, type RunMany, type Work } from "./run-work.ts";
 import type { Http } from "./server.ts";
+import { type Message, messageTries, type Sender } from "./webhook-messages.ts";
 import type { VerifyWebhook } from "./webhook-signatures.ts";
 
-// Messages from partners. Verify the bytes, parse, and handle in one transaction together with the message's id: a
-// message is handled once, or not at all and then it comes again.
+// Messages from partners. A genuine one is stored and answered 200, whatever it is about: a sender that is refused
+// repeats for days and in the end switches us off. What it means is decided afterwards, by a job (ADR 44).
 
-/** A refused message is answered with the refusal's status (409 for a rule), so the sender tries again. */
-export type WebhookRoute<Event extends { type: string }> = {
+export type WebhookRoute<Event> = {
   /** `/webhooks/…`: a public row of the access table; the signature is the proof. */
   url: string;
-  /** Names the sender in `received_webhooks`. */
-  source: string;
   summary: string;
   verify: VerifyWebhook;
-  schema: z.ZodType<Event>;
-} & Work<Event, { kind: "done" }>;
+  /** What is expected, for the description of the interface. */
+  schema: z.ZodType;
+  sender: Sender<Event>;
+  /** Says of messages that come together which need judging at all; the others are only stored. By default all do. */
+  areNews?(events: readonly Event[]): Promise<readonly boolean[]>;
+  /** How long a batch waits for further messages. Real time. */
+  lingerMs?: number;
+};
 
-const refusals = [
-  "badRequest",
-  "signatureInvalid",
-  "payloadTooLarge",
-  "notFound",
-  "conflict",
-  "ruleRefused",
-] as const;
+const refusals = ["signatureInvalid", "payloadTooLarge"] as const;
 
-const answerSchema = z.object({ received: z.literal(true), duplicate: z.boolean() });
+const answerSchema = z.object({
+  received: z.literal(true),
+  /** It was here before. */
+  duplicate: z.boolean(),
+});
+
+/** Longer than any sender's; what is longer still is known by its hash. */
+const longestId = 200;
 
 /** Adds one sender's route; it reads the raw body, which no other route does. */
-export function addWebhook<Event extends { type: string }>(
-  routing: { server: Http; db: Db },
-  route: WebhookRoute<Event>,
-): void {
+export function addWebhook<Event>(routing: { server: Http; db: Db }, route: WebhookRoute<Event>): void {
   if (requireAccess(`POST ${route.url}`).kind !== "public") throw new Error(`${route.url} must be public`);
-  const receive = createRunner(routing.db, route, (runMany: RunMany<Event, { kind: "done" }>) =>
-    oncePerMessage(route.source, runMany),
+  const { sender } = route;
+  const store = groupCommit(
+    async (messages: readonly ReceivedMessage<Message<Event>>[]) => {
+      const isNew = new Set(
+        await storeMessages(
+          routing.db,
+          sender.source,
+          { type: sender.job, maxAttempts: messageTries },
+          await leaveOutOld(messages),
+        ),
+      );
+      // Of those that came together with one id, the first is the new one.
+      return messages.map(({ id }) => isNew.delete(id));
+    },
+    { lingerMs: route.lingerMs ?? 0 },
   );
+
+  async function leaveOutOld(messages: readonly ReceivedMessage<Message<Event>>[]) {
+    if (route.areNews === undefined) return messages;
+    const events = messages.flatMap(({ work }) => (work?.heard.kind === "event" ? [work.heard.event] : []));
+    const news = await route.areNews(events);
+    const old = new Set(events.filter((_event, index) => news[index] === false));
+    return messages.map((message) =>
+      message.work?.heard.kind === "event" && old.has(message.work.heard.event)
+        ? { ...message, work: null }
+        : message,
+    );
+  }
+
   routing.server.register(async (scope) => {
     scope.removeContentTypeParser("application/json");
     scope.addContentTypeParser("application/json", { parseAs: "string" }, (_request, body, done) => {
@@ -58,7 +85,7 @@ export function addWebhook<Event extends { type: string }>(
           operationId: operationIdOf(route.summary),
           tags: ["webhooks"],
           description:
-            "Public: the signature over the raw body is the proof. Idempotent by the message's id.",
+            "Public: the signature over the raw body is the proof. A genuine message is stored and answered 200, whatever it is about, and judged afterwards. Idempotent by the message's id.",
           body: route.schema,
           response: { 200: answerSchema, ...problemResponses(refusals) },
           security: [],
@@ -71,64 +98,41 @@ export function addWebhook<Event extends { type: string }>(
         const rawBody = typeof request.body === "string" ? request.body : "";
         const verified = route.verify(request.headers, rawBody);
         if (verified.kind === "forged") {
-          request.log.warn({ source: route.source, reason: verified.reason }, "a webhook was refused");
+          sender.count("forged");
+          request.log.warn({ source: sender.source, reason: verified.reason }, "a webhook was refused");
           return sendProblem(reply, problemOf("signatureInvalid", verified.reason));
         }
-        const parsed = route.schema.safeParse(makeStorable(parseJson(rawBody)));
-        if (!parsed.success) {
-          request.log.warn({ source: route.source, id: verified.id }, "a signed webhook is not understood");
-          return sendProblem(reply, problemOfFields(parsed.error.issues.map(fieldOf)));
-        }
-        const outcome = await receive({ id: makeTextStorable(verified.id), event: parsed.data });
-        if (outcome.kind === "refused") {
-          request.log.info(
-            { source: route.source, id: verified.id, type: parsed.data.type, detail: outcome.detail },
-            "a webhook was refused for now",
+        const message = readMessage(sender, nameOf(verified.id, rawBody), rawBody);
+        const isNew = await store(message.received);
+        sender.count(isNew ? "received" : "duplicate");
+        if (isNew && message.ignored !== null) {
+          sender.countIgnored(message.ignored);
+          request.log.warn(
+            { source: sender.source, id: message.received.id, reason: message.ignored },
+            "a webhook is ignored",
           );
-          return sendProblem(reply, problemOfRefusal(outcome));
         }
-        return reply.code(200).send({ received: true, duplicate: outcome.kind === "duplicate" });
+        return reply.code(200).send({ received: true, duplicate: !isNew });
       },
     );
   });
 }
 
-/**
- * Each message once. A second delivery waits for the first when another transaction has it, and gets its outcome when
- * both are in this one.
- */
-function oncePerMessage<Event extends { type: string }>(
-  source: string,
-  runMany: RunMany<Event, { kind: "done" }>,
-): RunMany<{ id: string; event: Event }, { kind: "done" } | { kind: "duplicate" }> {
-  return async (tx, received) => {
-    const { rows } = await sql<{ id: string }>`
-      insert into received_webhooks (source, id, type)
-      select ${source}, id, type
-      from unnest(${received.map(({ id }) => id)}::text[], ${received.map(({ event }) => event.type)}::text[])
-        as given (id, type)
-      on conflict (source, id) do nothing returning id`.execute(tx);
-    const isNew = new Set(rows.map(({ id }) => id));
-    const first = received.filter(({ id }) => isNew.delete(id));
-    const events = first.map(({ event }) => event);
-    const outcomes = events.length === 0 ? [] : await runMany(tx, events);
-    const refused = new Map<string, Refusal>();
-    for (const [index, { id }] of first.entries()) {
-      const outcome = outcomes[index];
-      if (outcome?.kind === "refused") refused.set(id, outcome);
-    }
-    // A refused message counts as not received: the sender tries again.
-    if (refused.size > 0)
-      await tx
-        .deleteFrom("received_webhooks")
-        .where("source", "=", source)
-        .where("id", "in", [...refused.keys()])
-        .execute();
-    const done = new Set(first);
-    return received.map((one) => refused.get(one.id) ?? { kind: done.has(one) ? "done" : "duplicate" });
-  };
+function nameOf(id: string | null, rawBody: string): string {
+  if (id !== null && id.length <= longestId) return makeTextStorable(id);
+  return `sha256:${createHash("sha256")
+    .update(id ?? rawBody)
+    .digest("base64url")}`;
 }
 
-function fieldOf({ path, message }: z.core.$ZodIssue) {
-  return { field: ["body", ...path.map(String)].join("."), message };
+function readMessage<Event>(sender: Sender<Event>, id: string, rawBody: string) {
+  const body: unknown = makeStorable(parseJson(rawBody));
+  const reading = sender.read(body);
+  const { type } = typed.safeParse(body).data ?? { type: "unreadable" };
+  const received = { id, type, body: makeTextStorable(rawBody) };
+  return reading.kind === "ignored"
+    ? { received: { ...received, work: null }, ignored: reading.reason }
+    : { received: { ...received, work: { id, type, heard: reading } }, ignored: null };
 }
+
+const typed = z.object({ type: z.string().transform((type) => cutText(type, 100)) });

@@ -24,6 +24,7 @@ const patchColumns = [
   "registration",
   "transport",
   "physically_delivered",
+  "back_at_dealership",
   "app_linked_at",
   "order_cancelled",
 ] as const satisfies readonly (keyof Updateable<Database["vehicles"]>)[];
@@ -157,6 +158,7 @@ export function factsOf(row: VehicleRow, move: Pick<VehicleMove, "linkCodeProved
     registrationDocumentRecorded: row.registration === "recorded",
     transportArranged: row.transport === "arranged",
     physicallyDelivered: row.physically_delivered,
+    backAtDealership: row.back_at_dealership,
     linkCodeProved: move.linkCodeProved === true,
     orderCancelled: row.order_cancelled,
   };

@@ -23,6 +23,8 @@ export function defineMetrics(registry: Registry) {
     sent:               counter("caas_manifests_sent_total",        [],                              "Manifests handed to the broker"),
     taken:              counter("caas_link_messages_total",         [],                              "Messages of cars taken in"),
     refused:            counter("caas_link_messages_refused_total", ["reason"],                      "Messages of cars refused, by reason: security events"),
+    webhooks:           counter("caas_webhooks_total",              ["source", "outcome"],           "Messages of partners: received, duplicate or forged"),
+    webhooksIgnored:    counter("caas_webhooks_ignored_total",      ["source", "reason"],            "Messages received from partners from which nothing followed: of an unknown type, about nothing of ours, unreadable, or refused until the last try"),
     jobs:               gauge("caas_jobs",                          ["task", "status"],              "Jobs by kind: waiting, or out of attempts"),
     due:                gauge("caas_manifests_due",                 [],                              "Cars a manifest is on the way to or waits for"),
     states:             gauge("caas_activations",                   ["state"],                       "Activations by state"),

@@ -18,6 +18,8 @@ export type ControlPlaneMetrics = {
   manifestsSent(count: number): void;
   messagesTaken(count: number): void;
   messageRefused(reason: string): void;
+  webhookHeard(source: string, outcome: string): void;
+  webhookIgnored(source: string, reason: string): void;
 };
 
 /** Counts that are read from the database when Prometheus asks. */
@@ -150,5 +152,7 @@ export function createMetrics(
     manifestsSent: (count) => metrics.sent.inc(count),
     messagesTaken: (count) => metrics.taken.inc(count),
     messageRefused: (reason) => metrics.refused.inc({ reason }),
+    webhookHeard: (source, outcome) => metrics.webhooks.inc({ source, outcome }),
+    webhookIgnored: (source, reason) => metrics.webhooksIgnored.inc({ source, reason }),
   };
 }

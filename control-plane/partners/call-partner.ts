@@ -64,6 +64,22 @@ export async function callPartner<T>(
   return { kind: "ok", value: parsed.data };
 }
 
+/** What the partner has under our reference; `null`: nothing. @throws PartnerUnavailable */
+export async function lookUp<T>(
+  endpoint: PartnerEndpoint,
+  collection: string,
+  reference: string,
+  schema: z.ZodType<T>,
+): Promise<PartnerAnswer<T | null>> {
+  const path = `/v1/${collection}?reference=${encodeURIComponent(reference)}`;
+  const found = await callPartner(
+    endpoint,
+    { method: "GET", path },
+    z.object({ [collection]: z.array(schema).max(1) }),
+  );
+  return found.kind === "refused" ? found : { kind: "ok", value: found.value[collection]?.[0] ?? null };
+}
+
 /**
  * Asks for something of which the partner makes one for each of our references: an order, a registration. A try that
  * follows another first looks up what the earlier one may have done.
@@ -81,10 +97,8 @@ export async function requestOnce<T>(
   const { reference } = request;
   const path = `/v1/${collection}`;
   if (attempt > 1) {
-    const asked = { method: "GET", path: `${path}?reference=${encodeURIComponent(reference)}` } as const;
-    const found = await callPartner(endpoint, asked, z.object({ [collection]: z.array(schema).max(1) }));
-    const known = found.kind === "ok" ? found.value[collection]?.[0] : undefined;
-    if (known !== undefined) return { kind: "ok", value: known };
+    const found = await lookUp(endpoint, collection, reference, schema);
+    if (found.kind === "ok" && found.value !== null) return { kind: "ok", value: found.value };
   }
   return callPartner(endpoint, { method: "POST", path, body: request, idempotencyKey: reference }, schema);
 }

@@ -1,7 +1,7 @@
 import { writtenVinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import type { Address, IdentityDocument } from "../store/schema.ts";
-import { endpointOf, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
+import { endpointOf, lookUp, type PartnerAnswer, type PartnerOptions, requestOnce } from "./call-partner.ts";
 
 export type RegistrationRequest = {
   /** Our own number for this registration: the authority makes one registration for each. */
@@ -25,6 +25,8 @@ export type AuthorityRegistration = z.infer<typeof registrationSchema>;
 export type RegistrationAuthority = {
   /** @throws PartnerUnavailable */
   register(request: RegistrationRequest, attempt: number): Promise<PartnerAnswer<AuthorityRegistration>>;
+  /** `null`: it knows no registration with our reference. @throws PartnerUnavailable */
+  lookUpRegistration(reference: string): Promise<PartnerAnswer<AuthorityRegistration | null>>;
 };
 
 export function createRegistrationAuthority(options: PartnerOptions): RegistrationAuthority {
@@ -32,5 +34,6 @@ export function createRegistrationAuthority(options: PartnerOptions): Registrati
   return {
     register: (request, attempt) =>
       requestOnce(endpoint, "registrations", request, registrationSchema, attempt),
+    lookUpRegistration: (reference) => lookUp(endpoint, "registrations", reference, registrationSchema),
   };
 }

@@ -27,6 +27,9 @@ export const vehicleAddedGuards = {
   AG4: guard<VehicleFacts>((facts) => !facts.orderCancelled,
     "The order was cancelled while the vehicle was being built",
     "No customer is asked to pay for a car they have withdrawn from."),
+  AG9: guard<VehicleFacts>((facts) => facts.backAtDealership,
+    "The carrier still has the vehicle: it is not back at the dealership yet (VX8)",
+    "The state says AtDealership from the customer's door on, while the car is still on the lorry: nobody can fetch it before it is back."),
 };
 
 // biome-ignore format: one row a line, its reason below

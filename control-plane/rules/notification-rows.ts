@@ -30,5 +30,13 @@ export const notificationRows = { ...notificationTable, ...addedNotifications };
 
 export type NotificationRowId = keyof typeof notificationRows;
 
+/**
+ * Messages that are not sent any more once one of these follows them for the same sale: "the factory has begun" after
+ * "your car is ready" only confuses, while a message about money is always owed.
+ */
+export const overtakenBy = {
+  NT3: ["NT3", "NT4", "NT6", "NT7", "NT8", "NT9"],
+} as const satisfies Partial<Record<NotificationRowId, readonly NotificationRowId[]>>;
+
 /** The car's state waits until this message has been taken: ReadyAtFactory, until the customer is told (VA4). */
 export const awaitedNotification = "NT4" satisfies NotificationRowId;

@@ -89,6 +89,7 @@ describe("each dependency, both ways", () => {
     registrationDocumentRecorded: false,
     transportArranged: false,
     physicallyDelivered: false,
+    backAtDealership: false,
     linkCodeProved: false,
     orderCancelled: false,
   };

@@ -17,7 +17,12 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
   [{ kind: "readyNoticeStalled" },                            "dealership", "A car is ready and its customer could not be told: please call them"],
   [{ kind: "mailUndeliverable", facts: { event: "Paid" } },   "dealership", "The customer could not be reached by e-mail: Paid"],
   [{ kind: "transportRefused", facts: { reference: "T1" } },  "dealership", "The carrier refused transport T1"],
-  [{ kind: "transportNotNeeded", facts: { reference: "T1" } }, "dealership", "Tell the carrier that transport T1 is not needed"],
+  [{ kind: "messageNotTaken", facts: { partner: "factory", type: "order.completed" } }, "support", "A message of the factory could not be taken: order.completed"],
+  [{ kind: "transportNotCalledOff", facts: { reference: "T1" } }, "dealership", "The carrier did not call off transport T1, which is not needed any more"],
+  [{ kind: "orderRefused", facts: { reference: "O1" } },      "dealership", "The factory refused order O1"],
+  [{ kind: "registrationRefused", facts: { reference: "R1" } }, "dealership", "The authority refused registration R1"],
+  [{ kind: "partnerUnreachable", facts: { partner: "carrier", reference: "T1" } }, "dealership", "The carrier does not answer about T1"],
+  [{ kind: "partnerSilent", facts: { partner: "factory", reference: "O1" } }, "dealership", "The factory has no news of O1"],
 ];
 
 describe("tasks for people", () => {

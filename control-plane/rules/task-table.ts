@@ -38,8 +38,18 @@ export const taskTable = {
     "Tell the customer in another way, and correct the address."),
   transportRefused:     task("dealership", "The carrier refused transport {reference}",
     "Arrange another day or another carrier (FA15)."),
-  transportNotNeeded:   task("dealership", "Tell the carrier that transport {reference} is not needed",
-    "Cancel it with the carrier."),
+  messageNotTaken:      task("support",    "A message of the {partner} could not be taken: {type}",
+    "Read the reason and the message, put the record right, and ask the partner where the matter stands."),
+  transportNotCalledOff: task("dealership", "The carrier did not call off transport {reference}, which is not needed any more",
+    "Read the carrier's reason, and call it off with them: two lorries may come for one car."),
+  orderRefused:         task("dealership", "The factory refused order {reference}",
+    "Read the factory's reason, put it right with them, and have the factory asked again."),
+  registrationRefused:  task("dealership", "The authority refused registration {reference}",
+    "Read the authority's reason, put it right with them, and have the authority asked again."),
+  partnerUnreachable:   task("dealership", "The {partner} does not answer about {reference}",
+    "Ask the {partner} by telephone; the platform goes on asking, ever more seldom."),
+  partnerSilent:        task("dealership", "The {partner} has no news of {reference}",
+    "Ask the {partner} by telephone where it stands."),
 } as const;
 
 export type TaskKind = keyof typeof taskTable;

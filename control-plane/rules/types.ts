@@ -49,6 +49,8 @@ export type VehicleFacts = {
   registrationDocumentRecorded: boolean;
   transportArranged: boolean;
   physicallyDelivered: boolean;
+  /** The carrier, or the dealership itself, says that a car nobody took at home is back. */
+  backAtDealership: boolean;
   /** The customer typed the code on the car's display, so they are beside the car. */
   linkCodeProved: boolean;
   /** The customer withdrew while the car was being built. */

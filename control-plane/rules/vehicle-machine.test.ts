@@ -65,6 +65,7 @@ function favour(event: VehicleEvent): VehicleFacts {
     registrationDocumentRecorded: true,
     transportArranged: true,
     physicallyDelivered: true,
+    backAtDealership: true,
     linkCodeProved: true,
     orderCancelled: false,
   };
@@ -155,6 +156,7 @@ describe("what an arrow waits for", () => {
     ["no hand-over of an unpaid car [DE10]",                   "DeliveryAttempt", "customerPresent",          { finalPaymentReceived: false },         "DE10"],
     ["no hand-over of an unregistered car [DE10]",             "DeliveryAttempt", "customerPresent",          { registrationDocumentRecorded: false }, "DE10"],
     ["no pick-up of a car that was never on its way [DE10]",   "AtDealership",    "customerPickedUp",         { transportArranged: false },            "DE10"],
+    ["no pick-up while the carrier has the car [N2]",          "AtDealership",    "customerPickedUp",         { backAtDealership: false },             "AG9"],
     ["no app link before the car is handed over [DE4]",        "Delivered",       "appLinked",                { physicallyDelivered: false },          "DE4"],
     ["no app link without the code on the car's display [VA14]","Delivered",       "appLinked",                { linkCodeProved: false },               "AG3"],
   ];
@@ -240,6 +242,7 @@ describe("any sequence of events", () => {
     registrationDocumentRecorded: fc.boolean(),
     transportArranged: fc.boolean(),
     physicallyDelivered: fc.boolean(),
+    backAtDealership: fc.boolean(),
     linkCodeProved: fc.boolean(),
     orderCancelled: fc.boolean(),
   });

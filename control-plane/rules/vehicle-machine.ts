@@ -24,7 +24,7 @@ export const vehicleArrows = [
   arrow("VA10", "InTransit",       "arrivedAtCustomerAddress", "DeliveryAttempt", "Arrived at customer address",    "AU10", [],      ["CE6"]),
   arrow("VA11", "DeliveryAttempt", "customerPresent",          "Delivered",       "Customer present",               "AU10", [],      ["DE10"]),
   arrow("VA12", "DeliveryAttempt", "customerAbsent",           "AtDealership",    "Customer absent",                "AU10", ["NT8"]),
-  arrow("VA13", "AtDealership",    "customerPickedUp",         "Delivered",       "Customer pickup",                null,   [],      ["DE10"]),
+  arrow("VA13", "AtDealership",    "customerPickedUp",         "Delivered",       "Customer pickup",                null,   [],      ["DE10", "AG9"]),
   arrow("VA14", "Delivered",       "appLinked",                "Operational",     "Mobile app linked",              "AU11", ["NT9"], ["DE4", "AG3"]),
   arrow("VA15", "Operational",     "servicesChanged",          "Operational",     "Services activated/deactivated", "AU15"),
   arrow("VA16", "Operational",     "endOfVehicleLife",         "end",             "End of vehicle life",            null),

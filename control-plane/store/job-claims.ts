@@ -16,6 +16,11 @@ const leaseSeconds = 120;
 const lockClass = 0x63616174;
 const mostErrorCharacters = 1_000;
 
+/** How long a job waits after its failed `attempt`: e, e² … e¹⁰ s. */
+export function waitAfterMs(attempt: number): number {
+  return 1_000 * Math.exp(Math.min(10, attempt));
+}
+
 const notOnDisk = "select set_config('synchronous_commit', 'off', true) as off";
 
 /** Taken at one time. */
@@ -86,7 +91,7 @@ export async function completeJobs(
       [
         failed.map(({ id }) => id),
         failed.map(({ error }) => (error === null ? null : cutText(error, mostErrorCharacters))),
-        failed.map(({ attempts }) => Math.exp(Math.min(10, attempts))),
+        failed.map(({ attempts }) => waitAfterMs(attempts) / 1_000),
         worker,
       ],
     );

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from "kysely";
 import type pg from "pg";
 import type * as z from "zod";
-import type { Transaction } from "./database.ts";
+import type { Db, Transaction } from "./database.ts";
 import { writtenWith } from "./written-with.ts";
 
 // Work that follows a commit. A job is enqueued in the transaction that causes it, so it exists exactly when its
@@ -51,6 +51,8 @@ const defaultMaxAttempts = 25;
 /** The channel that rings, without content, when jobs were enqueued. */
 export const jobsChannel = "caas_jobs";
 
+type NewJob<P> = { payload: P } & EnqueueOptions;
+
 /**
  * Enqueues jobs of one kind, each with its own options, in one statement.
  *
@@ -59,26 +61,55 @@ export const jobsChannel = "caas_jobs";
 export async function enqueue<P>(
   tx: Transaction,
   type: JobType<P>,
-  all: readonly ({ payload: P } & EnqueueOptions)[],
+  all: readonly NewJob<P>[],
   changes: readonly RawBuilder<unknown>[] = [],
 ): Promise<void> {
   if (all.length + changes.length === 0) return;
   // The last of each key: a statement cannot replace a row that it has just inserted.
   const last = new Map(all.map((job) => [job.key, job]));
   const jobs = all.filter((job) => job.key === undefined || last.get(job.key) === job);
-  const payloads = jobs.map(({ payload }) => JSON.stringify(type.payload.parse(payload)));
   await sql`
-    with ${writtenWith(changes)} enqueued as (
-      insert into jobs (kind, payload, max_attempts, key, due_at)
-      select ${type.name}, payload, max_attempts, key, coalesce(due_at, clock_timestamp())
-      from unnest(${payloads}::jsonb[], ${jobs.map(({ maxAttempts }) => maxAttempts ?? defaultMaxAttempts)}::int[],
-                  ${jobs.map(({ key }) => key ?? null)}::text[], ${jobs.map(({ runAt }) => runAt ?? null)}::timestamptz[])
-        as next (payload, max_attempts, key, due_at)
-      on conflict (key) do update
-        set payload = excluded.payload, attempts = 0,
-            due_at = case when jobs.taken_by is null then least(jobs.due_at, excluded.due_at) else excluded.due_at end, taken_by = null, last_error = null
-    )
+    with ${writtenWith(changes)} enqueued as (${insertJobs(type, jobs)})
     select pg_notify(${jobsChannel}, '')`.execute(tx);
+}
+
+/**
+ * Writes what jobs are about and enqueues them in one statement, which commits by itself.
+ *
+ * @param insert returns a `cause` for each row that is new; only those get their job
+ * @returns the causes
+ */
+export async function enqueueCaused<P>(
+  db: Db,
+  type: JobType<P>,
+  insert: RawBuilder<unknown>,
+  jobs: readonly (NewJob<P> & { cause: string })[],
+): Promise<ReadonlySet<string>> {
+  const causes = jobs.map(({ cause }) => cause);
+  const { rows } = await sql<{ cause: string }>`
+    with caused as (${insert}), enqueued as (
+      ${insertJobs(type, jobs, sql`where (${causes}::text[])[position] in (select cause from caused)`)}
+    )
+    select cause, pg_notify(${jobsChannel}, '') from caused`.execute(db);
+  return new Set(rows.map(({ cause }) => cause));
+}
+
+function insertJobs<P>(
+  { name, payload: schema }: JobType<P>,
+  jobs: readonly NewJob<P>[],
+  where: RawBuilder<unknown> = sql``,
+): RawBuilder<unknown> {
+  const payloads = jobs.map(({ payload }) => JSON.stringify(schema.parse(payload)));
+  return sql`
+    insert into jobs (kind, payload, max_attempts, key, due_at)
+    select ${name}, payload, max_attempts, key, coalesce(due_at, clock_timestamp())
+    from unnest(${payloads}::jsonb[], ${jobs.map(({ maxAttempts }) => maxAttempts ?? defaultMaxAttempts)}::int[],
+                ${jobs.map(({ key }) => key ?? null)}::text[], ${jobs.map(({ runAt }) => runAt ?? null)}::timestamptz[])
+      with ordinality as next (payload, max_attempts, key, due_at, position)
+    ${where}
+    on conflict (key) do update
+      set payload = excluded.payload, attempts = 0, taken_by = null, last_error = null,
+          due_at = case when jobs.taken_by is null then least(jobs.due_at, excluded.due_at) else excluded.due_at end`;
 }
 
 /** Waiting and exhausted jobs by kind, for metrics. */

@@ -15,6 +15,7 @@ import * as oneQueue from "./migrations/0011-one-queue.ts";
 import * as signIn from "./migrations/0012-sign-in.ts";
 import * as buyers from "./migrations/0013-buyers.ts";
 import * as whatTheGatewayDid from "./migrations/0015-what-the-gateway-did.ts";
+import * as partnersHeard from "./migrations/0016-partners-heard.ts";
 import * as checkByVin from "./migrations/0018-check-by-vin.ts";
 import * as ledgerCheckedByStatement from "./migrations/0019-ledger-checked-by-statement.ts";
 
@@ -33,6 +34,7 @@ const migrations: Record<string, Migration> = {
   "0012-sign-in": signIn,
   "0013-buyers": buyers,
   "0015-what-the-gateway-did": whatTheGatewayDid,
+  "0016-partners-heard": partnersHeard,
   "0018-check-by-vin": checkByVin,
   "0019-ledger-checked-by-statement": ledgerCheckedByStatement,
 };

@@ -1,6 +1,7 @@
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
 import type { ActivationState } from "../rules/activation-machine.ts";
 import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
+import type { AskedPartner } from "../rules/partner-patience.ts";
 import type { PaymentKind, PaymentSettlement, PaymentStatus } from "../rules/payment-machine.ts";
 import type { EntitlementState, SaleStatus } from "../rules/statuses.ts";
 import type { VehicleState } from "../rules/vehicle-machine.ts";
@@ -87,6 +88,8 @@ export type Database = {
     registration: Generated<"none" | "requested" | "recorded">;
     transport: Generated<"none" | "arranged">;
     physically_delivered: Generated<boolean>;
+    /** Nobody was at home, and the carrier has brought it back. */
+    back_at_dealership: Generated<boolean>;
     app_linked_at: Nullable<Date>;
     order_cancelled: Generated<boolean>;
     created_at: Date;
@@ -168,8 +171,23 @@ export type Database = {
     driver: Nullable<string>;
     route: OptionalJson<readonly string[]>;
     received_by: Nullable<string>;
+    /** The carrier has confirmed that a replaced one does not drive. */
+    called_off_at: Nullable<Date>;
     arranged_by: string;
     requested_at: Date;
+  };
+  /** How it goes with what partners are asked for. `subject_id`: the order, registration or transport. */
+  partner_requests: {
+    subject_id: string;
+    partner: AskedPartner;
+    tries: Generated<number>;
+    last_error: Nullable<string>;
+    /** Real time. `null`: nothing is tried by itself. */
+    next_try_at: Nullable<Date>;
+    /** The last news. */
+    heard_at: Date;
+    /** A person has the task of finding out. */
+    alarmed_at: Nullable<Date>;
   };
   link_codes: {
     vehicle_id: string;
@@ -385,7 +403,7 @@ export type Database = {
     recipient: string;
     channel: "email" | "sms" | "push" | "inApp";
     priority: string;
-    status: "queued" | "accepted" | "failed" | "channelNotConfigured";
+    status: "queued" | "accepted" | "failed" | "overtaken" | "channelNotConfigured";
     address: Nullable<string>;
     subject: Nullable<string>;
     body: Nullable<string>;
@@ -438,7 +456,18 @@ export type Database = {
   };
   /** rate-limiter-flexible's; `expire` in ms since 1970. */
   try_limits: { key: string; points: Generated<number>; expire: Nullable<number> };
-  received_webhooks: { source: string; id: string; type: string; received_at: Generated<Date> };
+  received_webhooks: {
+    source: string;
+    id: string;
+    type: string;
+    /** As it came. */
+    body: Nullable<string>;
+    /** Real time. */
+    received_at: Generated<Date>;
+    /** Why it could not be taken in the end. */
+    failure: Nullable<string>;
+    failed_at: Nullable<Date>;
+  };
   enrolment_tokens: {
     vehicle_id: string;
     vin: string;

@@ -1,7 +1,9 @@
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
+import { askPartner, expectNews, expectNothing, type Matter } from "../../lifecycle/partner-requests.ts";
 import type { Carrier, CarrierTransport, TransportRequest } from "../../partners/transport.ts";
 import type { Transaction } from "../../store/database.ts";
+import { enqueueCallingOff } from "./jobs.ts";
 
 type Asked = {
   transportId: string;
@@ -22,12 +24,26 @@ export async function arrangeTransport(
 ): Promise<void> {
   const asked = await loadAsked(context, transportId);
   if (asked === null) return;
-  const answer = await carrier.arrange(asked.request, attempt);
-  await context.db.transaction().execute(async (tx) => {
-    if (!(await isStillAsked(tx, transportId))) return;
-    if (answer.kind === "ok") await recordArranged(context, tx, asked, answer.value);
-    else await recordRefused(context, tx, asked, `${answer.code}: ${answer.message}`);
+  await askPartner(context, matterOf(asked), attempt, {
+    ask: (tries) => carrier.arrange(asked.request, tries),
+    async record(tx, arranged) {
+      if (await isStillAsked(tx, transportId)) await recordArranged(context, tx, asked, arranged);
+    },
+    // The dealership chooses another day or carrier (FA15).
+    refusalTask: "transportRefused",
+    async onRefused(tx) {
+      await tx
+        .updateTable("transports")
+        .set({ status: "refused" })
+        .where("id", "=", transportId)
+        .where("status", "=", "requested")
+        .execute();
+    },
   });
+}
+
+function matterOf({ transportId: id, expedienteId, vehicleId, request }: Asked): Matter {
+  return { partner: "carrier", id, reference: request.reference, subject: { expedienteId, vehicleId } };
 }
 
 /** `null` when there is nothing left to ask. */
@@ -92,55 +108,34 @@ async function recordArranged(
     })
     .where("id", "=", asked.transportId)
     .execute();
+  await expectNews(context, tx, matterOf(asked), new Date(arranged.date));
   const move = {
     vehicleId: asked.vehicleId,
     // Half automated (AU9): a person at the dealership started it, so the step is theirs.
     actor: { kind: "staff", id: asked.arrangedBy },
-    set: { transport: "arranged" },
+    set: { transport: "arranged", back_at_dealership: false },
     detail: { reference: asked.request.reference, date: arranged.date, driver: arranged.driver },
   } as const;
   const [first] = await moveVehicles(context, tx, [{ ...move, event: "transportArranged" }]);
   if (first.kind === "moved") return;
   const [replacement] = await moveVehicles(context, tx, [{ ...move, event: "transportReplaced" }]);
-  if (replacement.kind === "moved") {
-    await markReplaced(tx, asked);
-    return;
-  }
-  // The first carrier has arrived after all while the second was being asked: that one is not needed.
-  await tx
-    .updateTable("transports")
-    .set({ status: "replaced" })
-    .where("id", "=", asked.transportId)
-    .execute();
-  await context.publish(tx, "taskNeeded", [
-    {
-      kind: "transportNotNeeded",
-      facts: { reference: asked.request.reference },
-      detail: { reference: asked.request.reference, carrierTransportId: arranged.transportId },
-      subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
-    },
-  ]);
+  // The first carrier may have arrived after all while the second was being asked: then that one is not needed.
+  await callOffOthers(tx, asked, replacement.kind === "moved" ? "others" : "this");
 }
 
-async function markReplaced(tx: Transaction, asked: Asked): Promise<void> {
-  await tx
+/** One transport is to come for the car: those that it needs no more are called off at the carrier. */
+async function callOffOthers(tx: Transaction, asked: Asked, unneeded: "others" | "this"): Promise<void> {
+  const replaced = await tx
     .updateTable("transports")
     .set({ status: "replaced" })
     .where("expediente_id", "=", asked.expedienteId)
-    .where("id", "<>", asked.transportId)
+    .where("id", unneeded === "this" ? "=" : "<>", asked.transportId)
     .where("status", "in", ["scheduled", "started"])
+    .returning("id")
     .execute();
-}
-
-/** The carrier will not do it as asked: the dealership chooses another day or carrier (FA15). */
-async function recordRefused(context: Context, tx: Transaction, asked: Asked, reason: string): Promise<void> {
-  await tx.updateTable("transports").set({ status: "refused" }).where("id", "=", asked.transportId).execute();
-  await context.publish(tx, "taskNeeded", [
-    {
-      kind: "transportRefused",
-      facts: { reference: asked.request.reference },
-      detail: { reference: asked.request.reference, reason },
-      subject: { expedienteId: asked.expedienteId, vehicleId: asked.vehicleId },
-    },
-  ]);
+  for (const { id } of replaced) await expectNothing(tx, { partner: "carrier", id });
+  await enqueueCallingOff(
+    tx,
+    replaced.map(({ id }) => id),
+  );
 }

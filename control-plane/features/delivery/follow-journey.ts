@@ -1,13 +1,15 @@
 import { isReadable } from "@caas/contract/shown-text.ts";
 import type { TransportWebhook } from "@caas/contract/webhooks.ts";
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Handled } from "../../http/webhook-messages.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
+import { expectNews, expectNothing } from "../../lifecycle/partner-requests.ts";
 import type { Transaction } from "../../store/database.ts";
-import type { Buyer, Database } from "../../store/schema.ts";
+import type { Buyer } from "../../store/schema.ts";
 import { handedOverTo, recordDelivery } from "./record-delivery.ts";
+import type { TransportStatus as Status } from "./transport-row.ts";
 
-type Status = Database["transports"]["status"];
 type Journey = {
   transportId: string;
   expedienteId: string;
@@ -65,13 +67,13 @@ export async function followJourney(
   context: Context,
   tx: Transaction,
   event: TransportWebhook,
-): Promise<{ kind: "done" } | Refusal> {
+): Promise<Handled> {
   const found = await findJourney(tx, event);
-  if (found.kind === "refused") return found;
+  if (found.kind !== "found") return found;
   const { journey } = found;
   const { status } = journey;
   if (status === "replaced" || status === "refused") return { kind: "done" };
-  // Refused for now: the carrier repeats it, and what it was asked for is recorded by then.
+  // Refused for now: what the carrier was asked for is recorded when the message is judged again.
   if (status === "requested")
     return refuse("conflict", `transport ${event.data.reference} is not recorded as arranged yet`);
   const steps = stepsUntil(event);
@@ -80,18 +82,22 @@ export async function followJourney(
       "conflict",
       `transport ${event.data.reference} ended as ${status}; ${event.type} contradicts it`,
     );
-  for (const step of steps) {
-    if (rank[step.status] <= rank[status]) continue;
+  const ahead = steps.filter((step) => rank[step.status] > rank[status]);
+  for (const step of ahead) {
     const refusal = await takeStep(context, tx, journey, step, event);
     if (refusal !== null) return refusal;
   }
+  const last = ahead.at(-1);
+  const matter = { partner: "carrier", id: journey.transportId } as const;
+  if (last === present || last === returned) await expectNothing(tx, matter);
+  else if (last !== undefined) await expectNews(context, tx, matter);
   return { kind: "done" };
 }
 
 async function findJourney(
   tx: Transaction,
   event: TransportWebhook,
-): Promise<{ kind: "found"; journey: Journey } | Refusal> {
+): Promise<{ kind: "found"; journey: Journey } | { kind: "foreign" } | Refusal> {
   const { reference, vin } = event.data;
   const row = await tx
     .selectFrom("transports")
@@ -108,12 +114,24 @@ async function findJourney(
     ])
     .forUpdate("transports")
     .executeTakeFirst();
-  if (row === undefined) return refuse("notFound", `there is no transport ${reference}`);
+  if (row === undefined) return { kind: "foreign" };
   if (row.vin !== vin)
-    return refuse("badRequest", `transport ${reference} is about another vehicle`, {
-      field: "body.data.vin",
-    });
+    return refuse("conflict", `transport ${reference} is about another vehicle than ${vin}`);
   return { kind: "found", journey: row };
+}
+
+/** The sale that a transport of ours belongs to. */
+export async function findSaleOfTransport(
+  tx: Transaction,
+  reference: string,
+): Promise<{ expedienteId: string; vehicleId: string } | null> {
+  const row = await tx
+    .selectFrom("transports")
+    .innerJoin("expedientes", "expedientes.id", "transports.expediente_id")
+    .where("transports.reference", "=", reference)
+    .select(["expedientes.id as expedienteId", "expedientes.vehicle_id as vehicleId"])
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 /** The person whom the driver names, or the one who was expected. */
@@ -148,6 +166,7 @@ async function takeStep(
       event: step.event,
       actor: { kind: "partner", id: "transport" },
       ...(step === present ? { set: handedOverTo(journey.customerId) } : {}),
+      ...(step === returned ? { set: { back_at_dealership: true } } : {}),
       detail: { reference: event.data.reference, ...(receivedBy === null ? {} : { receivedBy }) },
     },
   ]);

@@ -1,10 +1,10 @@
 import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { judgeVehicle } from "../../lifecycle/move-vehicles.ts";
+import { expectNews } from "../../lifecycle/partner-requests.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueue } from "../../store/jobs.ts";
-import { arrangeTransportJob } from "./jobs.ts";
+import { enqueueArrangement } from "./jobs.ts";
 
 /** `today`: the dealership's calendar day. */
 export type TransportOrder = { expedienteId: string; date: string; today: string; staffId: string };
@@ -52,7 +52,8 @@ export async function requestTransport(
       requested_at: context.clock.now(),
     })
     .execute();
-  await enqueue(tx, arrangeTransportJob, [{ payload: { transportId } }]);
+  await expectNews(context, tx, { partner: "carrier", id: transportId });
+  await enqueueArrangement(tx, transportId);
   return { kind: "requested", transportId, reference };
 }
 

@@ -1,14 +1,15 @@
 import { businessDay } from "@caas/contract/business-day.ts";
-import { transportWebhookSchema } from "@caas/contract/webhooks.ts";
+import { type TransportWebhook, transportWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
 import { nameSchema } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
 import { addCommand, type Routing } from "../../http/routes.ts";
+import type { Sender } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { followJourney } from "./follow-journey.ts";
 import { pickUp } from "./pick-up.ts";
+import { recordReturn } from "./record-return.ts";
 import { requestTransport } from "./request-transport.ts";
 
 const params = z.strictObject({ expedienteId: z.uuid() });
@@ -17,6 +18,7 @@ const params = z.strictObject({ expedienteId: z.uuid() });
 export function deliveryRoutes(
   context: Context,
   verify: VerifyWebhook,
+  sender: Sender<TransportWebhook>,
   timeZone: string,
   routing: Routing,
 ): void {
@@ -46,11 +48,28 @@ export function deliveryRoutes(
     },
   });
   addCommand(routing, {
+    url: "/api/expedientes/:expedienteId/return",
+    tag: "delivery",
+    summary: "Record that the vehicle is back",
+    refuses: ["conflict", "ruleRefused"],
+    description:
+      "For a vehicle that nobody took at home, when the dealership sees it in its yard before the carrier says so. It can be picked up from then on.",
+    params,
+    body: z.strictObject({}),
+    status: 200,
+    answer: z.object({ expedienteId: z.uuid(), vehicleState: z.string() }),
+    async run(tx, { principal, params: { expedienteId } }) {
+      const outcome = await recordReturn(context, tx, { expedienteId, actor: actorOf(principal) });
+      if (outcome.kind === "refused") return outcome;
+      return { kind: "done", answer: { expedienteId, vehicleState: outcome.vehicleState } };
+    },
+  });
+  addCommand(routing, {
     url: "/api/expedientes/:expedienteId/pick-up",
     tag: "delivery",
     summary: "Hand the vehicle over at the dealership",
     refuses: ["conflict", "ruleRefused"],
-    description: "For a vehicle that came back because nobody was at home.",
+    description: "For a vehicle that came back because nobody was at home; it must be back (rule AG9).",
     params,
     body: z.strictObject({ receivedBy: nameSchema }),
     status: 200,
@@ -63,10 +82,9 @@ export function deliveryRoutes(
   });
   addWebhook(routing, {
     url: "/webhooks/transport",
-    source: "transport",
     summary: "Hear from the carrier",
     verify,
     schema: transportWebhookSchema,
-    run: (tx, event) => followJourney(context, tx, event),
+    sender,
   });
 }

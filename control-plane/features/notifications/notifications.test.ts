@@ -90,6 +90,85 @@ async function givenUpActivation(): Promise<string> {
 
 const mailed = (Object.keys(notificationRows) as NotificationRowId[]).filter((row) => row !== "NT1"); // its own keys
 
+describe("mails about one sale", () => {
+  const subjects = async (sale = car) => (await mailsTo(sale.customerEmail)).map(({ subject }) => subject);
+  const greylist = (count: number) =>
+    inbox("PUT", "/_control/faults", { body: { failNext: { count, status: 451 } } });
+  const emails = async (sale = car) =>
+    (await rowsOf(sale.expedienteId)).flatMap(({ channel, row_id: row, status }) =>
+      channel === "email" ? [`${row} ${status}`] : [],
+    );
+
+  test("leave in the order in which things happened, also when the server takes the first one later [N7]", async () => {
+    await tell("NT2");
+    await tell("NT4");
+    await tell("NT6");
+    await greylist(3);
+    expect(await platform.runJobs()).toBe(3);
+    expect(await subjects()).toEqual([]);
+    await tell("NT7");
+    await platform.runJobs();
+    expect(await platform.retryJobs()).toBe(0);
+    expect((await subjects()).map((subject) => subject.split(":")[0]?.split(" (")[0])).toEqual([
+      "Your car is ordered",
+      "Your car is ready at the factory",
+      "Your car is registered",
+      "Your car is on its way",
+    ]);
+    expect(await emails()).toEqual(["NT2 accepted", "NT4 accepted", "NT6 accepted", "NT7 accepted"]);
+  });
+
+  test("a milestone that a later one has overtaken is not mailed; each of them is while the mails keep up [N7, LF3]", async () => {
+    await tell("NT3");
+    await platform.runJobs();
+    await tell("NT3");
+    await platform.runJobs();
+    expect(await subjects()).toHaveLength(2);
+    await greylist(2);
+    await tell("NT3");
+    await platform.runJobs();
+    await tell("NT3");
+    await tell("NT4");
+    await platform.runJobs();
+    await platform.retryJobs();
+    expect(await emails()).toEqual([
+      "NT3 accepted",
+      "NT3 accepted",
+      "NT3 overtaken",
+      "NT3 overtaken",
+      "NT4 accepted",
+    ]);
+    expect((await subjects()).slice(2)).toEqual([expect.stringMatching(/ready/)]);
+    const { body } = await platform.staff.sales.get(`/api/expedientes/${car.expedienteId}/notifications`);
+    expect(JSON.stringify(body)).toContain('"status":"overtaken"');
+  });
+
+  test("a message about money is mailed though later ones follow [N7]", async () => {
+    await greylist(1);
+    await tell("NT5");
+    await platform.runJobs();
+    await tell("NT4");
+    await platform.retryJobs();
+    expect(await emails()).toEqual(["NT5 accepted", "NT4 accepted"]);
+  });
+
+  test("one that is refused for good holds up none, and no sale waits for another's [N7]", async () => {
+    const other = await platform.writeSale(registered);
+    await greylist(1);
+    await tell("NT2");
+    await platform.runJobs();
+    await inbox("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 550 } } });
+    await tell("NT6", { expedienteId: other.expedienteId });
+    await platform.runJobs();
+    await tell("NT7", { expedienteId: other.expedienteId });
+    await platform.runJobs();
+    expect(await emails(other)).toEqual(["NT6 failed", "NT7 accepted"]);
+    expect(await emails()).toEqual(["NT2 queued"]);
+    await platform.retryJobs();
+    expect(await emails()).toEqual(["NT2 accepted"]);
+  });
+});
+
 describe("the router", () => {
   test.each(mailed)(
     "a message goes to its recipient on exactly its channels [ND10, SY6, %s]",

@@ -38,7 +38,7 @@ export function createNotifications(
   const templates = loadTemplates(options.timeZone);
   const sendMail = createMailSender(context, partners.mail, templates);
   return {
-    jobs: [handleJob(sendMailJob, ({ notificationId }, attempt) => sendMail(notificationId, attempt))],
+    jobs: [handleJob(sendMailJob, sendMail)],
     onNotificationDue: (tx, due) => routeNotifications(context, tx, templates, options, due),
     onFinalPaymentDeclined: (tx, declined) =>
       context.publish(

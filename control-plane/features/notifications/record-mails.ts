@@ -4,31 +4,20 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents, NotificationSubject } from "../../lifecycle/events.ts";
 import { awaitedNotification } from "../../rules/notification-rows.ts";
 import type { Db } from "../../store/database.ts";
-import { inOrderOf } from "../../store/map-each.ts";
 import type { Database } from "../../store/schema.ts";
 
 export type Notification = Selectable<Database["notifications"]>;
 
-/** The outcome of one try to send a notification; `queued`: it is retried. */
+/** The outcome of one try to send a notification; `queued`: it is retried; `overtaken`: it is not sent. */
 export type MailTry = {
   notification: Notification;
-  status: "accepted" | "failed" | "queued";
+  status: "accepted" | "failed" | "queued" | "overtaken";
   /** Of the mail server, once it has accepted the mail. */
   providerId: string | null;
   error: string | null;
 };
 
 const maxErrorLength = 500;
-
-/** In the order of the ids. @throws when one is missing */
-export async function readNotifications(db: Db, ids: readonly string[]): Promise<Notification[]> {
-  const rows = await db
-    .selectFrom("notifications")
-    .selectAll()
-    .where(sql<boolean>`id = any(${[...ids]}::uuid[])`)
-    .execute();
-  return inOrderOf(ids, rows, "notification");
-}
 
 /**
  * Records the outcomes of tries; only the first final one of a mail counts. Most have no consequence, and those need no

@@ -97,6 +97,11 @@ describe("what the messages say", () => {
     ],
     ["NT2", {}, ["fo_000001", "Ciudad"]],
     ["NT3", {}, ["is painted", "40 %", "10 April 2026"]],
+    [
+      "NT3",
+      { order: { factoryOrderId: "fo_1", milestone: "windows", progressPercent: 60, eta: null } },
+      ["goes on", "60 %"],
+    ],
     ["NT4", {}, ["€30,290.00", "WCAZZZ1B0TA000001", "reservation is lost"]],
     ["NT5", {}, ["€30,290.00", "28 February 2026", "being registered"]],
     [

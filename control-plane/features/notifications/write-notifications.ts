@@ -24,11 +24,19 @@ export async function writeNotifications(
   await enqueue(
     tx,
     sendMailJob,
-    mails.map(({ id }) => ({ payload: { notificationId: id }, maxAttempts: mailAttempts })),
+    mails.map((mail) => ({
+      payload: { notificationId: mail.id, inOrderOf: orderOf(mail) },
+      maxAttempts: mailAttempts,
+    })),
     [
       sql`
         insert into notifications
         select * from jsonb_populate_recordset(null::notifications, ${JSON.stringify(rows)}::jsonb)`,
     ],
   );
+}
+
+/** A person reads the mails about a sale in the order in which things happened. */
+function orderOf({ expediente_id: expedienteId, address }: NewNotification): string | null {
+  return typeof expedienteId === "string" ? `${expedienteId} ${address}` : null;
 }

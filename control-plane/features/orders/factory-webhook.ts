@@ -1,17 +1,17 @@
 import type { FactoryWebhook } from "@caas/contract/webhooks.ts";
-import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
+import { refuse, refuseByRule } from "../../http/refusal.ts";
+import type { Handled } from "../../http/webhook-messages.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { moveVehicles, type VehicleMove } from "../../lifecycle/move-vehicles.ts";
+import { expectNews, expectNothing } from "../../lifecycle/partner-requests.ts";
 import type { Transaction } from "../../store/database.ts";
-import { enqueue } from "../../store/jobs.ts";
-import { handOverEnrolmentJob } from "./jobs.ts";
-import { lockOrder, lockOrderByReference, type Order } from "./order-row.ts";
+import { enqueueHandOver } from "./jobs.ts";
+import { hasMoved, lockOrder, lockOrderByReference, matterOf, type Order } from "./order-row.ts";
 import { recordPlacedOrder } from "./place-order.ts";
 
 const factory: Actor = { kind: "partner", id: "factory" };
 
-type Handled = { kind: "done" } | Refusal;
 const done = { kind: "done" } as const;
 
 /**
@@ -25,13 +25,26 @@ export async function handleFactoryWebhook(
 ): Promise<Handled> {
   const { orderId: factoryOrderId, reference } = webhook.data;
   const found = await lockOrderByReference(tx, reference);
-  if (found === undefined) return refuse("notFound", `no order of ours has the reference ${reference}`);
+  if (found === undefined) return { kind: "foreign" };
   if (found.factory_order_id !== null && found.factory_order_id !== factoryOrderId)
     return refuse("conflict", `${reference} is the factory's order ${found.factory_order_id}`);
   // It overtook the answer to our own call: the factory has the order.
   await recordPlacedOrder(context, tx, found, factoryOrderId);
   const order = found.status === "placing" ? await lockOrder(tx, found.id) : found;
+  const handled = await take(context, tx, order, webhook);
+  if (handled.kind === "done") await waitForNext(context, tx, found);
+  return handled;
+}
 
+/** After news, the next word is expected; a completed car has none to come. */
+async function waitForNext(context: Context, tx: Transaction, before: Order): Promise<void> {
+  const after = await lockOrder(tx, before.id);
+  if (!hasMoved(before, after)) return;
+  if (after.status === "completed") await expectNothing(tx, matterOf(after));
+  else await expectNews(context, tx, matterOf(after), after.eta);
+}
+
+function take(context: Context, tx: Transaction, order: Order, webhook: FactoryWebhook): Promise<Handled> {
   switch (webhook.type) {
     case "order.manufacturing_started":
       return start(context, tx, order);
@@ -66,21 +79,22 @@ async function assignVin(context: Context, tx: Transaction, order: Order, vin: s
       vin,
     },
   ]);
-  await enqueue(tx, handOverEnrolmentJob, [{ payload: { orderId: order.id } }]);
+  await enqueueHandOver(tx, order.id);
   return done;
 }
 
 type Progress = Extract<FactoryWebhook, { type: "order.progressed" }>["data"];
 
 async function progress(context: Context, tx: Transaction, order: Order, data: Progress): Promise<Handled> {
-  const isOld = order.milestone !== null && data.progressPercent <= order.progress_percent;
+  const hasProgressed = order.milestone !== null || order.progress_percent > 0;
+  const isOld = hasProgressed && data.progressPercent <= order.progress_percent;
   if (order.status === "completed" || isOld) return done;
   const started = await start(context, tx, order);
   if (started.kind === "refused") return started;
   const { progressPercent, milestone, eta } = data;
   await tx
     .updateTable("orders")
-    .set({ progress_percent: progressPercent, milestone, eta: new Date(eta) })
+    .set({ progress_percent: progressPercent, milestone, eta: eta === null ? null : new Date(eta) })
     .where("id", "=", order.id)
     .execute();
   return move(context, tx, order, {

@@ -1,9 +1,9 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents } from "../../lifecycle/events.ts";
+import { expectNews } from "../../lifecycle/partner-requests.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
-import { enqueue } from "../../store/jobs.ts";
-import { placeFactoryOrderJob } from "./jobs.ts";
+import { enqueuePlacement } from "./jobs.ts";
 
 /**
  * The reservation is paid, so the car is ordered automatically (AU4, DE1): the order's row with a configuration derived
@@ -51,6 +51,7 @@ export async function openOrder(
     })
     .onConflict((conflict) => conflict.column("expediente_id").doNothing())
     .executeTakeFirst();
-  if (inserted.numInsertedOrUpdatedRows === 1n)
-    await enqueue(tx, placeFactoryOrderJob, [{ payload: { orderId } }]);
+  if (inserted.numInsertedOrUpdatedRows !== 1n) return;
+  await expectNews(context, tx, { partner: "factory", id: orderId });
+  await enqueuePlacement(tx, orderId);
 }

@@ -1,5 +1,6 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { messageTries } from "../../http/webhook-messages.ts";
 import { type SoldCar, startTestSales, type TestSales } from "../../testing/fixtures/sales.ts";
 import { readyNoticePatienceMs } from "./ready-notice.ts";
 
@@ -260,32 +261,71 @@ describe("a factory that fails or whose messages go astray", () => {
     });
   });
 
-  test("a message that makes no sense is refused, names why, and changes nothing", async () => {
+  test("a message that makes no sense is taken, changes nothing, and is a task that says why [F16]", async () => {
     const { car, data } = await place();
     const other = await place();
     const taken = vinOf(2);
     await platform.tellFromFactory("order.vin_assigned", { ...other.data, vin: taken });
     const before = await readEvents(platform, car);
-    const tell = platform.tellFromFactory;
-    expect(await tell("order.vin_assigned", { ...data, vin: taken })).toMatchObject({
-      status: 409,
-      body: { detail: expect.stringContaining("another vehicle") },
-    });
-    expect(
-      await tell("order.vin_assigned", { ...data, vin: `${taken.slice(0, 8)}?${taken.slice(9)}` }),
-    ).toMatchObject({
-      status: 400,
-      body: { errors: [{ field: "body.data.vin" }] },
-    });
-    for (const vin of ["VSSZZZ5FZJR00001", "VSSZZZ5FZJR0000011", "VSSZZZ5FZJO000001", "VSSZZZ5 ZJR000001"])
-      expect((await tell("order.vin_assigned", { ...data, vin })).status, vin).toBe(400);
-    expect((await tell("order.completed", { ...data, reference: "ORD-unknown", vin: vinOf(3) })).status).toBe(
-      404,
-    );
-    expect((await tell("order.manufacturing_started", { ...data, orderId: "fo_999999" })).status).toBe(409);
-    expect((await tell("order.manufacturing_started", { ...data, state: "Delivered" })).status).toBe(400);
+    const reasons = async () => {
+      // The rules may refuse a message for now, so it is tried again before a person is asked.
+      for (let tries = 1; tries < messageTries; tries += 1) await platform.retryJobs();
+      const tasks = await platform.db
+        .selectFrom("tasks")
+        .where("vehicle_id", "=", car.vehicleId)
+        .where("kind", "=", "messageNotTaken")
+        .select("detail")
+        .execute();
+      return tasks.map(({ detail }) => String(Reflect.get(detail, "reason")));
+    };
+    for (const [type, body] of [
+      ["order.vin_assigned", { ...data, vin: taken }],
+      ["order.vin_assigned", { ...data, vin: `${taken.slice(0, 8)}?${taken.slice(9)}` }],
+      ...["VSSZZZ5FZJR00001", "VSSZZZ5FZJR0000011", "VSSZZZ5FZJO000001", "VSSZZZ5 ZJR000001"].map(
+        (vin) => ["order.vin_assigned", { ...data, vin }] as const,
+      ),
+      ["order.manufacturing_started", { ...data, orderId: "fo_999999" }],
+      ["order.completed", { ...data, reference: "ORD-unknown", vin: vinOf(3) }],
+      ["order.delayed", { ...data, days: 3 }],
+    ] as const)
+      expect(await platform.tellFromFactory(type, body), type).toMatchObject({
+        status: 200,
+        body: { received: true, duplicate: false },
+      });
+    expect((await reasons()).toSorted()).toEqual([
+      expect.stringMatching(/^ORD-.* is the factory's order fo_/),
+      ...Array.from({ length: 5 }, () => expect.stringMatching(/^data\.vin: /)),
+      expect.stringMatching(/belongs to another vehicle/),
+    ]);
     expect(await readEvents(platform, car)).toEqual(before);
     expect(await platform.stateOf(car.vehicleId)).toBe("Ordered");
+  });
+
+  test("a time with an offset, one field more and an eta that is null are taken [F15]", async () => {
+    const { car, data } = await place();
+    const at = { ...data, progressPercent: 30, milestone: "body", plant: { line: 4 } };
+    const tell = (more: object) => platform.tellFromFactory("order.progressed", { ...at, ...more });
+    expect((await tell({ eta: "2026-04-01T01:30:00+01:00" })).status).toBe(200);
+    expect(await readOrder(platform, car)).toMatchObject({
+      milestone: "body",
+      eta: new Date("2026-04-01T00:30:00Z"),
+    });
+    expect((await tell({ progressPercent: 55.5, milestone: "paint", eta: null })).status).toBe(200);
+    expect(await readOrder(platform, car)).toMatchObject({
+      progress_percent: 55,
+      milestone: "paint",
+      eta: null,
+    });
+    expect((await tell({ progressPercent: 60, milestone: "windows", eta: "in spring" })).status).toBe(200);
+    expect(await readOrder(platform, car)).toMatchObject({
+      progress_percent: 60,
+      milestone: "windows",
+      eta: null,
+    });
+    expect((await tell({ progressPercent: 70, milestone: null, eta: undefined })).status).toBe(200);
+    expect(await readOrder(platform, car)).toMatchObject({ progress_percent: 70, milestone: null });
+    expect((await tell({ progressPercent: 101 })).status).toBe(200);
+    expect(await readOrder(platform, car)).toMatchObject({ progress_percent: 70 });
   });
 });
 

@@ -1,9 +1,10 @@
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { mustMoveVehicles } from "../../lifecycle/move-vehicles.ts";
+import { askPartner, expectNews } from "../../lifecycle/partner-requests.ts";
 import type { Factory } from "../../partners/factory.ts";
 import type { Transaction } from "../../store/database.ts";
-import { lockOrder, type Order } from "./order-row.ts";
+import { lockOrder, matterOf, type Order, readOrder } from "./order-row.ts";
 
 /**
  * Places the order at the factory. Runs at least once: an order already placed is left alone.
@@ -16,21 +17,15 @@ export async function placeOrder(
   orderId: string,
   attempt: number,
 ): Promise<void> {
-  const order = await context.db
-    .selectFrom("orders")
-    .where("id", "=", orderId)
-    .selectAll()
-    .executeTakeFirstOrThrow(() => new Error(`no order ${orderId}`));
+  const order = await readOrder(context.db, orderId);
   if (order.status !== "placing") return;
   const { reference, configuration } = order;
-  const answer = await factory.placeOrder({ reference, configuration }, attempt);
-  // Failing keeps the order in the queue, where staff see it; the factory may be put right meanwhile.
-  if (answer.kind === "refused")
-    throw new Error(`the factory refused ${reference}: ${answer.code}, ${answer.message}`);
-  const { orderId: factoryOrderId } = answer.value;
-  await context.db
-    .transaction()
-    .execute(async (tx) => recordPlacedOrder(context, tx, await lockOrder(tx, orderId), factoryOrderId));
+  await askPartner(context, matterOf(order), attempt, {
+    ask: (tries) => factory.placeOrder({ reference, configuration }, tries),
+    record: async (tx, { orderId: factoryOrderId }) =>
+      recordPlacedOrder(context, tx, await lockOrder(tx, orderId), factoryOrderId),
+    refusalTask: "orderRefused",
+  });
 }
 
 /**
@@ -49,6 +44,7 @@ export async function recordPlacedOrder(
     .set({ status: "placed", factory_order_id: factoryOrderId, placed_at: context.clock.now() })
     .where("id", "=", order.id)
     .execute();
+  await expectNews(context, tx, matterOf(order));
   await mustMoveVehicles(context, tx, [
     {
       vehicleId: order.vehicle_id,

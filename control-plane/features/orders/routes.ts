@@ -1,11 +1,14 @@
 import { doubtVin } from "@caas/contract/vin.ts";
-import { factoryWebhookSchema } from "@caas/contract/webhooks.ts";
+import { type FactoryWebhook, factoryWebhookSchema } from "@caas/contract/webhooks.ts";
 import * as z from "zod";
-import { addQuery, type Routing } from "../../http/routes.ts";
+import { describeProgress, partnerProgress } from "../../http/partner-progress.ts";
+import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
+import type { Sender } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { handleFactoryWebhook } from "./factory-webhook.ts";
+import { readProgress } from "../../lifecycle/partner-requests.ts";
+import { askFactoryAgain } from "./ask-again.ts";
 
 const instant = z.iso.datetime();
 
@@ -28,10 +31,16 @@ const orderSchema = z
     }),
     createdAt: instant,
     placedAt: instant.nullable(),
+    ...partnerProgress,
   })
   .meta({ id: "Order" });
 
-export function orderRoutes(context: Context, verifyWebhook: VerifyWebhook, routing: Routing): void {
+export function orderRoutes(
+  context: Context,
+  verify: VerifyWebhook,
+  sender: Sender<FactoryWebhook>,
+  routing: Routing,
+): void {
   addQuery(routing, {
     url: "/api/orders/:orderId",
     tag: "orders",
@@ -61,17 +70,34 @@ export function orderRoutes(context: Context, verifyWebhook: VerifyWebhook, rout
           vinHint: row.vin === null ? null : doubtVin(row.vin),
           createdAt: row.created_at.toISOString(),
           placedAt: row.placed_at?.toISOString() ?? null,
+          ...describeProgress(await readProgress(db, row.id)),
         },
       };
     },
   });
 
+  addCommand(routing, {
+    url: "/api/orders/:orderId/retry",
+    tag: "orders",
+    summary: "Ask the factory again",
+    refuses: ["conflict"],
+    description:
+      "After the factory's refusal was put right, or at once instead of at `nextTryAt`: the order is placed, or the car's identity handed over, whichever the factory has not taken yet.",
+    params: z.object({ orderId: z.uuid() }),
+    body: z.strictObject({}),
+    status: 202,
+    answer: z.object({ orderId: z.uuid() }),
+    async run(tx, { params: { orderId } }) {
+      const refusal = await askFactoryAgain(context, tx, orderId);
+      return refusal ?? { kind: "done", answer: { orderId } };
+    },
+  });
+
   addWebhook(routing, {
     url: "/webhooks/factory",
-    source: "factory",
     summary: "Hear from the factory",
-    verify: verifyWebhook,
+    verify,
     schema: factoryWebhookSchema,
-    run: (tx, event) => handleFactoryWebhook(context, tx, event),
+    sender,
   });
 }

@@ -1,18 +1,20 @@
-import { sql } from "kysely";
+import { type Selectable, sql } from "kysely";
 import * as z from "zod";
-import { type Refusal, refuse } from "../../http/refusal.ts";
+import { refuse } from "../../http/refusal.ts";
+import type { Handled, Heard, Reading } from "../../http/webhook-messages.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { isNews } from "../../rules/payment-machine.ts";
-import type { Transaction } from "../../store/database.ts";
+import type { Reader } from "../../store/database.ts";
 import { enqueue } from "../../store/jobs.ts";
+import type { Database } from "../../store/schema.ts";
 import { reconcileChargeBacksJob, reconcilePaymentJob, reconcileRefundsJob } from "./jobs.ts";
 
 // The gateway's webhook is a doorbell: it says that something happened to a payment, and the gateway itself is asked
 // what, by our own stored id of that payment. So an old, repeated or reordered message, or one that names another's
-// payment, can do no harm.
+// payment, can do no harm. The account may serve other shops, too: most of what it says may be about their payments.
 
 const id = z.string().min(1).max(100);
-const metadata = z.record(z.string(), z.string());
+const metadata = z.object({ reference: z.string().optional().catch(undefined) });
 const event = <T extends string, O extends z.ZodType>(types: readonly [T, ...T[]], object: O) =>
   z.object({ id, type: z.enum(types), data: z.object({ object }) });
 
@@ -59,44 +61,74 @@ const meanings = {
 /** Our own answer is usually on its way already; only a payment still open after this long is asked about. Real time. */
 const graceMs = 2_000;
 
-/** Takes in many messages; the answers are in the same order. A refused one has changed nothing. */
-export async function handleGatewayEvents(
-  context: Context,
-  tx: Transaction,
-  events: readonly GatewayEvent[],
-): Promise<({ kind: "done" } | Refusal)[]> {
-  const payments = await findPayments(tx, events.map(nameOf));
-  const heard = events.map((event) => ({ event, payment: payments.get(nameOf(event)) }));
-  const runAt = new Date(context.realClock.now().getTime() + graceMs);
-  await enqueue(
-    tx,
-    reconcilePaymentJob,
-    heard.flatMap(({ event, payment }) => {
-      if (payment === undefined || !isAboutIntent(event) || !isNews(payment, meanings[event.type])) return [];
-      return [{ payload: { paymentId: payment.id }, key: `reconcilePayment:${payment.id}`, runAt }];
-    }),
-  );
-  // Money that went back, or may have.
-  await enqueue(
-    tx,
-    reconcileRefundsJob,
-    heard.flatMap(({ event, payment }) => {
-      if (payment === undefined || isAboutIntent(event) || isAboutDispute(event)) return [];
-      return [{ payload: { paymentId: payment.id }, key: `reconcileRefunds:${payment.id}`, runAt }];
-    }),
-  );
-  await enqueue(
-    tx,
-    reconcileChargeBacksJob,
-    heard.flatMap(({ event, payment }) => {
-      if (payment === undefined || !isAboutDispute(event)) return [];
-      return [{ payload: { paymentId: payment.id }, key: `reconcileChargeBacks:${payment.id}` }];
-    }),
-  );
-  return heard.map(({ payment }) => (payment === undefined ? unknownPayment : { kind: "done" }));
+const named = z.object({ type: z.string() });
+const usedTypes = new Set<string>(gatewayEventSchema.options.flatMap(({ shape }) => shape.type.options));
+
+/** What has not the fields of our own payments is about others'. */
+export function readGatewayEvent(body: unknown): Reading<GatewayEvent> {
+  const { type } = named.safeParse(body).data ?? {};
+  if (type === undefined) return { kind: "ignored", reason: "unreadable" };
+  if (!usedTypes.has(type)) return { kind: "ignored", reason: "unknownType" };
+  const event = gatewayEventSchema.safeParse(body).data;
+  if (event === undefined || nameOf(event) === null) return { kind: "ignored", reason: "foreign" };
+  return { kind: "event", event, reference: null };
 }
 
-const unknownPayment = refuse("notFound", "no payment of ours has this reference");
+type Known = Pick<Selectable<Database["payments"]>, "id" | "kind" | "status" | "settlement">;
+
+/** Whether an event could change anything of its payment, or is about one that we do not know. One read. */
+export async function areGatewayNews(
+  { db }: Context,
+  events: readonly GatewayEvent[],
+): Promise<readonly boolean[]> {
+  const payments = await findPayments(db, events);
+  return events.map((event, index) => {
+    const payment = payments[index];
+    return payment === undefined || !isAboutIntent(event) || isNews(payment, meanings[event.type]);
+  });
+}
+
+/** Takes in many messages; the answers are in the same order. Nothing is written when there is no news. */
+export async function handleGatewayEvents(
+  context: Context,
+  all: readonly Heard<GatewayEvent>[],
+): Promise<Handled[]> {
+  const payments = await findPayments(
+    context.db,
+    all.map(({ event }) => event),
+  );
+  const heard = all.map(({ event, attempt }, index) => ({ event, attempt, payment: payments[index] }));
+  const runAt = new Date(context.realClock.now().getTime() + graceMs);
+  const reconcile = heard.flatMap(({ event, payment }) => {
+    if (payment === undefined || !isAboutIntent(event) || !isNews(payment, meanings[event.type])) return [];
+    return [{ payload: { paymentId: payment.id }, key: `reconcilePayment:${payment.id}`, runAt }];
+  });
+  // Money that went back, or may have.
+  const refunds = heard.flatMap(({ event, payment }) => {
+    if (payment === undefined || isAboutIntent(event) || isAboutDispute(event)) return [];
+    return [{ payload: { paymentId: payment.id }, key: `reconcileRefunds:${payment.id}`, runAt }];
+  });
+  const chargeBacks = heard.flatMap(({ event, payment }) => {
+    if (payment === undefined || !isAboutDispute(event)) return [];
+    return [{ payload: { paymentId: payment.id }, key: `reconcileChargeBacks:${payment.id}` }];
+  });
+  if (reconcile.length + refunds.length + chargeBacks.length > 0)
+    await context.db.transaction().execute(async (tx) => {
+      await enqueue(tx, reconcilePaymentJob, reconcile);
+      await enqueue(tx, reconcileRefundsJob, refunds);
+      await enqueue(tx, reconcileChargeBacksJob, chargeBacks);
+    });
+  return heard.map(({ event, attempt, payment }) => {
+    if (payment !== undefined) return { kind: "done" };
+    // Only the gateway's id is known, and ours may be recorded a moment later.
+    if (!isAboutIntent(event) && attempt < chargeTries)
+      return refuse("notFound", "no payment of ours is known by this id of the gateway");
+    return { kind: "foreign" };
+  });
+}
+
+/** Half a minute, after which a charge of an unknown payment is another shop's. */
+const chargeTries = 4;
 
 function isAboutIntent(event: GatewayEvent): event is IntentEvent {
   return event.type.startsWith("payment_intent.");
@@ -106,19 +138,27 @@ function isAboutDispute(event: GatewayEvent): event is DisputeEvent {
   return event.type.startsWith("charge.dispute.");
 }
 
-/** Our own reference, or the gateway's id where a message has only that. */
-function nameOf(event: GatewayEvent): string {
-  return isAboutIntent(event)
-    ? (event.data.object.metadata.reference ?? "")
-    : event.data.object.payment_intent;
+/** Our own reference, or the gateway's id where a message has only that; `null`: no reference that could be ours. */
+function nameOf(event: GatewayEvent): string | null {
+  if (!isAboutIntent(event)) return event.data.object.payment_intent;
+  const { reference } = event.data.object.metadata;
+  return reference !== undefined && z.uuid().safeParse(reference).success ? reference : null;
 }
 
-async function findPayments(tx: Transaction, names: readonly string[]) {
+/** The payment of each event, in the same order; `undefined`: none of ours. */
+async function findPayments(
+  db: Reader,
+  events: readonly GatewayEvent[],
+): Promise<readonly (Known | undefined)[]> {
+  const names = events.map((event) => nameOf(event) ?? "");
   const ids = names.filter((name) => z.uuid().safeParse(name).success);
-  const rows = await tx
+  const rows = await db
     .selectFrom("payments")
-    .where(sql<boolean>`(id = any(${ids}::uuid[]) or gateway_payment_id = any(${[...names]}::text[]))`)
+    .where(sql<boolean>`(id = any(${ids}::uuid[]) or gateway_payment_id = any(${names}::text[]))`)
     .select(["id", "gateway_payment_id", "kind", "status", "settlement"])
     .execute();
-  return new Map(rows.flatMap((row) => [[row.id, row] as const, [row.gateway_payment_id, row] as const]));
+  const byName = new Map(
+    rows.flatMap((row) => [[row.id, row] as const, [row.gateway_payment_id, row] as const]),
+  );
+  return names.map((name) => byName.get(name));
 }

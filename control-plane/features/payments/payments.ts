@@ -1,13 +1,15 @@
 import type { Capability } from "../../http/capability.ts";
+import { type CountWebhooks, createSender, judgeMessages } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import type { EventHandler } from "../../lifecycle/events.ts";
 import type { PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { FinalPaymentTerms } from "../../rules/final-payment-policy.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
-import { enqueue, handleJob } from "../../store/jobs.ts";
+import { enqueue, handleJob, perPurchase } from "../../store/jobs.ts";
 import { createPaymentBatches } from "./batches.ts";
 import { chargePayment, reconcilePayment } from "./charge-payment.ts";
+import { gatewayEventSchema, handleGatewayEvents, readGatewayEvent } from "./gateway-webhook.ts";
 import {
   captureHoldJob,
   chargePaymentJob,
@@ -47,15 +49,24 @@ export function createPayments(
   partners: {
     gateway: PaymentGateway;
     verifyWebhook: VerifyWebhook;
+    count: CountWebhooks;
     presumption: PresumptionLimits;
     finalPayment: FinalPaymentTerms;
   },
 ): Payments {
   const { gateway, presumption } = partners;
+  const sender = createSender({
+    source: "paymentGateway",
+    name: "hearGateway",
+    event: gatewayEventSchema,
+    read: readGatewayEvent,
+    count: partners.count,
+    atOnce: perPurchase,
+  });
   const silence: Silence = { untilMs: 0 };
   const work = { context, batches: createPaymentBatches(context), gateway };
   return {
-    addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, routing),
+    addRoutes: (routing) => paymentRoutes(context, partners.verifyWebhook, sender, routing),
     jobs: [
       handleJob(chargePaymentJob, ({ paymentId }, attempt) =>
         chargePayment(work, presumption, paymentId, attempt),
@@ -68,6 +79,7 @@ export function createPayments(
       handleJob(reconcileChargeBacksJob, ({ paymentId }) => reconcileChargeBacks(work, paymentId)),
       handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(work, refundId, attempt)),
       handleJob(reconcileRefundsJob, ({ paymentId }) => reconcileRefunds(work, paymentId)),
+      judgeMessages(context, sender, { runMany: (heard) => handleGatewayEvents(context, heard) }),
     ],
     timers: [
       {

@@ -1,11 +1,12 @@
 import * as z from "zod";
 import type { Refusal } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
+import type { Sender } from "../../http/webhook-messages.ts";
 import type { VerifyWebhook } from "../../http/webhook-signatures.ts";
 import { addWebhook } from "../../http/webhooks.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
-import { gatewayEventSchema, handleGatewayEvents } from "./gateway-webhook.ts";
+import { areGatewayNews, type GatewayEvent, gatewayEventSchema } from "./gateway-webhook.ts";
 import { readLedger } from "./ledger/ledger.ts";
 import { ledgerKinds } from "./ledger/postings.ts";
 import { requestRefund } from "./money-back/refunds.ts";
@@ -44,7 +45,12 @@ const paymentSchema = z
   })
   .meta({ id: "Payment" });
 
-export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, routing: Routing): void {
+export function paymentRoutes(
+  context: Context,
+  verify: VerifyWebhook,
+  sender: Sender<GatewayEvent>,
+  routing: Routing,
+): void {
   addCommand(routing, {
     url: "/api/expedientes/:expedienteId/reservation-payment",
     tag,
@@ -136,11 +142,11 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
 
   addWebhook(routing, {
     url: "/webhooks/payments",
-    source: "paymentGateway",
     summary: "Hear from the payment gateway",
-    verify: verifyWebhook,
+    verify,
     schema: gatewayEventSchema,
-    runMany: (tx, events) => handleGatewayEvents(context, tx, events),
+    sender,
+    areNews: (events) => areGatewayNews(context, events),
     // A gateway's message is a doorbell that can wait, and most come in bursts.
     lingerMs: 10,
   });

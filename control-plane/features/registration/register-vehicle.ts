@@ -1,13 +1,16 @@
 import type { Context } from "../../lifecycle/context.ts";
 import { mustMoveVehicles } from "../../lifecycle/move-vehicles.ts";
+import { askPartner, expectNothing, lookUpMatter, type Matter } from "../../lifecycle/partner-requests.ts";
 import type {
   AuthorityRegistration,
   RegistrationAuthority,
   RegistrationRequest,
 } from "../../partners/registration-authority.ts";
+import type { Transaction } from "../../store/database.ts";
 import type { Buyer } from "../../store/schema.ts";
+import { enqueueRegistration } from "./jobs.ts";
 
-type Requested = { expedienteId: string; vehicleId: string; request: RegistrationRequest };
+type Requested = { expedienteId: string; vehicleId: string; matter: Matter; request: RegistrationRequest };
 
 /** Asks the authority and records the document. Runs at least once: a recorded registration is left alone. */
 export async function registerVehicle(
@@ -18,12 +21,38 @@ export async function registerVehicle(
 ): Promise<void> {
   const requested = await loadRequested(context, expedienteId);
   if (requested === null) return;
+  await askPartner(context, requested.matter, attempt, {
+    ask: (tries) => authority.register(requested.request, tries),
+    record: (tx, registration) => record(context, tx, requested, registration),
+    refusalTask: "registrationRefused",
+  });
+}
+
+/**
+ * The target of a registration has passed (ME5): what the authority has of it is looked up, and a person hears when
+ * that is nothing.
+ */
+export async function lookUpRegistration(
+  context: Context,
+  authority: RegistrationAuthority,
+  expedienteId: string,
+): Promise<void> {
+  const requested = await loadRequested(context, expedienteId);
+  if (requested === null) return;
   const { reference } = requested.request;
-  const answer = await authority.register(requested.request, attempt);
-  // Failing keeps the request in the queue, where staff see it; the authority may be put right meanwhile.
-  if (answer.kind === "refused")
-    throw new Error(`the authority refused ${reference}: ${answer.code}, ${answer.message}`);
-  await record(context, requested, answer.value);
+  await lookUpMatter(context, requested.matter, {
+    look: () => authority.lookUpRegistration(reference),
+    expectedAt: null,
+    async take(found) {
+      if (found !== null) {
+        await context.db.transaction().execute((tx) => record(context, tx, requested, found));
+        return { kind: "news" };
+      }
+      // The job that asks may have used up its tries.
+      await context.db.transaction().execute((tx) => enqueueRegistration(tx, expedienteId));
+      return { kind: "nothingNew", reason: "the authority does not know it", isUrgent: false };
+    },
+  });
 }
 
 /** `null` when there is nothing left to ask. */
@@ -34,6 +63,7 @@ async function loadRequested(context: Context, expedienteId: string): Promise<Re
     .innerJoin("vehicles", "vehicles.id", "expedientes.vehicle_id")
     .where("registrations.expediente_id", "=", expedienteId)
     .select([
+      "registrations.id",
       "registrations.status",
       "registrations.reference",
       "expedientes.vehicle_id",
@@ -46,6 +76,12 @@ async function loadRequested(context: Context, expedienteId: string): Promise<Re
   return {
     expedienteId,
     vehicleId: row.vehicle_id,
+    matter: {
+      partner: "authority",
+      id: row.id,
+      reference: row.reference,
+      subject: { expedienteId, vehicleId: row.vehicle_id },
+    },
     request: { reference: row.reference, vin: row.vin, owner: ownerOf(row.buyer) },
   };
 }
@@ -56,39 +92,39 @@ function ownerOf({ name, address, identityDocument }: Buyer): RegistrationReques
 
 async function record(
   context: Context,
-  { expedienteId, vehicleId, request }: Requested,
+  tx: Transaction,
+  { expedienteId, vehicleId, matter, request }: Requested,
   registration: AuthorityRegistration,
 ): Promise<void> {
   if (registration.vin !== request.vin || registration.reference !== request.reference)
     throw new Error(`the authority answered ${request.reference} with another vehicle's registration`);
   const { registrationId: authorityId, plate, registeredOn } = registration;
-  await context.db.transaction().execute(async (tx) => {
-    const recorded = await tx
-      .updateTable("registrations")
-      .set({
-        status: "recorded",
-        authority_id: authorityId,
-        plate,
-        registered_on: registeredOn,
-        recorded_at: context.clock.now(),
-      })
-      .where("expediente_id", "=", expedienteId)
-      .where("status", "=", "requested")
-      .executeTakeFirst();
-    if (recorded.numUpdatedRows !== 1n) return;
-    await tx
-      .updateTable("expedientes")
-      .set({ registration_document: JSON.stringify({ authorityId, plate, registeredOn }) })
-      .where("id", "=", expedienteId)
-      .execute();
-    await mustMoveVehicles(context, tx, [
-      {
-        vehicleId,
-        event: "vehicleRegistered",
-        actor: { kind: "partner", id: "authority" },
-        set: { registration: "recorded" },
-        detail: { authorityId, plate, registeredOn },
-      },
-    ]);
-  });
+  const recorded = await tx
+    .updateTable("registrations")
+    .set({
+      status: "recorded",
+      authority_id: authorityId,
+      plate,
+      registered_on: registeredOn,
+      recorded_at: context.clock.now(),
+    })
+    .where("expediente_id", "=", expedienteId)
+    .where("status", "=", "requested")
+    .executeTakeFirst();
+  if (recorded.numUpdatedRows !== 1n) return;
+  await expectNothing(tx, matter);
+  await tx
+    .updateTable("expedientes")
+    .set({ registration_document: JSON.stringify({ authorityId, plate, registeredOn }) })
+    .where("id", "=", expedienteId)
+    .execute();
+  await mustMoveVehicles(context, tx, [
+    {
+      vehicleId,
+      event: "vehicleRegistered",
+      actor: { kind: "partner", id: "authority" },
+      set: { registration: "recorded" },
+      detail: { authorityId, plate, registeredOn },
+    },
+  ]);
 }

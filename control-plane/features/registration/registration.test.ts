@@ -1,5 +1,8 @@
+import { dayMs } from "@caas/contract/durations.ts";
 import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import * as z from "zod";
+import { triesBeforeAlarm } from "../../rules/partner-patience.ts";
 import { newSale } from "../../testing/fixtures/people.ts";
 import {
   countAtPartner,
@@ -185,6 +188,118 @@ describe("registration with the authority", () => {
     expect(await platform.retryJobs()).toBe(1);
     expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
     expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+  });
+
+  const refuseNext = {
+    count: 1,
+    status: 422,
+    code: "owner_unknown",
+    message: "the owner is not in the census",
+  };
+  const registrationOf = async (car: WrittenSale, person = platform.staff.sales) =>
+    z
+      .looseObject({ registration: z.unknown() })
+      .parse((await person.get(`/api/expedientes/${car.expedienteId}`)).body).registration;
+  const tasksOf = (car: WrittenSale, kind: string) =>
+    platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", car.expedienteId)
+      .where("kind", "=", kind)
+      .select(["title", "detail"])
+      .execute();
+
+  test("an authority that refuses is a person's task at once, with its words, and is asked again when staff say so [N4, FA12]", async () => {
+    const car = await platform.writeSale(paid);
+    await control("PUT", "/_control/faults", { body: { refuseNext } });
+    await announcePayment(car);
+    expect(await platform.runJobs()).toBe(0);
+    const reference = `REG-${car.reference}`;
+    const reason = "owner_unknown: the owner is not in the census";
+    expect(await registrationOf(car)).toMatchObject({
+      reference,
+      status: "requested",
+      tries: 1,
+      lastError: reason,
+      nextTryAt: null,
+    });
+    const customer = await platform.customerOf(car);
+    expect(await registrationOf(car, customer)).toMatchObject({ tries: 1, lastError: null });
+    expect(await tasksOf(car, "registrationRefused")).toEqual([
+      {
+        title: `The authority refused registration ${reference}`,
+        detail: { reference, reason, status: 422 },
+      },
+    ]);
+    expect(await platform.retryJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
+
+    const url = `/api/expedientes/${car.expedienteId}/registration/retry`;
+    expect((await customer.post(url, {})).status).toBe(403);
+    expect((await platform.staff.otherSales.post(url, {})).status).toBe(404);
+    expect((await platform.staff.sales.post(url, {})).status).toBe(202);
+    await platform.runJobs();
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+    expect(await registrationOf(car)).toMatchObject({ status: "recorded", lastError: null, nextTryAt: null });
+    expect((await platform.staff.sales.post(url, {})).status).toBe(409);
+  });
+
+  test("no registration can be asked for again before there was one", async () => {
+    const car = await platform.writeSale({ ...paid, final_payment: "none" });
+    const url = `/api/expedientes/${car.expedienteId}/registration/retry`;
+    expect(await platform.staff.sales.post(url, {})).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining("final payment") },
+    });
+  });
+
+  test("an authority that answers 503 is asked again with growing waits, which the expediente shows; after six tries a person hears [N4, FA12]", async () => {
+    const car = await platform.writeSale(paid);
+    await control("PUT", "/_control/faults", {
+      body: { failNext: { count: triesBeforeAlarm, status: 503 } },
+    });
+    await announcePayment(car);
+    await platform.runJobs();
+    const waits: number[] = [];
+    for (let tries = 1; tries <= triesBeforeAlarm; tries += 1) {
+      const shown = asked.parse(await registrationOf(car));
+      expect(shown).toMatchObject({ tries, lastError: expect.stringContaining("503") });
+      waits.push(Date.parse(shown.nextTryAt) - Date.now());
+      expect(await tasksOf(car, "partnerUnreachable")).toHaveLength(tries < triesBeforeAlarm ? 0 : 1);
+      await platform.retryJobs();
+    }
+    expect(waits.every((wait, index) => wait > 1.5 * (waits[index - 1] ?? 1))).toBe(true);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+  });
+
+  const asked = z.looseObject({ nextTryAt: z.iso.datetime() });
+
+  test("a registration whose answer was lost for good is found at the authority after a day [N3]", async () => {
+    const car = await platform.writeSale(paid);
+    await control("PUT", "/_control/faults", { body: { timeOutAfterDoingNext: { count: 1 } } });
+    await announcePayment(car);
+    await platform.runJobs();
+    await platform.db.deleteFrom("jobs").where("kind", "=", "registerVehicle").execute();
+    platform.clock.advanceMs(dayMs);
+    await platform.runTimers();
+    expect(await platform.runJobs()).toBe(0);
+    expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
+    expect(await registrationsAtAuthority(car.reference)).toBe(1);
+    expect(await tasksOf(car, "partnerSilent")).toEqual([]);
+  });
+
+  test("a registration that the authority does not have after a day is a person's task, and is asked for again [N3]", async () => {
+    const car = await platform.writeSale(paid);
+    await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 503 } } });
+    await announcePayment(car);
+    await platform.runJobs();
+    await platform.db.deleteFrom("jobs").where("kind", "=", "registerVehicle").execute();
+    platform.clock.advanceMs(dayMs);
+    await platform.runTimers();
+    await platform.runJobs();
+    expect(await tasksOf(car, "partnerSilent")).toMatchObject([
+      { title: `The authority has no news of REG-${car.reference}` },
+    ]);
     expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
   });
 });

@@ -3,12 +3,14 @@ import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type EventHandler, each } from "../../lifecycle/events.ts";
 import { mustMoveVehicles } from "../../lifecycle/move-vehicles.ts";
+import { expectNews, silenceTimer } from "../../lifecycle/partner-requests.ts";
 import type { RegistrationAuthority } from "../../partners/registration-authority.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { enqueue, handleJob } from "../../store/jobs.ts";
-import { registerVehicleJob } from "./jobs.ts";
-import { registerVehicle } from "./register-vehicle.ts";
+import { enqueueRegistration, lookUpRegistrationJob, registerVehicleJob } from "./jobs.ts";
+import { lookUpRegistration, registerVehicle } from "./register-vehicle.ts";
+import { registrationRoutes } from "./routes.ts";
 
 export type Registration = Capability & { onFinalPaymentReceived: EventHandler<"finalPaymentReceived"> };
 
@@ -18,10 +20,25 @@ export function createRegistration(
   partners: { registrationAuthority: RegistrationAuthority },
 ): Registration {
   return {
+    addRoutes: (routing) => registrationRoutes(context, routing),
     jobs: [
       handleJob(registerVehicleJob, ({ expedienteId }, attempt) =>
         registerVehicle(context, partners.registrationAuthority, expedienteId, attempt),
       ),
+      handleJob(lookUpRegistrationJob, ({ expedienteId }) =>
+        lookUpRegistration(context, partners.registrationAuthority, expedienteId),
+      ),
+    ],
+    timers: [
+      silenceTimer(context, "authority", async (tx, registrationId) => {
+        const { expediente_id: expedienteId } = await tx
+          .selectFrom("registrations")
+          .select("expediente_id")
+          .where("id", "=", registrationId)
+          .executeTakeFirstOrThrow(() => new Error(`no registration ${registrationId}`));
+        const key = `lookUpRegistration:${expedienteId}`;
+        await enqueue(tx, lookUpRegistrationJob, [{ payload: { expedienteId }, key }]);
+      }),
     ],
     onFinalPaymentReceived: each((tx, { expedienteId }) => requestRegistration(context, tx, expedienteId)),
   };
@@ -35,10 +52,11 @@ async function requestRegistration(context: Context, tx: Transaction, expediente
     .where("id", "=", expedienteId)
     .executeTakeFirstOrThrow(() => new Error(`no expediente ${expedienteId}`));
   const reference = `REG-${expediente.reference}`;
+  const id = newId();
   const asked = await tx
     .insertInto("registrations")
     .values({
-      id: newId(),
+      id,
       expediente_id: expedienteId,
       reference,
       status: "requested",
@@ -56,5 +74,6 @@ async function requestRegistration(context: Context, tx: Transaction, expediente
       detail: { reference },
     },
   ]);
-  await enqueue(tx, registerVehicleJob, [{ payload: { expedienteId } }]);
+  await expectNews(context, tx, { partner: "authority", id });
+  await enqueueRegistration(tx, expedienteId);
 }

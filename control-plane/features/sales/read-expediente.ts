@@ -1,3 +1,5 @@
+import { describeProgress } from "../../http/partner-progress.ts";
+import { readProgress } from "../../lifecycle/partner-requests.ts";
 import { computeFinalPayment } from "../../rules/pricing.ts";
 import type { Reader } from "../../store/database.ts";
 import type { ExpedienteRecord } from "./record-schema.ts";
@@ -24,6 +26,7 @@ export async function readExpediente(db: Reader, expedienteId: string): Promise<
   if (rest.kind === "refused") throw new Error(`expediente ${row.reference}: ${rest.message}`);
   const order = await readOrder(db, expedienteId);
   const payments = await readPayments(db, expedienteId, row.vehicle_id, row.customer_id);
+  const registration = await readRegistration(db, expedienteId);
   const transport = await readTransport(db, expedienteId);
   const activations = await readActivations(db, row.vehicle_id, row.customer_id);
   return {
@@ -51,6 +54,7 @@ export async function readExpediente(db: Reader, expedienteId: string): Promise<
     },
     order,
     payments,
+    registration,
     registrationDocument: row.registration_document,
     transport,
     delivery: row.delivery,
@@ -76,6 +80,7 @@ async function readOrder(db: Reader, expedienteId: string): Promise<ExpedienteRe
     eta: toIso(row.eta),
     vin: row.vin,
     placedAt: toIso(row.placed_at),
+    ...describeProgress(await readProgress(db, row.id)),
   };
 }
 
@@ -114,6 +119,32 @@ async function readPayments(
   }));
 }
 
+async function readRegistration(db: Reader, expedienteId: string): Promise<ExpedienteRecord["registration"]> {
+  const row = await db
+    .selectFrom("registrations")
+    .where("expediente_id", "=", expedienteId)
+    .select(["id", "reference", "status", "requested_at"])
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  return {
+    reference: row.reference,
+    status: row.status,
+    requestedAt: row.requested_at.toISOString(),
+    ...describeProgress(await readProgress(db, row.id)),
+  };
+}
+
+/** For customers: what a partner says of us is between it and us. */
+export function withoutPartnersWords(record: ExpedienteRecord): ExpedienteRecord {
+  const { order, registration, transport } = record;
+  return {
+    ...record,
+    order: order === null ? null : { ...order, lastError: null },
+    registration: registration === null ? null : { ...registration, lastError: null },
+    transport: transport === null ? null : { ...transport, lastError: null },
+  };
+}
+
 /** The newest: a replaced carrier's transport is history, kept in the steps. */
 async function readTransport(db: Reader, expedienteId: string): Promise<ExpedienteRecord["transport"]> {
   const row = await db
@@ -131,6 +162,7 @@ async function readTransport(db: Reader, expedienteId: string): Promise<Expedien
     date: row.scheduled_date ?? row.requested_date,
     driver: row.driver,
     route: row.route === null ? null : [...row.route],
+    ...describeProgress(await readProgress(db, row.id)),
   };
 }
 

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { identityDocumentSchema } from "../../http/identity-documents.ts";
+import { partnerProgress } from "../../http/partner-progress.ts";
 import { paymentKinds, paymentStatuses } from "../../rules/payment-machine.ts";
 import { saleStatuses } from "../../rules/statuses.ts";
 
@@ -75,9 +76,19 @@ export const expedienteSchema = z
         eta: instant.nullable(),
         vin: z.string().nullable(),
         placedAt: instant.nullable(),
+        ...partnerProgress,
       })
       .nullable(),
     payments: z.array(paymentSummarySchema),
+    /** Asked for with the final payment. */
+    registration: z
+      .object({
+        reference: z.string(),
+        status: z.enum(["requested", "recorded"]),
+        requestedAt: instant,
+        ...partnerProgress,
+      })
+      .nullable(),
     registrationDocument: z
       .object({ authorityId: z.string(), plate: z.string(), registeredOn: z.string() })
       .nullable(),
@@ -89,6 +100,7 @@ export const expedienteSchema = z
         date: z.string(),
         driver: z.string().nullable(),
         route: z.array(z.string()).nullable(),
+        ...partnerProgress,
       })
       .nullable(),
     delivery: z
@@ -153,7 +165,8 @@ export const notificationSchema = z.object({
   recipient: z.string(),
   channel: z.enum(["email", "sms", "push", "inApp"]),
   priority: z.string(),
-  status: z.enum(["queued", "accepted", "failed", "channelNotConfigured"]),
+  /** `overtaken`: not sent, because a later message had made it pointless. */
+  status: z.enum(["queued", "accepted", "failed", "overtaken", "channelNotConfigured"]),
   subject: z.string().nullable(),
   /** As sent, with secrets masked. */
   body: z.string().nullable(),

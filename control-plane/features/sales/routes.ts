@@ -8,7 +8,7 @@ import type { NotifyListener } from "../../store/notify-listener.ts";
 import { buyerOf, newBuyerSchema } from "./buyer-schema.ts";
 import { correctBuyer } from "./correct-buyer.ts";
 import { listExpedientes } from "./list-expedientes.ts";
-import { readExpediente } from "./read-expediente.ts";
+import { readExpediente, withoutPartnersWords } from "./read-expediente.ts";
 import { readNotifications } from "./read-notifications.ts";
 import { readPlans } from "./read-plans.ts";
 import { readSteps } from "./read-steps.ts";
@@ -105,10 +105,10 @@ export function salesRoutes(
     description: "The complete customer record.",
     params,
     answer: expedienteSchema,
-    run: async (db, { params: { expedienteId } }) => ({
-      kind: "done",
-      answer: await readExpediente(db, expedienteId),
-    }),
+    async run(db, { principal, params: { expedienteId } }) {
+      const record = await readExpediente(db, expedienteId);
+      return { kind: "done", answer: principal.role === "customer" ? withoutPartnersWords(record) : record };
+    },
   });
 
   addCommand(routing, {

@@ -9,6 +9,15 @@ export const faultsSchema = z.strictObject({
   latencyMs: z.int().min(0).max(600_000).optional(),
   /** The next `count` requests are refused with `status` and nothing is done. */
   failNext: z.strictObject({ count: onceOrMore, status: z.int().min(400).max(599) }).optional(),
+  /** The next `count` requests are refused with a reason of the partner's own, and nothing is done. */
+  refuseNext: z
+    .strictObject({
+      count: onceOrMore,
+      status: z.int().min(400).max(499),
+      code: z.string().min(1).max(100),
+      message: z.string().min(1).max(1_000),
+    })
+    .optional(),
   /** The next `count` requests are done, and never answered: the client cannot know. */
   timeOutAfterDoingNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are neither done nor answered. */
@@ -23,12 +32,14 @@ export const faultsSchema = z.strictObject({
   answerSlowlyNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` webhooks are counted as sent and are not: lost on the way. */
   dropWebhooksNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** Webhooks as another release of the partner writes them; before each, one of a type that nobody has heard of. */
+  oddWebhooks: z.boolean().optional(),
 });
 export type FaultSettings = z.infer<typeof faultsSchema>;
 
 export type Fault =
   | { kind: "none" }
-  | { kind: "fail"; status: number }
+  | { kind: "fail"; status: number; code: string; message: string }
   | { kind: "timeOutAfterDoing" }
   | { kind: "timeOutBeforeDoing" }
   | { kind: "answerNonsense" }
@@ -46,6 +57,7 @@ export type Faults = {
   /** The fate of one request; uses up one of the knob that decided it. */
   take(): Fault;
   takeWebhookDrop(): boolean;
+  areWebhooksOdd(): boolean;
 };
 
 export function createFaults(): Faults {
@@ -66,7 +78,16 @@ export function createFaults(): Faults {
     latencyMs: () => settings.latencyMs ?? 0,
     take() {
       if (settings.failNext !== undefined && takeOne(settings.failNext))
-        return { kind: "fail", status: settings.failNext.status };
+        return {
+          kind: "fail",
+          status: settings.failNext.status,
+          code: "simulated_fault",
+          message: "refused by the fault knob failNext",
+        };
+      if (settings.refuseNext !== undefined && takeOne(settings.refuseNext)) {
+        const { status, code, message } = settings.refuseNext;
+        return { kind: "fail", status, code, message };
+      }
       if (takeOne(settings.timeOutBeforeDoingNext)) return { kind: "timeOutBeforeDoing" };
       if (takeOne(settings.timeOutAfterDoingNext)) return { kind: "timeOutAfterDoing" };
       if (takeOne(settings.answerNonsenseNext)) return { kind: "answerNonsense" };
@@ -76,5 +97,6 @@ export function createFaults(): Faults {
       return { kind: "none" };
     },
     takeWebhookDrop: () => takeOne(settings.dropWebhooksNext),
+    areWebhooksOdd: () => settings.oddWebhooks === true,
   };
 }

@@ -179,10 +179,8 @@ export function registerApi(
       if (latencyMs > 0) await delay(latencyMs, undefined, { signal: hangUpSignal(reply) }).catch(() => {});
       const fault = faults.take();
       if (fault.kind === "fail") {
-        const message = "refused by the fault knob failNext";
-        return reply
-          .status(fault.status)
-          .send(errorShape({ status: fault.status, code: "simulated_fault", message }));
+        const { status, code, message } = fault;
+        return reply.status(status).send(errorShape({ status, code, message }));
       }
       if (fault.kind === "timeOutBeforeDoing") {
         reply.hijack();

@@ -3,6 +3,7 @@ import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 import { wordsOf } from "../../command/run.ts";
 import type { Faults } from "./faults.ts";
+import { oddly } from "./odd-webhooks.ts";
 import { createPoster } from "./poster.ts";
 import type { PartnerStore } from "./store.ts";
 
@@ -31,9 +32,11 @@ export type WebhookOptions = {
   retryBaseMs?: number;
 };
 
+export type NewMessage = Pick<WebhookMessage, "id" | "subject" | "type" | "body">;
+
 export type Outbox = {
   /** Stores a message within the caller's transaction; it leaves once that has committed. */
-  enqueue(message: { id: string; subject: string; type: string; body: string }): void;
+  enqueue(message: NewMessage): void;
   /** Sends a message again in any state, with the same id, as a partner's duplicate would be. */
   sendAgain(id: string): Promise<WebhookMessage | undefined>;
   setBaseUrl(baseUrl: string): void;
@@ -169,10 +172,14 @@ export function startOutbox(options: {
 
   for (const message of messages.find("status", "pending")) addToQueue(message.subject, message.id);
 
+  const add = (message: NewMessage) => {
+    messages.put(message.id, { ...message, attempts: 0, status: "pending", lastProblem: null });
+    addToQueue(message.subject, message.id);
+  };
+
   return {
     enqueue(message) {
-      messages.put(message.id, { ...message, attempts: 0, status: "pending", lastProblem: null });
-      addToQueue(message.subject, message.id);
+      for (const one of faults.areWebhooksOdd() ? oddly(message) : [message]) add(one);
     },
     async sendAgain(id) {
       const message = messages.get(id);

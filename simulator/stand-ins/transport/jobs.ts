@@ -21,7 +21,15 @@ export type Outcome = (typeof outcomes)[number];
 export const steps = ["started", "arrived", "contacted", "returned"] as const;
 export type Step = (typeof steps)[number];
 
-const statuses = ["scheduled", "started", "arrived", "delivered", "customerAbsent", "returned"] as const;
+const statuses = [
+  "scheduled",
+  "started",
+  "arrived",
+  "delivered",
+  "customerAbsent",
+  "returned",
+  "calledOff",
+] as const;
 type Status = (typeof statuses)[number];
 
 const transportSchema = z.object({
@@ -42,11 +50,16 @@ const nextStep: Readonly<Record<Status, Step | null>> = {
   delivered: null,
   customerAbsent: "returned",
   returned: null,
+  calledOff: null,
 };
 
 export const nextStepOf = (transport: Transport): Step | null => nextStep[transport.status];
 
 export type StepRequest = { step: Step; outcome?: Outcome | undefined; receivedBy?: string | undefined };
+
+export type CallOff =
+  | { status: "calledOff"; transport: Transport }
+  | { status: "refused"; code: "no_such_transport" | "too_late"; message: string };
 
 export type StepResult =
   | { status: "done"; transport: Transport }
@@ -83,6 +96,21 @@ export function openTransportBook(parts: { store: PartnerStore; clock: Clock; ou
       };
       transports.put(transport.transportId, transport);
       return { isNew: true, transport };
+    },
+
+    /** The lorry does not drive, or turns round; at the customer's door it is too late. */
+    callOff(id: string): CallOff {
+      return store.transaction(() => {
+        const transport = transports.get(id);
+        if (transport === undefined)
+          return { status: "refused", code: "no_such_transport", message: `there is no transport ${id}` };
+        const { status } = transport;
+        if (status !== "scheduled" && status !== "started" && status !== "calledOff")
+          return { status: "refused", code: "too_late", message: `the transport is ${status} already` };
+        const next: Transport = { ...transport, status: "calledOff" };
+        transports.put(id, next);
+        return { status: "calledOff", transport: next };
+      });
     },
 
     /** Takes the next step of a transport and tells the platform. */

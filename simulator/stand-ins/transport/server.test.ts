@@ -192,6 +192,50 @@ test("a transport under way goes on after a restart", async () => {
   );
 });
 
+test("a transport is called off until it has arrived, is found so, and tells nothing more [N1]", async () => {
+  await start();
+  const id = idOf((await arrange("exp-1")).body);
+  const callOff = (transportId: string) =>
+    call("POST", `/v1/transports/${transportId}/cancellation`, { body: {} });
+  expect(await callOff(id)).toMatchObject({ status: 200, body: { status: "calledOff" } });
+  expect(await callOff(id)).toMatchObject({ status: 200, body: { status: "calledOff" } });
+  expect((await call("GET", "/v1/transports?reference=exp-1")).body).toMatchObject({
+    transports: [{ status: "calledOff" }],
+  });
+  expect((await step(id, { step: "started" })).status).toBe(409);
+
+  const late = idOf((await arrange("exp-2")).body);
+  for (const name of ["started", "arrived"]) await step(late, { step: name });
+  expect(await callOff(late)).toMatchObject({ status: 409, body: { error: { code: "too_late" } } });
+  expect((await callOff("tr_999999")).status).toBe(404);
+});
+
+test("the knob refuseNext refuses with the reason it was given, and nothing is done", async () => {
+  await start();
+  const refuseNext = { count: 1, status: 422, code: "no_lorry", message: "nothing is free that day" };
+  await call("PUT", "/_control/faults", { body: { refuseNext } });
+  expect(await arrange("exp-1")).toMatchObject({
+    status: 422,
+    body: { error: { code: "no_lorry", message: "nothing is free that day" } },
+  });
+  expect((await call("GET", "/v1/transports?reference=exp-1")).body).toEqual({ transports: [] });
+  expect((await arrange("exp-1")).status).toBe(201);
+});
+
+test("the knob oddWebhooks sends what another release would: an offset, new fields, nulls, an unknown type [F15, F16]", async () => {
+  await start();
+  await call("PUT", "/_control/faults", { body: { oddWebhooks: true } });
+  const id = idOf((await arrange("exp-1")).body);
+  await step(id, { step: "started" });
+  const started = await receiver.waitFor((webhook) => typeOf(webhook) === "transport.started");
+  expect(receiver.received.map(typeOf)).toEqual(["transport.delayed", "transport.started"]);
+  expect(JSON.parse(started.body)).toMatchObject({
+    occurredAt: "2026-11-02T10:00:00.000+01:00",
+    apiVersion: "2027-01",
+    data: { reference: "exp-1", remark: null },
+  });
+});
+
 test("a car with a European VIN without a North American check digit is transported [F1]", async () => {
   await start();
   const answer = await call("POST", "/v1/transports", {

@@ -57,6 +57,18 @@ export async function startTransport(options: TransportOptions): Promise<Running
       }),
     );
 
+    api.post(
+      "/v1/transports/:id/cancellation",
+      { schema: { params: idParams, body: z.strictObject({}) } },
+      (request, reply) =>
+        partner.answerOnce(request, reply, () => {
+          const calledOff = book.callOff(request.params.id);
+          if (calledOff.status === "calledOff") return { status: 200, body: calledOff.transport };
+          const status = calledOff.code === "no_such_transport" ? 404 : 409;
+          return refuse(status, calledOff.code, calledOff.message);
+        }),
+    );
+
     api.get(
       "/v1/transports",
       { schema: { querystring: z.strictObject({ reference: z.string().min(1).max(100) }) } },

@@ -3,7 +3,9 @@ import { hourMs } from "@caas/contract/durations.ts";
 import { sql } from "kysely";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { messageTries } from "../../../http/webhook-messages.ts";
 import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
+import { gatewayEventSchema, handleGatewayEvents } from "../gateway-webhook.ts";
 
 const reservationCents = 50_000;
 const finalCents = 3_149_000;
@@ -370,7 +372,7 @@ describe("a gateway that does not answer [fault 24]", () => {
 });
 
 describe("the gateway's webhook [fault 25]", () => {
-  function deliver(event: object, header?: string) {
+  function deliver(event: object | null, header?: string) {
     const payload = JSON.stringify(event);
     return platform.server.inject({
       method: "POST",
@@ -425,15 +427,63 @@ describe("the gateway's webhook [fault 25]", () => {
     expect((await car.customer.get(`/api/payments/${paymentId}`)).body).toMatchObject({ status: "pending" });
   });
 
-  test("repeated, about nothing of ours, or of an unknown type has no effect", async () => {
+  test("repeated, it has no effect", async () => {
     const car = await platform.sell();
     const paymentId = (await car.customer.post(reservationOf(car), visa)).text("paymentId");
     await platform.runJobs();
     const event = succeeded(paymentId);
     expect((await deliver(event)).json()).toEqual({ received: true, duplicate: false });
     expect((await deliver(event)).json()).toEqual({ received: true, duplicate: true });
-    expect((await deliver(succeeded(randomUUID()))).statusCode).toBe(404);
-    expect((await deliver({ ...event, id: "evt_x", type: "customer.created" })).statusCode).toBe(400);
+    expect(await platform.runJobs()).toBe(0);
     expect(await paymentsOf(car)).toHaveLength(1);
+  });
+
+  const ofIntent = (object: object, type = "payment_intent.succeeded") => ({
+    id: `evt_${randomUUID()}`,
+    object: "event",
+    type,
+    data: { object: { id: "pi_theirs", ...object } },
+  });
+  test.each([
+    ["another shop's payment", () => ofIntent({ metadata: { reference: randomUUID() } })],
+    ["a payment of another shop's own numbering", () => ofIntent({ metadata: { reference: "4711" } })],
+    ["a payment without metadata", () => ofIntent({ metadata: {} })],
+    ["a payment whose metadata are null", () => ofIntent({ metadata: null })],
+    ["a charge without a payment", () => ofIntent({ payment_intent: null, metadata: {} }, "charge.refunded")],
+    ["another shop's charge", () => ofIntent({ payment_intent: "pi_theirs" }, "charge.dispute.created")],
+    ["a customer, which we do not use", () => ofIntent({}, "customer.created")],
+    ["nothing", () => null],
+  ])("about %s it is answered 200 and has no effect [F17]", async (_what, event) => {
+    const before = await platform.db.selectFrom("payments").select("id").orderBy("id").execute();
+    expect((await deliver(event())).statusCode).toBe(200);
+    await platform.runJobs();
+    for (let tries = 1; tries < messageTries; tries += 1) await platform.retryJobs();
+    expect(await platform.db.selectFrom("jobs").select("kind").execute()).toEqual([]);
+    expect(await platform.db.selectFrom("payments").select("id").orderBy("id").execute()).toEqual(before);
+    expect(
+      await platform.db.selectFrom("tasks").where("kind", "=", "messageNotTaken").select("id").execute(),
+    ).toEqual([]);
+  });
+
+  test("that says nothing new costs one read: nothing is written", async () => {
+    const car = await platform.sell();
+    const paymentId = (await car.customer.post(reservationOf(car), visa)).text("paymentId");
+    expect(await platform.runJobs()).toBe(0);
+    // PostgreSQL gives out a transaction id for the first thing that a transaction writes.
+    const nextTransaction = async () => {
+      const { rows } = await sql<{
+        next: string;
+      }>`select pg_snapshot_xmax(pg_current_snapshot())::text as next`.execute(platform.db);
+      return rows[0]?.next;
+    };
+    const before = await nextTransaction();
+    const event = gatewayEventSchema.parse(succeeded(paymentId));
+    expect(await handleGatewayEvents(platform.context, [{ event, attempt: 1 }])).toEqual([{ kind: "done" }]);
+    expect(await nextTransaction()).toBe(before);
+    // Delivered, it is stored and has no job.
+    expect((await deliver(succeeded(paymentId))).statusCode).toBe(200);
+    expect(
+      await platform.db.selectFrom("jobs").where("kind", "=", "hearGateway").select("id").execute(),
+    ).toEqual([]);
   });
 });

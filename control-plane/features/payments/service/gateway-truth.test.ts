@@ -86,6 +86,8 @@ async function tellFromGateway(type: string, object: object): Promise<number> {
     },
     payload: body,
   });
+  // Stored and answered; a job judges it.
+  await platform.runJobs();
   return reply.statusCode;
 }
 
@@ -243,7 +245,8 @@ describe("a message names somebody else's payment", () => {
     const { activationId, id } = await capture();
     const foreign = await payElsewhere(id, 499);
     await tellFromGateway("charge.refunded", { id: "ch_foreign", payment_intent: foreign });
-    await platform.retryJobs();
+    // It is known as another's after some tries: ours might have been recorded a moment later.
+    while ((await platform.retryJobs()) > 0);
     expect(await paymentOf(activationId)).toMatchObject({ status: "captured", refunded_cents: 0 });
   });
 });
