@@ -193,6 +193,8 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     servicePaymentChargedBack: [activations.onPaymentChargedBack],
     serviceChargeBackClosed: [activations.onChargeBackClosed],
     servicePaymentRefunded: [activations.onPaymentRefunded],
+    serviceRefundFailed: [activations.onRefundFailed],
+    serviceHoldLost: [activations.onHoldLost],
     serviceCaptureRequested: [payments.onServiceCaptureRequested],
     servicePaymentCaptured: [],
     servicePaymentLost: [activations.onPaymentLost],

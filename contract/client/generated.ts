@@ -86,6 +86,18 @@ export type ActivationAttemptsItem = {
   proved: boolean;
 };
 
+/**
+ * When and why it ended: by its term, by money that went back, or without delivery; null while it is on its way or runs. The state does not say it: it is how far the activation came.
+ */
+export type ActivationEnded = {
+  /** When it happened. */
+  at: string;
+  /** A code of the reason. */
+  reason: string;
+  /** The reason as a sentence. */
+  inWords: string;
+} | null;
+
 export interface Activation {
   /** The thing's own id. */
   id: string;
@@ -117,8 +129,10 @@ export interface Activation {
      * @nullable
      */
   endReason: string | null;
-  /** The end of the term; null before the car has proved the service. */
+  /** The end of the term; null before the car has proved the service, and once it is withdrawn. */
   validUntil: string | null;
+  /** When and why it ended: by its term, by money that went back, or without delivery; null while it is on its way or runs. The state does not say it: it is how far the activation came. */
+  ended: ActivationEnded;
   /** When it was made. */
   createdAt: string;
   /** When it ended; null while it has not. */
@@ -258,6 +272,8 @@ export interface Payment {
   payer: string | null;
   /** When the bank lets the hold lapse; null where nothing is held. */
   captureBefore: string | null;
+  /** What the gateway took, in cents, which may be another amount than the one asked for; null where it took nothing. */
+  capturedCents: number | null;
   /** What went back to the customer, in cents. */
   refundedCents: number;
   /** When it was made. */
@@ -1353,7 +1369,7 @@ export type LookAtAPaymentThatAColleagueRecordedBody = {
 /**
  * What kind of thing it is.
  */
-export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'paymentPresumed' | 'presumptionEnded' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured' | 'paymentRefunded' | 'depositRefunded' | 'chargedBack' | 'depositChargedBack' | 'chargeBackWon' | 'depositChargeBackWon';
+export type ReadTheLedgerOfAPayment200TransactionsItemKind = 'depositReceived' | 'depositEarned' | 'depositForfeited' | 'paymentPresumed' | 'presumptionEnded' | 'holdPlaced' | 'holdReleased' | 'serviceCaptured' | 'paymentRefunded' | 'depositRefunded' | 'refundFailed' | 'depositRefundFailed' | 'chargedBack' | 'depositChargedBack' | 'chargeBackWon' | 'depositChargeBackWon';
 export type ReadTheLedgerOfAPayment200TransactionsItemPostingsItem = {
   /** The ledger's account that is debited or credited. */
   account: string;

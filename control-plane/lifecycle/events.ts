@@ -97,6 +97,10 @@ export type DomainEvents = {
     reason: string;
     isWhole: boolean;
   };
+  /** A refund that was made came back: the customer does not have the money. */
+  serviceRefundFailed: { activationId: string; paymentId: string; amountCents: number; reason: string };
+  /** The hold is gone before the car's proof, by time or by hand at the gateway. */
+  serviceHoldLost: { activationId: string; paymentId: string; reason: string };
   servicePaymentDeclined: { activationId: string; paymentId: string; reason: string };
   servicePaymentCaptured: { activationId: string; paymentId: string };
   /** The car has proved the service, and the bank will not pay what it held. */

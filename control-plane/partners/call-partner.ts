@@ -1,5 +1,6 @@
 import { parseJson } from "@caas/contract/parse-json.ts";
 import * as z from "zod";
+import { boundedFetch } from "./bounded-fetch.ts";
 import { type PartnerName, PartnerUnavailable } from "./partner-error.ts";
 import { storableJson } from "./storable-answers.ts";
 
@@ -106,35 +107,25 @@ async function exchange(
   endpoint: PartnerEndpoint,
   request: PartnerRequest,
 ): Promise<{ status: number; text: string }> {
+  const { timeoutMs } = endpoint;
   try {
-    const response = await fetch(`${endpoint.baseUrl}${request.path}`, {
-      method: request.method,
-      headers: {
-        accept: "application/json",
-        authorization: `Bearer ${endpoint.apiKey}`,
-        ...(request.body === undefined ? {} : { "content-type": "application/json" }),
-        ...(request.idempotencyKey === undefined ? {} : { "idempotency-key": request.idempotencyKey }),
+    const response = await boundedFetch({ timeoutMs, maxBytes: maxAnswerBytes })(
+      `${endpoint.baseUrl}${request.path}`,
+      {
+        method: request.method,
+        headers: {
+          accept: "application/json",
+          authorization: `Bearer ${endpoint.apiKey}`,
+          ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+          ...(request.idempotencyKey === undefined ? {} : { "idempotency-key": request.idempotencyKey }),
+        },
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       },
-      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-      redirect: "error",
-      signal: AbortSignal.timeout(endpoint.timeoutMs),
-    });
-    return { status: response.status, text: await readText(response) };
+    );
+    return { status: response.status, text: await response.text() };
   } catch (error) {
-    throw new PartnerUnavailable(endpoint.name, explain(error, endpoint.timeoutMs), error);
+    throw new PartnerUnavailable(endpoint.name, explain(error, timeoutMs), error);
   }
-}
-
-async function readText(response: Response): Promise<string> {
-  if (response.body === null) return "";
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body) {
-    bytes += chunk.byteLength;
-    if (bytes > maxAnswerBytes) throw new Error(`its answer is longer than ${maxAnswerBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function explain(error: unknown, timeoutMs: number): string {

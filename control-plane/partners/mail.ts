@@ -24,12 +24,18 @@ export type Mail = {
 };
 
 const timeoutMs = 10_000;
+/** For one message, from its turn in the queue to the server's last word: a server may answer a byte at a time. */
+const totalTimeoutMs = 90_000;
+/** A server's answers are some lines. */
+const maxResponseBytes = 64 * 1024;
 
 /**
  * @param options.url `smtp://host:port` or `smtps://user:password@host`
+ * @param options.totalTimeoutMs for one message, real time
  * @param options.from as `CaaS <no-reply@caas.example>`; its domain also names our messages
  */
-export function createMail(options: { url: string; from: string }): Mail {
+export function createMail(options: { url: string; from: string; totalTimeoutMs?: number }): Mail {
+  const totalMs = options.totalTimeoutMs ?? totalTimeoutMs;
   const transport = createTransport(
     {
       url: options.url,
@@ -38,6 +44,7 @@ export function createMail(options: { url: string; from: string }): Mail {
       connectionTimeout: timeoutMs,
       greetingTimeout: timeoutMs,
       socketTimeout: timeoutMs,
+      maxResponseSize: maxResponseBytes,
       // Nothing that a template or a customer's name contains may make us read a file or fetch an address.
       disableFileAccess: true,
       disableUrlAccess: true,
@@ -56,6 +63,7 @@ export function createMail(options: { url: string; from: string }): Mail {
           html: message.html,
           messageId,
           headers: { "Auto-Submitted": "auto-generated" },
+          signal: AbortSignal.timeout(totalMs),
         });
         return { kind: "accepted", providerId: messageId };
       } catch (error) {

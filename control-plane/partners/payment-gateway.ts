@@ -1,5 +1,7 @@
 import Stripe from "stripe";
 import type { Decline } from "../rules/decline-table.ts";
+import type { GatewayRecord } from "../rules/payment-machine.ts";
+import { boundedFetch } from "./bounded-fetch.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
 import { makeAnswersStorable } from "./storable-answers.ts";
 
@@ -22,9 +24,15 @@ export type NewGatewayPayment = {
   metadata: Readonly<Record<string, string>>;
 };
 
-/** How a payment stands at the gateway. A "no" of the bank is a value. */
-export type GatewayPayment =
-  | { status: "captured"; gatewayPaymentId: string }
+/**
+ * How a payment stands at the gateway. A "no" of the bank is a value. `record`: whose payment the gateway means; absent
+ * where its answer names none.
+ */
+export type GatewayPayment = { record?: GatewayRecord } & GatewayStanding;
+
+type GatewayStanding =
+  /** `capturedCents`: what was taken, which may be another amount than the one asked for. */
+  | { status: "captured"; gatewayPaymentId: string; capturedCents: number }
   /** `captureBefore`: when the hold lapses, in business time. */
   | { status: "held"; gatewayPaymentId: string; captureBefore: Date }
   /** The bank refused. */
@@ -38,8 +46,18 @@ export type GatewayPayment =
   /** Not made, and not with this card or this amount; the bank has refused nothing. */
   | { status: "invalid"; gatewayPaymentId?: string; reason: string };
 
-/** Money that the gateway gave back; `reference` is ours where we asked for it. */
-export type GatewayRefund = { gatewayRefundId: string; reference: string | null; amountCents: number };
+/**
+ * Money that the gateway gave back; `reference` is ours where we asked for it. `failed`: the customer's bank did not
+ * take it, be it days later, and the money is ours again.
+ */
+export type GatewayRefund = {
+  gatewayRefundId: string;
+  reference: string | null;
+  amountCents: number;
+  status: "made" | "failed";
+  /** The gateway's, where it failed. */
+  failureReason: string | null;
+};
 
 export type RefundAnswer =
   | { status: "refunded"; gatewayRefundId: string }
@@ -68,8 +86,11 @@ export type PaymentGateway = {
   }): Promise<GatewayPayment>;
   /** The gateway's own customer, who keeps cards; idempotent by our customer's id for a day. */
   openCustomer(customerId: string): Promise<{ gatewayCustomerId: string }>;
-  /** `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. */
-  findByReference(reference: string): Promise<GatewayPayment | null>;
+  /**
+   * `null`: the gateway knows no payment with our reference. Works at any age, but may lag by a minute. Of several the
+   * one of our amount comes first: any other is not the one we asked for.
+   */
+  findByReference(reference: string, amountCents: number): Promise<GatewayPayment | null>;
   /**
    * The payment whose metadata hold all of `metadata`, of whatever reference: the last look before one is called
    * nonexistent. `null`: there is none.
@@ -93,6 +114,9 @@ export type PaymentGateway = {
 // Longer than any card authorisation usually takes, shorter than a person's patience with a job that retries.
 const defaultTimeoutMs = 10_000;
 
+/** A page of a hundred payments with their charges is below 1 MiB. */
+const maxAnswerBytes = 4 * 1024 * 1024;
+
 const expand = ["latest_charge"];
 
 /**
@@ -108,12 +132,16 @@ export function createPaymentGateway(options: {
   const { readDecline } = options;
   const url = new URL(options.baseUrl);
   const isPlain = url.protocol === "http:";
+  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   const stripe = new Stripe(options.apiKey, {
     host: url.hostname,
     port: url.port === "" ? (isPlain ? 80 : 443) : Number(url.port),
     protocol: isPlain ? "http" : "https",
-    timeout: options.timeoutMs ?? defaultTimeoutMs,
-    httpClient: Stripe.createFetchHttpClient(makeAnswersStorable(fetch)),
+    timeout: timeoutMs,
+    // Its own client waits anew with each byte and keeps an answer of any size.
+    httpClient: Stripe.createFetchHttpClient(
+      makeAnswersStorable(boundedFetch({ timeoutMs, maxBytes: maxAnswerBytes })),
+    ),
     // Retrying is the job's business: it keeps the key and waits longer each time.
     maxNetworkRetries: 0,
     telemetry: false,
@@ -124,8 +152,11 @@ export function createPaymentGateway(options: {
     try {
       return describe(await call(), readDecline);
     } catch (error) {
-      if (error instanceof Stripe.errors.StripeCardError)
-        return describeDecline(error.payment_intent?.id ?? null, error, readDecline);
+      if (error instanceof Stripe.errors.StripeCardError) {
+        const intent = error.payment_intent;
+        const standing = describeDecline(intent?.id ?? null, error, readDecline);
+        return intent === undefined ? standing : { ...standing, record: recordOf(intent) };
+      }
       if (
         error instanceof Stripe.errors.StripeInvalidRequestError &&
         error.code === "payment_intent_unexpected_state" &&
@@ -156,7 +187,10 @@ export function createPaymentGateway(options: {
     return settle(() => stripe.paymentIntents.retrieve(gatewayPaymentId, { expand }));
   }
 
-  async function search(metadata: Readonly<Record<string, string>>): Promise<GatewayPayment | null> {
+  async function search(
+    metadata: Readonly<Record<string, string>>,
+    amountCents?: number,
+  ): Promise<GatewayPayment | null> {
     const query = Object.entries(metadata)
       .map(([key, value]) => `metadata['${key}']:'${value}'`)
       .join(" AND ");
@@ -164,7 +198,9 @@ export function createPaymentGateway(options: {
       stripe.paymentIntents.search({ query, limit: 10, expand: ["data.latest_charge"] }),
     );
     // More than one would be a key that outlived its day; the one that holds money is the one that counts.
-    const payments = found.data.map((intent) => describe(intent, readDecline));
+    const isOurs = ({ amount }: Stripe.PaymentIntent) => amount === amountCents;
+    const sorted = [...found.data.filter(isOurs), ...found.data.filter((one) => !isOurs(one))];
+    const payments = sorted.map((intent) => describe(intent, readDecline));
     return payments.find(({ status }) => status === "captured" || status === "held") ?? payments[0] ?? null;
   }
 
@@ -210,8 +246,8 @@ export function createPaymentGateway(options: {
       );
       return { gatewayCustomerId: id };
     },
-    findByReference: (reference) => search({ reference }),
-    findAmongPayments: search,
+    findByReference: (reference, amountCents) => search({ reference }, amountCents),
+    findAmongPayments: (metadata) => search(metadata),
     retrieve,
     capture: (gatewayPaymentId, reference, attempt) =>
       settle(() =>
@@ -236,6 +272,7 @@ export function createPaymentGateway(options: {
           { payment_intent: gatewayPaymentId, amount: amountCents, metadata: { reference } },
           { idempotencyKey: `${reference}-refund` },
         );
+        if (hasFailed(refund)) return { status: "refused", reason: refund.failure_reason ?? "failed" };
         return { status: "refunded", gatewayRefundId: refund.id };
       } catch (error) {
         if (error instanceof Stripe.errors.StripeInvalidRequestError)
@@ -245,13 +282,13 @@ export function createPaymentGateway(options: {
     },
     async listRefunds(gatewayPaymentId) {
       const found = await certain(stripe.refunds.list({ payment_intent: gatewayPaymentId, limit: 100 }));
-      return found.data
-        .filter(({ status }) => status !== "failed" && status !== "canceled")
-        .map(({ id, amount, metadata }) => ({
-          gatewayRefundId: id,
-          reference: metadata?.reference ?? null,
-          amountCents: amount,
-        }));
+      return found.data.map((refund) => ({
+        gatewayRefundId: refund.id,
+        reference: refund.metadata?.reference ?? null,
+        amountCents: refund.amount,
+        status: hasFailed(refund) ? "failed" : "made",
+        failureReason: refund.failure_reason ?? null,
+      }));
     },
     async listDisputes(gatewayPaymentId) {
       const found = await certain(stripe.disputes.list({ payment_intent: gatewayPaymentId, limit: 100 }));
@@ -266,10 +303,27 @@ export function createPaymentGateway(options: {
 }
 
 function describe(intent: Stripe.PaymentIntent, readDecline: ReadDecline): GatewayPayment {
+  return { ...stand(intent, readDecline), record: recordOf(intent) };
+}
+
+function recordOf({ metadata, amount, currency }: Stripe.PaymentIntent): GatewayRecord {
+  return {
+    reference: metadata.reference ?? null,
+    activationId: metadata.activation ?? null,
+    amountCents: amount,
+    currency: currency.toUpperCase(),
+  };
+}
+
+function hasFailed({ status }: Stripe.Refund): boolean {
+  return status === "failed" || status === "canceled";
+}
+
+function stand(intent: Stripe.PaymentIntent, readDecline: ReadDecline): GatewayStanding {
   const gatewayPaymentId = intent.id;
   switch (intent.status) {
     case "succeeded":
-      return { status: "captured", gatewayPaymentId };
+      return { status: "captured", gatewayPaymentId, capturedCents: intent.amount_received };
     case "requires_capture":
       return { status: "held", gatewayPaymentId, captureBefore: readCaptureBefore(intent) };
     case "canceled":
@@ -299,7 +353,7 @@ function describeDecline(
   gatewayPaymentId: string | null,
   { decline_code: declineCode, code }: { decline_code?: string | undefined; code?: string | undefined },
   readDecline: ReadDecline,
-): GatewayPayment {
+): GatewayStanding {
   // The client makes an empty text of a code that is not there.
   const reason = declineCode || code || "card_declined";
   switch (readDecline(reason, "bank").class) {

@@ -35,6 +35,9 @@ const drawn: [id: string, from: Place, event: ActivationEvent, to: ActivationSta
   ["SX13", "OTAQueue", "presumptionRefuted", "PaymentFailed"],
   ["SX14", "OTAAttempt", "presumptionRefuted", "PaymentFailed"],
   ["SX15", "RetryQueue", "presumptionRefuted", "PaymentFailed"],
+  ["SX16", "OTAQueue", "paymentLost", "NoCharge"],
+  ["SX17", "OTAAttempt", "paymentLost", "NoCharge"],
+  ["SX18", "RetryQueue", "paymentLost", "NoCharge"],
 ];
 
 const places: Place[] = [
@@ -252,6 +255,9 @@ describe("what an arrow says and who does it", () => {
       SX13: "AU14 true",
       SX14: "AU14 true",
       SX15: "AU14 true",
+      SX16: "AU14 true",
+      SX17: "AU14 true",
+      SX18: "AU14 true",
     });
   });
 });

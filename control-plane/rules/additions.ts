@@ -114,4 +114,10 @@ export const activationAdditions = [
     reason: "The car may have applied it already: the next manifest leaves the entry out, and a proof that comes later charges no one." },
   { ...ofActivation("SX15", "RetryQueue",       "presumptionRefuted",     "PaymentFailed",    "Presumption refuted",      "AU14"),
     reason: "Retries end with the payment they were made for." },
+  { ...ofActivation("SX16", "OTAQueue",         "paymentLost",            "NoCharge",         "Payment lost",             "AU14"),
+    reason: "The hold, or the money, is gone before the car began, and we know it: nothing is delivered without it." },
+  { ...ofActivation("SX17", "OTAAttempt",       "paymentLost",            "NoCharge",         "Payment lost",             "AU14"),
+    reason: "The next manifest leaves the entry out; a proof that comes later charges no one and leads to its removal." },
+  { ...ofActivation("SX18", "RetryQueue",       "paymentLost",            "NoCharge",         "Payment lost",             "AU14"),
+    reason: "Retries end with the money that would pay for them." },
 ];

@@ -25,6 +25,10 @@ export const addedNotifications = {
     reason: "As NX9, half-way: no customer may lose a car by a page that was closed too early." },
   NX11: { ...message("Payment not made, no refusal",                    null, "customer", ["email"], "immediate",  "high"),
     reason: "The gateway gave up after the customer had gone: they must hear that nothing was taken, and what to do." },
+  NX12: { ...message("Service not delivered, hold lost",                null, "customer", ["email"], "immediate",  "high"),
+    reason: "The bank, or the gateway, let the price go while the service was on its way: the customer must hear that it does not come, uncharged." },
+  NX13: { ...message("Refund came back",                                null, "customer", ["email"], "immediate",  "high"),
+    reason: "We said that the money was on its way; a bank that sends it back tells nobody but us, and the customer waits for it." },
 };
 
 /** Every message there is: the specification's rows and the additions. */

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   decidePayment,
+  findMismatch,
   fits,
   hearDispute,
   isNews,
@@ -48,7 +49,10 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "declined":
     case "released":
     case "invalid":
+    case "capturedOtherAmount":
       return expectOfAnswer({ kind, status, settlement }, heard);
+    case "mismatched":
+      return status === "start" ? "never" : `${status}: reportMismatch`;
     case "presumed":
       if (status === "start") return "never";
       if (status !== "pending") return "–";
@@ -69,6 +73,9 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "chargeBackWon":
       if (status === "start") return "never";
       return isService ? "captured: winChargeBack tellChargeBackClosed" : "captured: winChargeBack";
+    case "chargeBackWonAfterRefund":
+      if (status === "start") return "never";
+      return isService ? "refunded: winChargeBack tellChargeBackClosed" : "refunded: winChargeBack";
     case "chargeBackLost":
       if (status === "start") return "never";
       return `${status}: loseChargeBack${isService ? " tellChargeBackClosed" : ""}`;
@@ -81,9 +88,15 @@ function expectOf({ kind, status, settlement }: PaymentState, heard: PaymentHear
     case "refundedInPart":
     case "refundedInFull": {
       if (status === "start") return "never";
-      const next = status === "captured" && heard === "refundedInFull" ? "refunded" : status;
-      return `${next}: postRefund${isService ? " tellRefunded" : ""}`;
+      const isWhole = heard === "refundedInFull";
+      const next = status === "captured" && isWhole ? "refunded" : status;
+      const twice = status === "chargedBack" && isWhole ? " reportGivenBackTwice" : "";
+      const givenUp = next === "refunded" && status === "captured" && isVoid ? " tellVoided" : "";
+      return `${next}: postRefund${twice}${givenUp}${isService ? " tellRefunded" : ""}`;
     }
+    case "refundFailed":
+      if (status === "start") return "never";
+      return `${status === "refunded" ? "captured" : status}: postRefundFailed reportRefundFailed${isService ? " tellRefundFailed" : ""}`;
     case "refundRefused":
       return status === "start" ? "never" : `${status}: giveUpRefund`;
   }
@@ -115,10 +128,17 @@ function expectOfUnconfirmed(
 
 function expectOfAnswer(
   { kind, status, settlement }: PaymentState,
-  answer: "held" | "captured" | "declined" | "released" | "invalid",
+  answer: "held" | "captured" | "capturedOtherAmount" | "declined" | "released" | "invalid",
 ): string {
   const isService = kind === "service";
   const isVoid = settlement === "void";
+  const isCapture = answer === "captured" || answer === "capturedOtherAmount";
+  /** A capture against our word is reported as that, whatever its amount. */
+  const report = isVoid
+    ? "reportContradiction "
+    : answer === "capturedOtherAmount"
+      ? "reportOtherAmount "
+      : "";
   switch (status) {
     case "start":
     case "unchecked":
@@ -129,8 +149,9 @@ function expectOfAnswer(
         if (!isService) return "never";
         return isVoid ? "authorised: postHold askRelease" : "authorised: postHold tellAuthorised";
       }
-      if (answer === "captured") {
-        if (isService) return "captured: postHold postCapture tellCaptured";
+      if (answer === "capturedOtherAmount" && !isService) return "never";
+      if (isCapture) {
+        if (isService) return `captured: postHold postCapture ${report}tellCaptured`;
         return kind === "final"
           ? "captured: postDeposit recordFinalPaid"
           : "captured: postDeposit recordReservationPaid";
@@ -145,19 +166,19 @@ function expectOfAnswer(
         if (isVoid) return "authorised: confirmPresumption postHold askRelease";
         return `authorised: confirmPresumption postHold tellConfirmed${settlement === "capture" ? " askCapture" : ""}`;
       }
-      if (answer === "captured") return "captured: confirmPresumption postHold postCapture tellCaptured";
+      if (isCapture) return `captured: confirmPresumption postHold postCapture ${report}tellCaptured`;
       return isVoid ? "voided: dropPresumption tellVoided" : "declined: compensatePresumption tellRefuted";
     case "authorised":
       if (!isService) return "never";
       if (answer === "held") return "–";
-      if (answer === "captured")
-        return `captured: postCapture ${isVoid ? "reportContradiction " : ""}tellCaptured`;
-      if (answer === "released" && isVoid) return "voided: postRelease tellVoided";
-      return `${answer === "released" ? "voided" : "declined"}: postRelease${settlement === "capture" ? " reportUnpaid" : ""}`;
+      if (isCapture) return `captured: postCapture ${report}tellCaptured`;
+      return `${answer === "released" ? "voided" : "declined"}: postRelease ${
+        settlement === "capture" ? "reportUnpaid" : isVoid ? "tellVoided" : "tellHoldGone"
+      }`;
     case "declined":
     case "voided":
       if (answer === "held") return `${status}: askReleaseStray`;
-      return answer === "captured" ? `${status}: reportContradiction` : "–";
+      return isCapture ? `${status}: reportContradiction` : "–";
     case "captured":
     case "recorded":
     case "refunded":
@@ -191,6 +212,11 @@ function expectOfRelease(status: PaymentState["status"], settlement: PaymentStat
       return `${next} mayRelease`;
     case "declined":
     case "voided":
+      return `${next} tellVoided`;
+    case "captured":
+      return settlement === null ? `${next} reportContradiction` : "–";
+    case "refunded":
+    case "chargedBack":
       return `${next} tellVoided`;
     default:
       return "never";
@@ -349,7 +375,74 @@ describe("which message of the gateway is asked about", () => {
   });
 });
 
+describe("whose payment the gateway means", () => {
+  const ours = {
+    id: "p1",
+    activationId: "a1",
+    kind: "service",
+    amountCents: 499,
+    currency: "EUR",
+    isKnown: true,
+  } as const;
+  const theirs = { reference: "p1", activationId: "a1", amountCents: 499, currency: "EUR" };
+
+  it.each([
+    ["ours, held", {}, {}, null, null],
+    ["ours, taken", {}, {}, 499, null],
+    ["less taken of the hold we know", {}, {}, 249, null],
+    ["more taken of the hold we know, so that its amount grew", {}, { amountCents: 600 }, 600, null],
+    ["its reference was changed, and our activation still stands there", {}, { reference: "x" }, null, null],
+    ["another's reference", {}, { reference: "p2", activationId: null }, null, "reference"],
+    ["no reference", {}, { reference: null, activationId: null }, null, "reference"],
+    [
+      "a sale's, of another reference",
+      { kind: "final", activationId: null },
+      { reference: "p2", activationId: null },
+      499,
+      "reference",
+    ],
+    ["another currency", {}, { currency: "USD" }, 499, "currency"],
+    ["another amount held", {}, { amountCents: 498 }, null, "amount"],
+    [
+      "another amount held, of an intent we do not know",
+      { isKnown: false },
+      { amountCents: 498 },
+      null,
+      "amount",
+    ],
+    [
+      "another amount taken, of an intent we do not know",
+      { isKnown: false },
+      { amountCents: 249 },
+      249,
+      "amount",
+    ],
+    ["less taken of our amount, of an intent we do not know yet", { isKnown: false }, {}, 249, null],
+    ["nothing taken, though it says so", {}, {}, 0, "amount"],
+    [
+      "a sale's payment is taken whole, or it is not ours",
+      { kind: "final", activationId: null },
+      {},
+      498,
+      "amount",
+    ],
+    ["a sale's payment, taken whole", { kind: "reservation", activationId: null }, {}, 499, null],
+  ] as const)("%s [F10, R4]", (_title, more, said, takenCents, expected) => {
+    expect(findMismatch({ ...ours, ...more }, { ...theirs, ...said }, takenCents)).toBe(expected);
+  });
+});
+
 describe("what a dispute says", () => {
+  it.each([
+    [undefined, "won", ["chargeBackFoundWon", "chargeBackWonAfterRefund"]],
+    [undefined, "lost", ["chargeBackOpened", "chargeBackLost"]],
+    ["open", "won", ["chargeBackWonAfterRefund"]],
+    ["open", "lost", ["chargeBackLost"]],
+    ["won", "won", []],
+  ] as const)("known: %s, now: %s, of a payment that was refunded in full [FA5]", (known, now, expected) => {
+    expect(hearDispute(known, now, true)).toEqual(expected);
+  });
+
   it.each([
     [undefined, "inquiry", []],
     [undefined, "open", ["chargeBackOpened"]],

@@ -57,6 +57,10 @@ export const paymentHeard = [
   "checkPassed",
   "checkFailed",
   ...answers,
+  // Another amount than the price.
+  "capturedOtherAmount",
+  // The gateway speaks of another payment than ours: its reference, amount or currency differ.
+  "mismatched",
   // The gateway did not answer, and the presumption policy decided.
   "presumed",
   "waits",
@@ -65,11 +69,15 @@ export const paymentHeard = [
   "chargeBackOpened",
   "chargeBackFoundWon",
   "chargeBackWon",
+  // The same, where all of it has been given back besides.
+  "chargeBackWonAfterRefund",
   "chargeBackLost",
   "refundAsked",
   "refundedInPart",
   "refundedInFull",
   "refundRefused",
+  // It was made, and came back: the customer's bank did not take it.
+  "refundFailed",
 ] as const;
 export type PaymentHeard = (typeof paymentHeard)[number];
 
@@ -96,6 +104,8 @@ export const paymentEffects = [
   "postCapture",
   // Of a deposit we still owe, or of what is earned already. Once for each refund.
   "postRefund",
+  // The same taken back.
+  "postRefundFailed",
   // A charge-back's row, its posting, and a task: answer the bank.
   "openChargeBack",
   // The same, ended for us: a task asks what the customer is owed.
@@ -105,8 +115,16 @@ export const paymentEffects = [
   "startRefund",
   // Nothing is set aside any more, and support hears of it.
   "giveUpRefund",
+  // Tasks for people. The customer does not have the money that we said was given back.
+  "reportRefundFailed",
+  // By a refund and by a charge-back: the bank is shown the refund.
+  "reportGivenBackTwice",
   // Money was taken where we had said that none would be: support gives it back.
   "reportContradiction",
+  // Another amount than the price was taken.
+  "reportOtherAmount",
+  // What the gateway says is about another payment: nothing is booked.
+  "reportMismatch",
   // A proved service that nobody paid: support hears of it, and the service is withdrawn.
   "reportUnpaid",
   "logTooLate",
@@ -120,9 +138,12 @@ export const paymentEffects = [
   // The customer hears of it too (NT5).
   "tellCaptured",
   "tellVoided",
+  // The hold is gone before the car's proof: what is on its way to the car is taken back.
+  "tellHoldGone",
   "tellChargedBack",
   "tellChargeBackClosed",
   "tellRefunded",
+  "tellRefundFailed",
   // Steps of the sale: the customer is told (NT5), and the sale goes on.
   "recordReservationPaid",
   "recordFinalPaid",
@@ -183,10 +204,15 @@ const standing = ["unconfirmed", "authorised"] as const;
 const ended = ["declined", "voided"] as const;
 const taken = ["captured", "refunded", "recorded", "chargedBack"] as const;
 const unpaid = ["declined", "voided", "refunded", "chargedBack"] as const;
+const givenBack = ["refunded", "chargedBack"] as const;
 const every = paymentStatuses;
 const notPending = every.filter((status) => status !== "pending");
 const notUnconfirmed = every.filter((status) => status !== "unconfirmed");
 const notCaptured = every.filter((status) => status !== "captured");
+const notRefunded = every.filter((status) => status !== "refunded");
+/** What no refund in full changes, nor makes a contradiction of. */
+const notTaken = notCaptured.filter((status) => status !== "chargedBack");
+const captures = ["captured", "capturedOtherAmount"] as const;
 const unanswered = ["presumed", "waits"] as const;
 const checks = ["checkPassed", "checkFailed"] as const;
 const checked = every.filter((status) => status !== "unchecked");
@@ -214,7 +240,9 @@ export const paymentRows: readonly PaymentRow[] = [
   // The first answer.
   ["service",     begun,        "notVoid",    "held",               "authorised",  ["postHold", "tellAuthorised"]],
   ["service",     begun,        "void",       "held",               "authorised",  ["postHold", "askRelease"], "given up meanwhile"],
-  ["service",     begun,        "any",        "captured",           "captured",    ["postHold", "postCapture", "tellCaptured"], "the memo pair ends at zero"],
+  ["service",     begun,        "notVoid",    "captured",           "captured",    ["postHold", "postCapture", "tellCaptured"], "the memo pair ends at zero"],
+  ["service",     begun,        "notVoid",    "capturedOtherAmount", "captured",   ["postHold", "postCapture", "reportOtherAmount", "tellCaptured"]],
+  ["service",     begun,        "void",       captures,             "captured",    ["postHold", "postCapture", "reportContradiction", "tellCaptured"], "given up meanwhile"],
   ["service",     begun,        "notVoid",    refusals,             "declined",    ["tellDeclined"]],
   ["service",     begun,        "void",       refusals,             "voided",      ["tellVoided"], "given up meanwhile: nothing is held"],
   ["sale",        "pending",    "none",       "held",               "never",       [], "a sale's payment is charged, never held"],
@@ -250,25 +278,33 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "presumed",   "none",       "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed"]],
   ["service",     "presumed",   "capture",    "held",               "authorised",  ["confirmPresumption", "postHold", "tellConfirmed", "askCapture"], "proved"],
   ["service",     "presumed",   "void",       "held",               "authorised",  ["confirmPresumption", "postHold", "askRelease"], "given up meanwhile"],
-  ["service",     "presumed",   "any",        "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"]],
+  ["service",     "presumed",   "notVoid",    "captured",           "captured",    ["confirmPresumption", "postHold", "postCapture", "tellCaptured"]],
+  ["service",     "presumed",   "notVoid",    "capturedOtherAmount", "captured",   ["confirmPresumption", "postHold", "postCapture", "reportOtherAmount", "tellCaptured"]],
+  ["service",     "presumed",   "void",       captures,             "captured",    ["confirmPresumption", "postHold", "postCapture", "reportContradiction", "tellCaptured"], "given up meanwhile"],
   ["service",     "presumed",   "notVoid",    refusals,             "declined",    ["compensatePresumption", "tellRefuted"], "the service is taken back"],
   ["service",     "presumed",   "void",       refusals,             "voided",      ["dropPresumption", "tellVoided"], "given up meanwhile"],
 
   // The hold ends.
   ["service",     "authorised", "any",        "held",               "same",        [], "the hold stands, as we knew"],
   ["service",     "authorised", "notVoid",    "captured",           "captured",    ["postCapture", "tellCaptured"]],
-  ["service",     "authorised", "void",       "captured",           "captured",    ["postCapture", "reportContradiction", "tellCaptured"], "it was let go"],
-  ["service",     "authorised", "none",       "released",           "voided",      ["postRelease"], "lapsed: the activation has a deadline of its own"],
+  ["service",     "authorised", "notVoid",    "capturedOtherAmount", "captured",   ["postCapture", "reportOtherAmount", "tellCaptured"], "the books say what was taken"],
+  ["service",     "authorised", "void",       captures,             "captured",    ["postCapture", "reportContradiction", "tellCaptured"], "it was let go"],
+  ["service",     "authorised", "none",       "released",           "voided",      ["postRelease", "tellHoldGone"], "lapsed, or let go at the gateway: nothing is delivered without it"],
   ["service",     "authorised", "capture",    "released",           "voided",      ["postRelease", "reportUnpaid"], "lapsed after the car's proof"],
   ["service",     "authorised", "void",       "released",           "voided",      ["postRelease", "tellVoided"]],
-  ["service",     "authorised", "notCapture", holdRefused,          "declined",    ["postRelease"], "no proof yet: nothing is owed"],
+  ["service",     "authorised", "none",       holdRefused,          "declined",    ["postRelease", "tellHoldGone"], "no proof yet: nothing is owed, and nothing is delivered"],
+  ["service",     "authorised", "void",       holdRefused,          "declined",    ["postRelease", "tellVoided"], "given up meanwhile"],
   ["service",     "authorised", "capture",    holdRefused,          "declined",    ["postRelease", "reportUnpaid"], "a late decline, after the car's proof"],
 
   // It has ended.
   ["any",         ended,        "any",        ["held", "unconfirmed"], "same",     ["askReleaseStray"], "a hold that nobody knows would stand for a week"],
-  ["any",         ended,        "any",        "captured",           "same",        ["reportContradiction"]],
+  ["any",         ended,        "any",        captures,             "same",        ["reportContradiction"]],
   ["any",         ended,        "any",        refusals,             "same",        [], "known already"],
   ["any",         taken,        "any",        settledAnswers,       "same",        [], "known already; refunds and charge-backs are asked about by themselves"],
+  ["any",         taken,        "any",        "capturedOtherAmount", "same",       [], "known already"],
+
+  // It is another payment than ours.
+  ["any",         every,        "any",        "mismatched",         "same",        ["reportMismatch"], "it moves no money"],
 
   // The car has proved the service.
   ["service",     begun,        "notVoid",    "captureAsked",       "never",       [], "proved before it is held"],
@@ -288,7 +324,10 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     standing,     "void",       "releaseAsked",       "same",        ["mayRelease"], "another try: the gateway lets it go once"],
   ["service",     ended,        "none",       "releaseAsked",       "same",        ["settleVoid", "tellVoided"], "nothing is held"],
   ["service",     ended,        "void",       "releaseAsked",       "same",        ["tellVoided"], "nothing is held"],
-  ["service",     taken,        "notCapture", "releaseAsked",       "never",       [], "releasing it would need a refund"],
+  ["service",     "captured",   "none",       "releaseAsked",       "same",        ["settleVoid", "reportContradiction"], "taken by hand at the gateway: it has to be given back"],
+  ["service",     "captured",   "void",       "releaseAsked",       "same",        [], "reported already"],
+  ["service",     givenBack,    "none",       "releaseAsked",       "same",        ["settleVoid", "tellVoided"], "the money has gone back"],
+  ["service",     givenBack,    "void",       "releaseAsked",       "same",        ["tellVoided"], "the money has gone back"],
   ["service",     every,        "capture",    "releaseAsked",       "same",        ["logTooLate"], "to be taken: the car has proved the service"],
 
   // The customer's bank takes it back (FA5).
@@ -297,6 +336,8 @@ export const paymentRows: readonly PaymentRow[] = [
   ["any",         every,        "any",        "chargeBackFoundWon", "chargedBack", ["openChargeBack"], "the money is back already, so nothing is withdrawn"],
   ["service",     every,        "any",        "chargeBackWon",      "captured",    ["winChargeBack", "tellChargeBackClosed"]],
   ["sale",        every,        "any",        "chargeBackWon",      "captured",    ["winChargeBack"]],
+  ["service",     every,        "any",        "chargeBackWonAfterRefund", "refunded", ["winChargeBack", "tellChargeBackClosed"], "the bank gives it back to us; the customer has it already"],
+  ["sale",        every,        "any",        "chargeBackWonAfterRefund", "refunded", ["winChargeBack"]],
   ["service",     every,        "any",        "chargeBackLost",     "same",        ["loseChargeBack", "tellChargeBackClosed"]],
   ["sale",        every,        "any",        "chargeBackLost",     "same",        ["loseChargeBack"]],
 
@@ -305,12 +346,19 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     notCaptured,  "any",        "refundAsked",        "refused",     [], "this payment is {status}: there is nothing to give back"],
   ["sale",        every,        "any",        "refundAsked",        "refused",     [], "reservation and final payment are settled with the sale, not refunded"],
   ["service",     every,        "any",        "refundedInPart",     "same",        ["postRefund", "tellRefunded"]],
-  ["service",     "captured",   "any",        "refundedInFull",     "refunded",    ["postRefund", "tellRefunded"]],
-  ["service",     notCaptured,  "any",        "refundedInFull",     "same",        ["postRefund", "tellRefunded"], "a charge-back stays one"],
+  ["service",     "captured",   "notVoid",    "refundedInFull",     "refunded",    ["postRefund", "tellRefunded"]],
+  ["service",     "captured",   "void",       "refundedInFull",     "refunded",    ["postRefund", "tellVoided", "tellRefunded"], "given up: now nothing is charged"],
+  ["service",     "chargedBack", "any",       "refundedInFull",     "same",        ["postRefund", "reportGivenBackTwice", "tellRefunded"], "a charge-back stays one until the bank decides"],
+  ["service",     notTaken,     "any",        "refundedInFull",     "same",        ["postRefund", "tellRefunded"]],
   ["sale",        every,        "any",        "refundedInPart",     "same",        ["postRefund"], "in the gateway's own screens"],
   ["sale",        "captured",   "any",        "refundedInFull",     "refunded",    ["postRefund"], "in the gateway's own screens"],
-  ["sale",        notCaptured,  "any",        "refundedInFull",     "same",        ["postRefund"], "a charge-back stays one"],
+  ["sale",        "chargedBack", "any",       "refundedInFull",     "same",        ["postRefund", "reportGivenBackTwice"], "a charge-back stays one until the bank decides"],
+  ["sale",        notTaken,     "any",        "refundedInFull",     "same",        ["postRefund"]],
   ["any",         every,        "any",        "refundRefused",      "same",        ["giveUpRefund"]],
+  ["service",     "refunded",   "any",        "refundFailed",       "captured",    ["postRefundFailed", "reportRefundFailed", "tellRefundFailed"], "the money is with us again"],
+  ["service",     notRefunded,  "any",        "refundFailed",       "same",        ["postRefundFailed", "reportRefundFailed", "tellRefundFailed"]],
+  ["sale",        "refunded",   "any",        "refundFailed",       "captured",    ["postRefundFailed", "reportRefundFailed"], "the money is with us again"],
+  ["sale",        notRefunded,  "any",        "refundFailed",       "same",        ["postRefundFailed", "reportRefundFailed"]],
 ];
 
 export type PaymentDecision<Status = PaymentState["status"]> =
@@ -383,6 +431,46 @@ export function nameRelease({
   return settlement === "void" ? null : "lapsed";
 }
 
+/** What the gateway says of a payment's identity, beside how it stands. Amounts are integer cents. */
+export type GatewayRecord = {
+  reference: string | null;
+  /** Noted beside the reference: it still tells whose it is where somebody has changed the reference. */
+  activationId: string | null;
+  amountCents: number;
+  currency: string;
+};
+
+/**
+ * Where the gateway's record is not of the payment that we made; `null` where it is.
+ *
+ * @param takenCents `null`: nothing is taken. Of the hold that we know, another amount may have been taken; of a
+ *   payment that is charged at once, never
+ */
+export function findMismatch(
+  ours: {
+    id: string;
+    activationId: string | null;
+    kind: PaymentKind;
+    amountCents: number;
+    currency: string;
+    isKnown: boolean;
+  },
+  theirs: GatewayRecord,
+  takenCents: number | null,
+): "reference" | "currency" | "amount" | null {
+  const isOfActivation = ours.activationId !== null && theirs.activationId === ours.activationId;
+  if (theirs.reference !== ours.id && !isOfActivation) return "reference";
+  if (theirs.currency !== ours.currency) return "currency";
+  if (
+    takenCents !== null &&
+    (takenCents <= 0 || (ours.kind !== "service" && takenCents !== ours.amountCents))
+  )
+    return "amount";
+  // A gateway that takes more than was held raises the amount of its record, too.
+  const mayDiffer = ours.isKnown && takenCents !== null && ours.kind === "service";
+  return theirs.amountCents !== ours.amountCents && !mayDiffer ? "amount" : null;
+}
+
 type DisputeStatus = "open" | "won" | "lost";
 type DisputeHeard = Extract<PaymentHeard, `chargeBack${string}`>;
 
@@ -396,11 +484,16 @@ const disputeNews = {
   lost:    { inquiry: [], open: [],                   won: [],                                      lost: [] },
 } as const satisfies Record<"unknown" | DisputeStatus, Record<"inquiry" | DisputeStatus, readonly DisputeHeard[]>>;
 
+/** @param isRefunded all of the payment has been given back besides */
 export function hearDispute(
   known: DisputeStatus | undefined,
   now: "inquiry" | DisputeStatus,
+  isRefunded = false,
 ): readonly DisputeHeard[] {
-  return disputeNews[known ?? "unknown"][now];
+  const heard: readonly DisputeHeard[] = disputeNews[known ?? "unknown"][now];
+  return isRefunded
+    ? heard.map((one) => (one === "chargeBackWon" ? "chargeBackWonAfterRefund" : one))
+    : heard;
 }
 
 const noRow: PaymentRow = ["any", [], "any", [], "never", []];

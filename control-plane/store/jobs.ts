@@ -39,7 +39,7 @@ export function handleJob<P>(
 }
 
 export type EnqueueOptions = {
-  /** At most one waiting job per key; enqueuing again replaces it. */
+  /** At most one waiting job per key; enqueuing again replaces it, and never puts it off. */
   key?: string;
   /** Real time. */
   runAt?: Date;
@@ -108,7 +108,8 @@ function insertJobs<P>(
       with ordinality as next (payload, max_attempts, key, due_at, position)
     ${where}
     on conflict (key) do update
-      set payload = excluded.payload, due_at = excluded.due_at, attempts = 0, taken_by = null, last_error = null`;
+      set payload = excluded.payload, attempts = 0, taken_by = null, last_error = null,
+          due_at = case when jobs.taken_by is null then least(jobs.due_at, excluded.due_at) else excluded.due_at end`;
 }
 
 /** Waiting and exhausted jobs by kind, for metrics. */

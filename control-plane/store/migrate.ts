@@ -15,6 +15,7 @@ import * as oneQueue from "./migrations/0011-one-queue.ts";
 import * as signIn from "./migrations/0012-sign-in.ts";
 import * as buyers from "./migrations/0013-buyers.ts";
 import * as confirmedPayments from "./migrations/0014-confirmed-payments.ts";
+import * as whatTheGatewayDid from "./migrations/0015-what-the-gateway-did.ts";
 import * as partnersHeard from "./migrations/0016-partners-heard.ts";
 import * as identities from "./migrations/0017-identities.ts";
 import * as checkByVin from "./migrations/0018-check-by-vin.ts";
@@ -35,6 +36,7 @@ const migrations: Record<string, Migration> = {
   "0012-sign-in": signIn,
   "0013-buyers": buyers,
   "0014-confirmed-payments": confirmedPayments,
+  "0015-what-the-gateway-did": whatTheGatewayDid,
   "0016-partners-heard": partnersHeard,
   "0017-identities": identities,
   "0018-check-by-vin": checkByVin,

@@ -225,6 +225,10 @@ export type Database = {
     confirm_by: Nullable<Date>;
     payer: Nullable<string>;
     checked_by: Nullable<string>;
+    /** What the gateway took, which may be another amount than the one asked for. */
+    captured_cents: Nullable<number>;
+    /** Where the gateway's record is not of this payment. */
+    mismatch: Nullable<"reference" | "currency" | "amount">;
   };
   presumptions: {
     payment_id: string;
@@ -243,7 +247,7 @@ export type Database = {
     payment_id: string;
     amount_cents: number;
     reason: string;
-    status: "requested" | "done" | "refused";
+    status: "requested" | "done" | "refused" | "failed";
     gateway_refund_id: Nullable<string>;
     requested_by: Nullable<string>;
     created_at: Date;
@@ -318,6 +322,8 @@ export type Database = {
     valid_until: Nullable<Date>;
     created_at: Date;
     proved_at: Nullable<Date>;
+    /** Taken back, or at the end of its term, business time; it ends when the car no longer holds it. */
+    withdrawn_at: Nullable<Date>;
     ended_at: Nullable<Date>;
   };
   activations: {

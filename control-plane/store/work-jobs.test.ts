@@ -95,15 +95,22 @@ test("a failed job stays with its error and is due again later; the others are d
   expect(attempts).toEqual([2]);
 });
 
-test("at most one job waits under a key: enqueuing again replaces it", async () => {
-  const later = new Date(Date.now() + 3_600_000);
-  await opened.db.transaction().execute(async (tx) => {
-    await enqueue(tx, parcel, [{ payload: { to: "Ana" }, key: "ana" }]);
-    await enqueue(tx, parcel, [{ payload: { to: "Ana María" }, key: "ana", runAt: later }]);
-  });
-  const { rows } = await opened.pool.query("select payload, due_at from jobs");
-  expect(rows).toEqual([{ payload: { to: "Ana María" }, due_at: later }]);
-});
+test.each([
+  ["later", 3_600_000, 1_800_000],
+  ["earlier", 600_000, 600_000],
+])(
+  "at most one job waits under a key: enqueuing it again for %s replaces it, and never puts it off [F13]",
+  async (_title, againMs, expectedMs) => {
+    const now = Date.now();
+    const at = (ms: number) => new Date(now + ms);
+    await opened.db.transaction().execute(async (tx) => {
+      await enqueue(tx, parcel, [{ payload: { to: "Ana" }, key: "ana", runAt: at(1_800_000) }]);
+      await enqueue(tx, parcel, [{ payload: { to: "Ana María" }, key: "ana", runAt: at(againMs) }]);
+    });
+    const { rows } = await opened.pool.query("select payload, due_at from jobs");
+    expect(rows).toEqual([{ payload: { to: "Ana María" }, due_at: at(expectedMs) }]);
+  },
+);
 
 test("the jobs a killed worker had in hand run again at once; those of a living one are left alone [2]", async () => {
   const lockClass = 0x63616174;

@@ -47,6 +47,7 @@ export type FakeGateway = PaymentGateway & { says: "authorise" | "decline" };
 /** A gateway that never loses an answer; its own oddities are the stand-in's. */
 function createFakeGateway(clock: Clock): FakeGateway {
   const payments = new Map<string, GatewayPayment>();
+  const prices = new Map<string, number>();
   const idOf = (reference: string) => `pi_${reference}`;
 
   function standing(gatewayPaymentId: string): GatewayPayment {
@@ -57,24 +58,32 @@ function createFakeGateway(clock: Clock): FakeGateway {
 
   /** Ends a hold; a payment that is none stays as it is. */
   function endHold(gatewayPaymentId: string, status: "captured" | "released"): GatewayPayment {
-    if (standing(gatewayPaymentId).status === "held")
-      payments.set(gatewayPaymentId, { status, gatewayPaymentId });
+    const capturedCents = prices.get(gatewayPaymentId) ?? 0;
+    const { record, status: former } = standing(gatewayPaymentId);
+    if (former === "held")
+      payments.set(gatewayPaymentId, {
+        ...(status === "captured" ? { status, capturedCents } : { status }),
+        gatewayPaymentId,
+        ...(record === undefined ? {} : { record }),
+      });
     return standing(gatewayPaymentId);
   }
 
   const gateway: FakeGateway = {
     says: "authorise",
-    async pay({ reference, mode }) {
+    async pay({ reference, mode, amountCents, currency }) {
       const gatewayPaymentId = idOf(reference);
+      const record = { reference, activationId: null, amountCents, currency };
+      prices.set(gatewayPaymentId, amountCents);
       const captureBefore = new Date(clock.now().getTime() + 7 * dayMs);
       if (!payments.has(gatewayPaymentId))
         payments.set(
           gatewayPaymentId,
           gateway.says === "decline"
-            ? { status: "declined", gatewayPaymentId, reason: "card_declined" }
+            ? { status: "declined", gatewayPaymentId, reason: "card_declined", record }
             : mode === "hold"
-              ? { status: "held", gatewayPaymentId, captureBefore }
-              : { status: "captured", gatewayPaymentId },
+              ? { status: "held", gatewayPaymentId, captureBefore, record }
+              : { status: "captured", gatewayPaymentId, capturedCents: amountCents, record },
         );
       return standing(gatewayPaymentId);
     },

@@ -13,7 +13,10 @@ import type { LoadedActivation } from "./load-activations.ts";
 /** The next attempt of a car: the event that begins it, and what the car's next version carries. */
 export type NextAttempt = CarChange & { activation: LoadedActivation; move: ActivationMove };
 
-/** The next attempt of each free car: the oldest activation in OTAQueue, or in RetryQueue with its backoff over. */
+/**
+ * The next attempt of each free car: the oldest activation in OTAQueue, or in RetryQueue with its backoff over. One that
+ * the car could no longer commit in time holds up no other: the deadline that gives it up is near.
+ */
 export function chooseNext(
   now: Date,
   free: readonly LinkRow[],
@@ -21,16 +24,14 @@ export function chooseNext(
 ): NextAttempt[] {
   const ready = waiting
     .filter(({ state, retryAt }) => state === "OTAQueue" || (retryAt !== null && retryAt <= now))
-    .toSorted((a, b) => Number(a.queuedAt) - Number(b.queuedAt));
+    .toSorted((a, b) => Number(a.queuedAt) - Number(b.queuedAt))
+    .map(withWindows)
+    .filter(({ windows }) => mayStillApply(windows, now.getTime()));
   return free.flatMap((link) => {
-    const activation = ready.find(({ vehicleId }) => vehicleId === link.vehicle_id);
-    if (activation === undefined) return [];
-    const { id: activationId, entitlementId, facts } = activation;
-    const windows = windowsOf(activation);
-    if (entitlementId === null || windows === null)
-      throw new Error(`activation ${activationId} waits without a hold`);
-    // Too late for the car to commit it in time: the deadline that gives it up is near and will do so.
-    if (!mayStillApply(windows, now.getTime())) return [];
+    const next = ready.find(({ activation }) => activation.vehicleId === link.vehicle_id);
+    if (next === undefined) return [];
+    const { activation, entitlementId, windows } = next;
+    const { id: activationId, facts } = activation;
     const attempt = facts.attemptsUsed + 1;
     return [
       {
@@ -52,6 +53,13 @@ export function chooseNext(
       },
     ];
   });
+}
+
+function withWindows(activation: LoadedActivation) {
+  const { id, entitlementId } = activation;
+  const windows = windowsOf(activation);
+  if (entitlementId === null || windows === null) throw new Error(`activation ${id} waits without a hold`);
+  return { activation, entitlementId, windows };
 }
 
 /** Until when the car may apply it, and when it is given up: by the hold, or by when a presumed payment is known. */

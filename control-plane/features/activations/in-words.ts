@@ -24,6 +24,12 @@ const sentences: Readonly<Record<string, (detail: Detail) => string>> = {
   chargeBackWon: ({ amountCents }) => `The bank gave the ${amountCents} cents of the charge-back back to us.`,
   chargeBackLost: ({ amountCents }) => `The charge-back of ${amountCents} cents is final.`,
   paymentRefunded: ({ amountCents, reason }) => `${amountCents} cents were given back (${reason}).`,
+  refundFailed: ({ amountCents, reason }) =>
+    `The ${amountCents} cents came back to us (${reason}); support gives them back in another way.`,
+  paymentLost: ({ reason }) =>
+    reason === "holdLost"
+      ? "The bank no longer holds the price. What was on its way to the car is taken back; nothing is charged."
+      : `The price has gone back (${reason}). What was on its way to the car is taken back.`,
 };
 
 /** `null` where the step's name says enough. */

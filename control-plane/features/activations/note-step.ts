@@ -27,18 +27,19 @@ export async function noteStep(
   await recordSteps(tx, [{ vehicleId, activationId, event, ...by, at, detail }]);
 }
 
-/** Out of the car with its next manifest; a term that has ended leaves nothing to withdraw. */
+/** Out of the car with its next manifest; `false`: what has ended, or is ending, leaves nothing to withdraw. */
 export async function withdrawService(
   context: Context,
   desiredState: ServicesInCars,
   tx: Transaction,
   activation: LoadedActivation,
   withdrawal: { reason: string; by: By; said?: string },
-): Promise<void> {
+): Promise<boolean> {
   const { entitlementId, service } = activation;
   const { reason, by, said = reason } = withdrawal;
-  if (entitlementId === null) return;
+  if (entitlementId === null) return false;
   const running = await desiredState.withdraw(tx, [{ entitlementId, reason }]);
-  if (!running.has(entitlementId)) return;
+  if (!running.has(entitlementId)) return false;
   await noteStep(context, tx, activation, "serviceWithdrawn", by, { service: service.code, reason: said });
+  return true;
 }

@@ -1,5 +1,7 @@
 import { sql } from "kysely";
 import * as z from "zod";
+import { describeEnding } from "../../rules/service-endings.ts";
+import type { EntitlementState } from "../../rules/statuses.ts";
 import type { Reader } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
 
@@ -12,6 +14,15 @@ const attemptSchema = z.object({
   reason: z.string().nullable(),
   /** Whether the car's signed report is kept as proof. */
   proved: z.boolean(),
+});
+
+const endedSchema = z.object({
+  at: z.iso.datetime(),
+  reason: z.string().meta({ description: "A code of the reason.", example: "refunded" }),
+  inWords: z.string().meta({
+    description: "The reason as a sentence.",
+    example: "The whole price was given back, so the service was switched off.",
+  }),
 });
 
 export const activationSchema = z
@@ -29,6 +40,7 @@ export const activationSchema = z
     attemptsAllowed: z.int(),
     endReason: z.string().nullable(),
     validUntil: z.iso.datetime().nullable(),
+    ended: endedSchema.nullable(),
     createdAt: z.iso.datetime(),
     endedAt: z.iso.datetime().nullable(),
   })
@@ -55,6 +67,10 @@ export async function readActivations(
       "payment.id as payment_id",
       "payment.status as payment_status",
       "entitlement.valid_until",
+      "entitlement.state as entitlement_state",
+      "entitlement.end_reason as entitlement_end",
+      "entitlement.withdrawn_at",
+      "entitlement.ended_at as entitlement_ended_at",
     ])
     .where(
       "ids" in which
@@ -99,8 +115,38 @@ export async function readActivations(
       })),
     attemptsAllowed: row.attempts_allowed,
     endReason: row.end_reason,
-    validUntil: row.valid_until?.toISOString() ?? null,
+    ...describeTerm(row),
     createdAt: row.created_at.toISOString(),
     endedAt: row.ended_at?.toISOString() ?? null,
   }));
+}
+
+/** The term, and the end of it. */
+function describeTerm(row: {
+  state: string;
+  ended_at: Date | null;
+  end_reason: string | null;
+  valid_until: Date | null;
+  entitlement_state: EntitlementState | null;
+  entitlement_end: string | null;
+  withdrawn_at: Date | null;
+  entitlement_ended_at: Date | null;
+}): Pick<Activation, "validUntil" | "ended"> {
+  const entitlement =
+    row.entitlement_state === null
+      ? null
+      : {
+          state: row.entitlement_state,
+          endReason: row.entitlement_end,
+          withdrawnAt: row.withdrawn_at,
+          endedAt: row.entitlement_ended_at,
+          validUntil: row.valid_until,
+        };
+  const { state, ended_at: endedAt, end_reason: endReason } = row;
+  const ending = describeEnding({ state, endedAt, endReason, entitlement });
+  const hasTerm = ending === null || ending.reason === "termEnded";
+  return {
+    validUntil: hasTerm ? (row.valid_until?.toISOString() ?? null) : null,
+    ended: ending === null ? null : { ...ending, at: ending.at.toISOString() },
+  };
 }

@@ -51,9 +51,18 @@ const underWayPresumed: Readonly<Record<string, string>> = {
 /** One sentence for the customer: whether it is active, whether it was charged, and why. */
 export function judge(row: Case): string {
   const going = describeUnderWay(row);
-  if (going !== undefined) return `${going} Nothing has been charged.`;
+  if (going !== undefined)
+    return `${going} ${row.charged ? "The price has been taken." : "Nothing has been charged."}`;
   if (row.state === "ServiceActive") return judgeProved(row);
-  return `${row.name} is not active: ${describeReason(row)}. Nothing was charged.`;
+  return `${row.name} is not active: ${describeReason(row)}. ${describeMoney(row)}`;
+}
+
+/** Of a service that was not delivered. */
+function describeMoney({ charged, status }: Case): string {
+  if (charged) return "The price was taken all the same; support gives it back.";
+  if (status === "refunded") return "The whole price was given back.";
+  if (status === "chargedBack") return "The bank took the price back.";
+  return "Nothing was charged.";
 }
 
 function describeUnderWay(row: Case): string | undefined {
@@ -95,6 +104,9 @@ function judgeCharged(row: Case): string {
 
 function describeReason(row: Case): string {
   if (row.end_reason === "customerCancelled") return "it was cancelled before the car proved it";
+  if (row.end_reason === "holdLost") return "the bank let the price go before the car proved it";
+  if (row.end_reason === "refunded" || row.end_reason === "chargeBack")
+    return "its price went back before the car proved it";
   if (row.end_reason === "presumptionRefuted")
     return `the bank did not answer, its payment was presumed, and it ${describeRefuted(row)}; so what had begun was taken back`;
   return becauseOf[row.end_reason ?? ""] ?? describeNotMade(row) ?? becauseOf[row.state] ?? row.state;

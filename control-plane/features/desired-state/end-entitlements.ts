@@ -21,7 +21,8 @@ export async function withdraw(
   // The cars' locks first, as for reports, which change the same rows after them.
   const links = await lockLinks(tx, { entitlementIds: ids });
   const { rows } = await sql<{ id: string; vehicle_id: string }>`
-    update entitlements as entitlement set state = 'ending', end_reason = next.reason
+    update entitlements as entitlement set state = 'ending', end_reason = next.reason,
+      withdrawn_at = ${context.clock.now()}
     from unnest(${plainArray(ids)}::uuid[], ${withdrawn.map(({ reason }) => reason)}::text[]) as next (id, reason)
     where entitlement.id = next.id and entitlement.state = 'proved'
     returning entitlement.id, entitlement.vehicle_id`.execute(tx);

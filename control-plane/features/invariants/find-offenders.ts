@@ -32,8 +32,8 @@ export const graceMs = 15 * minuteMs;
 /**
  * Every activation whose money and service differ at `now`; those with a `tolerance` break no invariant.
  *
- * `moneyWithoutService`: captured and not given back, and the activation was not proved, or its term had ended before
- * the money was taken; or presumed and not
+ * `moneyWithoutService`: captured and not given back, and the activation was not proved, or its term was over when the
+ * money was taken; or presumed and not
  * proved, when its deadline to be known has passed. `serviceWithoutMoney`: proved and running in a car that is
  * online, and not captured beyond the grace; a withdrawn service counts until the car no longer holds it, a presumed
  * one from its deadline on.
@@ -45,7 +45,8 @@ export async function findOffenders(reader: Reader, now: Date): Promise<Offender
            a.vehicle_id as "vehicleId", p.settled_at as since, a.state as "activationState", p.status as "paymentStatus"
     from payments p join activations a on a.id = p.activation_id
       left join entitlements e on e.id = a.entitlement_id
-    where p.kind = 'service' and p.status = 'captured' and p.refunded_cents < p.amount_cents
+    where p.kind = 'service' and p.status = 'captured'
+      and p.refunded_cents < coalesce(p.captured_cents, p.amount_cents)
       and (a.state <> 'ServiceActive' or e.valid_until <= p.settled_at)
     union all
     select 'moneyWithoutService', case when r.reconcile_by > ${now} then 'presumed' end, a.id, a.vehicle_id,

@@ -37,7 +37,7 @@ export async function loadViews<Item extends { subject: NotificationSubject }>(
            placed.id as "orderId", placed.factory_order_id as "factoryOrderId", placed.milestone,
            placed.progress_percent as "progressPercent", placed.eta,
            coalesce(transport.scheduled_date, transport.requested_date) as "transportDate", transport.driver,
-           payment.kind as "paymentKind", payment.amount_cents as "amountCents", payment.currency as "paymentCurrency",
+           payment.kind as "paymentKind", coalesce(payment.captured_cents, payment.amount_cents) as "amountCents", payment.currency as "paymentCurrency",
            coalesce(payment.settled_at, payment.created_at) as "paidAt",
            activation.id as "activationId", activation.attempts_used as "attemptsUsed",
            activation.end_reason as "endReason", activation.price_cents as "priceCents",

@@ -4,6 +4,7 @@ import type { Transaction } from "../../store/database.ts";
 import type { Change, Effect } from "./effect.ts";
 import { type Entry, findOwed, isChanged, keepBooks } from "./ledger/ledger.ts";
 import { moneyBackEffects } from "./money-back/effects.ts";
+import { paidCentsOf } from "./payment.ts";
 import { saleEffects } from "./sale/effects.ts";
 import { serviceEffects } from "./service/effects.ts";
 
@@ -35,7 +36,7 @@ async function listEntries(tx: Transaction, changes: readonly Change[]): Promise
       const kinds = effects[effect].posts;
       if (kinds === undefined) return [];
       const [effectId, amountCents] =
-        "part" in news ? [news.part.id, news.part.amountCents] : [null, payment.amount_cents];
+        "part" in news ? [news.part.id, news.part.amountCents] : [null, paidCentsOf(payment)];
       return [{ payment, effectId, amountCents, kinds }];
     }),
   );

@@ -1,7 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
 import { mostTries, readDecline } from "../../rules/decline-table.ts";
-import { isWorthLookingUp } from "../../rules/payment-machine.ts";
+import { isWorthLookingUp, undecidedStatuses } from "../../rules/payment-machine.ts";
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import type { PaymentWork } from "./batches.ts";
@@ -89,7 +89,7 @@ async function askGateway(work: PaymentWork, payment: Payment, attempt: number):
     gatewayPaymentId !== null
       ? await work.gateway.retrieve(gatewayPaymentId)
       : attempt > 1
-        ? await work.gateway.findByReference(payment.id)
+        ? await work.gateway.findByReference(payment.id, payment.amount_cents)
         : null;
   const answer = known ?? (await payAtGateway(work, payment));
   const isLater = known !== null || attempt > 1;
@@ -150,11 +150,32 @@ async function describePurpose(
   return { description: `${what} ${reference}`, metadata: { expediente: reference } };
 }
 
-/** Asks the gateway how a payment stands, after its webhook said that something happened. */
+/**
+ * Asks the gateway how a payment stands, after its webhook said that something happened: by the id that we stored, and
+ * where we know none by our reference.
+ */
 export async function reconcilePayment(
   { batches, gateway }: PaymentWork,
-  { paymentId, gatewayPaymentId }: { paymentId: string; gatewayPaymentId: string },
+  { paymentId }: { paymentId: string },
 ): Promise<void> {
-  if (!isWorthLookingUp(await batches.read(paymentId))) return;
-  await batches.record({ paymentId, answer: await gateway.retrieve(gatewayPaymentId) });
+  const payment = await batches.read(paymentId);
+  if (!isWorthLookingUp(payment)) return;
+  const { gateway_payment_id: gatewayPaymentId } = payment;
+  const answer =
+    gatewayPaymentId === null
+      ? await gateway.findByReference(paymentId, payment.amount_cents)
+      : await gateway.retrieve(gatewayPaymentId);
+  // Not found yet: the payment's own job or look-up goes on asking.
+  if (answer !== null) await batches.record({ paymentId, answer });
+}
+
+/** What was given back or taken back was captured: if we have not heard of the capture, this is when we do. The gateway's id. */
+export async function hearOfCapture(
+  { batches, gateway }: PaymentWork,
+  paymentId: string,
+): Promise<string | null> {
+  const { status, gateway_payment_id: gatewayPaymentId } = await batches.read(paymentId);
+  if (gatewayPaymentId !== null && undecidedStatuses.some((undecided) => undecided === status))
+    await batches.record({ paymentId, answer: await gateway.retrieve(gatewayPaymentId) });
+  return gatewayPaymentId;
 }

@@ -1,7 +1,7 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEventName, DomainEvents } from "../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
-import type { PaymentEffect, PaymentHeard } from "../../rules/payment-machine.ts";
+import type { GatewayRecord, PaymentEffect, PaymentHeard } from "../../rules/payment-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { enqueue, type JobType } from "../../store/jobs.ts";
 import type { LedgerKind } from "./ledger/postings.ts";
@@ -16,11 +16,15 @@ type PartHeard = Extract<PaymentHeard, `chargeBack${string}` | `refund${string}`
 /** What is heard of a payment, with what came with it. `set` is written unless nothing happens. */
 export type News = {
   set?: Partial<
-    Pick<Payment, "waits_because" | "refunded_cents" | "checked_by" | "settled_at" | "decline_reason">
+    Pick<
+      Payment,
+      "waits_because" | "refunded_cents" | "mismatch" | "checked_by" | "settled_at" | "decline_reason"
+    >
   >;
 } & (
-  | { answer: GatewayPayment }
-  | { heard: Exclude<PaymentHeard, Answer | PartHeard> }
+  | { answer: GatewayPayment; heard?: "capturedOtherAmount" }
+  | { heard: "mismatched"; theirs: GatewayRecord }
+  | { heard: Exclude<PaymentHeard, Answer | PartHeard | "capturedOtherAmount" | "mismatched"> }
   | { heard: PartHeard; part: Part }
 );
 
@@ -41,7 +45,7 @@ export type Effect = {
 };
 
 export function heardIn(news: News): PaymentHeard {
-  return "answer" in news ? news.answer.status : news.heard;
+  return "answer" in news ? (news.heard ?? news.answer.status) : news.heard;
 }
 
 /** @throws where the money does not go back: a mistake of the table */

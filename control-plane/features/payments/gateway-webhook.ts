@@ -10,8 +10,8 @@ import type { Database } from "../../store/schema.ts";
 import { reconcileChargeBacksJob, reconcilePaymentJob, reconcileRefundsJob } from "./jobs.ts";
 
 // The gateway's webhook is a doorbell: it says that something happened to a payment, and the gateway itself is asked
-// what. So an old, repeated or reordered message can do no harm. The account may serve other shops, too: most of what
-// it says may be about their payments.
+// what, by our own stored id of that payment. So an old, repeated or reordered message, or one that names another's
+// payment, can do no harm. The account may serve other shops, too: most of what it says may be about their payments.
 
 const id = z.string().min(1).max(100);
 const metadata = z.object({ reference: z.string().optional().catch(undefined) });
@@ -30,7 +30,11 @@ export const gatewayEventSchema = z.union([
     ],
     z.object({ id, metadata }),
   ),
-  event(["charge.refunded"], z.object({ id, payment_intent: id })),
+  // Made, or sent back by the customer's bank.
+  event(
+    ["charge.refunded", "charge.refund.updated", "refund.updated", "refund.failed"],
+    z.object({ id, payment_intent: id }),
+  ),
   // A dispute's metadata are its own, so only the payment it names tells whose it is.
   event(
     [
@@ -44,7 +48,8 @@ export const gatewayEventSchema = z.union([
   ),
 ]);
 export type GatewayEvent = z.infer<typeof gatewayEventSchema>;
-type ChargeEvent = Extract<GatewayEvent, { type: `charge.${string}` }>;
+type IntentEvent = Extract<GatewayEvent, { type: `payment_intent.${string}` }>;
+type DisputeEvent = Extract<GatewayEvent, { type: `charge.dispute.${string}` }>;
 
 /** What the payment would hear if the gateway, when it is asked, said the same. */
 const meanings = {
@@ -81,7 +86,7 @@ export async function areGatewayNews(
   const payments = await findPayments(db, events);
   return events.map((event, index) => {
     const payment = payments[index];
-    return payment === undefined || isAboutCharge(event) || isNews(payment, meanings[event.type]);
+    return payment === undefined || !isAboutIntent(event) || isNews(payment, meanings[event.type]);
   });
 }
 
@@ -97,18 +102,16 @@ export async function handleGatewayEvents(
   const heard = all.map(({ event, attempt }, index) => ({ event, attempt, payment: payments[index] }));
   const runAt = new Date(context.realClock.now().getTime() + graceMs);
   const reconcile = heard.flatMap(({ event, payment }) => {
-    if (payment === undefined || isAboutCharge(event) || !isNews(payment, meanings[event.type])) return [];
-    const payload = { paymentId: payment.id, gatewayPaymentId: event.data.object.id };
-    return [{ payload, key: `reconcilePayment:${payment.id}`, runAt }];
+    if (payment === undefined || !isAboutIntent(event) || !isNews(payment, meanings[event.type])) return [];
+    return [{ payload: { paymentId: payment.id }, key: `reconcilePayment:${payment.id}`, runAt }];
   });
   // Money that went back, or may have.
   const refunds = heard.flatMap(({ event, payment }) => {
-    if (payment === undefined || event.type !== "charge.refunded") return [];
-    const payload = { paymentId: payment.id, gatewayPaymentId: event.data.object.payment_intent };
-    return [{ payload, key: `reconcileRefunds:${payment.id}`, runAt }];
+    if (payment === undefined || isAboutIntent(event) || isAboutDispute(event)) return [];
+    return [{ payload: { paymentId: payment.id }, key: `reconcileRefunds:${payment.id}`, runAt }];
   });
   const chargeBacks = heard.flatMap(({ event, payment }) => {
-    if (payment === undefined || !isAboutCharge(event) || event.type === "charge.refunded") return [];
+    if (payment === undefined || !isAboutDispute(event)) return [];
     return [{ payload: { paymentId: payment.id }, key: `reconcileChargeBacks:${payment.id}` }];
   });
   if (reconcile.length + refunds.length + chargeBacks.length > 0)
@@ -120,7 +123,7 @@ export async function handleGatewayEvents(
   return heard.map(({ event, attempt, payment }) => {
     if (payment !== undefined) return { kind: "done" };
     // Only the gateway's id is known, and ours may be recorded a moment later.
-    if (isAboutCharge(event) && attempt < chargeTries)
+    if (!isAboutIntent(event) && attempt < chargeTries)
       return refuse("notFound", "no payment of ours is known by this id of the gateway");
     return { kind: "foreign" };
   });
@@ -129,13 +132,17 @@ export async function handleGatewayEvents(
 /** Half a minute, after which a charge of an unknown payment is another shop's. */
 const chargeTries = 4;
 
-function isAboutCharge(event: GatewayEvent): event is ChargeEvent {
-  return event.type.startsWith("charge.");
+function isAboutIntent(event: GatewayEvent): event is IntentEvent {
+  return event.type.startsWith("payment_intent.");
+}
+
+function isAboutDispute(event: GatewayEvent): event is DisputeEvent {
+  return event.type.startsWith("charge.dispute.");
 }
 
 /** Our own reference, or the gateway's id where a message has only that; `null`: no reference that could be ours. */
 function nameOf(event: GatewayEvent): string | null {
-  if (isAboutCharge(event)) return event.data.object.payment_intent;
+  if (!isAboutIntent(event)) return event.data.object.payment_intent;
   const { reference } = event.data.object.metadata;
   return reference !== undefined && z.uuid().safeParse(reference).success ? reference : null;
 }

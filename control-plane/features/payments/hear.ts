@@ -1,6 +1,11 @@
 import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment } from "../../partners/payment-gateway.ts";
-import { mustDecidePayment, nameRelease, type PaymentEffect } from "../../rules/payment-machine.ts";
+import {
+  findMismatch,
+  mustDecidePayment,
+  nameRelease,
+  type PaymentEffect,
+} from "../../rules/payment-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { type Each, mapEach } from "../../store/map-each.ts";
 import { carryOut } from "./carry-out.ts";
@@ -49,8 +54,42 @@ export async function hearAnswers(
 ): Promise<readonly Heard[]> {
   const ids = all.map(({ paymentId }) => paymentId);
   const payments = await lockPayments(tx, ids);
-  const news = all.map(({ paymentId, answer }) => ({ payment: paymentOf(payments, paymentId), answer }));
-  return hear(context, tx, news);
+  /** What contradicts is said once, also where two answers of one list do. */
+  const said = new Map([...payments.values()].map(({ id, mismatch }) => [id, mismatch]));
+  const judged = all.map(({ paymentId, answer }) => {
+    const payment = paymentOf(payments, paymentId);
+    const mismatch = findMismatchIn(payment, answer);
+    if (mismatch === null) return { payment, news: newsOf(payment, answer) };
+    if (said.get(payment.id) === mismatch.field) return { payment, news: null };
+    said.set(payment.id, mismatch.field);
+    const { field, theirs } = mismatch;
+    return { payment, news: { heard: "mismatched" as const, theirs, set: { mismatch: field } } };
+  });
+  const heard = await hear(
+    context,
+    tx,
+    judged.flatMap(({ payment, news }) => (news === null ? [] : [{ payment, ...news }])),
+  );
+  const each = heard.values();
+  return judged.map(({ payment, news }) =>
+    news === null ? { payment, effects: [] } : (each.next().value ?? { payment, effects: [] }),
+  );
+}
+
+function newsOf({ amount_cents: amountCents }: Payment, answer: GatewayPayment): News {
+  const takesOther = answer.status === "captured" && answer.capturedCents !== amountCents;
+  return takesOther ? { answer, heard: "capturedOtherAmount" } : { answer };
+}
+
+/** Where the answer is about another payment than ours. */
+function findMismatchIn(payment: Payment, answer: GatewayPayment) {
+  const { record: theirs } = answer;
+  if (theirs === undefined) return null;
+  const { id, activation_id: activationId, kind, amount_cents: amountCents, currency } = payment;
+  const isKnown = "gatewayPaymentId" in answer && answer.gatewayPaymentId === payment.gateway_payment_id;
+  const ours = { id, activationId, kind, amountCents, currency, isKnown };
+  const field = findMismatch(ours, theirs, answer.status === "captured" ? answer.capturedCents : null);
+  return field === null ? null : { field, theirs };
 }
 
 function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Partial<Payment> {
@@ -67,7 +106,7 @@ function describeAnswer(before: Payment, answer: GatewayPayment, at: Date): Part
     case "failedForNow":
       return { gateway_payment_id };
     case "captured":
-      return { gateway_payment_id, settled_at: at };
+      return { gateway_payment_id, settled_at: at, captured_cents: answer.capturedCents };
     case "released":
       return { gateway_payment_id, settled_at: at, decline_reason: nameRelease(before) };
     case "declined":

@@ -58,6 +58,11 @@ function byId(payments: readonly Payment[]): Payments {
   );
 }
 
+/** What was paid: the gateway's own amount, where it took the money. */
+export function paidCentsOf({ captured_cents: captured, amount_cents: asked }: Payment): number {
+  return captured ?? asked;
+}
+
 export function activationOf(payment: Payment): string {
   if (payment.activation_id === null) throw new Error(`payment ${payment.id} belongs to no activation`);
   return payment.activation_id;

@@ -32,7 +32,8 @@ import {
   releaseStrayJob,
 } from "./jobs.ts";
 import { reconcileChargeBacks } from "./money-back/charge-backs.ts";
-import { reconcileRefunds, refundAtGateway } from "./money-back/refunds.ts";
+import { lookUpRefund, reconcileRefunds } from "./money-back/reconcile-refunds.ts";
+import { refundAtGateway, refundLookUpTimer } from "./money-back/refunds.ts";
 import { openPayments } from "./open-payments.ts";
 import { paymentRoutes } from "./routes.ts";
 import { earnDeposits } from "./sale/forfeiture.ts";
@@ -100,7 +101,7 @@ export function createPayments(
       handleJob(releaseStrayJob, (stray) => releaseStray(work, stray)),
       handleJob(reconcileChargeBacksJob, ({ paymentId }) => reconcileChargeBacks(work, paymentId)),
       handleJob(refundJob, ({ refundId }, attempt) => refundAtGateway(work, refundId, attempt)),
-      handleJob(reconcileRefundsJob, (asked) => reconcileRefunds(work, asked)),
+      handleJob(reconcileRefundsJob, ({ paymentId }) => reconcileRefunds(work, paymentId)),
       judgeMessages(context, sender, { runMany: (heard) => handleGatewayEvents(context, heard) }),
     ],
     timers: [
@@ -110,6 +111,7 @@ export function createPayments(
           enqueue(tx, lookUpPresumedJob, [{ payload: { paymentId }, key: `lookUpPresumed:${paymentId}` }]),
       },
       { kind: confirmationTimer, due: followConfirmations },
+      { kind: refundLookUpTimer, due: (tx, refundId) => lookUpRefund(context, tx, refundId) },
       {
         kind: finalPaymentTimer,
         due: (tx, expedienteId) => giveFinalPaymentNotice(context, tx, expedienteId),

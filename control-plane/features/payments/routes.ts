@@ -65,6 +65,8 @@ const paymentSchema = z
       example: "Leasing Ibérica S.A.",
     }),
     captureBefore: instant.nullable(),
+    /** What the gateway took; `null` where it took nothing. */
+    capturedCents: z.int().nullable(),
     /** Given back, or on its way back. */
     refundedCents: z.int(),
     createdAt: instant,
@@ -274,6 +276,7 @@ function describePayment(row: Payment): PaymentAnswer {
         : null,
     payer: row.payer,
     captureBefore: row.capture_before?.toISOString() ?? null,
+    capturedCents: row.captured_cents,
     refundedCents: row.refunded_cents,
     createdAt: row.created_at.toISOString(),
     settledAt: row.settled_at?.toISOString() ?? null,

@@ -23,6 +23,8 @@ export type EventType =
   | "payment_intent.canceled"
   | "payment_intent.requires_action"
   | "charge.refunded"
+  | "charge.refund.updated"
+  | "refund.failed"
   | "charge.dispute.created"
   | "charge.dispute.funds_withdrawn"
   | "charge.dispute.closed"

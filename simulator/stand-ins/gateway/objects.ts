@@ -132,7 +132,9 @@ export const refundSchema = z.object({
   metadata,
   payment_intent: z.string(),
   reason: z.string().nullable(),
-  status: z.literal("succeeded"),
+  /** `failed`: made, and sent back by the customer's bank. */
+  status: z.enum(["succeeded", "failed"]),
+  failure_reason: z.string().optional(),
 });
 export type Refund = z.infer<typeof refundSchema>;
 

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
 import { apiVersion, openBooks } from "./books.ts";
+import { registerByHand } from "./by-hand.ts";
 import { openCards, turnedCard } from "./cards.ts";
 import { registerConfirmationPage } from "./confirmation.ts";
 import { registerDisputeControl } from "./disputes.ts";
@@ -87,6 +88,7 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
     ),
   );
   registerDisputeControl(app, books, (work) => store.transaction(work));
+  registerByHand(app, books, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(books) }));
 
   const running = await partner.run({ outbox });

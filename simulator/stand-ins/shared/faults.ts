@@ -26,6 +26,10 @@ export const faultsSchema = z.strictObject({
   answerNonsenseNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are done and answered with a NUL and half of an emoji in every free text. */
   garbleTextNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are not done, and answered without end. */
+  answerEndlesslyNext: z.strictObject({ count: onceOrMore }).optional(),
+  /** The next `count` requests are not done, and answered a byte at a time, for ever. */
+  answerSlowlyNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` webhooks are counted as sent and are not: lost on the way. */
   dropWebhooksNext: z.strictObject({ count: onceOrMore }).optional(),
   /** Webhooks as another release of the partner writes them; before each, one of a type that nobody has heard of. */
@@ -39,7 +43,9 @@ export type Fault =
   | { kind: "timeOutAfterDoing" }
   | { kind: "timeOutBeforeDoing" }
   | { kind: "answerNonsense" }
-  | { kind: "garbleText" };
+  | { kind: "garbleText" }
+  | { kind: "answerEndlessly" }
+  | { kind: "answerSlowly" };
 
 export type Faults = {
   /** What is still to happen. */
@@ -86,6 +92,8 @@ export function createFaults(): Faults {
       if (takeOne(settings.timeOutAfterDoingNext)) return { kind: "timeOutAfterDoing" };
       if (takeOne(settings.answerNonsenseNext)) return { kind: "answerNonsense" };
       if (takeOne(settings.garbleTextNext)) return { kind: "garbleText" };
+      if (takeOne(settings.answerEndlesslyNext)) return { kind: "answerEndlessly" };
+      if (takeOne(settings.answerSlowlyNext)) return { kind: "answerSlowly" };
       return { kind: "none" };
     },
     takeWebhookDrop: () => takeOne(settings.dropWebhooksNext),

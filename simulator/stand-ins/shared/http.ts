@@ -12,6 +12,7 @@ import { pino } from "pino";
 import * as z from "zod";
 import type { Faults } from "./faults.ts";
 import type { PartnerStore } from "./store.ts";
+import { answerEndlessly, answerSlowly } from "./wrong-pace.ts";
 
 /** What a stand-in answers. Refusals are answers too: nothing is thrown for them. */
 export type Answer = { status: number; body?: unknown; headers?: Readonly<Record<string, string>> };
@@ -183,6 +184,14 @@ export function registerApi(
       }
       if (fault.kind === "timeOutBeforeDoing") {
         reply.hijack();
+        return reply;
+      }
+      if (fault.kind === "answerEndlessly") {
+        answerEndlessly(reply);
+        return reply;
+      }
+      if (fault.kind === "answerSlowly") {
+        answerSlowly(reply);
         return reply;
       }
       if (fault.kind === "timeOutAfterDoing") unanswered.add(request);

@@ -10,7 +10,7 @@ import { type LedgerKind, ledgerKinds, postingsOf } from "./postings.ts";
 export type Entry = {
   payment: Payment;
   kind: LedgerKind;
-  /** Of the payment, or of the part of it that goes back. */
+  /** What was paid, or the part of it that goes back. */
   amountCents: number;
   /** Tells apart an effect that a payment may have several times, as its refunds. */
   effectId: string | null;
@@ -28,6 +28,8 @@ const columns = [
   "refunded_cents",
   "confirm_url",
   "checked_by",
+  "captured_cents",
+  "mismatch",
 ] as const satisfies readonly (keyof Payment)[];
 
 export function isChanged(before: Payment, after: Payment): boolean {
@@ -48,8 +50,9 @@ export async function keepBooks(
   const list = sql.join(columns.map((column) => sql.ref(column)));
   const rows = payments.map((payment) => JSON.stringify(payment, ["id", ...columns]));
   const transactions = entries.map((entry) => ({ ...entry, id: newId() }));
-  const postings = transactions.flatMap(({ id, kind, amountCents, payment: { currency, method } }) =>
-    postingsOf(kind, amountCents, method).map((posting) => ({ id, currency, ...posting })),
+  const postings = transactions.flatMap(
+    ({ id, kind, amountCents, payment: { amount_cents, currency, method } }) =>
+      postingsOf(kind, amountCents, method, amount_cents).map((posting) => ({ id, currency, ...posting })),
   );
   await sql`
     with written as (

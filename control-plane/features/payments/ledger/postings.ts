@@ -25,7 +25,8 @@ export type LedgerAccount =
 /** The account of the way in which the customer paid. */
 const byMethod = { card: "gatewayClearing", cash: "cashDesk", transfer: "bankAccount" } as const;
 
-type Move = readonly [from: LedgerAccount | "byMethod", to: LedgerAccount | "byMethod"];
+/** `asked`: the amount that was asked for, whatever was taken of it. */
+type Move = readonly [from: LedgerAccount | "byMethod", to: LedgerAccount | "byMethod", amount?: "asked"];
 
 /** What each effect moves; it happens at most once to a payment, or once for each refund and each charge-back of it. */
 // biome-ignore format: one row a line
@@ -34,14 +35,16 @@ const moves = {
   depositReceived:      [["customerDeposits",         "byMethod"]],
   depositEarned:        [["vehicleSales",             "customerDeposits"]],
   depositForfeited:     [["forfeitedReservations",    "customerDeposits"]],
-  paymentPresumed:      [["presumedPaymentsContra",   "presumedPayments"]],
-  presumptionEnded:     [["presumedPayments",         "presumedPaymentsContra"]],
-  holdPlaced:           [["cardHoldsContra",          "cardHolds"]],
-  holdReleased:         [["cardHolds",                "cardHoldsContra"]],
-  // The hold turns into money: one effect, one transaction.
-  serviceCaptured:      [["serviceRevenue",           "byMethod"], ["cardHolds", "cardHoldsContra"]],
+  paymentPresumed:      [["presumedPaymentsContra",   "presumedPayments", "asked"]],
+  presumptionEnded:     [["presumedPayments",         "presumedPaymentsContra", "asked"]],
+  holdPlaced:           [["cardHoldsContra",          "cardHolds", "asked"]],
+  holdReleased:         [["cardHolds",                "cardHoldsContra", "asked"]],
+  // The hold turns into money, if not all of it: one effect, one transaction.
+  serviceCaptured:      [["serviceRevenue",           "byMethod"], ["cardHolds", "cardHoldsContra", "asked"]],
   paymentRefunded:      [["byMethod",                 "refunds"]],
   depositRefunded:      [["byMethod",                 "customerDeposits"]],
+  refundFailed:         [["refunds",                  "byMethod"]],
+  depositRefundFailed:  [["customerDeposits",         "byMethod"]],
   chargedBack:          [["byMethod",                 "chargeBacks"]],
   depositChargedBack:   [["byMethod",                 "customerDeposits"]],
   chargeBackWon:        [["chargeBacks",              "byMethod"]],
@@ -55,15 +58,22 @@ export const ledgerKinds = Object.keys(moves).filter((kind): kind is LedgerKind 
 
 export type Posting = { account: LedgerAccount; amountCents: number };
 
-/** @param amountCents above zero */
+/**
+ * @param amountCents what was paid, or the part of it that goes back; above zero
+ * @param askedCents of the payment
+ */
 export function postingsOf(
   kind: LedgerKind,
   amountCents: number,
   method: keyof typeof byMethod,
+  askedCents = amountCents,
 ): readonly Posting[] {
-  const name = (account: Move[number]) => (account === "byMethod" ? byMethod[method] : account);
-  return moves[kind].flatMap(([from, to]: Move) => [
-    { account: name(to), amountCents },
-    { account: name(from), amountCents: -amountCents },
-  ]);
+  const name = (account: Move[0]) => (account === "byMethod" ? byMethod[method] : account);
+  return moves[kind].flatMap(([from, to, amount]: Move) => {
+    const cents = amount === "asked" ? askedCents : amountCents;
+    return [
+      { account: name(to), amountCents: cents },
+      { account: name(from), amountCents: -cents },
+    ];
+  });
 }

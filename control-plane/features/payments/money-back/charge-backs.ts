@@ -1,24 +1,21 @@
 import type { Context } from "../../../lifecycle/context.ts";
 import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
-import { hearDispute, undecidedStatuses } from "../../../rules/payment-machine.ts";
+import { hearDispute } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
 import type { PaymentWork } from "../batches.ts";
+import { hearOfCapture } from "../charge-payment.ts";
 import { hear } from "../hear.ts";
-import { lockPayments, paymentOf } from "../payment.ts";
+import { lockPayments, paidCentsOf, paymentOf } from "../payment.ts";
+import { sumRefunds } from "./refunds.ts";
 
 // A customer's bank takes back what was captured (FA5). The message is only a doorbell, like every other: the gateway
 // is asked for the disputes of the payment as they are now, so repeated and reordered messages say the same thing.
 
 /** @throws PartnerUnavailable: try again */
-export async function reconcileChargeBacks(
-  { context, batches, gateway }: PaymentWork,
-  paymentId: string,
-): Promise<void> {
-  const { status, gateway_payment_id: gatewayPaymentId } = await batches.read(paymentId);
+export async function reconcileChargeBacks(work: PaymentWork, paymentId: string): Promise<void> {
+  const { context, gateway } = work;
+  const gatewayPaymentId = await hearOfCapture(work, paymentId);
   if (gatewayPaymentId === null) return;
-  // Only what was captured is charged back: if we have not heard of the capture, this is when we do.
-  if (undecidedStatuses.some((undecided) => undecided === status))
-    await batches.record({ paymentId, answer: await gateway.retrieve(gatewayPaymentId) });
   for (const dispute of await gateway.listDisputes(gatewayPaymentId))
     await context.db.transaction().execute((tx) => recordDispute(context, tx, paymentId, dispute));
 }
@@ -36,10 +33,11 @@ export async function recordDispute(
     .where("gateway_dispute_id", "=", gatewayDisputeId)
     .select("status")
     .executeTakeFirst();
+  const isRefunded = (await sumRefunds(tx, paymentId)) === paidCentsOf(payment);
   const part = { id: gatewayDisputeId, amountCents, reason };
   await hear(
     context,
     tx,
-    hearDispute(known?.status, status).map((heard) => ({ payment, heard, part })),
+    hearDispute(known?.status, status, isRefunded).map((heard) => ({ payment, heard, part })),
   );
 }

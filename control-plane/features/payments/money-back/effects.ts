@@ -3,17 +3,28 @@ import type { DomainEvents } from "../../../lifecycle/events.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { ask, type Change, type Effect, heardIn, inTurn, log, partOf, serviceOf, tell } from "../effect.ts";
 import { refundJob } from "../jobs.ts";
-import type { Payment } from "../payment.ts";
+import { type Payment, paidCentsOf } from "../payment.ts";
 
 /** What is caused by money that goes back, or that came against what we had said. */
 export const moneyBackEffects = {
   postRefund: { posts: { earned: "paymentRefunded", owed: "depositRefunded" } },
+  postRefundFailed: { posts: { earned: "refundFailed", owed: "depositRefundFailed" } },
   startRefund: ask(refundJob, (change) => ({ refundId: partOf(change).id })),
   giveUpRefund: tell("taskNeeded", (change) => ({ kind: "refundRefused", ...describePart(change) })),
   tellRefunded: tell("servicePaymentRefunded", (change) => {
     const { amountCents, reason } = partOf(change);
     return { ...serviceOf(change), amountCents, reason, isWhole: heardIn(change.news) === "refundedInFull" };
   }),
+
+  reportRefundFailed: tell("taskNeeded", (change) => ({ kind: "refundFailed", ...describePart(change) })),
+  tellRefundFailed: tell("serviceRefundFailed", (change) => {
+    const { amountCents, reason } = partOf(change);
+    return { ...serviceOf(change), amountCents, reason };
+  }),
+  reportGivenBackTwice: tell("taskNeeded", (change) => ({
+    kind: "givenBackTwice",
+    ...describePart(change),
+  })),
 
   openChargeBack: {
     posts: { earned: "chargedBack", owed: "depositChargedBack" },
@@ -42,15 +53,40 @@ export const moneyBackEffects = {
   tellChargeBackClosed: tell("serviceChargeBackClosed", (change) => ({
     ...serviceOf(change),
     amountCents: partOf(change).amountCents,
-    status: heardIn(change.news) === "chargeBackWon" ? "won" : "lost",
+    status: heardIn(change.news) === "chargeBackLost" ? "lost" : "won",
   })),
 
   reportContradiction: inTurn(
     log("payments contradict"),
-    tell("taskNeeded", ({ before, news }) => {
-      const { id: paymentId, status: ours, amount_cents: amountCents } = before;
-      const detail = { paymentId, ours, atGateway: heardIn(news), amountCents };
+    tell("taskNeeded", ({ before, payment, news }) => {
+      const { id: paymentId, status: ours } = before;
+      const taken = "answer" in news && news.answer.status === "captured" ? news.answer : null;
+      const amountCents = taken?.capturedCents ?? paidCentsOf(payment);
+      const detail = { paymentId, ours, atGateway: taken?.status ?? ours, amountCents };
       return { kind: "paymentContradiction", detail, subject: subjectOf(before) };
+    }),
+  ),
+  reportOtherAmount: tell("taskNeeded", ({ payment }) => {
+    const { id: paymentId, amount_cents: amountCents } = payment;
+    const detail = { paymentId, amountCents, takenCents: paidCentsOf(payment) };
+    return { kind: "otherAmountTaken", detail, subject: subjectOf(payment) };
+  }),
+  reportMismatch: inTurn(
+    log("the gateway speaks of another payment"),
+    tell("taskNeeded", ({ payment, news }) => {
+      const { id: paymentId, mismatch, amount_cents: amountCents, currency } = payment;
+      if (!("theirs" in news) || mismatch === null) throw new Error(`payment ${paymentId} does not differ`);
+      const { theirs } = news;
+      const detail = {
+        paymentId,
+        differs: mismatch,
+        amountCents,
+        currency,
+        theirReference: theirs.reference ?? "none",
+        theirAmountCents: theirs.amountCents,
+        theirCurrency: theirs.currency,
+      };
+      return { kind: "paymentMismatch", detail, subject: subjectOf(payment) };
     }),
   ),
 } as const satisfies Record<string, Effect>;

@@ -123,9 +123,7 @@ describe("money is given back [fault 27]", () => {
     for (let time = 0; time < 2; time += 1) {
       await db
         .transaction()
-        .execute((tx) =>
-          enqueue(tx, reconcileRefundsJob, [{ payload: { paymentId: payment.id, gatewayPaymentId } }]),
-        );
+        .execute((tx) => enqueue(tx, reconcileRefundsJob, [{ payload: { paymentId: payment.id } }]));
       expect(await fleet.runJobs()).toBe(0);
     }
     expect(await fleet.paymentOf(activationId)).toMatchObject({ refunded_cents: 800, status: "captured" });

@@ -1,13 +1,15 @@
 import { type Refusal, refuse } from "../../../http/refusal.ts";
 import type { Context } from "../../../lifecycle/context.ts";
-import type { GatewayRefund, RefundAnswer } from "../../../partners/payment-gateway.ts";
+import type { RefundAnswer } from "../../../partners/payment-gateway.ts";
 import { decidePayment } from "../../../rules/payment-machine.ts";
+import { planRefundLookUp } from "../../../rules/refund-look-ups.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { newId } from "../../../store/ids.ts";
+import { setTimers } from "../../../store/timers.ts";
 import type { PaymentWork } from "../batches.ts";
 import type { Part } from "../effect.ts";
 import { hear } from "../hear.ts";
-import { lockPayments, type Payment, paymentOf } from "../payment.ts";
+import { lockPayments, type Payment, paidCentsOf, paymentOf } from "../payment.ts";
 
 // Money that is given back. How much is left is decided under the payment's lock before the gateway is asked, so two
 // refunds at the same time can never give back more than was captured; the table's own check refuses it, too.
@@ -24,7 +26,7 @@ export async function requestRefund(
   const payment = paymentOf(await lockPayments(tx, [paymentId]), paymentId);
   const decision = decidePayment(payment, "refundAsked");
   if (decision.kind === "refused") return refuse("conflict", decision.message);
-  const leftCents = payment.amount_cents - payment.refunded_cents;
+  const leftCents = paidCentsOf(payment) - payment.refunded_cents;
   if (amountCents > leftCents)
     return refuse("conflict", `only ${leftCents} cents of this payment are left to give back`, {
       field: "body.amountCents",
@@ -68,7 +70,9 @@ export async function refundAtGateway(
   const answer: RefundAnswer =
     made === undefined
       ? await gateway.refund({ reference: refundId, gatewayPaymentId, amountCents })
-      : { status: "refunded", gatewayRefundId: made.gatewayRefundId };
+      : made.status === "failed"
+        ? { status: "refused", reason: made.failureReason ?? "failed" }
+        : { status: "refunded", gatewayRefundId: made.gatewayRefundId };
   await context.db
     .transaction()
     .execute((tx) => recordRefundAnswer(context, tx, paymentId, refundId, answer));
@@ -103,61 +107,46 @@ async function recordRefundAnswer(
   await hear(context, tx, [{ payment, heard: "refundRefused", part, set: setAside(payment, -amountCents) }]);
 }
 
-/** A refund made in the gateway's own screens is recorded too, each once. */
-export async function reconcileRefunds(
-  { context, gateway }: PaymentWork,
-  { paymentId, gatewayPaymentId }: { paymentId: string; gatewayPaymentId: string },
-): Promise<void> {
-  for (const refund of await gateway.listRefunds(gatewayPaymentId))
-    await context.db.transaction().execute((tx) => recordForeignRefund(context, tx, paymentId, refund));
-}
-
-async function recordForeignRefund(
-  context: Context,
-  tx: Transaction,
-  paymentId: string,
-  { reference, gatewayRefundId, amountCents }: GatewayRefund,
-): Promise<void> {
-  const payment = paymentOf(await lockPayments(tx, [paymentId]), paymentId);
-  const known = await tx
-    .selectFrom("refunds")
-    .where("payment_id", "=", paymentId)
-    .select(["id", "gateway_refund_id"])
-    .execute();
-  if (known.some((refund) => refund.id === reference || refund.gateway_refund_id === gatewayRefundId)) return;
-  const part = { id: newId(), amountCents, reason: "refunded at the gateway" };
-  await tx
-    .insertInto("refunds")
-    .values({
-      ...newRefund(context, payment, part),
-      status: "done",
-      gateway_refund_id: gatewayRefundId,
-      requested_by: null,
-      settled_at: context.clock.now(),
-    })
-    .execute();
-  await recordRefunded(context, tx, payment, part, setAside(payment, amountCents));
-}
-
 /** The refund's row says already that it is done. @param set where its amount was not set aside before */
-async function recordRefunded(
+export async function recordRefunded(
   context: Context,
   tx: Transaction,
   payment: Payment,
   part: Part,
   set: ReturnType<typeof setAside> = {},
 ): Promise<void> {
-  const done = await tx
-    .selectFrom("refunds")
-    .where("payment_id", "=", payment.id)
-    .where("status", "=", "done")
-    .select((select) => select.fn.sum<string>("amount_cents").as("cents"))
-    .executeTakeFirstOrThrow();
-  const heard = Number(done.cents) === payment.amount_cents ? "refundedInFull" : "refundedInPart";
+  await setRefundLookUp(context, tx, part.id, context.clock.now());
+  const isWhole = (await sumRefunds(tx, payment.id)) === paidCentsOf(payment);
+  const heard = isWhole ? "refundedInFull" : "refundedInPart";
   await hear(context, tx, [{ payment, heard, part, set }]);
 }
 
-function newRefund(context: Context, payment: Payment, { id, amountCents, reason }: Part) {
+/** Given back of a payment, in cents; not what is only on its way. */
+export async function sumRefunds(tx: Transaction, paymentId: string): Promise<number> {
+  const done = await tx
+    .selectFrom("refunds")
+    .where("payment_id", "=", paymentId)
+    .where("status", "=", "done")
+    .select((select) => select.fn.sum<string | null>("amount_cents").as("cents"))
+    .executeTakeFirstOrThrow();
+  return Number(done.cents ?? 0);
+}
+
+/** Business-time deadline at which a refund that was made is looked up; its subject is the refund. */
+export const refundLookUpTimer = "refundLookUp";
+
+export async function setRefundLookUp(
+  context: Context,
+  tx: Transaction,
+  refundId: string,
+  madeAt: Date,
+): Promise<void> {
+  const dueAtMs = planRefundLookUp(madeAt.getTime(), context.clock.now().getTime());
+  if (dueAtMs !== null)
+    await setTimers(tx, refundLookUpTimer, [{ subjectId: refundId, dueAt: new Date(dueAtMs) }]);
+}
+
+export function newRefund(context: Context, payment: Payment, { id, amountCents, reason }: Part) {
   return {
     id,
     payment_id: payment.id,
@@ -168,6 +157,6 @@ function newRefund(context: Context, payment: Payment, { id, amountCents, reason
 }
 
 /** Given back or on its way back. */
-function setAside(payment: Payment, amountCents: number): { refunded_cents?: number } {
+export function setAside(payment: Payment, amountCents: number): { refunded_cents?: number } {
   return { refunded_cents: payment.refunded_cents + amountCents };
 }

@@ -50,6 +50,7 @@ export const serviceEffects = {
   tellRefuted: tell("servicePaymentRefuted", withReason),
   tellDeclined: tell("servicePaymentDeclined", withReason),
   tellVoided: tell("servicePaymentVoided", serviceOf),
+  tellHoldGone: tell("serviceHoldLost", withReason),
   tellCaptured: inTurn(
     tell("notificationDue", (change) => ({ row: "NT5", subject: serviceOf(change) })),
     tell("servicePaymentCaptured", serviceOf),

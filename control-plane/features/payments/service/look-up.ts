@@ -51,7 +51,7 @@ async function ask(
   nowMs: number,
 ): Promise<GatewayPayment | null> {
   const { gateway } = work;
-  const known = await gateway.findByReference(payment.id);
+  const known = await gateway.findByReference(payment.id, payment.amount_cents);
   // No money is held for a purchase that was given up.
   const isWanted = payment.settlement !== "void";
   if (known?.status === "failedForNow" && isWanted && mayAskAgain(presumed, nowMs))
