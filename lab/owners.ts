@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { businessDay } from "@caas/contract/business-day.ts";
 import { dayMs } from "@caas/contract/durations.ts";
+import { hashToken } from "@caas/control-plane/http/hashed-sessions.ts";
 import { newId } from "@caas/control-plane/store/ids.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import type { Owner } from "@caas/simulator/run/world.ts";
@@ -55,7 +56,7 @@ export async function signOwnersIn(client: pg.Client, cars: readonly SeededCar[]
   await client.query(
     `insert into auth_sessions (id, "userId", token, "expiresAt")
      select * from unnest($1::text[], $2::text[], $3::text[]), (select $4::timestamptz) as until`,
-    [cars.map(newId), users, tokens, new Date(Date.now() + sessionDays * dayMs)],
+    [cars.map(newId), users, tokens.map(hashToken), new Date(Date.now() + sessionDays * dayMs)],
   );
   await client.query("analyze auth_users, auth_sessions, catalog_services");
   return cars.map(({ vehicleId }, index) => ({ vehicleId, token: tokens[index] ?? "" }));
