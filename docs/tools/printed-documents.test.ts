@@ -1,5 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import {
+  activationAddedGuards,
+  activationAdditions,
+  vehicleAddedGuards,
+  vehicleAdditions,
+} from "@caas/control-plane/rules/additions.ts";
 import { describe, expect, it } from "vitest";
 import { renderTable } from "./markdown.ts";
 import { printedDocuments } from "./printed-documents.ts";
@@ -17,10 +23,15 @@ describe("printed documents", () => {
 });
 
 describe("docs/rules.md", () => {
-  it("holds every arrow, dependency, edge, message, trigger and step of the specification", async () => {
+  it("holds every arrow, dependency, edge, message, trigger and step of the specification, and every addition", async () => {
     const text = await readFile(resolve(root, "docs/rules.md"), "utf8");
-    const counts = { VA: 16, SA: 17, DE: 12, CE: 9, NT: 15, ND: 9, AU: 18, VX: 12, SX: 15, AG: 9 };
-    for (const [prefix, count] of Object.entries(counts)) {
+    const counts = { VA: 16, SA: 17, DE: 12, CE: 9, NT: 15, ND: 9, AU: 18 };
+    const added = {
+      VX: vehicleAdditions.length,
+      SX: activationAdditions.length,
+      AG: Object.keys({ ...vehicleAddedGuards, ...activationAddedGuards }).length,
+    };
+    for (const [prefix, count] of Object.entries({ ...counts, ...added })) {
       const named = new Set(text.match(new RegExp(`\\b${prefix}\\d+\\b`, "g")));
       expect([prefix, named.size]).toEqual([prefix, count]);
     }
