@@ -254,6 +254,8 @@ describe("the notification table", () => {
       NX9: "email push, immediate, high",
       NX10: "email push, bySchedule, high",
       NX11: "email, immediate, high",
+      NX12: "email, immediate, high",
+      NX13: "email, immediate, high",
     });
   });
 
