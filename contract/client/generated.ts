@@ -2,45 +2,6 @@
 // client.ts is the other half, and says how to call these functions.
 import { type Call, send } from "./client.ts";
 /**
- * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
- */
-export type IdentityDocumentInput = {
-  /** What kind of thing it is. */
-  kind: 'dni';
-  /**
-     * The number with its check letter or digit.
-     * @maxLength 20
-     */
-  number: string;
-} | {
-  /** What kind of thing it is. */
-  kind: 'nie';
-  /**
-     * The number with its check letter or digit.
-     * @maxLength 20
-     */
-  number: string;
-} | {
-  /** What kind of thing it is. */
-  kind: 'passport';
-  /**
-     * The number with its check letter or digit.
-     * @maxLength 20
-     */
-  number: string;
-  /** The country, ISO 3166-1 alpha-2. */
-  country: string;
-} | {
-  /** What kind of thing it is. */
-  kind: 'cif';
-  /**
-     * The number with its check letter or digit.
-     * @maxLength 20
-     */
-  number: string;
-};
-
-/**
  * The service.
  */
 export type ActivationService = {
@@ -142,145 +103,36 @@ export interface Activation {
 /**
  * Where it stands.
  */
-export type OrderStatus = 'placing' | 'placed' | 'inManufacturing' | 'completed' | 'cancelled';
+export type ExpedienteStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
 /**
- * What is built in, or set in the car.
+ * The employee who sold the car.
  */
-export type OrderConfiguration = {
-  /** The plan without options. */
-  base: string;
-  /** The options that are chosen, or may be. */
-  options: string[];
+export type ExpedienteSoldBy = {
+  /** The dealership. */
+  dealershipId: string;
+  /** The dealership's name. */
+  dealership: string;
+  /** The employee's name. */
+  employee: string;
 };
-
-export interface Order {
-  /** The order at the factory. */
-  orderId: string;
-  /** The sale's file. */
-  expedienteId: string;
-  /** The car. */
-  vehicleId: string;
-  /** The number that people and partners call it by. */
-  reference: string;
-  /**
-     * The factory's own number of the order; null before it took it.
-     * @nullable
-     */
-  factoryOrderId: string | null;
-  /** Where it stands. */
-  status: OrderStatus;
-  /** What is built in, or set in the car. */
-  configuration: OrderConfiguration;
-  /** How far manufacturing is, in percent. */
-  progressPercent: number;
-  /**
-     * The last milestone of manufacturing; null before the first.
-     * @nullable
-     */
-  milestone: string | null;
-  /** The expected completion; null while unknown. */
-  eta: string | null;
-  /**
-     * The vehicle identification number, 17 characters (ISO 3779).
-     * @nullable
-     */
-  vin: string | null;
-  /**
-     * Set where the VIN may be mistyped: a North American one with a wrong check digit.
-     * @nullable
-     */
-  vinHint: string | null;
-  /** When it was made. */
-  createdAt: string;
-  /** When the factory took the order; null before. */
-  placedAt: string | null;
-  /** How often the partner was asked so far. */
-  tries: number;
-  /**
-     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
-     * @nullable
-     */
-  lastError: string | null;
-  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
-  nextTryAt: string | null;
-}
 
 /**
  * What kind of thing it is.
  */
-export type PaymentKind = 'reservation' | 'final' | 'service';
+export type ExpedienteCustomerKind = 'person' | 'company';
 /**
- * How it was paid.
+ * The postal address.
  */
-export type PaymentMethod = 'card' | 'cash' | 'transfer';
-/**
- * Where it stands.
- */
-export type PaymentStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
-/**
- * Why the payment was not made
- */
-export type PaymentDecline = {
-  /** The gateway's code, or our own */
-  reason: string;
-  /** Whether the bank refused: only that can cost the car */
-  isRefusal: boolean;
-  /** What the customer may do */
-  advice: string;
-} | null;
-
-/**
- * Of an `unconfirmed` payment: where the customer confirms it (3-D Secure)
- */
-export type PaymentConfirmation = {
-  /** The bank's page */
-  url: string;
-  /** Until when; afterwards the payment counts as refused */
-  confirmBy: string | null;
-} | null;
-
-export interface Payment {
-  /** The payment. */
-  paymentId: string;
-  /** What kind of thing it is. */
-  kind: PaymentKind;
-  /** The sale's file. */
-  expedienteId: string | null;
-  /** The activation: one purchase of a service for one car. */
-  activationId: string | null;
-  /** An amount in minor units (cents). */
-  amountCents: number;
-  /** The currency, ISO 4217. */
-  currency: string;
-  /** How it was paid. */
-  method: PaymentMethod;
-  /** Where it stands. */
-  status: PaymentStatus;
-  /**
-     * Why it was declined or released; null where it was not.
-     * @nullable
-     */
-  declineReason: string | null;
-  /** Why the payment was not made */
-  decline: PaymentDecline;
-  /** Of an `unconfirmed` payment: where the customer confirms it (3-D Secure) */
-  confirmation: PaymentConfirmation;
-  /**
-     * Of a transfer from someone other than the customer
-     * @nullable
-     */
-  payer: string | null;
-  /** When the bank lets the hold lapse; null where nothing is held. */
-  captureBefore: string | null;
-  /** What the gateway took, in cents, which may be another amount than the one asked for; null where it took nothing. */
-  capturedCents: number | null;
-  /** What went back to the customer, in cents. */
-  refundedCents: number;
-  /** When it was made. */
-  createdAt: string;
-  /** When the money had moved, or will not; null before. */
-  settledAt: string | null;
-}
+export type ExpedienteCustomerAddress = {
+  /** Street and number. */
+  street: string;
+  /** The town. */
+  city: string;
+  /** The postal code, as the country writes it. */
+  postalCode: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+};
 
 /**
  * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
@@ -319,40 +171,6 @@ export type IdentityDocument = {
      * @maxLength 20
      */
   number: string;
-};
-
-/**
- * Where it stands.
- */
-export type ExpedienteStatus = 'open' | 'completed' | 'reservationLost' | 'cancelled';
-/**
- * The employee who sold the car.
- */
-export type ExpedienteSoldBy = {
-  /** The dealership. */
-  dealershipId: string;
-  /** The dealership's name. */
-  dealership: string;
-  /** The employee's name. */
-  employee: string;
-};
-
-/**
- * What kind of thing it is.
- */
-export type ExpedienteCustomerKind = 'person' | 'company';
-/**
- * The postal address.
- */
-export type ExpedienteCustomerAddress = {
-  /** Street and number. */
-  street: string;
-  /** The town. */
-  city: string;
-  /** The postal code, as the country writes it. */
-  postalCode: string;
-  /** The country, ISO 3166-1 alpha-2. */
-  country: string;
 };
 
 /**
@@ -691,6 +509,188 @@ export interface Expediente {
   delivery: ExpedienteDelivery;
   /** The activations, newest first. */
   activations: ExpedienteActivationsItem[];
+}
+
+/**
+ * DNI of a Spaniard, NIE of a foreign resident, passport of another foreigner, or CIF of a company.
+ */
+export type IdentityDocumentInput = {
+  /** What kind of thing it is. */
+  kind: 'dni';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'nie';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'passport';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+  /** The country, ISO 3166-1 alpha-2. */
+  country: string;
+} | {
+  /** What kind of thing it is. */
+  kind: 'cif';
+  /**
+     * The number with its check letter or digit.
+     * @maxLength 20
+     */
+  number: string;
+};
+
+/**
+ * Where it stands.
+ */
+export type OrderStatus = 'placing' | 'placed' | 'inManufacturing' | 'completed' | 'cancelled';
+/**
+ * What is built in, or set in the car.
+ */
+export type OrderConfiguration = {
+  /** The plan without options. */
+  base: string;
+  /** The options that are chosen, or may be. */
+  options: string[];
+};
+
+export interface Order {
+  /** The order at the factory. */
+  orderId: string;
+  /** The sale's file. */
+  expedienteId: string;
+  /** The car. */
+  vehicleId: string;
+  /** The number that people and partners call it by. */
+  reference: string;
+  /**
+     * The factory's own number of the order; null before it took it.
+     * @nullable
+     */
+  factoryOrderId: string | null;
+  /** Where it stands. */
+  status: OrderStatus;
+  /** What is built in, or set in the car. */
+  configuration: OrderConfiguration;
+  /** How far manufacturing is, in percent. */
+  progressPercent: number;
+  /**
+     * The last milestone of manufacturing; null before the first.
+     * @nullable
+     */
+  milestone: string | null;
+  /** The expected completion; null while unknown. */
+  eta: string | null;
+  /**
+     * The vehicle identification number, 17 characters (ISO 3779).
+     * @nullable
+     */
+  vin: string | null;
+  /**
+     * Set where the VIN may be mistyped: a North American one with a wrong check digit.
+     * @nullable
+     */
+  vinHint: string | null;
+  /** When it was made. */
+  createdAt: string;
+  /** When the factory took the order; null before. */
+  placedAt: string | null;
+  /** How often the partner was asked so far. */
+  tries: number;
+  /**
+     * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
+     * @nullable
+     */
+  lastError: string | null;
+  /** When the partner is asked again, in real time; null: not by itself, a person must act first. */
+  nextTryAt: string | null;
+}
+
+/**
+ * What kind of thing it is.
+ */
+export type PaymentKind = 'reservation' | 'final' | 'service';
+/**
+ * How it was paid.
+ */
+export type PaymentMethod = 'card' | 'cash' | 'transfer';
+/**
+ * Where it stands.
+ */
+export type PaymentStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
+/**
+ * Why the payment was not made
+ */
+export type PaymentDecline = {
+  /** The gateway's code, or our own */
+  reason: string;
+  /** Whether the bank refused: only that can cost the car */
+  isRefusal: boolean;
+  /** What the customer may do */
+  advice: string;
+} | null;
+
+/**
+ * Of an `unconfirmed` payment: where the customer confirms it (3-D Secure)
+ */
+export type PaymentConfirmation = {
+  /** The bank's page */
+  url: string;
+  /** Until when; afterwards the payment counts as refused */
+  confirmBy: string | null;
+} | null;
+
+export interface Payment {
+  /** The payment. */
+  paymentId: string;
+  /** What kind of thing it is. */
+  kind: PaymentKind;
+  /** The sale's file. */
+  expedienteId: string | null;
+  /** The activation: one purchase of a service for one car. */
+  activationId: string | null;
+  /** An amount in minor units (cents). */
+  amountCents: number;
+  /** The currency, ISO 4217. */
+  currency: string;
+  /** How it was paid. */
+  method: PaymentMethod;
+  /** Where it stands. */
+  status: PaymentStatus;
+  /**
+     * Why it was declined or released; null where it was not.
+     * @nullable
+     */
+  declineReason: string | null;
+  /** Why the payment was not made */
+  decline: PaymentDecline;
+  /** Of an `unconfirmed` payment: where the customer confirms it (3-D Secure) */
+  confirmation: PaymentConfirmation;
+  /**
+     * Of a transfer from someone other than the customer
+     * @nullable
+     */
+  payer: string | null;
+  /** When the bank lets the hold lapse; null where nothing is held. */
+  captureBefore: string | null;
+  /** What the gateway took, in cents, which may be another amount than the one asked for; null where it took nothing. */
+  capturedCents: number | null;
+  /** What went back to the customer, in cents. */
+  refundedCents: number;
+  /** When it was made. */
+  createdAt: string;
+  /** When the money had moved, or will not; null before. */
+  settledAt: string | null;
 }
 
 /**

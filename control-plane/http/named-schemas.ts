@@ -12,9 +12,10 @@ export const describeNamedSchemas: SwaggerTransformObject = (document) => {
   const described = describeAll(document);
   if (!("components" in described) || described.components?.schemas === undefined) return described;
   const text = JSON.stringify(described);
-  const used = Object.entries(described.components.schemas).filter(([name]) =>
-    text.includes(`"#/components/schemas/${name}"`),
-  );
+  // By name: their own order is that in which modules were loaded.
+  const used = Object.entries(described.components.schemas)
+    .filter(([name]) => text.includes(`"#/components/schemas/${name}"`))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.assign(
     described,
     explainFields({
