@@ -4,6 +4,7 @@ import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts"
 import type { KeySet } from "@caas/contract/key-set.ts";
 import { prepareKeyFolder } from "./fleet-link/key-folder.ts";
 import { readKeyFolder } from "./fleet-link/key-ring.ts";
+import { listSecretFiles, protectSecrets } from "./fleet-link/protect-secrets.ts";
 import { graceDays, revokeKey, rotateKeys } from "./fleet-link/rotate-keys.ts";
 
 const help = `caas-keys: the keys that sign what cars are told
@@ -12,6 +13,7 @@ const help = `caas-keys: the keys that sign what cars are told
   caas-keys rotate        a new key signs from now on; the old one verifies for ${graceDays} days more
   caas-keys revoke KID    takes a key out of the set at once; of the current key, a new one takes its place
   caas-keys show          the key set
+  caas-keys --help        this text
 
 A running control plane takes the new set over within a second or two, sends it to every car that is online and,
 before their next manifest, to the others. Each command prints the set in force, as JSON.
@@ -24,22 +26,35 @@ Environment
 const usageError = 2;
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: { help: { type: "boolean", short: "h", default: false } },
-    allowPositionals: true,
-  });
+  const commandLine = readCommandLine();
+  if (commandLine === null) return;
+  const { values, positionals } = commandLine;
   if (values.help) return void process.stdout.write(help);
   const [command, kid, ...rest] = positionals;
   const folder = process.env.KEYS_DIR;
-  if (folder === undefined || folder === "") return fail("KEYS_DIR: is not set", usageError);
+  if (folder === undefined || folder === "") return fail("KEYS_DIR must be set (see --help)", usageError);
   if (rest.length > 0 || (kid !== undefined && command !== "revoke"))
     return fail("too many words", usageError);
   const clock = businessClockFrom(process.env.CAAS_BUSINESS_TIME || undefined);
   const work = workOf(command, kid, folder, clock);
   if (work === undefined)
     return fail("say one of init, rotate, revoke KID, show; --help explains them", usageError);
+  for (const mended of await protectSecrets(await listSecretFiles(folder)))
+    process.stderr.write(`caas-keys: ${mended}\n`);
   const keySet = await work();
   process.stdout.write(`${JSON.stringify({ current: keySet.keys[0]?.kid, ...keySet }, null, 2)}\n`);
+}
+
+function readCommandLine() {
+  try {
+    return parseArgs({
+      options: { help: { type: "boolean", short: "h", default: false } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    fail(`${error instanceof Error ? error.message : String(error)} (see --help)`, usageError);
+    return null;
+  }
 }
 
 function workOf(

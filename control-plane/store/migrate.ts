@@ -12,6 +12,7 @@ import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
+import { refuseOtherSchema } from "./schema-check.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -30,7 +31,8 @@ const migrations: Record<string, Migration> = {
 /**
  * Brings the database at `url` to the newest schema. Replicas that start together wait for each other: the migrator
  * holds a lock.
- * @throws the database's error, with the migration's name, when one fails; those before it stay.
+ * @throws SchemaRefused before anything is written, where the database is of a newer version or not ours; the
+ * database's error, with the migration's name, when one fails: those before it stay.
  */
 export async function migrateToLatest(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
@@ -39,6 +41,7 @@ export async function migrateToLatest(url: string): Promise<void> {
   pool.on("connect", (client) => client.on("error", () => undefined));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
+    await refuseOtherSchema(db, Object.keys(migrations).toSorted());
     const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
     const { error, results } = await migrator.migrateToLatest();
     if (error !== undefined) {
