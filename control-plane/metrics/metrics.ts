@@ -1,6 +1,8 @@
 import { failureReasons } from "@caas/contract/report.ts";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { DomainEvents } from "../lifecycle/events.ts";
+import type { ActivationEvent, ActivationState } from "../rules/activation-machine.ts";
+import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
 import type { TaskTeam } from "../rules/task-table.ts";
 import { defineMetrics } from "./define-metrics.ts";
 
@@ -53,6 +55,19 @@ const knownOutcomes = [
 ] as const;
 /** The reasons that cars give, and ours for a car that did not answer. */
 const attemptFailures = [...failureReasons, "noAnswer"] as const;
+/** What the workshops' word leads to, as `rules/maintenance-gate.ts` decides. */
+const maintenanceMoves = [
+  { event: "maintenanceCurrent", to: "PaymentInitiated" },
+  { event: "maintenanceNotRequired", to: "PaymentInitiated" },
+  { event: "maintenanceOverdue", to: "ServiceDenied" },
+  { event: "maintenanceUnavailable", to: "ServiceDenied" },
+] as const satisfies readonly { event: ActivationEvent; to: ActivationState }[];
+const maintenanceStatuses = [
+  "current",
+  "overdue",
+  "unknown",
+  "unavailable",
+] as const satisfies MaintenanceStatus[];
 const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
 /** Ages in seconds of business time. */
@@ -77,6 +92,8 @@ export function createMetrics(
     metrics.attempts.inc({ attempt, result: "applied", reason: "" }, 0);
     for (const reason of attemptFailures) metrics.attempts.inc({ attempt, result: "failed", reason }, 0);
   }
+  for (const labels of maintenanceMoves) metrics.activationMoves.inc(labels, 0);
+  for (const status of maintenanceStatuses) metrics.maintenanceSeconds.zero({ status });
   const seenJobs = new Set<string>();
 
   async function fillGauges(): Promise<void> {
