@@ -9,6 +9,7 @@ import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts"
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
 import { listSecretFiles, protectSecrets } from "./fleet-link/protect-secrets.ts";
+import { frontPage } from "./http/front-page.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -77,6 +78,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const server = await createServer({ logger, version: surroundings.version });
   const sessions = createSessions(db, config.SESSION_SECRET, config.PUBLIC_URL ?? "http://localhost");
   const routing: Routing = { server, db, sessions };
+  frontPage(server, surroundings.version);
   timeRequests(server, metrics.requestTook);
   healthRoutes(server, {
     broker: link.isConnected,

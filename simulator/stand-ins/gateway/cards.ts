@@ -52,6 +52,12 @@ export function openCards(store: PartnerStore) {
       const known = Object.hasOwn(knownCards, paymentMethod) ? knownCards[paymentMethod] : undefined;
       return behaviour === undefined ? known : { ...(known ?? visa), behaviour };
     },
+    /** What each card that was turned does now. */
+    listTurned: () => turned.list(),
+    /** Every card does again what Stripe's documentation says. */
+    turnBack(): void {
+      for (const { paymentMethod } of turned.list()) turned.delete(paymentMethod);
+    },
     /** From now on the card does this; a name not known yet becomes a Visa card. */
     turn(paymentMethod: string, behaviour: CardBehaviour): void {
       turned.put(paymentMethod, { paymentMethod, behaviour });

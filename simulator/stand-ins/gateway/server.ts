@@ -78,6 +78,14 @@ export function startGateway(options: WebhookPartnerOptions): Promise<RunningPar
       return { paymentMethod: request.params.paymentMethod, behaviour: request.body.behaviour };
     },
   );
+  partner.knobs.add(() => {
+    const turned = cards.listTurned();
+    return turned.length === 0 ? null : { what: "cards", value: turned, reset: "/_control/cards" };
+  });
+  app.delete("/_control/cards", (_request, reply) => {
+    cards.turnBack();
+    return reply.status(204).send();
+  });
   registerDisputeControl(app, books, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(books) }));
 

@@ -30,6 +30,8 @@ export type Fault =
 export type Faults = {
   /** What is still to happen. */
   read(): FaultSettings;
+  /** Whether anything is still to happen. */
+  isSet(): boolean;
   /** Replaces all knobs. */
   set(settings: FaultSettings): void;
   clear(): void;
@@ -48,6 +50,8 @@ export function createFaults(): Faults {
   };
   return {
     read: () => structuredClone(settings),
+    isSet: () =>
+      Object.values(settings).some((knob) => (typeof knob === "number" ? knob : (knob?.count ?? 0)) > 0),
     set: (next) => {
       settings = structuredClone(next);
     },
