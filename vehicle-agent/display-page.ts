@@ -1,6 +1,8 @@
 import type { Display } from "@caas/contract/display.ts";
+import { escapeText } from "@caas/contract/escape-text.ts";
 
 // The car's own screen, for whoever opens `/display` in a browser. It reloads itself: a code is worth nothing late.
+// Titles and bodies are the platform's, and may hold what people typed.
 
 const reloadS = 3;
 const style = `
@@ -16,27 +18,17 @@ const style = `
 export function renderDisplay(vin: string, shown: readonly Display[]): string {
   const messages = shown.map(({ content }) =>
     content.kind === "linkingCode"
-      ? `<article><h1>Link the app to this car</h1><p>Type this code into the app:</p><p class="code">${escape(content.code)}</p></article>`
-      : `<article><h1>${escape(content.title)}</h1><p>${escape(content.body)}</p></article>`,
+      ? `<article><h1>Link the app to this car</h1><p>Type this code into the app:</p><p class="code">${escapeText(content.code)}</p></article>`
+      : `<article><h1>${escapeText(content.title)}</h1><p>${escapeText(content.body)}</p></article>`,
   );
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="${reloadS}"><title>Screen of ${escape(vin)}</title><style>${style}</style></head>
+<meta http-equiv="refresh" content="${reloadS}"><title>Screen of ${escapeText(vin)}</title><style>${style}</style></head>
 <body><main>
 ${messages.length === 0 ? "<p>Nothing to show. Have a good journey.</p>" : messages.join("\n")}
-<footer>${escape(vin)} · <a href="/health">state</a> · <a href="/metrics">figures</a></footer>
+<footer>${escapeText(vin)} · <a href="/health">state</a> · <a href="/metrics">figures</a></footer>
 </main></body>
 </html>
 `;
-}
-
-/** Titles and bodies are the platform's, and may hold what people typed. */
-function escape(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
 }

@@ -1,4 +1,4 @@
-import { escapeText } from "../../report/escape-text.ts";
+import { escapeText } from "@caas/contract/escape-text.ts";
 import { renderPage } from "../shared/page.ts";
 import type { Message } from "./messages.ts";
 

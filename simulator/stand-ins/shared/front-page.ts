@@ -1,4 +1,4 @@
-import { escapeText } from "../../report/escape-text.ts";
+import { escapeText } from "@caas/contract/escape-text.ts";
 import type { Knob } from "./knobs.ts";
 import { renderPage } from "./page.ts";
 

@@ -1,4 +1,4 @@
-import { escapeText } from "../../report/escape-text.ts";
+import { escapeText } from "@caas/contract/escape-text.ts";
 
 // Pages for people. What they show came from outside, so none of it may become part of their own markup.
 
