@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   listSecretFiles,
@@ -6,6 +6,7 @@ import {
   SecretExposed,
 } from "@caas/control-plane/fleet-link/protect-secrets.ts";
 import { isDiskFull, wordsOfFileTrouble } from "./file-trouble.ts";
+import { makeFolder } from "./make-folder.ts";
 import { StartRefused } from "./ports.ts";
 import { FolderInUse, lockFolder } from "./postgres/folder-lock.ts";
 
@@ -38,7 +39,7 @@ export function explainLittleRoom(dataDir: string): string | null {
 export async function openDataFolder(dataDir: string): Promise<DataFolder> {
   let unlock: (() => void) | null = null;
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+    makeFolder(dataDir, 0o711);
     // The database may run as another user, who must be able to pass through (see start/postgres).
     chmodSync(dataDir, 0o711);
     const room = explainLittleRoom(dataDir);

@@ -1,7 +1,8 @@
-import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
+import { createWriteStream, type WriteStream } from "node:fs";
 import { dirname } from "node:path";
 import { wordsOf } from "@caas/simulator/command/run.ts";
 import { wordsOfFileTrouble } from "./file-trouble.ts";
+import { makeFolder } from "./make-folder.ts";
 
 // A part's log on disk. A log that cannot be written is a pity and no reason to end the platform: it goes on without,
 // says so once, and writes again when there is room.
@@ -65,6 +66,6 @@ export function openLogFile(path: string, options: LogFileOptions): LogFile {
 }
 
 function append(path: string): WriteStream {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path), 0o755);
   return createWriteStream(path, { flags: "a" });
 }
