@@ -122,7 +122,7 @@ export async function openRehearsedPlatform(
     const death = lastLines.map(parseDeath).findLast((one) => one !== undefined);
     if (death !== undefined) kills.fired(part, death.name);
     else if (pid !== undefined && !killedByUs.has(pid)) {
-      failures.push(`${name} was killed by somebody else`);
+      failures.push(`${name} was killed from outside`);
       return false;
     }
     return true;
@@ -218,8 +218,7 @@ export async function openRehearsedPlatform(
             },
           }),
           onKilled(place) {
-            if (host === "memory")
-              failures.push("the process of the cars in memory was killed by somebody else");
+            if (host === "memory") failures.push("the process of the cars in memory was killed from outside");
             else if (place !== null) kills.fired("agents", place);
           },
         });

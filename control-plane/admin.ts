@@ -105,7 +105,7 @@ async function readCommand({ values, positionals }: CommandLine): Promise<(db: D
 
 async function addStaff(db: Db, given: Arguments, password: string, isKnown: boolean): Promise<string[]> {
   const outcome = await db.transaction().execute((tx) => insertStaff(tx, given, password));
-  if (outcome === "emailTaken") fail(`somebody signs in as ${given.email} already`, 1);
+  if (outcome === "emailTaken") fail(`an account with ${given.email} exists already`, 1);
   return [
     `${given.email} may sign in as ${given.role}`,
     ...(isKnown ? [] : [`password (shown only now): ${password}`]),

@@ -11,7 +11,7 @@ type Retained = { topic: string; payload: Uint8Array };
  */
 export function createCleanSessionStore() {
   const retained = new Map<string, Retained>();
-  const nobody = Promise.resolve([]);
+  const noSubscribers = Promise.resolve([]);
   const nothing = Promise.resolve(undefined);
   const unknown = () => Promise.reject(new Error("no such packet"));
 
@@ -39,8 +39,8 @@ export function createCleanSessionStore() {
     createRetainedStreamCombi: (filters: readonly string[]) => Readable.from(retainedFor(filters)),
     createRetainedStream: (filter: string) => Readable.from(retainedFor([filter])),
     // No session outlives its connection, so no client is absent and no message waits for one.
-    subscriptionsByTopic: () => nobody,
-    subscriptionsByClient: () => nobody,
+    subscriptionsByTopic: () => noSubscribers,
+    subscriptionsByClient: () => noSubscribers,
     cleanSubscriptions: () => nothing,
     addSubscriptions: () => nothing,
     removeSubscriptions: () => nothing,

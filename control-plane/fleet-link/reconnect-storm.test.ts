@@ -91,7 +91,7 @@ test("a fleet that reconnects at once converges, no car starves, and users are a
   const due = await platform.db.selectFrom("manifest_dispatches").selectAll().execute();
   expect(due).toEqual([]);
   // The last presences may be on their way still when the last report is in.
-  await platform.waitUntil("everybody is known to be online", async () => {
+  await platform.waitUntil("all cars are known to be online", async () => {
     const online = await platform.db
       .selectFrom("vehicle_links")
       .select("vin")

@@ -1,6 +1,6 @@
 import { enrolmentRequestSchema, enrolmentResponseSchema } from "@caas/contract/enrolment.ts";
 import { renewalRequestSchema, renewalResponseSchema } from "@caas/contract/renewal.ts";
-import { problemOfRefusal, problemResponse, sendProblem } from "../http/problem.ts";
+import { problemOfRefusal, problemResponses, sendProblem } from "../http/problem.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { Http } from "../http/server.ts";
 import type { Db } from "../store/database.ts";
@@ -10,21 +10,32 @@ import type { Enrolment } from "./enrolment.ts";
 /** An address may be many cars behind one operator; this bounds attempts to guess tokens or to make us verify. */
 const triesAMinute = 600;
 
+const refusals = [
+  "badRequest",
+  "tokenInvalid",
+  "identityRevoked",
+  "signatureInvalid",
+  "tooManyRequests",
+  "payloadTooLarge",
+  "unsupportedMediaType",
+] as const;
+
 /** `POST /api/enrolments`: open to holders of a token, because a new car has nothing else. */
 export function enrolmentRoutes(server: Http, db: Db, enrolment: Enrolment): void {
   server.post(
     "/api/enrolments",
     {
-      config: { rateLimit: { max: triesAMinute, timeWindow: "1 minute" } },
+      config: { refuses: refusals, rateLimit: { max: triesAMinute, timeWindow: "1 minute" } },
       schema: {
         summary: "Enrol a car",
         operationId: "enrolACar",
         tags: ["fleet link"],
+        security: [],
         description:
           "Trades the one-time token that the factory put into a car for its certificate. The same token with the " +
           "same keys gets the same certificate again; with other keys it is refused.",
         body: enrolmentRequestSchema,
-        response: { 200: enrolmentResponseSchema, default: problemResponse },
+        response: { 200: enrolmentResponseSchema, ...problemResponses(refusals) },
       },
     },
     async (request, reply) => {
@@ -43,17 +54,18 @@ export function renewalRoutes(server: Http, db: Db, renewal: Renewal): void {
   server.post(
     "/api/certificate-renewals",
     {
-      config: { rateLimit: { max: triesAMinute, timeWindow: "1 minute" } },
+      config: { refuses: refusals, rateLimit: { max: triesAMinute, timeWindow: "1 minute" } },
       schema: {
         summary: "Renew a certificate",
         operationId: "renewACertificate",
         tags: ["fleet link"],
+        security: [],
         description:
           "Gives an enrolled car its next certificate, also when the last one has expired. Both the TLS key that it " +
           "is for and the proof key that the car enrolled with sign the request. The same request gets the same " +
           "certificate again; a revoked car, or the key of a revoked certificate, gets none.",
         body: renewalRequestSchema,
-        response: { 200: renewalResponseSchema, default: problemResponse },
+        response: { 200: renewalResponseSchema, ...problemResponses(refusals) },
       },
     },
     async (request, reply) => {

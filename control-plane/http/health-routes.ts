@@ -15,6 +15,8 @@ export function healthRoutes(server: Http, readiness: Readiness): void {
       schema: {
         tags,
         summary: "Is the process alive",
+        description: "Answers as long as the process does.",
+        security: [],
         operationId: "isTheProcessAlive",
         response: { 200: healthSchema },
       },
@@ -27,6 +29,8 @@ export function healthRoutes(server: Http, readiness: Readiness): void {
       schema: {
         tags,
         summary: "Is the platform ready",
+        description: "Whether the database and the broker can be reached; 503 while one cannot.",
+        security: [],
         operationId: "isThePlatformReady",
         response: { 200: readySchema, 503: readySchema },
       },
@@ -47,7 +51,15 @@ export function metricsRoute(
 ): void {
   server.get(
     "/metrics",
-    { schema: { tags: ["operations"], summary: "Scrape the metrics", operationId: "scrapeTheMetrics" } },
+    {
+      schema: {
+        tags: ["operations"],
+        summary: "Scrape the metrics",
+        description: "In Prometheus' text form.",
+        operationId: "scrapeTheMetrics",
+        security: [],
+      },
+    },
     async (_request, reply) => {
       const { contentType, text } = await render();
       return reply.type(contentType).send(text);

@@ -1,5 +1,6 @@
 import type { SwaggerTransformObject } from "@fastify/swagger";
 import { createJsonSchemaTransformObject } from "fastify-type-provider-zod";
+import { explainFields } from "./explain-fields.ts";
 
 const describeAll = createJsonSchemaTransformObject({});
 
@@ -14,7 +15,11 @@ export const describeNamedSchemas: SwaggerTransformObject = (document) => {
   const used = Object.entries(described.components.schemas).filter(([name]) =>
     text.includes(`"#/components/schemas/${name}"`),
   );
-  return Object.assign(described, {
-    components: { ...described.components, schemas: Object.fromEntries(used) },
-  });
+  return Object.assign(
+    described,
+    explainFields({
+      paths: described.paths,
+      components: { ...described.components, schemas: Object.fromEntries(used) },
+    }),
+  );
 };

@@ -1,4 +1,6 @@
+import * as z from "zod";
 import type { Access } from "./access-table.ts";
+import type { ErrorCode } from "./error-table.ts";
 
 /** What the interface's description says about a route. */
 export type RouteDescription = {
@@ -6,7 +8,54 @@ export type RouteDescription = {
   /** Also names the client's function. */
   summary: string;
   description?: string;
+  /** The route's own refusals, beside those of admission, form and Idempotency-Key. */
+  refuses?: readonly ErrorCode[];
 };
+
+/** What the routes are grouped by. */
+export const tags: Readonly<Record<string, string>> = {
+  operations: "For load balancers and Prometheus.",
+  accounts: "Signing in, employees and passwords.",
+  sales: "A sale from its contract to the delivered car.",
+  payments: "Reservation, final payment, refunds and the ledger.",
+  orders: "The car at the factory.",
+  delivery: "Transport, hand-over and pick-up.",
+  vehicles: "Cars and their history.",
+  linking: "A customer's app and the car.",
+  catalogue: "What is on offer.",
+  maintenance: "The workshops' word on a car.",
+  services: "Paid services: purchase, delivery over the air, end.",
+  tasks: "Work that people must do.",
+  "fleet link": "Cars' identities and certificates.",
+  webhooks: "Messages from partners.",
+};
+
+/** The header of a route that is done once per key. */
+export const idempotencyKeyHeader = z.looseObject({
+  "idempotency-key": z.string().min(1).max(200).meta({
+    description:
+      "A new one for each intent, such as a UUID. The same key with the same body gets the first answer again; with another body it is refused.",
+    example: "9b2f6c1e-6d2f-4d0e-8f0b-0c6d3f7f0b1a",
+  }),
+});
+
+/** Every refusal of a route that people use. */
+export function listRefusals(
+  route: RouteDescription,
+  access: Access,
+  takes: { input: boolean; body: boolean; key: boolean },
+): readonly ErrorCode[] {
+  const isRelated =
+    access.kind === "roles" && Object.values(access.roles).some((relation) => relation !== "any");
+  return [
+    ...(takes.input ? (["badRequest"] as const) : []),
+    ...(takes.key ? (["idempotencyKeyMissing", "idempotencyKeyReused"] as const) : []),
+    ...(takes.body ? (["payloadTooLarge", "unsupportedMediaType"] as const) : []),
+    ...(access.kind === "public" ? [] : (["notSignedIn", "forbidden"] as const)),
+    ...(isRelated ? (["notFound"] as const) : []),
+    ...(route.refuses ?? []),
+  ];
+}
 
 /** In the form of `@fastify/swagger`. */
 export function describeRoute(route: RouteDescription, access: Access) {
@@ -17,7 +66,7 @@ export function describeRoute(route: RouteDescription, access: Access) {
       .join("\n\n"),
     tags: [route.tag],
     operationId: operationIdOf(route.summary),
-    ...(access.kind === "public" ? {} : { security: [{ session: [] }] }),
+    security: access.kind === "public" ? [] : [{ session: [] }],
   };
 }
 

@@ -6,9 +6,14 @@ import { requireAccess } from "./access-table.ts";
 import { admitTo, principalOf } from "./admission.ts";
 import { type Done, hashBody, oncePerKey } from "./idempotency.ts";
 import type { Principal } from "./principal.ts";
-import { problemOf, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
+import { problemOfRefusal, problemResponses, sendProblem } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
-import { describeRoute, type RouteDescription } from "./route-description.ts";
+import {
+  describeRoute,
+  idempotencyKeyHeader,
+  listRefusals,
+  type RouteDescription,
+} from "./route-description.ts";
 import { createRunner, type RunMany, type Work } from "./run-work.ts";
 import type { Http } from "./server.ts";
 import type { Sessions } from "./sessions.ts";
@@ -62,6 +67,7 @@ export function addCommand<
   const access = requireAccess(`POST ${command.url}`);
   const params = command.params ?? empty;
   const needsKey = access.kind === "roles" && access.idempotencyKey === undefined;
+  const refuses = listRefusals(command, access, { input: true, body: true, key: needsKey });
   type Given = Asked<Params> & { body: z.output<Body> };
   const execute = createRunner(routing.db, command, (runMany: RunMany<Given, Answered<Answer>>) =>
     oncePerKey<Given>(async (tx, asked) =>
@@ -78,21 +84,14 @@ export function addCommand<
         ...describeRoute(command, access),
         body: command.body,
         params,
-        ...(needsKey ? { headers: z.looseObject({ "idempotency-key": z.string().optional() }) } : {}),
-        response: { [command.status]: command.answer, default: problemResponse },
+        ...(needsKey ? { headers: idempotencyKeyHeader } : {}),
+        response: { [command.status]: command.answer, ...problemResponses(refuses) },
       },
+      config: { refuses },
     },
     async (request, reply) => {
       const principal = principalOf(request);
       const key = request.headers["idempotency-key"];
-      if (needsKey && (typeof key !== "string" || key.length < 1 || key.length > 200))
-        return sendProblem(
-          reply,
-          problemOf(
-            "idempotencyKeyMissing",
-            "send an Idempotency-Key header of 1 to 200 characters, new for each intent",
-          ),
-        );
       const outcome = await execute({
         claim:
           needsKey && typeof key === "string"
@@ -125,6 +124,8 @@ export function addQuery<
   const access = requireAccess(`GET ${query.url}`);
   const params = query.params ?? empty;
   const search = query.search ?? empty;
+  const takesInput = Object.keys({ ...params.shape, ...search.shape }).length > 0;
+  const refuses = listRefusals(query, access, { input: takesInput, body: false, key: false });
   routing.server.get(
     query.url,
     {
@@ -133,8 +134,9 @@ export function addQuery<
         ...describeRoute(query, access),
         params,
         querystring: search,
-        response: { 200: query.answer, default: problemResponse },
+        response: { 200: query.answer, ...problemResponses(refuses) },
       },
+      config: { refuses },
     },
     async (request, reply) => {
       const outcome = await query.run(routing.db, {

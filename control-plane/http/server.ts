@@ -21,6 +21,7 @@ import { requireAccess } from "./access-table.ts";
 import type { ErrorCode } from "./error-table.ts";
 import { describeNamedSchemas } from "./named-schemas.ts";
 import { problemOf, problemOfFields, sendProblem } from "./problem.ts";
+import { tags } from "./route-description.ts";
 
 export type Http = FastifyInstance;
 
@@ -31,7 +32,12 @@ const bodyLimitBytes = 64 * 1024;
  * The bare server: error form, security headers, documentation, and the refusal to register a route that the
  * access table does not name. Capabilities add their routes with `addCommand` and `addQuery`.
  */
-export async function createServer(options: { logger: Logger; version: string }): Promise<Http> {
+export async function createServer(options: {
+  logger: Logger;
+  version: string;
+  /** Told of a refusal that its route does not list. Default: it is logged. */
+  reportUnlisted?: (sentence: string) => void;
+}): Promise<Http> {
   const loggerInstance: FastifyBaseLogger = options.logger;
   const server: Http = Fastify({
     loggerInstance,
@@ -40,6 +46,10 @@ export async function createServer(options: { logger: Logger; version: string })
     // Only a proxy on this host is believed: a client cannot choose its own address.
     trustProxy: "loopback",
   });
+  server.decorate(
+    "reportUnlisted",
+    options.reportUnlisted ?? ((sentence: string) => options.logger.error(sentence)),
+  );
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
   server.setErrorHandler<FastifyError>((error, request, reply) => {
@@ -91,9 +101,13 @@ export async function createServer(options: { logger: Logger; version: string })
         version: options.version,
         description:
           "Sells a car, has it built, paid, registered and delivered, and switches paid services on in it over the air. " +
-          "Money is in minor units (cents). Every POST takes an Idempotency-Key header unless its description says otherwise. " +
+          "Money is in minor units (cents). Every POST takes an Idempotency-Key header unless it lists none. " +
           "Errors are RFC 9457 problem documents that name the field or the rule and its section of the specification.",
+        contact: { name: "The operator of this platform" },
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       },
+      servers: [{ url: "/", description: "This control plane" }],
+      tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
       components: {
         securitySchemes: {
           session: { type: "http", scheme: "bearer", description: "The token from POST /api/sign-in" },
@@ -131,6 +145,11 @@ const codeOfFastify: Readonly<Record<string, ErrorCode>> = {
 
 function describeError(error: FastifyError, request: FastifyRequest) {
   if (hasZodFastifySchemaValidationErrors(error)) {
+    if (error.validationContext === "headers")
+      return problemOf(
+        "idempotencyKeyMissing",
+        "send an Idempotency-Key header of 1 to 200 characters, new for each intent",
+      );
     const errors = error.validation.flatMap(({ instancePath, params, message = "is not valid" }) => {
       const path = [
         error.validationContext ?? "body",

@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import * as z from "zod";
 import type { Db } from "../store/database.ts";
 import { requireAccess } from "./access-table.ts";
-import { problemOf, problemOfFields, problemOfRefusal, problemResponse, sendProblem } from "./problem.ts";
+import { problemOf, problemOfFields, problemOfRefusal, problemResponses, sendProblem } from "./problem.ts";
 import type { Refusal } from "./refusal.ts";
 import { operationIdOf } from "./route-description.ts";
 import { createRunner, type RunMany, type Work } from "./run-work.ts";
@@ -23,6 +23,15 @@ export type WebhookRoute<Event extends { type: string }> = {
   verify: VerifyWebhook;
   schema: z.ZodType<Event>;
 } & Work<Event, { kind: "done" }>;
+
+const refusals = [
+  "badRequest",
+  "signatureInvalid",
+  "payloadTooLarge",
+  "notFound",
+  "conflict",
+  "ruleRefused",
+] as const;
 
 const answerSchema = z.object({ received: z.literal(true), duplicate: z.boolean() });
 
@@ -50,8 +59,10 @@ export function addWebhook<Event extends { type: string }>(
           description:
             "Public: the signature over the raw body is the proof. Idempotent by the message's id.",
           body: route.schema,
-          response: { 200: answerSchema, default: problemResponse },
+          response: { 200: answerSchema, ...problemResponses(refusals) },
+          security: [],
         },
+        config: { refuses: refusals },
         // The signature covers the bytes: they are parsed below, after it has been verified.
         validatorCompiler: () => (body) => ({ value: body }),
       },

@@ -50,8 +50,8 @@ export type DomainEvents = {
     subject: NotificationSubject;
     detail?: Record<string, string | number>;
   };
-  /** One channel's provider has taken the message (SMTP 250, HTTP 2xx). */
-  notificationAccepted: { row: NotificationRowId; notificationId: string; subject: NotificationSubject };
+  /** A channel's provider has taken the message that a car waits for (SMTP 250, HTTP 2xx). */
+  notificationAccepted: { notificationId: string; subject: NotificationSubject };
   /** A person must act: a ticket for support, or work for the dealership. */
   taskNeeded: NewTask & { detail?: Record<string, string | number>; subject: NotificationSubject };
   reservationPaid: { expedienteId: string; paymentId: string; actor: Actor };
@@ -103,7 +103,7 @@ export type DomainEvents = {
   /** The hold is released, or was never made: nothing was or will be charged. */
   servicePaymentVoided: { activationId: string; paymentId: string | null };
   /** Ask the workshops' system; answered by maintenanceChecked, whatever happens, within 2 s. */
-  maintenanceCheckRequested: { activationId: string; vehicleId: string };
+  maintenanceCheckRequested: { activationId: string; vin: string | null };
   maintenanceChecked: { activationId: string; status: MaintenanceStatus };
   /** Show something on the car's own screen. */
   displayRequested: { vehicleId: string; displayId: string; content: Display["content"]; expiresAt: Date };

@@ -1,5 +1,5 @@
 import { type Selectable, sql, type Updateable } from "kysely";
-import { decide } from "../rules/interpreter.ts";
+import { decide, refuseInWords } from "../rules/interpreter.ts";
 import type { Moved, Refused, VehicleFacts } from "../rules/types.ts";
 import { type VehicleEvent, type VehicleState, vehicleMachine } from "../rules/vehicle-machine.ts";
 import type { Transaction } from "../store/database.ts";
@@ -111,19 +111,17 @@ export async function judgeVehicle(
   const decision = decide(vehicleMachine, row.state, move.event, facts);
   if (decision.kind === "moved" || decision.code === "guard") return decision;
   const { arrows, guards } = vehicleMachine;
-  const unmet = arrows
-    .filter((arrow) => arrow.event === move.event)
-    .flatMap((arrow) => arrow.guards)
-    .find((id) => !guards[id].holds(facts));
-  if (unmet === undefined) return decision;
-  const { refusal, section } = guards[unmet];
-  return {
-    ...decision,
-    code: "guard",
-    rule: unmet,
-    section,
-    message: `vehicle: ${move.event} in ${row.state} is refused by ${unmet}. ${refusal} (${section}).`,
-  };
+  for (const { event, label, guards: ids } of arrows)
+    for (const id of event === move.event ? ids : [])
+      if (!guards[id].holds(facts))
+        return {
+          ...decision,
+          code: "guard",
+          rule: id,
+          section: guards[id].section,
+          message: refuseInWords(label, row.state, id, guards[id]),
+        };
+  return decision;
 }
 
 type VehicleRow = Selectable<Database["vehicles"]>;

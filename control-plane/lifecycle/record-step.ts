@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from "kysely";
 import { type AutomationId, isAutomatic } from "../rules/automation-table.ts";
 import type { Transaction } from "../store/database.ts";
 import { sparseArray } from "../store/plain-array.ts";
+import { writtenWith } from "../store/written-with.ts";
 import { type Actor, actorId, isAutomaticActor } from "./actor.ts";
 
 /** The channel that is rung, without content, when steps were committed. */
@@ -43,11 +44,7 @@ export async function recordSteps(
   if (steps.length === 0) return;
   const plain = (read: (step: Step) => string | number | boolean | null) => sparseArray(steps.map(read));
   await sql`
-    with ${sql.join(
-      changes.map((change, index) => sql`${sql.id(`change_${index}`)} as (${change}), `),
-      sql``,
-    )}
-    written as (
+    with ${writtenWith(changes)} written as (
       insert into steps (expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row,
                          automatic, actor_kind, actor_id, detail, at)
       select expediente_id, vehicle_id, activation_id, event, from_state, to_state, arrow, automation_row, automatic,

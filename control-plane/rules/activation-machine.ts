@@ -2,6 +2,7 @@ import { type ActivationGuardId, activationAddedGuards, activationAdditions } fr
 import { type Arrow, arrowsGuardedBy, type Ending } from "./arrow.ts";
 import { activationDependencies, activationEdges } from "./dependency-rules.ts";
 import { listEvents, listStates } from "./interpreter.ts";
+import { activationRetryPolicy, countAttemptsAllowed } from "./retry-policy.ts";
 import type { ActivationFacts, Machine } from "./types.ts";
 
 const arrow = arrowsGuardedBy<ActivationGuardId>();
@@ -65,3 +66,19 @@ export const activationMachine: Machine<
   endings: activationEndings,
   guards: { ...activationDependencies, ...activationEdges, ...activationAddedGuards },
 };
+
+/** The facts of a purchase before it begins. */
+export function factsBeforePurchase(
+  known: Pick<
+    ActivationFacts,
+    "vehicleOperational" | "appLinked" | "requesterIsCurrentOwner" | "serviceDependsOnMaintenance"
+  >,
+): ActivationFacts {
+  return {
+    ...known,
+    maintenanceValidated: false,
+    paymentConfirmed: false,
+    attemptsUsed: 0,
+    attemptsAllowed: countAttemptsAllowed(activationRetryPolicy),
+  };
+}

@@ -1,6 +1,6 @@
 import type { Arrow } from "./arrow.ts";
 import { isAutomatic } from "./automation-table.ts";
-import type { Decision, Machine, Refused } from "./types.ts";
+import type { Decision, Guard, Machine, Refused } from "./types.ts";
 
 /**
  * Decides what an event does to a process in `state`. Pure: it changes nothing and asks no one.
@@ -22,7 +22,7 @@ export function decide<S extends string, E extends string, F, G extends string>(
         code: "guard",
         rule: id,
         section: guard.section,
-        message: `${machine.name}: ${event} in ${state} is refused by ${id}. ${guard.refusal} (${guard.section}).`,
+        message: refuseInWords(arrow.label, state, id, guard),
         possible: listPossibleEvents(machine, state),
       };
     }
@@ -78,15 +78,26 @@ function refuseAbsentArrow<S extends string, E extends string, F, G extends stri
   state: S | "start" | "end",
   event: E,
 ): Refused {
-  const possible = listPossibleEvents(machine, state);
-  const choice =
-    possible.length > 0 ? `possible now: ${possible.join(", ")}` : "nothing is possible any more";
+  const able = machine.arrows.filter((row) => row.event === event);
+  const states = able.map(({ from }) => (from === "start" ? "the beginning" : from));
+  const now = state === "start" ? "it has not begun" : state === "end" ? "it is over" : `it is ${state}`;
   return {
     kind: "refused",
     code: "noArrow",
     rule: machine.name,
     section: machine.section,
-    message: `${machine.name}: ${state} does not take ${event}; ${choice} (${machine.section}).`,
-    possible,
+    message: `"${able[0]?.label ?? event}" is possible for the ${machine.name} in ${listInWords(states)} only; ${now} (${machine.section}).`,
+    possible: listPossibleEvents(machine, state),
   };
+}
+
+/** "Transport arranged" is refused in Registered by DE3: …, with the section. */
+export function refuseInWords<F>(label: string, state: string, id: string, guard: Guard<F>): string {
+  return `"${label}" is refused in ${state} by ${id}: ${guard.refusal} (${guard.section}).`;
+}
+
+function listInWords(words: readonly string[]): string {
+  const all = [...new Set(words)];
+  const last = all.pop() ?? "no state";
+  return all.length === 0 ? last : `${all.join(", ")} or ${last}`;
 }

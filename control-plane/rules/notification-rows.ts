@@ -25,3 +25,6 @@ export const addedNotifications = {
 export const notificationRows = { ...notificationTable, ...addedNotifications };
 
 export type NotificationRowId = keyof typeof notificationRows;
+
+/** The car's state waits until this message has been taken: ReadyAtFactory, until the customer is told (VA4). */
+export const awaitedNotification = "NT4" satisfies NotificationRowId;

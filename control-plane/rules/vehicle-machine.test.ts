@@ -121,9 +121,12 @@ describe("every event in every state [VA1–VA16]", () => {
     const possible = drawn.filter((line) => line[1] === pair.from).map((line) => line[2]);
     if (decision.kind !== "refused") return;
     expect([...decision.possible].sort()).toEqual([...possible].sort());
-    for (const word of [pair.from, pair.event, ...possible, "Vehicle Operational States"]) {
-      expect(decision.message).toContain(word);
-    }
+    const now = { start: "it has not begun", end: "it is over" }[String(pair.from)] ?? `it is ${pair.from}`;
+    const where = drawn
+      .filter((line) => line[2] === pair.event && line[1] !== "start")
+      .map((line) => line[1]);
+    for (const words of [now, "is possible for the vehicle in", ...where, "Vehicle Operational States"])
+      expect(decision.message).toContain(words);
   });
 });
 

@@ -1,7 +1,8 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type pg from "pg";
 import type * as z from "zod";
 import type { Transaction } from "./database.ts";
+import { writtenWith } from "./written-with.ts";
 
 // Work that follows a commit. A job is enqueued in the transaction that causes it, so it exists exactly when its
 // cause does. It runs at least once, so every handler is idempotent.
@@ -50,19 +51,24 @@ const defaultMaxAttempts = 25;
 /** The channel that rings, without content, when jobs were enqueued. */
 export const jobsChannel = "caas_jobs";
 
-/** Enqueues jobs of one kind, each with its own options, in one statement. */
+/**
+ * Enqueues jobs of one kind, each with its own options, in one statement.
+ *
+ * @param changes what the jobs are about, written by the same statement
+ */
 export async function enqueue<P>(
   tx: Transaction,
   type: JobType<P>,
   all: readonly ({ payload: P } & EnqueueOptions)[],
+  changes: readonly RawBuilder<unknown>[] = [],
 ): Promise<void> {
-  if (all.length === 0) return;
+  if (all.length + changes.length === 0) return;
   // The last of each key: a statement cannot replace a row that it has just inserted.
   const last = new Map(all.map((job) => [job.key, job]));
   const jobs = all.filter((job) => job.key === undefined || last.get(job.key) === job);
   const payloads = jobs.map(({ payload }) => JSON.stringify(type.payload.parse(payload)));
   await sql`
-    with enqueued as (
+    with ${writtenWith(changes)} enqueued as (
       insert into jobs (kind, payload, max_attempts, key, due_at)
       select ${type.name}, payload, max_attempts, key, coalesce(due_at, clock_timestamp())
       from unnest(${payloads}::jsonb[], ${jobs.map(({ maxAttempts }) => maxAttempts ?? defaultMaxAttempts)}::int[],

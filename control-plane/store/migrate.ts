@@ -12,6 +12,8 @@ import * as quickJobs from "./migrations/0008-quick-jobs.ts";
 import * as rollOutRows from "./migrations/0009-roll-out-rows.ts";
 import * as finalPaymentTerms from "./migrations/0010-final-payment-terms.ts";
 import * as oneQueue from "./migrations/0011-one-queue.ts";
+import * as checkByVin from "./migrations/0018-check-by-vin.ts";
+import * as ledgerCheckedByStatement from "./migrations/0019-ledger-checked-by-statement.ts";
 import { refuseOtherSchema } from "./schema-check.ts";
 
 const migrations: Record<string, Migration> = {
@@ -26,6 +28,8 @@ const migrations: Record<string, Migration> = {
   "0009-roll-out-rows": rollOutRows,
   "0010-final-payment-terms": finalPaymentTerms,
   "0011-one-queue": oneQueue,
+  "0018-check-by-vin": checkByVin,
+  "0019-ledger-checked-by-statement": ledgerCheckedByStatement,
 };
 
 /**

@@ -97,7 +97,13 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
   const config = { ...testConfig(database.url, keysFolder), MQTT_URL: broker.url, ...options.settings };
   const steps = createNotifyListener({ url: database.url, channel: stepsChannel, logger });
   await steps.start();
-  const server = await createServer({ logger, version: "0.0.0-test" });
+  const server = await createServer({
+    logger,
+    version: "0.0.0-test",
+    reportUnlisted(sentence) {
+      throw new Error(sentence);
+    },
+  });
   const sessions = createSessions(db, config.SESSION_SECRET, "http://127.0.0.1");
 
   const published: Published[] = [];

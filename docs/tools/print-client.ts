@@ -66,8 +66,8 @@ function selectMethods(methods: Record<string, z.infer<typeof operation>>) {
     Object.entries(methods)
       .filter(([, { tags }]) => !tags.some((tag) => leftOut.has(tag)))
       .map(([method, { responses, ...rest }]) => {
-        const { default: _, ...answers } = responses;
-        return [method, { ...rest, responses: answers }];
+        const answers = Object.entries(responses).filter(([status]) => status.startsWith("2"));
+        return [method, { ...rest, responses: Object.fromEntries(answers) }];
       }),
   );
 }

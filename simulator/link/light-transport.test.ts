@@ -225,7 +225,7 @@ describe("keep-alive", () => {
     expect(await link.closed).toBe("the broker fell silent");
   });
 
-  test("the wheel turns only while somebody is on it", async () => {
+  test("the wheel turns only while it holds a timer", async () => {
     expect(wheel.members).toBe(0);
     const link = await connected("plain TCP with a password");
     expect(wheel.members).toBe(1);

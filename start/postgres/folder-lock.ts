@@ -60,7 +60,7 @@ function setAsideAbandonedLock(lockPath: string, folder: string): void {
   try {
     renameSync(lockPath, asidePath);
   } catch (error) {
-    // Somebody else set it aside at the same moment; the next link decides. Anything else would come again for ever.
+    // Another process set it aside at the same moment; the next link decides. Anything else would come again forever.
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
     throw error;
   }

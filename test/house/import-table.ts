@@ -22,7 +22,7 @@ export const parts: readonly Part[] = [
     mayImport: [],
     packages: ["zod", "node:crypto", "sodium-native"],
     because:
-      "it is what crosses a wire: everybody depends on it, in the car too, so it depends on next to nothing",
+      "it is what crosses a wire: every part depends on it, in the car too, so it depends on next to nothing",
   },
   {
     folder: "control-plane/rules",
@@ -68,7 +68,7 @@ export const parts: readonly Part[] = [
     folder: "control-plane/web",
     mayImport: ["contract"],
     packages: "any",
-    because: "the pages talk to the control plane over HTTP like everybody else",
+    because: "the pages talk to the control plane over HTTP like any other client",
   },
   {
     folder: "control-plane",

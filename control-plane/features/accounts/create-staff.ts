@@ -8,7 +8,7 @@ export type NewStaff = {
   password: string;
 } & ({ role: "admin" | "support"; dealershipId: null } | { role: "sales"; dealershipId: string });
 
-/** Gives an employee an account. @returns its user id, or `emailTaken` when somebody already signs in with it */
+/** Gives an employee an account. @returns its user id, or `emailTaken` when an account already has that e-mail */
 export async function createStaff(tx: Transaction, staff: NewStaff): Promise<string | "emailTaken"> {
   return insertUser(tx, {
     name: staff.name,

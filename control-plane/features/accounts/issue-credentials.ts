@@ -199,11 +199,4 @@ async function recordSent(
       sent_at: now,
     })
     .execute();
-  await context.publish(tx, "notificationAccepted", [
-    {
-      row: "NT1",
-      notificationId,
-      subject: { expedienteId: sale.expedienteId, vehicleId: sale.vehicleId },
-    },
-  ]);
 }

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { headersOf } from "../../http/admission.ts";
-import { problemOfRefusal, problemResponse, sendProblem } from "../../http/problem.ts";
+import { problemOfRefusal, problemResponses, sendProblem } from "../../http/problem.ts";
 import { refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 
@@ -57,6 +57,7 @@ export function accountRoutes(routing: Routing): void {
     url: "/api/me/password",
     tag,
     summary: "Change my password",
+    refuses: ["wrongCredentials"],
     description:
       "Ends every session of this account, this one included: sign in again with the new password.",
     body: z.strictObject({ currentPassword: password, newPassword: z.string().min(12).max(128) }),
@@ -75,12 +76,21 @@ export function accountRoutes(routing: Routing): void {
   });
 }
 
+const signInRefusals = [
+  "badRequest",
+  "wrongCredentials",
+  "tooManyRequests",
+  "payloadTooLarge",
+  "unsupportedMediaType",
+] as const;
+
 /** Registered by itself: nobody is signed in yet, so there is no principal for `addCommand`. */
 function addSignIn(routing: Routing): void {
   routing.server.post(
     "/api/sign-in",
     {
       config: {
+        refuses: signInRefusals,
         rateLimit: {
           ...signInLimit,
           // After the body is parsed, because the user name is part of the key.
@@ -97,11 +107,12 @@ function addSignIn(routing: Routing): void {
         description:
           "Public. The token goes into `Authorization: Bearer …`; browsers use the cookie instead. At most 10 tries a minute.",
         tags: [tag],
+        security: [],
         operationId: "signIn",
         body: signInSchema,
         response: {
           200: z.object({ token: z.string(), user: z.object({ name: z.string(), role: roleSchema }) }),
-          default: problemResponse,
+          ...problemResponses(signInRefusals),
         },
       },
     },

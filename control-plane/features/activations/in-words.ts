@@ -1,6 +1,6 @@
 type Detail = Readonly<Record<string, unknown>>;
 
-/** What the steps about money say to somebody who has never seen their names. */
+/** What the steps about money mean, for a reader who does not know their names. */
 const sentences: Readonly<Record<string, (detail: Detail) => string>> = {
   paymentAuthorised: () =>
     "The bank holds the price; nothing is taken before the car has proved the service.",

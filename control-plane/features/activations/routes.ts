@@ -17,6 +17,7 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     url: "/api/vehicles/:vehicleId/activations",
     tag: "services",
     summary: "Buy a service",
+    refuses: ["unknownChoice", "conflict", "ruleRefused"],
     description:
       "Selects a service and confirms its price. The maintenance check, the hold on the card and the activation in " +
       "the car follow by themselves; the card is charged only when the car has proved the service.",
@@ -48,6 +49,7 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     url: "/api/activations/:activationId",
     tag: "services",
     summary: "Read an activation",
+    refuses: ["notFound"],
     params: activationParams,
     answer: activationSchema,
     async run(db, { params }) {
@@ -62,6 +64,7 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     url: "/api/activations/:activationId/cancellation",
     tag: "services",
     summary: "Cancel an activation",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "Possible until the car has proved the service: the hold is released and nothing is charged. Afterwards the " +
       "answer says that it is already applied.",
@@ -82,6 +85,7 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     url: "/api/activations/:activationId/explanation",
     tag: "services",
     summary: "Explain an activation",
+    refuses: ["notFound"],
     description:
       "Why it was or was not charged and activated: one sentence, and everything that happened, in order.",
     params: activationParams,
@@ -124,7 +128,9 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     answer: z.object({
       steps: z.array(
         z.object({
-          id: z.int(),
+          id: z
+            .int()
+            .meta({ description: "The step's own id; later steps have greater ones.", examples: [17] }),
           at: z.iso.datetime(),
           event: z.string(),
           from: z.string().nullable(),

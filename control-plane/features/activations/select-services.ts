@@ -3,7 +3,7 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import { type Actor, system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type ActivationMoves, mustMoveActivations } from "../../lifecycle/move-activations.ts";
-import { activationMachine } from "../../rules/activation-machine.ts";
+import { activationMachine, factsBeforePurchase } from "../../rules/activation-machine.ts";
 import { decide } from "../../rules/interpreter.ts";
 import type { ActivationFacts } from "../../rules/types.ts";
 import type { Transaction } from "../../store/database.ts";
@@ -57,7 +57,7 @@ export async function selectServices<const All extends readonly Selection[]>(
     if (refused.kind === "refused") return refuseByRule(refused);
     const activationId = newId();
     running.set(pair, activationId);
-    chosen.push({ activationId, selection, service: offer.service, facts: offer.facts });
+    chosen.push({ activationId, selection, vin: offer.vin, service: offer.service, facts: offer.facts });
     return { kind: "selected", activationId };
   });
   await mustMoveActivations(
@@ -68,13 +68,19 @@ export async function selectServices<const All extends readonly Selection[]>(
   await context.publish(
     tx,
     "maintenanceCheckRequested",
-    chosen.map(({ activationId, selection }) => ({ activationId, vehicleId: selection.vehicleId })),
+    chosen.map(({ activationId, vin }) => ({ activationId, vin })),
   );
   return answers;
 }
 
 type Service = { code: string; name: string; priceCents: number; currency: string; durationDays: number };
-type Chosen = { activationId: string; selection: Selection; service: Service; facts: ActivationFacts };
+type Chosen = {
+  activationId: string;
+  selection: Selection;
+  vin: string | null;
+  service: Service;
+  facts: ActivationFacts;
+};
 
 function begin({ activationId, selection, service, facts }: Chosen, now: Date): ActivationMoves {
   const { vehicleId, customerId, serviceId, paymentMethod, terms, actor } = selection;
@@ -106,6 +112,7 @@ function begin({ activationId, selection, service, facts }: Chosen, now: Date): 
 
 type Offer = {
   isOfAVehicle: boolean;
+  vin: string | null;
   /** `null`: the catalogue does not offer it. */
   service: Service | null;
   facts: ActivationFacts;
@@ -117,6 +124,7 @@ type Offer = {
 async function readOffers(tx: Transaction, selections: readonly Selection[]): Promise<Offer[]> {
   const { rows } = await sql<{
     vehicle_id: string | null;
+    vin: string | null;
     code: string | null;
     name: string;
     price_cents: number;
@@ -128,7 +136,7 @@ async function readOffers(tx: Transaction, selections: readonly Selection[]): Pr
     is_owner: boolean;
     running: string | null;
   }>`
-    select vehicle.id as vehicle_id, service.code, service.name, service.price_cents, service.currency, service.duration_days,
+    select vehicle.id as vehicle_id, vehicle.vin, service.code, service.name, service.price_cents, service.currency, service.duration_days,
            service.depends_on_maintenance, vehicle.state = 'Operational' as is_operational,
            vehicle.app_linked_at is not null as is_linked,
            coalesce(vehicle.owner_customer_id = asked.customer_id, false) as is_owner, running.id as running
@@ -149,6 +157,7 @@ async function readOffers(tx: Transaction, selections: readonly Selection[]): Pr
     order by asked.position`.execute(tx);
   return rows.map((row) => ({
     isOfAVehicle: row.vehicle_id !== null,
+    vin: row.vin,
     service:
       row.code === null
         ? null
@@ -159,16 +168,12 @@ async function readOffers(tx: Transaction, selections: readonly Selection[]): Pr
             currency: row.currency,
             durationDays: row.duration_days,
           },
-    facts: {
+    facts: factsBeforePurchase({
       vehicleOperational: row.is_operational,
       appLinked: row.is_linked,
       requesterIsCurrentOwner: row.is_owner,
       serviceDependsOnMaintenance: row.depends_on_maintenance !== false,
-      maintenanceValidated: false,
-      paymentConfirmed: false,
-      attemptsUsed: 0,
-      attemptsAllowed,
-    },
+    }),
     running: row.running ?? undefined,
   }));
 }

@@ -16,8 +16,11 @@ export type Case = {
   active: boolean;
 };
 
+/** Why it is not active: by the reason of its end, or else by its state. */
 const becauseOf: Readonly<Record<string, string>> = {
-  ServiceDenied: "the workshops did not confirm that maintenance is current",
+  maintenanceOverdue: "its maintenance is overdue; it can be bought again after a visit to a workshop",
+  maintenanceUnavailable:
+    "the workshops gave no clear answer about its maintenance; it can be bought again when they do",
   PaymentFailed: "the bank refused the payment",
   NoCharge: "it was not delivered, so what the bank held was let go",
 };
@@ -89,7 +92,7 @@ function describeReason(row: Case): string {
   if (row.end_reason === "customerCancelled") return "it was cancelled before the car proved it";
   if (row.end_reason === "presumptionRefuted")
     return `the bank did not answer, its payment was presumed, and it ${describeRefuted(row)}; so what had begun was taken back`;
-  return becauseOf[row.state] ?? row.state;
+  return becauseOf[row.end_reason ?? ""] ?? becauseOf[row.state] ?? row.state;
 }
 
 function describeRefuted({ decline_reason: reason }: Case): string {

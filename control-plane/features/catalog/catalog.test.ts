@@ -22,7 +22,11 @@ beforeAll(async () => {
   workshops = partnerClient(platform.standIn("vss").url, partnerApiKey);
 });
 beforeEach(async () => {
-  car = await platform.writeSale({ ...registered, state: "Operational" });
+  car = await platform.writeSale({
+    ...registered,
+    state: "Operational",
+    app_linked_at: platform.clock.now(),
+  });
   customer = await platform.customerOf(car);
   await workshops("PUT", `/v1/vehicles/${car.vin}`, {
     body: { soldOn: new Date().toISOString().slice(0, 10), planMonths: 12, planKm: 15_000 },
@@ -56,7 +60,7 @@ const eligible = (catalog: z.infer<typeof catalogSchema>) =>
     .sort();
 
 describe("the catalogue", () => {
-  test("everybody signed in reads the services with price and term [DO13, SY3]", async () => {
+  test("every signed-in person reads the services with price and term [DO13, SY3]", async () => {
     const { body } = await customer.get("/api/catalog/services");
     expect(body).toMatchObject({
       services: expect.arrayContaining([
@@ -129,6 +133,43 @@ describe("browsing for one car", () => {
     expect(silent.maintenance.status).toBe("unavailable");
     expect(eligible(silent)).toEqual(["ambientLight", "liveTraffic"]);
     expect((await browse()).maintenance.status).toBe("current");
+  });
+
+  test("after a denial for overdue maintenance the catalogue says the same, until the workshops say otherwise [N8]", async () => {
+    expect(eligible(await browse())).toHaveLength(6);
+    await setStatus("overdue");
+    const seats = (await browse()).services.find(({ code }) => code === "heatedSeats");
+    await platform.db
+      .updateTable("vehicles")
+      .set({ owner_customer_id: car.customerId })
+      .where("id", "=", car.vehicleId)
+      .execute();
+    const bought = await customer.post(`/api/vehicles/${car.vehicleId}/activations`, {
+      serviceId: seats?.id ?? "",
+      paymentMethod: "pm_card_visa",
+    });
+    expect(bought.status).toBe(202);
+    // The catalogue's own answer is older than the binding check's.
+    platform.clock.advanceMs(1_000);
+    await platform.runJobs();
+    expect(eligible(await browse())).toEqual(["ambientLight", "liveTraffic"]);
+    await setStatus("current");
+    expect((await browse()).maintenance.status).toBe("overdue");
+    platform.clock.advanceMs(5 * 60_000 + 1);
+    expect(eligible(await browse())).toHaveLength(6);
+  });
+
+  test("before the app is linked nothing is eligible, and the reason is the rule of linking [N8]", async () => {
+    await platform.db
+      .updateTable("vehicles")
+      .set({ app_linked_at: null })
+      .where("id", "=", car.vehicleId)
+      .execute();
+    const { services } = await browse();
+    expect(services.filter(({ advice }) => advice.eligible)).toEqual([]);
+    expect(new Set(services.map(({ advice }) => advice.reason))).toEqual(
+      new Set([expect.stringMatching(/linked/i)]),
+    );
   });
 
   test("a car without a VIN is browsed without asking anybody", async () => {

@@ -1,6 +1,8 @@
 import * as z from "zod";
 import { addQuery, type Routing } from "../../http/routes.ts";
-import { decideMaintenanceGate } from "../../rules/maintenance-gate.ts";
+import { activationMachine, factsBeforePurchase } from "../../rules/activation-machine.ts";
+import { decide } from "../../rules/interpreter.ts";
+import { decideMaintenanceGate, type MaintenanceStatus } from "../../rules/maintenance-gate.ts";
 import type { Reader } from "../../store/database.ts";
 import type { Advice, Advise } from "./maintenance-advice.ts";
 
@@ -49,20 +51,22 @@ export function catalogRoutes(advise: Advise, routing: Routing): void {
       services: z.array(vehicleServiceSchema),
     }),
     async run(db, { params: { vehicleId } }) {
-      const { vin } = await db
-        .selectFrom("vehicles")
-        .select("vin")
-        .where("id", "=", vehicleId)
-        .executeTakeFirstOrThrow();
-      const advice: Advice | null = vin === null ? null : await advise(vin);
+      const car = await readCar(db, vehicleId);
+      const advice = car.vin === null ? null : await advise(car.vin, car.heard);
       const status = advice?.status ?? "unknown";
       const standings = await loadStandings(db, vehicleId);
       const services = (await listServices(db)).map((service) => {
+        const { dependsOnMaintenance } = service;
+        const facts = factsBeforePurchase({ ...car, serviceDependsOnMaintenance: dependsOnMaintenance });
+        const begins = decide(activationMachine, "start", "serviceSelected", facts);
         const { passes, reason } = decideMaintenanceGate(service, status);
         return {
           ...service,
           standing: standings.get(service.id) ?? ("available" as const),
-          advice: { eligible: passes, reason },
+          advice:
+            begins.kind === "refused"
+              ? { eligible: false, reason: begins.message }
+              : { eligible: passes, reason },
         };
       });
       return {
@@ -94,6 +98,37 @@ async function listServices(db: Reader): Promise<z.infer<typeof serviceSchema>[]
     durationDays: row.duration_days,
     dependsOnMaintenance: row.depends_on_maintenance,
   }));
+}
+
+/** What a purchase by the car's owner would be judged by, and the newest answer that one got from the workshops. */
+async function readCar(db: Reader, vehicleId: string) {
+  const { vin, state, app_linked_at } = await db
+    .selectFrom("vehicles")
+    .select(["vin", "state", "app_linked_at"])
+    .where("id", "=", vehicleId)
+    .executeTakeFirstOrThrow();
+  const checked = await db
+    .selectFrom("activations")
+    .select(["maintenance_status as status", "maintenance_checked_at as checkedAt"])
+    .where("vehicle_id", "=", vehicleId)
+    .where("maintenance_status", "in", ["current", "overdue", "unknown"])
+    .orderBy("maintenance_checked_at", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return {
+    vin,
+    heard: heardIn(checked),
+    vehicleOperational: state === "Operational",
+    appLinked: app_linked_at !== null,
+    requesterIsCurrentOwner: true,
+  };
+}
+
+function heardIn(
+  checked: { status: MaintenanceStatus | "notRequired" | null; checkedAt: Date | null } | undefined,
+): Advice | null {
+  const { status = null, checkedAt = null } = checked ?? {};
+  return status === null || status === "notRequired" || checkedAt === null ? null : { status, checkedAt };
 }
 
 async function loadStandings(db: Reader, vehicleId: string): Promise<Map<string, "pending" | "active">> {

@@ -17,6 +17,7 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
     url: "/api/expedientes/:expedienteId/transport",
     tag: "delivery",
     summary: "Arrange transport",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "Asks the carrier for a day; driver and route are there once it has answered. While the vehicle is in transit, the same request arranges another transport in its place.",
     params,
@@ -34,6 +35,7 @@ export function deliveryRoutes(context: Context, verify: VerifyWebhook, routing:
     url: "/api/expedientes/:expedienteId/pick-up",
     tag: "delivery",
     summary: "Hand the vehicle over at the dealership",
+    refuses: ["conflict", "ruleRefused"],
     description: "For a vehicle that came back because nobody was at home.",
     params,
     body: z.strictObject({ receivedBy: z.string().trim().min(1).max(200) }),

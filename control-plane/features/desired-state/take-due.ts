@@ -2,7 +2,7 @@ import { thumbprintOf } from "@caas/contract/jws.ts";
 import { parseVin, type Vin } from "@caas/contract/vin.ts";
 import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
-import type { Transaction } from "../../store/database.ts";
+import type { Db } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
 import { resendAfterMs } from "./dispatches.ts";
 import { endSilence } from "./end-silence.ts";
@@ -39,63 +39,72 @@ export async function takeDue(context: Context, keySetVersion: number, limit: nu
 }
 
 /**
- * Sets each claimed manifest's next re-send. What is due to a car that is not online waits for the car and no longer
+ * Claims by one statement, which also sets each next re-send: a claim that is lost in a crash before the sending costs
+ * that wait, like a message lost on its way. What is due to a car that is not online waits for the car and no longer
  * for the clock, so that sending to a hundred cars costs the same beside a hundred thousand that sleep.
  */
 async function claim(
-  context: Context,
+  { db, clock }: Context,
   keySetVersion: number,
   limit: number,
 ): Promise<{ due: Due[]; silent: string[]; count: number }> {
-  const now = context.clock.now();
-  return context.db.transaction().execute(async (tx) => {
-    const claimed = await tx
-      .selectFrom("manifest_dispatches")
-      .select(["vehicle_id", "sends"])
-      .where("due_at", "<=", now)
-      .orderBy("due_at")
-      .limit(limit)
-      .forUpdate()
-      .skipLocked()
-      .execute();
-    if (claimed.length === 0) return { due: [], silent: [], count: 0 };
-    // By a second statement: under the lock it sees the newest version, and whether the car came or went. A change of
-    // either sets the dispatch again, after us.
-    const sendable = new Map((await readSendable(tx, claimed)).map((row) => [row.vehicle_id, row]));
-    const due: Due[] = [];
-    const silent: string[] = [];
-    /** Until each one's next re-send; `null`: it waits for the car. */
-    const waitsMs: (number | null)[] = [];
-    for (const { vehicle_id: vehicleId, sends } of claimed) {
-      const row = sendable.get(vehicleId);
-      const waitMs = resendAfterMs[sends];
-      waitsMs.push(row === undefined ? null : (waitMs ?? resendAfterMs[0]));
-      if (row === undefined) continue;
-      if (waitMs === undefined) silent.push(vehicleId);
-      else
-        due.push({
-          vehicleId,
-          vin: parseVin(row.vin),
-          version: row.version,
-          hash: row.hash,
-          proofKey: thumbprintOf(row.proof_public_key),
-          entriesJson: row.entries,
-          needsKeys: row.key_set_version < keySetVersion,
-        });
-    }
-    await sql`
-      update manifest_dispatches as dispatch
-      set due_at = coalesce(${now}::timestamptz + wait_ms * interval '1 millisecond', 'infinity'),
-          sends = case when wait_ms is null then sends else sends + 1 end,
-          first_sent_at = case when wait_ms is null then first_sent_at else coalesce(first_sent_at, ${now}) end
-      from unnest(${plainArray(claimed.map((row) => row.vehicle_id))}::uuid[], ${plainArray(waitsMs)}::int[])
-        as next (vehicle_id, wait_ms)
-      where dispatch.vehicle_id = next.vehicle_id`.execute(tx);
-    return { due, silent, count: claimed.length };
-  });
+  const now = clock.now();
+  const { rows: claimed } = await sql<Claimed>`
+    with due as (
+      select vehicle_id, sends from manifest_dispatches where due_at <= ${now}
+      order by due_at limit ${limit} for update skip locked
+    )
+    update manifest_dispatches as dispatch
+    set due_at = ${now}::timestamptz + coalesce(waits.ms[due.sends + 1], waits.ms[1]) * interval '1 millisecond',
+        sends = due.sends + 1, first_sent_at = coalesce(first_sent_at, ${now})
+    from due, (select ${plainArray(resendAfterMs)}::int[] as ms) as waits
+    where dispatch.vehicle_id = due.vehicle_id
+    returning dispatch.vehicle_id, due.sends, dispatch.due_at`.execute(db);
+  if (claimed.length === 0) return { due: [], silent: [], count: 0 };
+  // A version written since then, and a car that came or went, sets the dispatch again.
+  const sendable = new Map((await readSendable(db, claimed)).map((row) => [row.vehicle_id, row]));
+  await awaitCars(
+    db,
+    claimed.filter((row) => !sendable.has(row.vehicle_id)),
+  );
+  const due: Due[] = [];
+  const silent: string[] = [];
+  for (const { vehicle_id: vehicleId, sends } of claimed) {
+    const row = sendable.get(vehicleId);
+    if (row === undefined) continue;
+    if (sends >= resendAfterMs.length) silent.push(vehicleId);
+    else
+      due.push({
+        vehicleId,
+        vin: parseVin(row.vin),
+        version: row.version,
+        hash: row.hash,
+        proofKey: thumbprintOf(row.proof_public_key),
+        entriesJson: row.entries,
+        needsKeys: row.key_set_version < keySetVersion,
+      });
+  }
+  return { due, silent, count: claimed.length };
 }
 
-async function readSendable(tx: Transaction, claimed: readonly { vehicle_id: string }[]) {
+/** A dispatch as it was when it was claimed: `sends` before, `due_at` after. */
+type Claimed = { vehicle_id: string; sends: number; due_at: Date };
+
+/** Claimed in vain: nothing was sent, and nothing is due before the car is back. One set again meanwhile stays so. */
+async function awaitCars(db: Db, away: readonly Claimed[]): Promise<void> {
+  if (away.length === 0) return;
+  await sql`
+    update manifest_dispatches as dispatch
+    set due_at = 'infinity', sends = away.sends,
+        first_sent_at = case when away.sends > 0 then first_sent_at end
+    from unnest(${plainArray(away.map((row) => row.vehicle_id))}::uuid[],
+                ${plainArray(away.map((row) => row.sends))}::int[],
+                ${away.map((row) => row.due_at)}::timestamptz[]) as away (vehicle_id, sends, due_at)
+    where dispatch.vehicle_id = away.vehicle_id and dispatch.sends = away.sends + 1
+      and dispatch.due_at = away.due_at`.execute(db);
+}
+
+async function readSendable(db: Db, claimed: readonly Claimed[]) {
   const { rows } = await sql<{
     vehicle_id: string;
     vin: string;
@@ -110,6 +119,6 @@ async function readSendable(tx: Transaction, claimed: readonly { vehicle_id: str
     from vehicle_links link
       join manifests manifest on manifest.vehicle_id = link.vehicle_id and manifest.version = link.manifest_version
     where link.vehicle_id = any(${plainArray(claimed.map((row) => row.vehicle_id))}::uuid[])
-      and link.presence = 'online' and link.proof_public_key is not null`.execute(tx);
+      and link.presence = 'online' and link.proof_public_key is not null`.execute(db);
   return rows;
 }

@@ -17,6 +17,7 @@ export function identityRoutes(context: Context, routing: Routing): void {
     url: "/api/vehicles/:vehicleId/revocation",
     tag: "fleet link",
     summary: "Revoke a car or a certificate",
+    refuses: ["conflict", "unknownChoice"],
     description:
       "Cuts the car's connection, refuses it from now on and gives it no further certificate; with a serial number " +
       "only the holder of that certificate. There is no way back: a car that is to return gets a new identity.",

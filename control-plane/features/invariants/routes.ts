@@ -19,7 +19,10 @@ const differenceSchema = z.object({
   activationState: z.string(),
   paymentStatus: z.string(),
   /** Where its whole time-line can be read. */
-  timeLine: z.string(),
+  timeLine: z.string().meta({
+    description: "Where the story of the activation is.",
+    examples: ["/api/activations/0197f0e2-6d0a-7c51-9f0e-3b6f0a7d1c22/explanation"],
+  }),
 });
 
 const toleratedSchema = differenceSchema.extend({ tolerance: z.enum(tolerances) });

@@ -19,6 +19,7 @@ export function linkingRoutes(context: Context, drawCode: () => string, routing:
     url: "/api/vehicles/:vehicleId/link-codes",
     tag: "linking",
     summary: "Show a linking code in the car",
+    refuses: ["ruleRefused", "tooManyRequests"],
     description: "The code appears on the car's own display and nowhere else, and is valid for ten minutes.",
     params,
     body: z.strictObject({}),
@@ -38,11 +39,15 @@ export function linkingRoutes(context: Context, drawCode: () => string, routing:
     url: "/api/vehicles/:vehicleId/link",
     tag: "linking",
     summary: "Link the app to the car",
+    refuses: ["ruleRefused", "wrongCode"],
     description:
       "Send the code that the car shows. A wrong code is answered with 200 and `outcome: wrongCode`, because the try it costs is kept.",
     params,
     body: z.strictObject({
-      code: z.string().regex(new RegExp(`^[0-9]{${linkCodeDigits}}$`), `${linkCodeDigits} digits`),
+      code: z
+        .string()
+        .regex(new RegExp(`^[0-9]{${linkCodeDigits}}$`), `${linkCodeDigits} digits`)
+        .meta({ description: "The digits on the car's screen.", examples: ["123456"] }),
     }),
     status: 200,
     answer: linkAnswer,

@@ -3,7 +3,7 @@ import { jobType, perPurchase } from "../../store/jobs.ts";
 
 export const checkMaintenanceJob = jobType(
   "checkMaintenance",
-  z.object({ activationId: z.uuid(), vehicleId: z.uuid() }),
+  z.object({ activationId: z.uuid(), vin: z.string().nullable() }),
   perPurchase,
 );
 export const registerMaintenancePlanJob = jobType(

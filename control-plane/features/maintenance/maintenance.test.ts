@@ -39,7 +39,7 @@ const setStatus = (car: WrittenSale, status: "current" | "overdue") =>
 async function check(car: WrittenSale): Promise<string> {
   const activationId = newId();
   await platform.inTransaction((tx) =>
-    platform.maintenance.onMaintenanceCheckRequested(tx, [{ activationId, vehicleId: car.vehicleId }]),
+    platform.maintenance.onMaintenanceCheckRequested(tx, [{ activationId, vin: car.vin }]),
   );
   expect(await platform.runJobs()).toBe(0);
   const told = platform.published.filter(

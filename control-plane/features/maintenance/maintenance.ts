@@ -1,14 +1,11 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { sql } from "kysely";
 import type { Capability } from "../../http/capability.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { type DomainEvents, type EventHandler, each } from "../../lifecycle/events.ts";
 import type { MaintenanceAnswer, Vss } from "../../partners/vss.ts";
-import type { Db } from "../../store/database.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import { groupCommit } from "../../store/group-commit.ts";
 import { enqueue, handleJob } from "../../store/jobs.ts";
-import { inOrderOf } from "../../store/map-each.ts";
 import { checkMaintenanceJob, registerMaintenancePlanJob } from "./jobs.ts";
 import { registerPlan } from "./register-plan.ts";
 import { type Ask, maintenanceRoutes } from "./routes.ts";
@@ -28,8 +25,7 @@ export function createMaintenance(
   { observe = () => undefined }: { observe?: Observe } = {},
 ): Maintenance {
   const ask = askTimed(context.realClock, partners.vss, observe);
-  // Each car is a question of its own, so that a slow answer delays no other; reading and writing go in batches.
-  const readVin = groupCommit((vehicleIds: readonly string[]) => readVins(context.db, vehicleIds));
+  // Each car is a question of its own, so that a slow answer delays no other; answers are recorded in batches.
   const record = groupCommit(async (checks: readonly DomainEvents["maintenanceChecked"][]) => {
     await context.db.transaction().execute((tx) => context.publish(tx, "maintenanceChecked", checks));
     return checks.map(() => undefined);
@@ -37,8 +33,7 @@ export function createMaintenance(
   return {
     addRoutes: (routing) => maintenanceRoutes(context, ask, routing),
     jobs: [
-      handleJob(checkMaintenanceJob, async ({ activationId, vehicleId }) => {
-        const vin = await readVin(vehicleId);
+      handleJob(checkMaintenanceJob, async ({ activationId, vin }) => {
         // Fail-safe (FA11): silence is an answer too, so the customer is never left waiting for a retry.
         const { status } = vin === null ? { status: "unknown" as const } : await ask(vin);
         passFailpoint("maintenance-answered-before-recorded");
@@ -52,21 +47,12 @@ export function createMaintenance(
       enqueue(
         tx,
         checkMaintenanceJob,
-        asked.map(({ activationId, vehicleId }) => ({ payload: { activationId, vehicleId } })),
+        asked.map((payload) => ({ payload })),
       ),
     onVehicleMoved: each(async (tx, { vehicleId, to }) => {
       if (to === "Delivered") await enqueue(tx, registerMaintenancePlanJob, [{ payload: { vehicleId } }]);
     }),
   };
-}
-
-async function readVins(db: Db, vehicleIds: readonly string[]): Promise<(string | null)[]> {
-  const rows = await db
-    .selectFrom("vehicles")
-    .select(["id", "vin"])
-    .where(sql<boolean>`id = any(${[...vehicleIds]}::uuid[])`)
-    .execute();
-  return inOrderOf(vehicleIds, rows, "vehicle").map(({ vin }) => vin);
 }
 
 /** Asks the workshops, and tells `observe` how long their answer took in real time (ME10: under 2 s). */

@@ -27,6 +27,7 @@ export function maintenanceRoutes(context: Context, ask: Ask, routing: Routing):
     url: "/api/vehicles/:vehicleId/maintenance",
     tag: "maintenance",
     summary: "Read the maintenance status",
+    refuses: ["conflict"],
     description: "Asked live; `unavailable` when the workshops' system is slow, down or talks nonsense.",
     params: z.strictObject({ vehicleId: z.uuid() }),
     answer: answerSchema,

@@ -219,7 +219,6 @@ describe("handing mail to the server", () => {
       {
         name: "notificationAccepted",
         event: {
-          row: "NT4",
           notificationId: row?.id,
           subject: { expedienteId: car.expedienteId, vehicleId: car.vehicleId },
         },

@@ -1,8 +1,8 @@
 import { type Selectable, sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { DomainEvents, NotificationSubject } from "../../lifecycle/events.ts";
-import { type NotificationRowId, notificationRows } from "../../rules/notification-rows.ts";
-import type { Db, Transaction } from "../../store/database.ts";
+import { awaitedNotification } from "../../rules/notification-rows.ts";
+import type { Db } from "../../store/database.ts";
 import { inOrderOf } from "../../store/map-each.ts";
 import type { Database } from "../../store/schema.ts";
 
@@ -30,14 +30,46 @@ export async function readNotifications(db: Db, ids: readonly string[]): Promise
 }
 
 /**
- * Records the outcomes of tries; only the first final one of a mail counts. A mail to a customer that will never arrive
- * becomes a task: the customer must be reached in another way (ES6).
+ * Records the outcomes of tries; only the first final one of a mail counts. Most have no consequence, and those need no
+ * transaction.
  */
-export async function recordMails(
-  context: Context,
-  tx: Transaction,
-  tries: readonly MailTry[],
-): Promise<void> {
+export async function recordMails(context: Context, tries: readonly MailTry[]): Promise<void> {
+  const { db } = context;
+  if (!tries.some((tried) => isAwaited(tried) || isUndeliverable(tried)))
+    await writeTries(context, db, tries);
+  else
+    await db.transaction().execute(async (tx) => {
+      const written = await writeTries(context, tx, tries);
+      await context.publish(tx, "notificationAccepted", written.filter(isAwaited).map(acceptedOf));
+      await context.publish(tx, "taskNeeded", written.filter(isUndeliverable).map(undeliverableOf));
+    });
+}
+
+function isAwaited({ status, notification }: MailTry): boolean {
+  return status === "accepted" && notification.row_id === awaitedNotification;
+}
+
+/** A mail to a customer that will never arrive: the customer must be reached in another way (ES6). */
+function isUndeliverable({ status, notification }: MailTry): boolean {
+  return status === "failed" && notification.recipient === "customer";
+}
+
+function acceptedOf({ notification }: MailTry): DomainEvents["notificationAccepted"] {
+  return { notificationId: notification.id, subject: subjectOf(notification) };
+}
+
+function undeliverableOf({ notification }: MailTry): DomainEvents["taskNeeded"] {
+  const { id: notificationId, event } = notification;
+  return {
+    kind: "mailUndeliverable",
+    facts: { event },
+    detail: { notificationId },
+    subject: subjectOf(notification),
+  };
+}
+
+/** @returns those that were recorded */
+async function writeTries(context: Context, db: Db, tries: readonly MailTry[]): Promise<MailTry[]> {
   const { rows } = await sql<{ id: string }>`
     update notifications as notification
     set status = tried.status, provider_id = tried.provider_id, last_error = tried.error,
@@ -48,25 +80,9 @@ export async function recordMails(
                 ${tries.map(({ error }) => error?.slice(0, maxErrorLength) ?? null)}::text[])
       as tried (id, status, provider_id, error)
     where notification.id = tried.id and notification.status = 'queued'
-    returning notification.id`.execute(tx);
+    returning notification.id`.execute(db);
   const updated = new Set(rows.map(({ id }) => id));
-  const accepted: DomainEvents["notificationAccepted"][] = [];
-  const undeliverable: DomainEvents["taskNeeded"][] = [];
-  for (const { notification, status } of tries) {
-    const { id: notificationId, row_id: row, recipient, event } = notification;
-    if (!updated.has(notificationId)) continue;
-    const subject = subjectOf(notification);
-    if (status === "accepted" && isNotificationRow(row)) accepted.push({ row, notificationId, subject });
-    if (status === "failed" && recipient === "customer")
-      undeliverable.push({
-        kind: "mailUndeliverable",
-        facts: { event },
-        detail: { notificationId },
-        subject,
-      });
-  }
-  await context.publish(tx, "notificationAccepted", accepted);
-  await context.publish(tx, "taskNeeded", undeliverable);
+  return tries.filter(({ notification }) => updated.has(notification.id));
 }
 
 function subjectOf(notification: Notification): NotificationSubject {
@@ -75,8 +91,4 @@ function subjectOf(notification: Notification): NotificationSubject {
     ...(notification.vehicle_id === null ? {} : { vehicleId: notification.vehicle_id }),
     ...(notification.activation_id === null ? {} : { activationId: notification.activation_id }),
   };
-}
-
-function isNotificationRow(rowId: string): rowId is NotificationRowId {
-  return Object.hasOwn(notificationRows, rowId);
 }

@@ -5,7 +5,7 @@ import { mailAttempts } from "./jobs.ts";
 import { type MailTry, readNotifications, recordMails } from "./record-mails.ts";
 import type { Templates } from "./templates.ts";
 
-/** No caller waits for an outcome to be recorded, so it waits for others to share their transaction. */
+/** No caller waits for an outcome to be recorded, so it waits for others to share their statement. */
 const recordLingerMs = 50;
 
 /**
@@ -22,7 +22,7 @@ export function createMailSender(
   const read = groupCommit((ids: readonly string[]) => readNotifications(db, ids));
   const record = groupCommit(
     async (tries: readonly MailTry[]) => {
-      await db.transaction().execute((tx) => recordMails(context, tx, tries));
+      await recordMails(context, tries);
       return tries.map(() => undefined);
     },
     { lingerMs: recordLingerMs },

@@ -20,13 +20,15 @@ export async function writeNotifications(
     const status = notification.channel === "email" ? "queued" : "channelNotConfigured";
     return { ...notification, id: newId(), status, created_at };
   });
-  await sql`
-    insert into notifications
-    select * from jsonb_populate_recordset(null::notifications, ${JSON.stringify(rows)}::jsonb)`.execute(tx);
   const mails = rows.filter(({ status }) => status === "queued");
   await enqueue(
     tx,
     sendMailJob,
     mails.map(({ id }) => ({ payload: { notificationId: id }, maxAttempts: mailAttempts })),
+    [
+      sql`
+        insert into notifications
+        select * from jsonb_populate_recordset(null::notifications, ${JSON.stringify(rows)}::jsonb)`,
+    ],
   );
 }

@@ -50,7 +50,7 @@ export async function recordCustomerNotified(
   accepted: DomainEvents["notificationAccepted"],
 ): Promise<void> {
   const { vehicleId } = accepted.subject;
-  if (accepted.row !== "NT4" || vehicleId === undefined) return;
+  if (vehicleId === undefined) return;
   const [decision] = await moveVehicles(context, tx, [
     {
       vehicleId,

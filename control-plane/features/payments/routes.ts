@@ -47,6 +47,7 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     url: "/api/expedientes/:expedienteId/reservation-payment",
     tag,
     summary: "Pay the reservation",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "A customer names a card (`paymentMethod`); staff record cash or a transfer (`method` and `amountCents`, which must be the agreed reservation). The factory order follows by itself.",
     params: expedienteParams,
@@ -65,6 +66,7 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     url: "/api/expedientes/:expedienteId/final-payment",
     tag,
     summary: "Pay the rest",
+    refuses: ["conflict", "ruleRefused"],
     description:
       "The price less the reservation, once the vehicle is ready. A refusal by the bank loses the car.",
     params: expedienteParams,
@@ -112,6 +114,7 @@ export function paymentRoutes(context: Context, verifyWebhook: VerifyWebhook, ro
     url: "/api/payments/:paymentId/refunds",
     tag,
     summary: "Give money back",
+    refuses: ["conflict"],
     description:
       "Of a captured service payment, a part or all of it, never more than is left. When all is given back the service is withdrawn from the car.",
     params: paymentParams,

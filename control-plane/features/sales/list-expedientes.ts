@@ -16,7 +16,7 @@ export type ListFilter = {
   limit: number;
 };
 
-/** Newest first: a customer's own, an employee's dealership's, everybody's for admin and support. */
+/** Newest first: a customer's own, an employee's dealership's, all of them for admin and support. */
 export async function listExpedientes(
   db: Db,
   principal: Principal,

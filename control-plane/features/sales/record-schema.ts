@@ -96,7 +96,7 @@ export const expedienteSchema = z
     activations: z.array(
       z.object({
         activationId: z.uuid(),
-        service: z.string(),
+        service: z.string().meta({ description: "The service's name.", examples: ["Heated seats"] }),
         state: z.string(),
         priceCents: cents,
         durationDays: z.int(),
@@ -125,7 +125,7 @@ export const expedienteSummarySchema = z.object({
 
 export const stepSchema = z
   .object({
-    id: z.int(),
+    id: z.int().meta({ description: "The step's own id; later steps have greater ones.", examples: [17] }),
     at: instant,
     actor: z.enum(["system", "staff", "customer", "partner", "vehicle"]),
     automatic: z.boolean(),

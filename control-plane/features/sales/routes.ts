@@ -56,6 +56,7 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
     url: "/api/sales",
     tag,
     summary: "Register a sale",
+    refuses: ["unknownChoice", "conflict"],
     description: "Prices come from the catalogue. The customer's credentials are mailed at once.",
     body: newSaleSchema,
     status: 201,
@@ -113,7 +114,12 @@ export function salesRoutes(context: Context, feed: NotifyListener, routing: Rou
       "Oldest first, after the step `after`. Waits up to `waitMs` for the next one where there is none.",
     params,
     search: z.strictObject({
-      after: z.coerce.number().int().min(0).default(0),
+      after: z.coerce
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .meta({ description: "The id of the last step seen.", examples: [17] }),
       waitMs: z.coerce.number().int().min(0).max(maxWaitMs).default(0),
     }),
     answer: z.object({ steps: z.array(stepSchema) }),

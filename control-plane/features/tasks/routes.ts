@@ -76,6 +76,7 @@ export function taskRoutes(context: Context, routing: Routing): void {
     url: "/api/tasks/:taskId/resolution",
     tag: "tasks",
     summary: "Resolve a task",
+    refuses: ["notFound", "conflict"],
     params: z.strictObject({ taskId: z.uuid() }),
     body: z.strictObject({ resolution: z.string().trim().min(1).max(2_000) }),
     status: 200,

@@ -110,6 +110,7 @@ export function vehicleRoutes(routing: Routing): void {
     url: "/api/vehicles/:vehicleId",
     tag: "vehicles",
     summary: "Read a vehicle",
+    refuses: ["notFound"],
     params: vehicleParams,
     answer: vehicleSchema,
     async run(db, { params }) {
@@ -124,6 +125,7 @@ export function vehicleRoutes(routing: Routing): void {
     url: "/api/vehicles/:vehicleId/manifest",
     tag: "vehicles",
     summary: "Read the manifest of a vehicle",
+    refuses: ["notFound"],
     description: "The services the car must hold now, and those in its last report.",
     params: vehicleParams,
     answer: z.object({

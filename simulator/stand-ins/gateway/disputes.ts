@@ -7,7 +7,7 @@ import { type Charge, type Dispute, disputeReasons } from "./objects.ts";
 // Charge-backs: the cardholder's bank takes a captured charge back, and later says whether it keeps it. That is not asked
 // for through the API; the control entrance acts as the bank. https://docs.stripe.com/disputes
 
-const nobody = { requestId: null, idempotencyKey: null };
+const noRequest = { requestId: null, idempotencyKey: null };
 
 /** The bank takes what is left of the charge; `undefined` where there is nothing to take. */
 export function openDispute(books: Books, charge: Charge, reason: Dispute["reason"]): Dispute | undefined {
@@ -29,8 +29,8 @@ export function openDispute(books: Books, charge: Charge, reason: Dispute["reaso
   };
   books.disputes.put(dispute.id, dispute);
   books.charges.put(charge.id, { ...charge, disputed: true });
-  books.announce("charge.dispute.created", charge.payment_intent, dispute, nobody);
-  books.announce("charge.dispute.funds_withdrawn", charge.payment_intent, dispute, nobody);
+  books.announce("charge.dispute.created", charge.payment_intent, dispute, noRequest);
+  books.announce("charge.dispute.funds_withdrawn", charge.payment_intent, dispute, noRequest);
   return dispute;
 }
 
@@ -38,9 +38,9 @@ export function openDispute(books: Books, charge: Charge, reason: Dispute["reaso
 export function closeDispute(books: Books, dispute: Dispute, status: "won" | "lost"): Dispute {
   const closed: Dispute = { ...dispute, status };
   books.disputes.put(closed.id, closed);
-  books.announce("charge.dispute.closed", dispute.payment_intent, closed, nobody);
+  books.announce("charge.dispute.closed", dispute.payment_intent, closed, noRequest);
   if (status === "won")
-    books.announce("charge.dispute.funds_reinstated", dispute.payment_intent, closed, nobody);
+    books.announce("charge.dispute.funds_reinstated", dispute.payment_intent, closed, noRequest);
   return closed;
 }
 

@@ -103,7 +103,7 @@ async function recordRefundAnswer(
   await hear(context, tx, [{ payment, heard: "refundRefused", part, set: setAside(payment, -amountCents) }]);
 }
 
-/** A refund that somebody made in the gateway's own screens is recorded too, each once. */
+/** A refund made in the gateway's own screens is recorded too, each once. */
 export async function reconcileRefunds(
   { context, gateway }: PaymentWork,
   { paymentId, gatewayPaymentId }: { paymentId: string; gatewayPaymentId: string },

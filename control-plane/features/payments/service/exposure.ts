@@ -9,7 +9,7 @@ import type { Reader, Transaction } from "../../../store/database.ts";
 export type ExposureTaken = { kind: "taken" } | { kind: "full"; rule: "PP6" | "PP7" };
 
 /** The scope that counts all customers. */
-const everybody = "all";
+const total = "all";
 
 type Share = { customerId: string; amountCents: number };
 
@@ -18,17 +18,17 @@ export async function takeExposure(
   share: Share,
   limits: PresumptionLimits,
 ): Promise<ExposureTaken> {
-  if (!(await addUpTo(tx, everybody, share.amountCents, limits.totalCapCents)))
+  if (!(await addUpTo(tx, total, share.amountCents, limits.totalCapCents)))
     return { kind: "full", rule: "PP7" };
   if (await addUpTo(tx, share.customerId, share.amountCents, limits.customerCapCents))
     return { kind: "taken" };
-  await subtract(tx, [{ scope: everybody, cents: share.amountCents }]);
+  await subtract(tx, [{ scope: total, cents: share.amountCents }]);
   return { kind: "full", rule: "PP6" };
 }
 
 export async function giveExposureBack(tx: Transaction, shares: readonly Share[]): Promise<void> {
   const cents = shares.reduce((sum, { amountCents }) => sum + amountCents, 0);
-  await subtract(tx, [{ scope: everybody, cents }]);
+  await subtract(tx, [{ scope: total, cents }]);
   await subtract(
     tx,
     shares.map(({ customerId, amountCents }) => ({ scope: customerId, cents: amountCents })),
@@ -42,11 +42,11 @@ export async function readExposure(
 ): Promise<{ customerOpenCents: number; totalOpenCents: number }> {
   const rows = await reader
     .selectFrom("payment_exposure")
-    .where("scope", "in", [customerId, everybody])
+    .where("scope", "in", [customerId, total])
     .selectAll()
     .execute();
   const openOf = (scope: string) => rows.find((row) => row.scope === scope)?.open_cents ?? 0;
-  return { customerOpenCents: openOf(customerId), totalOpenCents: openOf(everybody) };
+  return { customerOpenCents: openOf(customerId), totalOpenCents: openOf(total) };
 }
 
 async function addUpTo(
