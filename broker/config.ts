@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { businessClockFrom, type Clock } from "@caas/contract/business-clock.ts";
+import { explainVariables } from "@caas/contract/explain-variables.ts";
 import * as z from "zod";
 import type { Passwords } from "./access/identity.ts";
 import { type BrokerLimits, defaultLimits, type Listener } from "./broker.ts";
@@ -160,10 +161,11 @@ export const variableNames: readonly string[] = Object.keys(schema.shape);
 export function readConfig(env: Readonly<Record<string, string | undefined>>): ConfigReading {
   const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
   const parsed = schema.safeParse(present);
-  if (!parsed.success) return { status: "invalid", explanation: explain(parsed.error.issues) };
+  if (!parsed.success)
+    return { status: "invalid", explanation: explain(explainVariables(parsed.error, present)) };
   const read = parsed.data;
   const clock = readClock(read.CAAS_BUSINESS_TIME);
-  if (typeof clock === "string") return { status: "invalid", explanation: clock };
+  if (typeof clock === "string") return { status: "invalid", explanation: explain([clock]) };
   return {
     status: "valid",
     config: {
@@ -245,6 +247,6 @@ function readClock(text: string | undefined): Clock | string {
   }
 }
 
-function explain(issues: readonly z.core.$ZodIssue[]): string {
-  return issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("\n");
+function explain(lines: readonly string[]): string {
+  return ["the environment is incomplete or wrong (see --help):", ...lines].join("\n  ");
 }

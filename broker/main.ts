@@ -55,7 +55,7 @@ const usageError = 2;
 
 async function main(): Promise<void> {
   const arguments_ = readArguments();
-  if ("message" in arguments_) return fail(arguments_.message, usageError);
+  if ("message" in arguments_) return fail(`${arguments_.message} (see --help)`, usageError);
   if (arguments_.help) {
     process.stdout.write(help);
     return;

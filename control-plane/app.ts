@@ -8,7 +8,9 @@ import { seedCatalog } from "./features/catalog/seed-catalog.ts";
 import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
 import { controlPlaneTlsFiles } from "./fleet-link/key-folder.ts";
 import { openKeyRing } from "./fleet-link/key-ring.ts";
+import { listSecretFiles, protectSecrets } from "./fleet-link/protect-secrets.ts";
 import { holdTrustRoot } from "./fleet-link/trust-root.ts";
+import { frontPage } from "./http/front-page.ts";
 import { healthRoutes, metricsRoute, timeRequests } from "./http/health-routes.ts";
 import type { Routing } from "./http/routes.ts";
 import { createServer } from "./http/server.ts";
@@ -57,6 +59,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const publish = createPublish(() => wiring.handlers);
   const context: Context = { db, clock, realClock, publish, random, logger };
 
+  for (const mended of await protectSecrets(await listSecretFiles(config.KEYS_DIR))) logger.warn(mended);
   const keyRing = await openKeyRing(config.KEYS_DIR, clock);
   const certificateAuthority = await openCertificateAuthority(config.KEYS_DIR, clock);
   const metrics = watch(pool, context, keyRing);
@@ -77,6 +80,7 @@ export async function createApp(config: Config, surroundings: Surroundings): Pro
   const server = await createServer({ logger, version: surroundings.version });
   const sessions = createSessions(opened, config.SESSION_SECRET, config.PUBLIC_URL ?? "http://localhost");
   const routing: Routing = { server, db, sessions };
+  frontPage(server, surroundings.version);
   timeRequests(server, metrics.requestTook);
   healthRoutes(server, {
     broker: link.isConnected,

@@ -1,6 +1,7 @@
 import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
 import { defaultTimeZone, isTimeZone } from "@caas/contract/business-day.ts";
+import { explainVariables } from "@caas/contract/explain-variables.ts";
 import * as z from "zod";
 import { emailSchema } from "./http/contact-fields.ts";
 import { defaultConfirmationHours, defaultSecondLookCents } from "./rules/decline-table.ts";
@@ -13,8 +14,13 @@ import { parseFailpoints } from "./store/failpoints.ts";
 const port = z.coerce.number().int().min(0).max(65_535);
 const secret = z.string().min(32, "must have at least 32 characters");
 const apiKey = z.string().min(8, "must have at least 8 characters");
-const httpUrl = z.url({ protocol: /^https?$/ });
+const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" });
 const cents = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+/** For every program that opens the database. */
+export const databaseUrlSchema = z.url({
+  protocol: /^postgres(ql)?$/,
+  error: "must be postgres://user:password@host:port/database",
+});
 const flag = z.enum(["true", "false"]).transform((text) => text === "true");
 
 /** Up to two live secrets, newest first, so that a partner can rotate without losing a webhook. */
@@ -24,7 +30,7 @@ const webhookSecrets = z
   .pipe(z.array(secret).min(1).max(2));
 
 const schema = z.object({
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }),
+  DATABASE_URL: databaseUrlSchema,
   DATABASE_CONNECTIONS: z.coerce.number().int().min(4).max(200).default(20),
   HTTP_HOST: z.string().default("127.0.0.1"),
   HTTP_PORT: port.default(8080),
@@ -64,7 +70,7 @@ const schema = z.object({
   TRANSPORT_URL: httpUrl,
   TRANSPORT_API_KEY: apiKey,
   TRANSPORT_WEBHOOK_SECRET: webhookSecrets,
-  SMTP_URL: z.url({ protocol: /^smtps?$/ }),
+  SMTP_URL: z.url({ protocol: /^smtps?$/, error: "must be an smtp:// or smtps:// address" }),
   MAIL_FROM: z.string().default("Car-as-a-Service <no-reply@caas.example>"),
   SUPPORT_EMAIL: emailSchema.default("support@caas.example"),
   BUSINESS_TIME_ZONE: z
@@ -93,6 +99,11 @@ export type Config = z.infer<typeof schema>;
 /** The names of all variables, for `.env.example` and the test that compares them. */
 export const configurationKeys: readonly string[] = Object.keys(schema.shape);
 
+/** Those without a default. */
+export const requiredKeys: readonly string[] = Object.entries(schema.shape)
+  .filter(([, variable]) => !variable.safeParse(undefined).success)
+  .map(([name]) => name);
+
 export type ConfigResult = { kind: "valid"; config: Config } | { kind: "invalid"; message: string };
 
 /** @param environment for example `process.env`; an empty text counts as absent */
@@ -105,6 +116,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     ? { kind: "valid", config: parsed.data }
     : {
         kind: "invalid",
-        message: `the environment is incomplete or wrong:\n${z.prettifyError(parsed.error)}`,
+        message: [
+          "the environment is incomplete or wrong (see --help; .env.example explains each variable):",
+          ...explainVariables(parsed.error, given),
+        ].join("\n  "),
       };
 }

@@ -5,6 +5,7 @@ import type { KeySet } from "@caas/contract/key-set.ts";
 import { openCertificateAuthority } from "./fleet-link/certificate-authority.ts";
 import { prepareKeyFolder } from "./fleet-link/key-folder.ts";
 import { openKeyRing, readKeyFolder } from "./fleet-link/key-ring.ts";
+import { listSecretFiles, protectSecrets } from "./fleet-link/protect-secrets.ts";
 import { graceDays, revokeKey, rotateKeys } from "./fleet-link/rotate-keys.ts";
 import { adoptTrustRoot } from "./fleet-link/trust-root.ts";
 import { openDatabase } from "./store/database.ts";
@@ -17,6 +18,7 @@ const help = `caas-keys: the keys that sign what cars are told
   caas-keys show          the key set
   caas-keys adopt         begins anew on purpose: the database at DATABASE_URL takes this folder's keys for those that
                           cars trust, and every car needs a new enrolment package
+  caas-keys --help        this text
 
 A running control plane takes the new set over within a second or two, sends it to every car that is online and,
 before their next manifest, to the others. Each command prints the set in force, as JSON.
@@ -30,22 +32,35 @@ Environment
 const usageError = 2;
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: { help: { type: "boolean", short: "h", default: false } },
-    allowPositionals: true,
-  });
+  const commandLine = readCommandLine();
+  if (commandLine === null) return;
+  const { values, positionals } = commandLine;
   if (values.help) return void process.stdout.write(help);
   const [command, kid, ...rest] = positionals;
   const folder = process.env.KEYS_DIR;
-  if (folder === undefined || folder === "") return fail("KEYS_DIR: is not set", usageError);
+  if (folder === undefined || folder === "") return fail("KEYS_DIR must be set (see --help)", usageError);
   if (rest.length > 0 || (kid !== undefined && command !== "revoke"))
     return fail("too many words", usageError);
   const clock = businessClockFrom(process.env.CAAS_BUSINESS_TIME || undefined);
   const work = workOf(command, kid, folder, clock);
   if (work === undefined)
     return fail("say one of init, rotate, revoke KID, show, adopt; --help explains them", usageError);
+  for (const mended of await protectSecrets(await listSecretFiles(folder)))
+    process.stderr.write(`caas-keys: ${mended}\n`);
   const keySet = await work();
   process.stdout.write(`${JSON.stringify({ current: keySet.keys[0]?.kid, ...keySet }, null, 2)}\n`);
+}
+
+function readCommandLine() {
+  try {
+    return parseArgs({
+      options: { help: { type: "boolean", short: "h", default: false } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    fail(`${error instanceof Error ? error.message : String(error)} (see --help)`, usageError);
+    return null;
+  }
 }
 
 function workOf(

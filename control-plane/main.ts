@@ -6,16 +6,21 @@ import { preferLibsodium } from "@caas/contract/libsodium.ts";
 import { destination, pino } from "pino";
 import * as z from "zod";
 import { type App, createApp } from "./app.ts";
-import { configurationKeys, readConfig } from "./config.ts";
+import { configurationKeys, readConfig, requiredKeys } from "./config.ts";
+import { SecretExposed } from "./fleet-link/protect-secrets.ts";
 import { armFailpoints } from "./store/failpoints.ts";
+import { SchemaRefused } from "./store/schema-check.ts";
 
 const help = `caas-control-plane: sales, orders, payments, maintenance gate and over-the-air orchestration
 
   --help   this text
 
 Prints one line of JSON on stdout when it is ready, logs on stderr; SIGTERM or SIGINT end it.
-Its configuration is the environment; .env.example explains each variable:
-  ${configurationKeys.join("\n  ")}
+Its configuration is the environment; .env.example explains each variable, its unit and its default.
+Must be set:
+  ${requiredKeys.join("\n  ")}
+May be set:
+  ${configurationKeys.filter((name) => !requiredKeys.includes(name)).join("\n  ")}
 `;
 
 const packageSchema = z.object({ version: z.string() });
@@ -26,9 +31,16 @@ function fail(message: string, code: number): never {
   process.exit(code);
 }
 
+function asksForHelp(): boolean {
+  try {
+    return parseArgs({ options: { help: { type: "boolean", short: "h", default: false } } }).values.help;
+  } catch (error) {
+    return fail(`${error instanceof Error ? error.message : String(error)}; see --help`, usageError);
+  }
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { help: { type: "boolean", default: false } } });
-  if (values.help) {
+  if (asksForHelp()) {
     process.stdout.write(help);
     return;
   }
@@ -75,7 +87,9 @@ async function main(): Promise<void> {
     const addresses = await app.start();
     process.stdout.write(`${JSON.stringify({ ready: true, addresses })}\n`);
   } catch (error) {
-    logger.fatal({ err: error }, "the control plane could not start");
+    // A refusal says in its sentence what to do; of anything else the log needs where it came from.
+    if (!(error instanceof SchemaRefused || error instanceof SecretExposed))
+      logger.fatal({ err: error }, "the control plane could not start");
     fail(error instanceof Error ? error.message : String(error), 1);
   }
 }

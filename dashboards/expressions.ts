@@ -28,6 +28,8 @@ const up = (job: string): string => `sum(up{job="${job}"})`;
 export function expressionsFor({ rate, realTime, daily, before }: Windows) {
   const firstAttempts = `sum(increase(caas_activation_attempts_total{attempt="first"}[${realTime}]))`;
   const ended = `sum(increase(caas_activation_outcomes_total{${over}}[${daily}]))`;
+  const checks = `sum(increase(caas_maintenance_check_seconds_count[${realTime}]))`;
+  const decided = `sum(increase(caas_activation_moves_total{event=~"maintenance.+"}[${realTime}]))`;
   const quantile = (share: number, metric: string): string =>
     `histogram_quantile(${share}, sum by (le) (rate(${metric}_bucket[${rate}])))`;
   return {
@@ -38,6 +40,11 @@ export function expressionsFor({ rate, realTime, daily, before }: Windows) {
     outcomeRate: `sum by (outcome) (rate(caas_activation_outcomes_total[${rate}]))`,
     failureRate: `sum by (reason) (rate(caas_activation_attempts_total{result="failed"}[${rate}]))`,
     activationQuantile: (share: number) => quantile(share, "caas_activation_seconds"),
+    checks,
+    checksUnanswered: `sum(increase(caas_maintenance_check_seconds_count{status="unavailable"}[${realTime}])) / (${checks} > 0)`,
+    decided,
+    deniedUnanswered: `sum(increase(caas_activation_moves_total{event="maintenanceUnavailable"}[${realTime}])) / (${decided} > 0)`,
+    denialRate: `sum by (event) (rate(caas_activation_moves_total{to="ServiceDenied"}[${rate}]))`,
     checkQuantile: (share: number) => quantile(share, "caas_maintenance_check_seconds"),
     activationsByState: "max by (state) (caas_activations)",
     carsOnline: "max(caas_cars_online)",

@@ -8,6 +8,7 @@ import { makeReport } from "./report/make-report.ts";
 import type { RunReport } from "./report/run-report.ts";
 import { planProcesses, readCapacity } from "./run/capacity.ts";
 import { describeMachine } from "./run/machine.ts";
+import { describePlan, planSteps } from "./run/plan-steps.ts";
 import { explainImpossible } from "./run/play-steps.ts";
 import { type RunListener, run } from "./run/run.ts";
 import type { ProvideWorld, World } from "./run/world.ts";
@@ -85,6 +86,7 @@ export async function simulate(options: SimulateOptions): Promise<RunReport> {
       seed: options.seed,
       machine: describeMachine(),
       world: world.describes,
+      plan: describePlan(scenario.content, planSteps(scenario.content, options.seed)),
       scenario,
       profile: { name: profile.name, describes, isNormal },
       processes,

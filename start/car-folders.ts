@@ -36,6 +36,16 @@ export function installPackage(carsFolder: string, given: EnrolmentPackage): str
   return folder;
 }
 
+/**
+ * Lets cars of earlier sessions drive among the many: each of their folders moves as a whole.
+ * @param except the car that stays where it is
+ */
+export function moveCars(from: string, to: string, except: Vin | null): void {
+  const moving = listCars(from).filter((vin) => vin !== except);
+  if (moving.length > 0) mkdirSync(to, { recursive: true, mode: 0o700 });
+  for (const vin of moving) if (!existsSync(join(to, vin))) renameSync(join(from, vin), join(to, vin));
+}
+
 /** The cars that have a folder, oldest VIN first. */
 export function listCars(carsFolder: string): Vin[] {
   if (!existsSync(carsFolder)) return [];

@@ -3,6 +3,7 @@ import { createProgram } from "@caas/simulator/command/program.ts";
 import { complain, print, stopOnSignals, withTemporaryFolder, wordsOf } from "@caas/simulator/command/run.ts";
 import { InvalidArgumentError, Option } from "commander";
 import { readComplaints } from "./complaints.ts";
+import { explainLittleRoom } from "./data-folder.ts";
 import { demonstrate, PartEnded } from "./demonstration.ts";
 import { portTable, StartRefused } from "./ports.ts";
 import { createNarrator } from "./story/narrate.ts";
@@ -27,7 +28,9 @@ ${portLines}
 The last line of --once --json:
   {"ok":true,"vehicleState":"Operational","activationState":"ServiceActive","payment":"captured",
    "steps":[{"name":…,"ms":…}],"totalMs":…}           or {"ok":false,"step":…,"why":…}
-Exit code: 0, or 1 when the start, the story or a part failed, or 2 for wrong use.`;
+A story that fails ends only --once; otherwise the platform stays up, says what is set on the stand-ins, and how to
+put it back.
+Exit code: 0, or 1 when the start, a part, or (--once) the story failed, or 2 for wrong use.`;
 
 type Options = {
   once: boolean;
@@ -77,6 +80,7 @@ export function runCommandLine(argv: readonly string[]): Promise<0 | 1> {
 }
 
 async function run(options: Options, dataDir: string): Promise<0 | 1> {
+  const startedMs = Date.now();
   const signal = stopOnSignals();
   try {
     const played = await demonstrate({
@@ -96,13 +100,16 @@ async function run(options: Options, dataDir: string): Promise<0 | 1> {
     return 0;
   } catch (error) {
     // ^C while starting: the parts under way were ended by ourselves.
-    if (signal.aborted && !options.once) return 0;
+    if (signal.aborted && !options.once && !(error instanceof PartEnded)) return 0;
     const step =
       error instanceof StoryFailed ? error.step : error instanceof PartEnded ? "platform" : "start";
     const why = error instanceof StoryFailed ? error.why : wordsOf(error);
     // A refused start has said what to do; anything else is explained best by the parts themselves.
-    if (!(error instanceof StartRefused)) for (const line of readComplaints(dataDir)) complain(line);
+    if (!(error instanceof StartRefused))
+      for (const line of readComplaints(dataDir, startedMs)) complain(line);
     complain(error instanceof StoryFailed ? `The story failed at "${step}": ${why}` : why);
+    const room = explainLittleRoom(dataDir);
+    if (room !== null && !(error instanceof StartRefused)) complain(room);
     if (options.json) print(JSON.stringify({ ok: false, step, why }));
     return 1;
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { mkdirSync, watch } from "node:fs";
 import { join } from "node:path";
+import { explainVariables } from "@caas/contract/explain-variables.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { createDirectoryAdapter } from "@caas/vehicle-agent/adapters/directory-adapter.ts";
 import type { Agent } from "@caas/vehicle-agent/agent.ts";
@@ -106,7 +107,7 @@ if (import.meta.main) {
   run().catch((error: unknown) => {
     const words =
       error instanceof z.ZodError
-        ? z.prettifyError(error)
+        ? explainVariables(error, process.env).join("\n  ")
         : error instanceof Error
           ? error.message
           : String(error);

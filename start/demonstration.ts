@@ -1,17 +1,21 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
-import { listCars } from "./car-folders.ts";
+import type { Vin } from "@caas/contract/vin.ts";
+import { wordsOf } from "@caas/simulator/command/run.ts";
+import { listCars, moveCars } from "./car-folders.ts";
 import { type Environment, explainNoStory } from "./part-environments.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { StartRefused } from "./ports.ts";
-import { printAddresses, printMemory } from "./print-summary.ts";
+import { printAddresses, printMemory, printWalk } from "./print-summary.ts";
 import { measureTree } from "./processes.ts";
 import { sellDemoCars } from "./sell-demo-cars.ts";
+import { listSetKnobs } from "./set-knobs.ts";
 import { openCast, wakeAmongDemoCars, wakeInOwnProcess } from "./story/cast.ts";
 import { playHappyStory, type StoryEnd } from "./story/happy-story.ts";
 import type { Narrator } from "./story/narrate.ts";
-import { createStepRunner, type StepTiming } from "./story/step.ts";
+import { createStepRunner, type StepTiming, StoryFailed } from "./story/step.ts";
+import { keepOwner, ownerOf, readOwner } from "./story-owner.ts";
 
 export type DemonstrationOptions = {
   dataDir: string;
@@ -58,15 +62,25 @@ export async function demonstrate(asked: DemonstrationOptions): Promise<Played |
     environment: options.environment,
     onFailure: (reason) => failing.reject(new PartEnded(reason)),
     signal,
+    say,
     ...(options.once ? { durability: "none" } : {}),
   });
   const stopAsked = new Promise<null>((resolve) => {
     if (signal.aborted) resolve(null);
     signal.addEventListener("abort", () => resolve(null), { once: true });
   });
+  const closing = new AbortController();
   try {
-    return await Promise.race([show(platform, options, startedAt, stopAsked), stopAsked, failing.promise]);
+    const showing = show(
+      platform,
+      { ...options, signal: AbortSignal.any([signal, closing.signal]) },
+      startedAt,
+      stopAsked,
+    );
+    return await Promise.race([showing, stopAsked, failing.promise]);
   } finally {
+    // What is still being shown fails now, and nobody is told so.
+    closing.abort();
     const stoppingAt = performance.now();
     if (!options.once) say("Stopping …");
     await platform.stop();
@@ -81,27 +95,53 @@ async function show(
   stopAsked: Promise<null>,
 ): Promise<Played | null> {
   const { say } = options;
-  const parked = options.story ? undefined : findNewestCar(platform.storyCarsFolder);
-  const inOwnProcess = options.story || parked !== undefined ? 1 : 0;
+  const { storyCarsFolder, demoCarsFolder } = platform;
+  // With a story its car takes that place; cars of earlier stories drive on among the others.
+  const parked = options.story ? null : findNewestCar(storyCarsFolder);
+  moveCars(storyCarsFolder, demoCarsFolder, parked);
+  const inOwnProcess = options.story || parked !== null ? 1 : 0;
   const inOneProcess = Math.max(0, options.cars - inOwnProcess);
-  const known = listCars(platform.demoCarsFolder).length;
+  const known = listCars(demoCarsFolder).length;
   await Promise.all([
     inOneProcess > 0 || known > 0 ? platform.startDemoCars() : null,
-    parked === undefined
+    parked === null
       ? null
-      : platform.startCar({ name: "car", folder: parked, port: platform.ports.carMetrics }),
+      : platform.startCar({
+          name: "car",
+          folder: join(storyCarsFolder, parked),
+          port: platform.ports.carMetrics,
+        }),
   ]);
   say(
     `Ready in ${seconds(performance.now() - startedAt)}${known > 0 ? `, ${known} demo cars connected` : ""}.`,
   );
+  const { standIns } = platform;
+  const tellKnobs = async () => {
+    for (const sentence of standIns === null ? [] : await listSetKnobs(standIns)) say(sentence);
+  };
+  /** What is only shown may fail, and the platform stays up for whoever works with it. */
+  const unlessItFails = async <T>(what: string, work: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (options.once || options.signal.aborted) throw error;
+      const why = error instanceof StoryFailed ? `at "${error.step}": ${error.why}` : wordsOf(error);
+      say(`${what} failed ${why.split("\n")[0]}. The platform stays up.`);
+      await tellKnobs();
+      return null;
+    }
+  };
 
-  const played = options.story ? await playStory(platform, options) : null;
+  if (options.story) await tellKnobs();
+  const played = options.story ? await unlessItFails("The story", () => playStory(platform, options)) : null;
   if (options.once) return played;
 
-  printAddresses(platform, say);
+  printAddresses(platform, readOwner(platform.dataDir), say);
   const missing = inOneProcess - known;
-  if (missing > 0 && platform.whyNoStory === null) await sellCars(platform, options, missing);
+  if (missing > 0 && platform.whyNoStory === null)
+    await unlessItFails("Selling the other cars", () => sellCars(platform, options, missing));
   printMemory(measureTree(process.pid), options.cars, say);
+  printWalk(platform, readOwner(platform.dataDir), say);
   say("It stays up until ^C.");
   await stopAsked;
   return played;
@@ -114,7 +154,9 @@ async function playStory(platform: Platform, options: DemonstrationOptions): Pro
   const runner = createStepRunner();
   const startedAt = performance.now();
   const now = businessClockFrom(environment.CAAS_BUSINESS_TIME).now();
-  const end = await playHappyStory({ cast, step: runner.run, narrator }, makeMark(), now);
+  const end = await playHappyStory({ cast, step: runner.run, narrator }, makeMark(), now, (bought) =>
+    keepOwner(platform.dataDir, ownerOf(bought)),
+  );
   const totalMs = Math.round(performance.now() - startedAt);
   say(`The story took ${seconds(totalMs)}.`);
   return { ...end, steps: runner.timings, totalMs };
@@ -143,13 +185,10 @@ function makeMark(): string {
   return Date.now().toString(36);
 }
 
-function findNewestCar(folder: string): string | undefined {
-  if (!existsSync(folder)) return undefined;
-  const newest = readdirSync(folder)
-    .filter((name) => !name.startsWith("."))
-    .map((name) => join(folder, name))
-    .sort((left, right) => statSync(right).mtimeMs - statSync(left).mtimeMs);
-  return newest[0];
+function findNewestCar(folder: string): Vin | null {
+  const changedMs = (vin: Vin) => statSync(join(folder, vin)).mtimeMs;
+  const [newest = null] = listCars(folder).toSorted((left, right) => changedMs(right) - changedMs(left));
+  return newest;
 }
 
 function seconds(ms: number): string {

@@ -92,10 +92,12 @@ function partnerSecrets(
 
 export function standInsEnvironment(installation: Installation, folder: string): Record<string, string> {
   const { ports } = installation;
-  const freePorts = Object.fromEntries(partnerNames.map((name) => [`${partnerVariables[name]}_PORT`, "0"]));
+  const partnerPorts = Object.fromEntries(
+    partnerNames.map((name) => [`${partnerVariables[name]}_PORT`, String(ports[name])]),
+  );
   const secrets = partnerNames.map((name) => partnerSecrets(installation, name));
   return {
-    ...freePorts,
+    ...partnerPorts,
     ...Object.assign({}, ...secrets),
     ...timeOf(installation),
     PARTNERS_DATA_DIR: folder,

@@ -1,10 +1,12 @@
-import { chmodSync, createWriteStream, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { prepareKeyFolder } from "@caas/control-plane/fleet-link/key-folder.ts";
 import { addressesSchema, type StandInAddresses } from "@caas/simulator/stand-ins/addresses.ts";
 import { packageFileName } from "./car-folders.ts";
+import { openDataFolder } from "./data-folder.ts";
 import { createDemoStaff, listStaffLogins, type StaffLogins } from "./demo-staff.ts";
+import { openLogFile } from "./log-file.ts";
 import {
   brokerNodeOptions,
   compileCacheFolder,
@@ -26,8 +28,7 @@ import {
   standInsEnvironment,
 } from "./part-environments.ts";
 import { choosePorts, type Ports, StartRefused } from "./ports.ts";
-import { startEmbeddedPostgres } from "./postgres/embedded-postgres.ts";
-import { FolderInUse, lockFolder } from "./postgres/folder-lock.ts";
+import { isOfFolder, startEmbeddedPostgres } from "./postgres/embedded-postgres.ts";
 import type { Durability } from "./postgres/server-process.ts";
 import { openSecrets } from "./secrets.ts";
 import { type Rehearsal, type RunningChild, type Supervisor, superviseChildren } from "./supervise.ts";
@@ -41,6 +42,8 @@ export type PlatformOptions = {
   brokers?: number;
   /** The services it names are used instead of ours: DATABASE_URL, MQTT_URL, FACTORY_URL … */
   environment: Environment;
+  /** What a person should know and nothing ends for: a log that cannot be written, a file that was mended. */
+  say?: (sentence: string) => void;
   /** A part ended by itself; nothing is restarted. `reason` holds its last lines. */
   onFailure: (reason: string) => void;
   /** Ends a start that is under way, which then throws. */
@@ -99,15 +102,14 @@ const entries = {
  * @throws StartRefused with a sentence for a person (a taken port, a folder in use); Error with a child's last lines
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
-  const { dataDir, signal, onFailure } = options;
-  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
-  // The database may run as another user, who must be able to pass through (see start/postgres).
-  chmodSync(dataDir, 0o711);
-  const unlock = lock(dataDir);
+  const { dataDir, signal, onFailure, say = () => undefined } = options;
+  const { unlock, mended } = await openDataFolder(dataDir);
+  for (const sentence of mended) say(sentence);
   const compileCache = options.environment.NODE_COMPILE_CACHE || compileCacheFolder;
   await warmCompileCache(compileCache);
   const supervisor = superviseChildren({
     logFolder: join(dataDir, "logs"),
+    onTrouble: say,
     stopTimeoutMs,
     nodeOptions,
     env: { NODE_COMPILE_CACHE: compileCache },
@@ -229,25 +231,15 @@ async function startParts(
   };
 }
 
-function lock(dataDir: string): () => void {
-  try {
-    return lockFolder(dataDir);
-  } catch (error) {
-    if (error instanceof FolderInUse) throw new StartRefused(`${error.message} (--data DIR names another.)`);
-    throw error;
-  }
-}
-
 async function provideDatabase(options: PlatformOptions, running: Running): Promise<string> {
   const { dataDir, environment, durability, onFailure } = options;
   const given = environment.DATABASE_URL;
-  if (given !== undefined && given !== "") return given;
-  const logFolder = join(dataDir, "logs");
-  mkdirSync(logFolder, { recursive: true });
-  const log = createWriteStream(join(logFolder, "postgres.log"), { flags: "a" });
-  const write = (message: string) => void log.write(`${message}\n`);
+  if (given !== undefined && given !== "" && !isOfFolder(given, databaseFolder(dataDir))) return given;
+  const onTrouble = options.say ?? (() => undefined);
+  const log = openLogFile(join(dataDir, "logs", "postgres.log"), { onTrouble });
+  const write = (message: string) => log.write(message);
   const server = await startEmbeddedPostgres({
-    dataDir: join(dataDir, "postgres"),
+    dataDir: databaseFolder(dataDir),
     ...(durability === undefined ? {} : { durability }),
     logger: { debug: write, info: write, warn: write },
     onUnexpectedExit: (reason) => onFailure(`PostgreSQL ended by itself. Its last lines:\n${reason}`),
@@ -257,6 +249,10 @@ async function provideDatabase(options: PlatformOptions, running: Running): Prom
     log.end();
   };
   return server.url;
+}
+
+function databaseFolder(dataDir: string): string {
+  return join(dataDir, "postgres");
 }
 
 async function startStandIns(supervisor: Supervisor, installation: Installation): Promise<StandInAddresses> {

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-/** The ports that people use. All others (database, partners' interfaces) are free ones that we hand on. */
+/** The ports that people use. The database's is a free one that we hand on. */
 export const portTable = {
   rest: { variable: "HTTP_PORT", port: 8080, serves: "REST interface" },
   mqtt: { variable: "BROKER_TCP_PORT", port: 1883, serves: "MQTT broker, plain" },
@@ -16,6 +16,11 @@ export const portTable = {
   fleetMetrics: { variable: "DEMO_CARS_HTTP_PORT", port: 9103, serves: "metrics of the demo cars" },
   inbox: { variable: "INBOX_HTTP_PORT", port: 8025, serves: "inbox" },
   smtp: { variable: "INBOX_SMTP_PORT", port: 1025, serves: "SMTP of the inbox" },
+  factory: { variable: "FACTORY_PORT", port: 8101, serves: "stand-in of the factory" },
+  gateway: { variable: "GATEWAY_PORT", port: 8102, serves: "stand-in of the payment gateway" },
+  vss: { variable: "VSS_PORT", port: 8103, serves: "stand-in of the workshops" },
+  authority: { variable: "AUTHORITY_PORT", port: 8104, serves: "stand-in of the registration authority" },
+  transport: { variable: "TRANSPORT_PORT", port: 8105, serves: "stand-in of the carrier" },
 } as const satisfies Record<string, { variable: string; port: number; serves: string }>;
 
 export type PortName = keyof typeof portTable;
@@ -54,6 +59,11 @@ export async function choosePorts(
     fleetMetrics: port("fleetMetrics"),
     inbox: port("inbox"),
     smtp: port("smtp"),
+    factory: port("factory"),
+    gateway: port("gateway"),
+    vss: port("vss"),
+    authority: port("authority"),
+    transport: port("transport"),
   };
 }
 

@@ -1,9 +1,16 @@
 import { join } from "node:path";
+import { wordsOfFileTrouble } from "./file-trouble.ts";
 import type { Platform } from "./platform.ts";
 import type { TreeMemory } from "./processes.ts";
+import type { StoryOwner } from "./story-owner.ts";
+import { listWalkVariables, toExport, writeWalk } from "./walk-exports.ts";
 
 /** Addresses and logins. */
-export function printAddresses(platform: Platform, say: (line: string) => void): void {
+export function printAddresses(
+  platform: Platform,
+  owner: StoryOwner | null,
+  say: (line: string) => void,
+): void {
   const { rest, ports, staff, standIns, dataDir } = platform;
   const row = (what: string, where: string) => say(`  ${what.padEnd(22)} ${where}`);
   say("");
@@ -11,8 +18,9 @@ export function printAddresses(platform: Platform, say: (line: string) => void):
   row("its documentation", `${rest}/docs`);
   row("metrics", `${rest}/metrics  (control plane)`);
   if (platform.ownBroker) row("", `http://127.0.0.1:${ports.brokerMetrics}/metrics  (broker)`);
-  row("", `http://127.0.0.1:${ports.carMetrics}/metrics  (the story's car; /display is its screen)`);
+  row("", `http://127.0.0.1:${ports.carMetrics}/metrics  (the story's car)`);
   row("", `http://127.0.0.1:${ports.fleetMetrics}/metrics  (the other cars)`);
+  row("the car's screen", `http://127.0.0.1:${ports.carMetrics}/display`);
   if (platform.ownBroker)
     row("MQTT broker", `mqtts://127.0.0.1:${ports.mqttTls} (certificates), mqtt://127.0.0.1:${ports.mqtt}`);
   if (standIns !== null) {
@@ -24,7 +32,26 @@ export function printAddresses(platform: Platform, say: (line: string) => void):
   say("");
   for (const [role, login] of Object.entries(staff))
     row(`${role} signs in as`, `${login.username}  ${login.password}`);
+  if (owner !== null && standIns !== null)
+    row(`${owner.name}'s mailbox`, `${standIns.inbox}/?to=${encodeURIComponent(owner.username)}`);
   say("  Customers sign in with what their mail in the inbox says.");
+  say("");
+}
+
+/** What the README's walk needs, to be pasted into another terminal, or read from a file. */
+export function printWalk(platform: Platform, owner: StoryOwner | null, say: (line: string) => void): void {
+  const variables = listWalkVariables(platform, owner);
+  say("");
+  try {
+    say(
+      `For a walk (README.md) in another terminal, also as \`. ${writeWalk(platform.dataDir, variables)}\`:`,
+    );
+  } catch (error) {
+    say(
+      `For a walk (README.md) in another terminal (not kept in a file: ${wordsOfFileTrouble(error) ?? error}):`,
+    );
+  }
+  for (const variable of variables) say(toExport(variable));
   say("");
 }
 

@@ -1,4 +1,5 @@
 import { enableCompileCache } from "node:module";
+import { endWithNpm } from "./end-with-npm.ts";
 import { compileCacheFolder } from "./node-settings.ts";
 
 /**
@@ -10,6 +11,10 @@ export async function runCommand(
   load: () => Promise<{ runCommandLine(argv: readonly string[]): Promise<number> }>,
 ): Promise<never> {
   enableCompileCache(process.env.NODE_COMPILE_CACHE || compileCacheFolder);
+  endWithNpm();
+  // A full disk or a closed pipe behind our output is no reason to leave the parts to themselves.
+  process.stdout.on("error", () => undefined);
+  process.stderr.on("error", () => undefined);
   const { runCommandLine } = await load();
   process.exit(await runCommandLine(process.argv));
 }

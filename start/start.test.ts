@@ -1,26 +1,23 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { openStandIn } from "@caas/simulator/stand-ins/client.ts";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { measureTree } from "./processes.ts";
+import { npmStart, type Run, signal } from "./testing/npm-start.ts";
 
 // What a person does with `npm start`: type it, look, press ^C.
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 /** Of the whole tree after ^C. */
 const stopLimitMs = 5_000;
-
-type Run = {
-  process: ChildProcess;
-  lines: string[];
-  errors: string[];
-  until: (text: string) => Promise<string>;
-  ended: Promise<number | null>;
-};
 
 let dataDir: string;
 let runs: Run[];
@@ -38,46 +35,11 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-/** `npm start -- …` in a process group of its own, as a shell runs it. */
-function npmStart(...args: string[]): Run {
-  const child = spawn("npm", ["start", "--", "--ports", "free", ...args], {
-    cwd: root,
-    detached: true,
-    env: { ...process.env, DATABASE_URL: "", MQTT_URL: "" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const lines: string[] = [];
-  const errors: string[] = [];
-  const waiters = new Set<() => void>();
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    lines.push(line);
-    for (const look of waiters) look();
-  });
-  createInterface({ input: child.stderr }).on("line", (line) => errors.push(line));
-  const ended = once(child, "close").then(() => {
-    for (const look of waiters) look();
-    return child.exitCode;
-  });
-  const until = (text: string) =>
-    new Promise<string>((resolve, reject) => {
-      const look = () => {
-        const found = lines.find((line) => line.includes(text));
-        if (found === undefined && child.exitCode === null) return;
-        waiters.delete(look);
-        if (found === undefined)
-          reject(new Error(`it ended without "${text}":\n${[...lines, ...errors].join("\n")}`));
-        else resolve(found);
-      };
-      waiters.add(look);
-      look();
-    });
-  const run = { process: child, lines, errors, until, ended };
+/** As `npmStart`, and ended with the test. */
+function start(...args: string[]): Run {
+  const run = npmStart(...args);
   runs.push(run);
   return run;
-}
-
-function signal({ process: child }: Run, name: NodeJS.Signals): void {
-  if (child.pid !== undefined) process.kill(-child.pid, name);
 }
 
 /** Every process below `pid`, itself included, with the start time that tells it from a later one of its number. */
@@ -121,7 +83,7 @@ function listLeftovers(tree: Map<number, string>): string[] {
 test("npm start plays the story and stays up; ^C stops everything within 5 s and leaves no process behind", {
   timeout: 120_000,
 }, async () => {
-  const run = npmStart("--cars", "3", "--data", dataDir);
+  const run = start("--cars", "3", "--data", dataDir);
   await run.until("It stays up until ^C");
   const { pid } = run.process;
   if (pid === undefined) throw new Error("npm has no process");
@@ -134,7 +96,7 @@ test("npm start plays the story and stays up; ^C stops everything within 5 s and
   expect(readdirSync(join(dataDir, "cars"))).toHaveLength(2);
 
   // Nobody else starts on this folder meanwhile.
-  const second = npmStart("--no-story", "--data", dataDir);
+  const second = start("--no-story", "--data", dataDir);
   expect(await second.ended).toBe(1);
   expect(second.errors.join("\n")).toMatch(/is in use by process \d+ .*--data DIR names another/);
 
@@ -148,16 +110,65 @@ test("npm start plays the story and stays up; ^C stops everything within 5 s and
   expect(existsSync(join(dataDir, "lock.json"))).toBe(false);
 
   // The same folder again: the cars simply come up.
-  const again = npmStart("--no-story", "--cars", "3", "--data", dataDir);
+  const again = start("--no-story", "--cars", "3", "--data", dataDir);
   expect(await again.until("Ready in")).toContain("2 demo cars connected");
   signal(again, "SIGINT");
   await again.ended;
 });
 
+test("whoever ends npm ends the platform: `npm start & kill $!` leaves no part behind [F22]", {
+  timeout: 90_000,
+}, async () => {
+  const run = start("--no-story", "--cars", "1", "--data", dataDir);
+  await run.until("It stays up until ^C");
+  const { pid } = run.process;
+  if (pid === undefined) throw new Error("npm has no process");
+  const tree = listTree(pid);
+  expect(tree.size).toBeGreaterThan(6);
+  process.kill(pid, "SIGTERM");
+  // Its output ends with the last process that holds it.
+  await run.ended;
+  expect(run.lines.at(-1)).toMatch(/^Stopped in/);
+  // The database's watchdog was killed a moment ago, and is still ending.
+  await vi.waitFor(() => expect(listLeftovers(tree)).toEqual([]));
+});
+
+test("a story that fails ends nothing: what is set is told, and cars of earlier stories drive again [N13, R15]", {
+  timeout: 120_000,
+}, async () => {
+  const first = start("--cars", "1", "--data", dataDir);
+  await first.until("It stays up until ^C");
+  const transport = /^export TRANSPORT='(.*)'$/m.exec(first.lines.join("\n"))?.[1] ?? "";
+  await openStandIn(transport).put("/_control/pace", { mode: "manual" });
+  signal(first, "SIGINT");
+  await first.ended;
+  const [vin = ""] = readdirSync(join(dataDir, "story-cars"));
+  // The dealership's login is wrong from now on, so that the story fails at once.
+  const secrets = join(dataDir, "secrets.json");
+  writeFileSync(secrets, readFileSync(secrets, "utf8").replace(/"sales": "\w{4}/, '"sales": "xxxx'), {
+    mode: 0o644,
+  });
+  chmodSync(secrets, 0o644);
+
+  const second = start("--cars", "1", "--data", dataDir);
+  expect(await second.until("Ready in")).toContain("1 demo cars connected");
+  await second.until("It stays up until ^C");
+  const told = second.lines.join("\n");
+  expect(told).toContain(`${secrets} could be read by other users (mode 644)`);
+  expect(told).toMatch(
+    /pace of the stand-in transport: someone has set \{"mode":"manual"\}\. Back as it was: curl -X DELETE http\S+\/_control\/pace/,
+  );
+  expect(told).toMatch(/^The story failed .*\. The platform stays up\.$/m);
+  expect([...second.lines, ...second.errors].filter((line) => /^\s+at /.test(line))).toEqual([]);
+  expect(readdirSync(join(dataDir, "cars"))).toEqual([vin]);
+  const rest = /REST interface\s+(\S+)/.exec(told)?.[1];
+  expect(await (await fetch(`${rest}/metrics`)).text()).toContain("caas_cars_online 1\n");
+});
+
 test("a part that dies ends the whole, with a sentence and a code that is not zero", {
   timeout: 90_000,
 }, async () => {
-  const run = npmStart("--no-story", "--cars", "1", "--data", dataDir);
+  const run = start("--no-story", "--cars", "1", "--data", dataDir);
   await run.until("It stays up until ^C");
   const { pid } = run.process;
   if (pid === undefined) throw new Error("npm has no process");
@@ -176,7 +187,7 @@ test("--once --json ends with one line that says how the story went, and leaves 
   timeout: 90_000,
 }, async () => {
   const before = new Set(readdirSync(tmpdir()));
-  const run = npmStart("--once", "--json");
+  const run = start("--once", "--json");
   expect(await run.ended).toBe(0);
   const told: unknown = JSON.parse(run.lines.at(-1) ?? "");
   expect(told).toMatchObject({
@@ -203,7 +214,7 @@ test.each([
   { args: ["--ports", "mine"], says: "Allowed choices are default, free" },
   { args: ["--colour"], says: "unknown option '--colour'" },
 ])("$args is wrong use", async ({ args, says }) => {
-  const run = npmStart(...args);
+  const run = start(...args);
   expect(await run.ended).toBe(2);
   expect(run.errors.join("\n")).toContain(says);
 });
@@ -211,7 +222,7 @@ test.each([
 test("an outside partner means no story, said before anything is played", { timeout: 60_000 }, async () => {
   process.env.FACTORY_URL = "http://127.0.0.1:9";
   try {
-    const run = npmStart("--once", "--json");
+    const run = start("--once", "--json");
     expect(await run.ended).toBe(1);
     expect(JSON.parse(run.lines.at(-1) ?? "")).toMatchObject({ ok: false, step: "start" });
     expect(run.errors.join("\n")).toContain(

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { type LogFile, openLogFile } from "./log-file.ts";
 
 export type ChildSpec = {
   /** Short and unique: the log file's name and the prefix of its lines. */
@@ -37,6 +37,8 @@ export type SuperviseOptions = {
   onLine?: (name: string, line: string) => void;
   /** Every line also goes to `<logFolder>/<name>.log`. */
   logFolder?: string;
+  /** A log cannot be written, in a sentence; the children go on. */
+  onTrouble?: (sentence: string) => void;
   /** How long a child may take to close before SIGKILL. Default 3 s. */
   stopTimeoutMs?: number;
   /** Node's own options for every child, and variables for all of them. */
@@ -111,12 +113,12 @@ function startChild(
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     },
   );
-  const log = openLog(options.logFolder, name);
+  const log = openLog(options, name);
   const lastLines: Record<"stdout" | "stderr", string[]> = { stdout: [], stderr: [] };
   const takeLine = (stream: "stdout" | "stderr", line: string) => {
     lastLines[stream].push(line);
     if (lastLines[stream].length > keptLines) lastLines[stream].shift();
-    log?.write(`${line}\n`);
+    log?.write(line);
     options.onLine?.(name, line);
   };
   // Standard error explains an end best; a child that logs to standard output only is heard as well.
@@ -215,8 +217,9 @@ function readLines(stream: Readable | null, take: (line: string) => void): void 
   if (stream !== null) createInterface({ input: stream }).on("line", take);
 }
 
-function openLog(folder: string | undefined, name: string): WriteStream | undefined {
-  if (folder === undefined) return undefined;
-  mkdirSync(folder, { recursive: true });
-  return createWriteStream(join(folder, `${name}.log`), { flags: "a" });
+function openLog(
+  { logFolder, onTrouble = () => undefined }: SuperviseOptions,
+  name: string,
+): LogFile | undefined {
+  return logFolder === undefined ? undefined : openLogFile(join(logFolder, `${name}.log`), { onTrouble });
 }

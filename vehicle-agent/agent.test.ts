@@ -487,6 +487,11 @@ test("metrics count events, and /health, /metrics and /display serve them on loo
     active: { version: 1 },
   });
   expect(await (await fetch(`${http.url}/display`)).json()).toEqual({ messages: [] });
+  for (const path of ["/", "/display"]) {
+    const page = await fetch(`${http.url}${path}`, { headers: { accept: "text/html,*/*;q=0.8" } });
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(await page.text()).toContain("Nothing to show");
+  }
   expect((await fetch(`${http.url}/other`)).status).toBe(404);
   await car.agent.stop();
   expect(await metrics.registry.metrics()).toContain("caas_agent_connected 0");

@@ -1,5 +1,6 @@
 import { brokerAddressesSchema } from "@caas/contract/broker-addresses.ts";
 import { parseBusinessTime } from "@caas/contract/business-clock.ts";
+import { explainVariables } from "@caas/contract/explain-variables.ts";
 import * as z from "zod";
 import { parseFailpoint } from "./failpoints.ts";
 
@@ -58,6 +59,9 @@ export const variableNames: readonly string[] = Object.keys(environmentSchema.sh
 /** @throws ProgramError that names every variable with a bad value. */
 export function readConfig(environment: NodeJS.ProcessEnv): AgentConfig {
   const result = environmentSchema.safeParse(environment);
-  if (!result.success) throw new ProgramError(`bad environment:\n${z.prettifyError(result.error)}`);
+  if (!result.success) {
+    const lines = explainVariables(result.error, environment);
+    throw new ProgramError(["the environment is wrong (see --help):", ...lines].join("\n  "));
+  }
   return result.data;
 }

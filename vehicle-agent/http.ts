@@ -2,22 +2,35 @@ import { createServer } from "node:http";
 import { isLoopbackHost } from "@caas/contract/loopback-host.ts";
 import type { Registry } from "prom-client";
 import type { Agent } from "./agent.ts";
+import { renderDisplay } from "./display-page.ts";
 import type { AgentMetrics } from "./metrics.ts";
 
 export type LoopbackServer = { url: string; close(): Promise<void> };
 export type Answer = { status: number; type: string; body: string };
 
-/** Answers each path over HTTP on loopback. @param port 0 takes a free one @throws when the port is taken */
+/** Nothing that a page shows may run or fetch anything. */
+const policy = "default-src 'none'; style-src 'unsafe-inline'";
+
+/** Answers each path over HTTP on loopback; a browser wants a page, a program does not. @param port 0 takes a free one @throws when the port is taken */
 export async function serveOnLoopback(
   port: number,
-  answer: (path: string) => Promise<Answer>,
+  answer: (path: string, asked: { wantsPage: boolean }) => Promise<Answer>,
 ): Promise<LoopbackServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split("?")[0] ?? "/";
-    const answered = isLoopbackHost(request.headers.host) ? answer(path) : Promise.resolve(foreignHost);
+    const wantsPage = request.headers.accept?.includes("text/html") ?? false;
+    const answered = isLoopbackHost(request.headers.host)
+      ? answer(path, { wantsPage })
+      : Promise.resolve(foreignHost);
     answered.then(
       ({ status, type, body }) =>
-        response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body),
+        response
+          .writeHead(status, {
+            "content-type": type,
+            "cache-control": "no-store",
+            "content-security-policy": policy,
+          })
+          .end(body),
       () => response.writeHead(500).end(),
     );
   });
@@ -50,12 +63,19 @@ export async function answerMetrics(registry: Registry): Promise<Answer> {
   return { status: 200, type: registry.contentType, body: await registry.metrics() };
 }
 
-/** For the workshop and the car's own screen: `/health`, `/metrics` and `/display`. Reads and never changes anything. */
+/** For the workshop and the car's own screen: `/health`, `/metrics` and `/display`, in a browser a page. Reads and never changes anything. */
 export function startHttpServer(port: number, agent: Agent, metrics: AgentMetrics): Promise<LoopbackServer> {
-  return serveOnLoopback(port, (path) => answer(path, agent, metrics));
+  return serveOnLoopback(port, (path, { wantsPage }) => answer(path, wantsPage, agent, metrics));
 }
 
-async function answer(path: string, agent: Agent, metrics: AgentMetrics): Promise<Answer> {
+async function answer(
+  path: string,
+  wantsPage: boolean,
+  agent: Agent,
+  metrics: AgentMetrics,
+): Promise<Answer> {
+  if (wantsPage && (path === "/" || path === "/display"))
+    return { status: 200, type: "text/html; charset=utf-8", body: renderDisplay(agent.vin, agent.display()) };
   switch (path) {
     case "/health": {
       // An unconnected car is healthy: it keeps its configuration. `connected` tells about the link.

@@ -69,7 +69,7 @@ function parseCommandLine() {
       },
     });
   } catch (error) {
-    throw new ProgramError(error instanceof Error ? error.message : String(error));
+    throw new ProgramError(`${error instanceof Error ? error.message : String(error)} (see --help)`);
   }
 }
 

@@ -1,7 +1,8 @@
 import { buyAService } from "@caas/contract/client/generated.ts";
 import { seededRandom } from "@caas/simulator/chance/seeded-random.ts";
 import { createLatencies, type Latencies } from "@caas/simulator/measure/latencies.ts";
-import { aborted, arrivalTimes, beginWhenDue } from "@caas/simulator/run/pace.ts";
+import { aborted, beginWhenDue } from "@caas/simulator/run/pace.ts";
+import { planArrivals } from "@caas/simulator/run/plan-steps.ts";
 import { type ActivationEnds, watchActivationEnds } from "../../lab/activation-ends.ts";
 import { withClient } from "../../lab/database.ts";
 import { addServices, type Service } from "../../lab/owners.ts";
@@ -162,7 +163,12 @@ async function buyAtRate(
     activations.push(id);
     onEnded();
   };
-  await beginWhenDue(arrivalTimes(seededRandom(seed), rate).take(samples), signal, () => {
+  const arrivals = planArrivals(seededRandom(seed), {
+    perSecond: rate,
+    forMs: Number.POSITIVE_INFINITY,
+    count: samples,
+  });
+  await beginWhenDue(arrivals, signal, () => {
     // In turn, so that a car's own earlier change is rarely what an arrival waits for.
     const car = cars[underWay.length % cars.length];
     if (car !== undefined) underWay.push(arrive(car));

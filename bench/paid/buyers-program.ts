@@ -55,11 +55,10 @@ function openBuying({ rest, databaseUrl, buyers, serviceIds }: SetUp) {
       });
     } else {
       const underWay: Promise<void>[] = [];
-      const dueTimes = Array.from(
-        { length: count },
-        (_, index) => startedMs + (index / load.perSecond) * 1000,
-      );
-      await beginWhenDue(dueTimes, hurrying.signal, (dueMs) => void underWay.push(buyOne(dueMs)));
+      const arrivals = Array.from({ length: count }, (_, index) => ({
+        afterMs: (index / load.perSecond) * 1000,
+      }));
+      await beginWhenDue(arrivals, hurrying.signal, (_, dueMs) => void underWay.push(buyOne(dueMs)));
       await Promise.all(underWay);
     }
     return { purchases, refused, startedMs, endedMs: nowMs() };

@@ -91,7 +91,7 @@ describe("the REST client", () => {
       },
     });
     await readAVehicle("../tasks?x=", client);
-    await listTasks(client);
+    await listTasks({}, client);
     expect(asked).toEqual([
       "http://127.0.0.1:1/api/vehicles/..%2Ftasks%3Fx%3D",
       "http://127.0.0.1:1/api/tasks",
@@ -102,13 +102,13 @@ describe("the REST client", () => {
     const proxy = createServer((_request, response) => response.writeHead(502).end("<h1>Bad gateway</h1>"));
     await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
     const { port } = proxy.address() as AddressInfo; // it listens on TCP
-    const refusal = await refusalOf(listTasks(createClient({ baseUrl: `http://127.0.0.1:${port}` })));
+    const refusal = await refusalOf(listTasks({}, createClient({ baseUrl: `http://127.0.0.1:${port}` })));
     expect(refusal.problem).toMatchObject({ status: 502, code: "unreadable" });
     await new Promise((resolve) => proxy.close(resolve));
   });
 
   test("a caller that aborts gets no answer", async () => {
-    const call = listTasks({ ...sales, signal: AbortSignal.abort(new Error("closed the page")) });
+    const call = listTasks({}, { ...sales, signal: AbortSignal.abort(new Error("closed the page")) });
     await expect(call).rejects.toThrow("closed the page");
   });
 

@@ -1611,6 +1611,19 @@ export type ReadTheMaintenanceStatus200 = {
   maintenance: ReadTheMaintenanceStatus200Maintenance;
 };
 
+export type ListTasksParams = {
+/**
+ * Only this team's
+ */
+team?: ListTasksTeam;
+/**
+ * Only those that are so
+ */
+status?: ListTasksStatus;
+};
+
+export type ListTasksTeam = 'dealership' | 'support';
+export type ListTasksStatus = 'open' | 'resolved';
 /**
  * The team that the task is for.
  */
@@ -3049,23 +3062,30 @@ export const readTheMaintenanceStatus = async (vehicleId: string, options: Call)
 
 
 
-export const getListTasksUrl = () => {
+export const getListTasksUrl = (params?: ListTasksParams,) => {
+  const normalizedParams = new URLSearchParams();
 
+  Object.entries(params || {}).forEach(([key, value]) => {
 
+    if (value !== undefined) {
+      normalizedParams.append(key, value === null ? 'null' : String(value))
+    }
+  });
 
+  const stringifiedParams = normalizedParams.toString();
 
-  return `/api/tasks`
+  return stringifiedParams.length > 0 ? `/api/tasks?${stringifiedParams}` : `/api/tasks`
 }
 
 /**
- * Open ones first, oldest on top, at most 200. Support sees support's, a dealership its own, an administrator all.
+ * Open ones first, oldest on top, at most 200. Support sees support's, a dealership its own, an administrator all; `team` and `status` narrow that down.
  *
  * For admin, support, sales.
  * @summary List tasks
  */
-export const listTasks = async ( options: Call): Promise<ListTasks200> => {
+export const listTasks = async (params: ListTasksParams | undefined, options: Call): Promise<ListTasks200> => {
 
-  return send<ListTasks200>(getListTasksUrl(),
+  return send<ListTasks200>(getListTasksUrl(params),
   {
     ...options,
     method: 'GET'

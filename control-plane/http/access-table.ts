@@ -16,6 +16,7 @@ const everyoneRelated = { admin: "any", support: "any", sales: "dealership", cus
 
 /** Default-deny: a route without a row here stops the start. */
 export const accessTable: Readonly<Record<string, Access>> = {
+  "GET /": { kind: "public", why: "says what this is, and links on" },
   "GET /health": { kind: "public", why: "load balancers ask it" },
   "GET /ready": { kind: "public", why: "load balancers ask it" },
   "GET /metrics": {

@@ -1,6 +1,8 @@
 import { failureReasons } from "@caas/contract/report.ts";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { DomainEvents } from "../lifecycle/events.ts";
+import type { ActivationEvent, ActivationState } from "../rules/activation-machine.ts";
+import type { MaintenanceStatus } from "../rules/maintenance-gate.ts";
 import type { Doubt } from "../rules/report-judgement.ts";
 import type { TaskTeam } from "../rules/task-table.ts";
 import { defineMetrics } from "./define-metrics.ts";
@@ -63,6 +65,19 @@ const doubts = [
   "appliedAtImpossible",
   "otherProofKey",
 ] as const satisfies readonly Doubt[];
+/** What the workshops' word leads to, as `rules/maintenance-gate.ts` decides. */
+const maintenanceMoves = [
+  { event: "maintenanceCurrent", to: "PaymentInitiated" },
+  { event: "maintenanceNotRequired", to: "PaymentInitiated" },
+  { event: "maintenanceOverdue", to: "ServiceDenied" },
+  { event: "maintenanceUnavailable", to: "ServiceDenied" },
+] as const satisfies readonly { event: ActivationEvent; to: ActivationState }[];
+const maintenanceStatuses = [
+  "current",
+  "overdue",
+  "unknown",
+  "unavailable",
+] as const satisfies MaintenanceStatus[];
 const presumptionOutcomes = ["open", "confirmed", "compensated", "dropped"] as const;
 
 /** Ages in seconds of business time. */
@@ -88,6 +103,8 @@ export function createMetrics(
     for (const reason of attemptFailures) metrics.attempts.inc({ attempt, result: "failed", reason }, 0);
   }
   for (const doubt of doubts) metrics.doubts.inc({ doubt }, 0);
+  for (const labels of maintenanceMoves) metrics.activationMoves.inc(labels, 0);
+  for (const status of maintenanceStatuses) metrics.maintenanceSeconds.zero({ status });
   const seenJobs = new Set<string>();
 
   async function fillGauges(): Promise<void> {

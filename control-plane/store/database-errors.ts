@@ -31,3 +31,8 @@ export function isDatabaseUnavailable(error: unknown): boolean {
 export function isConflict(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "40P01" || error.code === "40001");
 }
+
+/** The database is not migrated, or is none of ours. */
+export function isTableMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "42P01";
+}

@@ -20,6 +20,7 @@ import * as partnersHeard from "./migrations/0016-partners-heard.ts";
 import * as identities from "./migrations/0017-identities.ts";
 import * as checkByVin from "./migrations/0018-check-by-vin.ts";
 import * as ledgerCheckedByStatement from "./migrations/0019-ledger-checked-by-statement.ts";
+import { refuseOtherSchema } from "./schema-check.ts";
 
 const migrations: Record<string, Migration> = {
   "0001-accounts": accounts,
@@ -46,7 +47,8 @@ const migrations: Record<string, Migration> = {
 /**
  * Brings the database at `url` to the newest schema. Replicas that start together wait for each other: the migrator
  * holds a lock.
- * @throws the database's error, with the migration's name, when one fails; those before it stay.
+ * @throws SchemaRefused before anything is written, where the database is of a newer version or not ours; the
+ * database's error, with the migration's name, when one fails: those before it stay.
  */
 export async function migrateToLatest(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
@@ -55,6 +57,7 @@ export async function migrateToLatest(url: string): Promise<void> {
   pool.on("connect", (client) => client.on("error", () => undefined));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
+    await refuseOtherSchema(db, Object.keys(migrations).toSorted());
     const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
     const { error, results } = await migrator.migrateToLatest();
     if (error !== undefined) {

@@ -1,13 +1,16 @@
 import { Command, InvalidArgumentError } from "commander";
 
-// What every command has in common: wrong use shows the help and ends with 2, chance has a seed.
+// What every command has in common: wrong use ends with 2 and a sentence that stays on the screen, chance has a seed.
 
 /** @param name as a person types it */
 export function createProgram(name: string, description: string): Command {
-  return new Command(name)
-    .description(description)
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .showHelpAfterError();
+  return (
+    new Command(name)
+      .description(description)
+      .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+      // The whole help would scroll the sentence away.
+      .showHelpAfterError(`See ${name} --help.`)
+  );
 }
 
 export function addSeed(command: Command, decides: string, seed = 1): Command {

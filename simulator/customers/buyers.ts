@@ -8,11 +8,12 @@ import {
   readAnActivation,
 } from "@caas/contract/client/generated.ts";
 import { drawExponential } from "../chance/draw.ts";
-import type { Random } from "../chance/seeded-random.ts";
+import { type Random, seededRandom } from "../chance/seeded-random.ts";
 import type { Change, ChangeLog } from "../measure/change-log.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
 import type { Outcomes } from "../run/outcomes.ts";
-import { aborted, arrivalTimes, beginWhenDue, nowMs, until } from "../run/pace.ts";
+import { aborted, beginWhenDue, nowMs, until } from "../run/pace.ts";
+import type { Arrival } from "../run/plan-steps.ts";
 import type { Owner } from "../run/world.ts";
 import type { Accounts } from "./accounts.ts";
 
@@ -29,11 +30,9 @@ export type BuyersOptions = {
 
 export type Arrivals = {
   name: string;
-  perSecond: number;
-  forMs: number;
+  arrivals: readonly Arrival[];
   thinkMs: number;
   badCards: number;
-  random: Random;
   /** No customer arrives any more. */
   noMore: AbortSignal;
 };
@@ -113,29 +112,29 @@ export function openBuyers(options: BuyersOptions): Buyers {
     return undefined;
   }
 
-  async function serve(owner: Owner, arrivals: Arrivals, arrivedMs: number): Promise<void> {
+  async function serve(owner: Owner, arrivals: Arrivals, random: Random, arrivedMs: number): Promise<void> {
     const client = await accounts.clientOf(owner);
     const { services } = await timed(
       () => browseTheServicesForACar(owner.vehicleId, client),
       maintenanceLatencies,
     );
     const offered = services.filter(({ standing, advice }) => standing === "available" && advice.eligible);
-    const chosen = offered[Math.floor(arrivals.random() * offered.length)];
+    const chosen = offered[Math.floor(random() * offered.length)];
     if (chosen === undefined) {
       emptied.add(owner.vin);
       counts.nothingToBuy += 1;
       return;
     }
-    const thinkMs = drawExponential(arrivals.random, arrivals.thinkMs);
+    const thinkMs = drawExponential(random, arrivals.thinkMs);
     // The customer's thinking is not the platform's time; its earlier answers are.
     const intendedMs = arrivedMs + thinkMs + (nowMs() - arrivedMs);
     if (!(await until(intendedMs, signal))) return;
-    const paymentMethod = arrivals.random() < arrivals.badCards ? refusedCard : goodCard;
+    const paymentMethod = random() < arrivals.badCards ? refusedCard : goodCard;
     const bought = await timed(() =>
       buyAService(owner.vehicleId, { serviceId: chosen.id, paymentMethod }, client),
     );
     counts.bought += 1;
-    await follow(bought.id, owner, client, { wave: arrivals.name, intendedMs, random: arrivals.random });
+    await follow(bought.id, owner, client, { wave: arrivals.name, intendedMs, random });
   }
 
   /** Looks until it has ended. It counts as sent once its price is held. */
@@ -193,16 +192,16 @@ export function openBuyers(options: BuyersOptions): Buyers {
     return true;
   }
 
-  async function welcome(arrivals: Arrivals, arrivedMs: number): Promise<void> {
+  async function welcome(arrivals: Arrivals, random: Random, arrivedMs: number): Promise<void> {
     counts.arrived += 1;
-    const owner = chooseOwner(arrivals.random);
+    const owner = chooseOwner(random);
     if (owner === undefined) {
       counts.nothingToBuy += 1;
       return;
     }
     busy.add(owner.vin);
     try {
-      await serve(owner, arrivals, arrivedMs);
+      await serve(owner, arrivals, random, arrivedMs);
     } catch (error) {
       if (!signal.aborted) countOne(counts.refused, codeOf(error));
     } finally {
@@ -215,10 +214,11 @@ export function openBuyers(options: BuyersOptions): Buyers {
     restLatencies,
     maintenanceLatencies,
     async receive(arrivals) {
-      const { random, perSecond, forMs, noMore } = arrivals;
-      const over = AbortSignal.any([noMore, AbortSignal.timeout(forMs)]);
-      await beginWhenDue(arrivalTimes(random, perSecond), over, (dueMs) => {
-        const served: Promise<void> = welcome(arrivals, dueMs).finally(() => underWay.delete(served));
+      await beginWhenDue(arrivals.arrivals, arrivals.noMore, ({ seed }, dueMs) => {
+        // Each has a chance of their own, so that no answer that comes late changes what another one does.
+        const served: Promise<void> = welcome(arrivals, seededRandom(seed), dueMs).finally(() =>
+          underWay.delete(served),
+        );
         underWay.add(served);
       });
     },

@@ -15,10 +15,11 @@ import {
 import { dayMs } from "@caas/contract/durations.ts";
 import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import * as z from "zod";
-import type { Random } from "../chance/seeded-random.ts";
+import { seededRandom } from "../chance/seeded-random.ts";
 import { wordsOf } from "../command/run.ts";
 import { createLatencies, type Latencies } from "../measure/latencies.ts";
-import { aborted, arrivalTimes, beginWhenDue, nowMs } from "../run/pace.ts";
+import { aborted, beginWhenDue, nowMs } from "../run/pace.ts";
+import type { Arrival } from "../run/plan-steps.ts";
 import type { Dealership, Owner } from "../run/world.ts";
 import { openStandIn } from "../stand-ins/client.ts";
 import { awaitMail, readCredentials } from "../stand-ins/inbox/read-mails.ts";
@@ -30,7 +31,6 @@ import { inventDni } from "./identity-documents.ts";
 export type SellersOptions = {
   restUrl: string;
   dealership: Dealership;
-  random: Random;
   /** Acts as the factory: the car that was just built wakes up. */
   adopt: (given: EnrolmentPackage) => Promise<void>;
   onSold: (owner: Owner) => void;
@@ -39,7 +39,7 @@ export type SellersOptions = {
 
 export type Sellers = {
   /** Resolves when the last customer has arrived; each sale goes on. */
-  receive(arrivals: { count: number; perSecond: number; noMore: AbortSignal }): Promise<void>;
+  receive(given: { arrivals: readonly Arrival[]; noMore: AbortSignal }): Promise<void>;
   codeShown(vin: string, code: string): void;
   /** `plansApplied`: operational cars that have proved their plan's services, when their weather let them. */
   readonly counts: {
@@ -64,7 +64,7 @@ const patienceMs = 60_000;
 const pollMs = 10_000;
 
 export function openSellers(options: SellersOptions): Sellers {
-  const { dealership, random, signal } = options;
+  const { dealership, signal } = options;
   const anybody = createClient({ baseUrl: options.restUrl });
   const factory = openStandIn(dealership.factoryUrl);
   const inbox = openStandIn(dealership.inboxUrl);
@@ -87,10 +87,10 @@ export function openSellers(options: SellersOptions): Sellers {
     return staff;
   }
 
-  async function sell(number: number, dueMs: number): Promise<void> {
+  async function sell(number: number, seed: number, dueMs: number): Promise<void> {
     const seller = await signInStaff();
     const { plans } = await listPlansAndOptions(seller);
-    const plan = plans[Math.floor(random() * plans.length)];
+    const plan = plans[Math.floor(seededRandom(seed)() * plans.length)];
     if (plan === undefined) throw new Error("there is no plan to sell");
     const email = `sim-${mark}-${number}@cars.example`;
     const { expediente } = await registerASale(
@@ -163,10 +163,10 @@ export function openSellers(options: SellersOptions): Sellers {
     underWay.add(kept);
   }
 
-  async function tryToSell(number: number, dueMs: number): Promise<void> {
+  async function tryToSell(number: number, seed: number, dueMs: number): Promise<void> {
     counts.begun += 1;
     try {
-      await sell(number, dueMs);
+      await sell(number, seed, dueMs);
     } catch (error) {
       if (signal.aborted) return;
       const why = error instanceof RestRefused ? error.problem.code : wordsOf(error).slice(0, 120);
@@ -179,9 +179,9 @@ export function openSellers(options: SellersOptions): Sellers {
     credentialsLatencies,
     saleLatencies,
     codeShown: (vin, code) => codes.get(vin)?.(code),
-    async receive({ count, perSecond, noMore }) {
-      await beginWhenDue(arrivalTimes(random, perSecond).take(count), noMore, (dueMs) =>
-        keepUnderWay(tryToSell(counts.begun + 1, dueMs)),
+    async receive({ arrivals, noMore }) {
+      await beginWhenDue(arrivals, noMore, ({ seed }, dueMs) =>
+        keepUnderWay(tryToSell(counts.begun + 1, seed, dueMs)),
       );
     },
     async untilSettled(patience) {

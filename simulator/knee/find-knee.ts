@@ -9,6 +9,7 @@ import { changeInBulk } from "../run/bulk-change.ts";
 import { type CarHosts, startCarHosts } from "../run/car-hosts.ts";
 import { createOutcomes, type Outcomes } from "../run/outcomes.ts";
 import { nowMs } from "../run/pace.ts";
+import { planArrivals } from "../run/plan-steps.ts";
 import { comeUp } from "../run/run.ts";
 import { keepSituation, type SituationKeeper } from "../run/situation.ts";
 import type { World } from "../run/world.ts";
@@ -222,7 +223,12 @@ async function load(
   const shared = { name: `${perSecond} a second`, random, noMore };
   if (accounts !== null) {
     const buyers = openBuyers({ accounts, owners: world.owners, changeLog, outcomes, signal: within });
-    return buyers.receive({ ...shared, perSecond, forMs: levelMs, thinkMs: 0, badCards: 0 });
+    const arrivals = planArrivals(shared.random, {
+      perSecond,
+      forMs: levelMs,
+      count: Number.POSITIVE_INFINITY,
+    });
+    return buyers.receive({ ...shared, arrivals, thinkMs: 0, badCards: 0 });
   }
   if (world.changeCars === null) throw new Error("this platform has no entrance for a change of many cars");
   const fleet = [...hosts.cars.keys()];

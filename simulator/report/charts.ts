@@ -1,4 +1,4 @@
-import { escapeText } from "./escape-text.ts";
+import { escapeText } from "@caas/contract/escape-text.ts";
 
 // Plots as SVG text: no library and no script, so the page stays one file that any browser shows.
 

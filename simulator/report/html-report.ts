@@ -1,6 +1,6 @@
+import { escapeText } from "@caas/contract/escape-text.ts";
 import { barChart, lineChart, stackedBars } from "./charts.ts";
 import type { Comparison } from "./compare.ts";
-import { escapeText } from "./escape-text.ts";
 import { assertionsOf, comparisonOf, kindsOf, linksOf, peopleOf, targetsOf, wavesOf } from "./html-tables.ts";
 import { duration, percent, processesOf } from "./print-report.ts";
 import type { RunReport } from "./run-report.ts";

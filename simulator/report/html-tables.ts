@@ -1,5 +1,5 @@
+import { escapeText } from "@caas/contract/escape-text.ts";
 import type { Comparison } from "./compare.ts";
-import { escapeText } from "./escape-text.ts";
 import { duration, percent } from "./print-report.ts";
 import type { RunReport } from "./run-report.ts";
 

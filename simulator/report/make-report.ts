@@ -11,6 +11,8 @@ export type ReportFrame = {
   seed: number;
   machine: RunReport["machine"];
   world: string;
+  /** By which two runs are seen to have planned the same. */
+  plan: string;
   scenario: { name: string; content: Scenario };
   profile: RunReport["profile"];
   processes: number;
@@ -92,6 +94,7 @@ export function makeReport(finished: Finished, frame: ReportFrame): RunReport {
     seed: frame.seed,
     machine: frame.machine,
     world: frame.world,
+    plan: frame.plan,
     scenario: { name: frame.scenario.name, describes: frame.scenario.content.describes },
     profile: frame.profile,
     processes: frame.processes,

@@ -65,6 +65,7 @@ export function printReport(report: RunReport): string[] {
     ),
     "",
     ...report.misses.map((miss) => `Missed: ${miss}`),
+    ...(report.plan === "" ? [] : [`Plan ${report.plan}`]),
     `Verdict: ${report.verdict}. Again: ${report.command}`,
   ];
 }

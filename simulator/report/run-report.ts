@@ -35,6 +35,8 @@ export const runReportSchema = z.object({
   seed: z.int(),
   machine: z.record(z.string(), z.union([z.string(), z.number()])),
   world: z.string(),
+  /** Absent in reports of earlier versions. */
+  plan: z.string().default(""),
   scenario: z.object({ name: z.string(), describes: z.string() }),
   profile: z.object({ name: z.string(), describes: z.string(), isNormal: z.boolean() }),
   processes: count,

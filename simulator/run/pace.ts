@@ -1,6 +1,4 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { drawExponential } from "../chance/draw.ts";
-import type { Random } from "../chance/seeded-random.ts";
 
 /** Real ms since the epoch, monotonic within the process and comparable between processes of one machine. */
 export function nowMs(): number {
@@ -39,21 +37,15 @@ export async function forEachAtOnce<T>(
  * Open loop: each piece of work begins when it is due, however long the earlier ones take, so waiting is not hidden.
  * Resolves when the last one has begun, or `signal` aborts.
  */
-export async function beginWhenDue(
-  dueTimesMs: Iterable<number>,
+export async function beginWhenDue<T extends { afterMs: number }>(
+  arrivals: Iterable<T>,
   signal: AbortSignal,
-  begin: (dueMs: number) => void,
+  begin: (arrival: T, dueMs: number) => void,
 ): Promise<void> {
-  for (const dueMs of dueTimesMs) {
+  const startedMs = nowMs();
+  for (const arrival of arrivals) {
+    const dueMs = startedMs + arrival.afterMs;
     if (!(await until(dueMs, signal))) return;
-    begin(dueMs);
-  }
-}
-
-/** The times of a Poisson process, forever. */
-export function* arrivalTimes(random: Random, perSecond: number): Generator<number> {
-  for (let dueMs = nowMs(); ; ) {
-    dueMs += drawExponential(random, 1000 / perSecond);
-    yield dueMs;
+    begin(arrival, dueMs);
   }
 }

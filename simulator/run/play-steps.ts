@@ -1,20 +1,22 @@
 import { shuffle } from "../chance/draw.ts";
-import { deriveSeed, type Random, seededRandom } from "../chance/seeded-random.ts";
+import { seededRandom } from "../chance/seeded-random.ts";
 import { wordsOf } from "../command/run.ts";
 import type { Buyers } from "../customers/buyers.ts";
 import type { Sellers } from "../customers/sellers.ts";
 import type { ChangeLog } from "../measure/change-log.ts";
-import { actionNames, type Scenario, type Step } from "../scenarios/scenario.ts";
+import type { Scenario, Step } from "../scenarios/scenario.ts";
 import { changeInBulk } from "./bulk-change.ts";
 import type { CarHosts } from "./car-hosts.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { nowMs, until } from "./pace.ts";
+import { nameOf, type StepPlan } from "./plan-steps.ts";
 import type { World } from "./world.ts";
 
 export type PlayOptions = {
   world: World;
   scenario: Scenario;
-  seed: number;
+  /** Of the scenario's steps, in their order. */
+  plans: readonly StepPlan[];
   hosts: CarHosts;
   changeLog: ChangeLog;
   outcomes: Outcomes;
@@ -30,10 +32,6 @@ export type PlayOptions = {
 
 /** `noMore`: nothing new is begun. */
 type Playing = PlayOptions & { noMore: AbortSignal };
-
-export function nameOf(step: Step, index: number): string {
-  return step.name ?? `${actionNames.find((name) => step[name] !== undefined) ?? "step"} ${index + 1}`;
-}
 
 /** What a scenario needs and this world does not have; one sentence per step. */
 export function explainImpossible(scenario: Scenario, world: World): string[] {
@@ -66,18 +64,19 @@ export function explainImpossible(scenario: Scenario, world: World): string[] {
  */
 export async function playSteps(options: PlayOptions): Promise<void> {
   const startedMs = nowMs();
-  const { scenario, signal, trouble } = options;
+  const { scenario, plans, signal, trouble } = options;
   const noMore = AbortSignal.any([signal, AbortSignal.timeout(scenario.duration)]);
-  const playing = scenario.steps.map(async (step, index) => {
-    const name = nameOf(step, index);
+  const playing = plans.map(async (plan, index) => {
+    const step = scenario.steps[index];
+    if (step === undefined) return;
+    const { name } = plan;
     // A scenario that was shortened by the command line.
     if (step.at >= scenario.duration)
       return trouble(
         `step "${name}" was not played: it begins ${step.at / 1000} s after the ramp, and the run ends before`,
       );
     if (!(await until(startedMs + step.at, noMore))) return;
-    const random = seededRandom(deriveSeed(options.seed, "step", index));
-    await play(step, name, random, { ...options, noMore }).catch((error: unknown) =>
+    await play(step, plan, { ...options, noMore }).catch((error: unknown) =>
       trouble(`step "${name}" failed: ${wordsOf(error)}`),
     );
   });
@@ -89,11 +88,12 @@ export async function playSteps(options: PlayOptions): Promise<void> {
 /** For what is in the middle of something at the end: a wave's transaction, a broker's restart. */
 const graceMs = 30_000;
 
-async function play(step: Step, name: string, random: Random, options: Playing): Promise<void> {
+async function play(step: Step, { name, seed, arrivals }: StepPlan, options: Playing): Promise<void> {
+  const random = seededRandom(seed);
   const { hosts, world, changeLog, outcomes, buyers, sellers, wanted, signal, noMore } = options;
-  // In random order: neighbours are no wave.
+  // In random order: neighbours are no wave. In one order before: which process is up first is the clock's doing.
   const some = (share: number) =>
-    shuffle([...hosts.cars.keys()], random).slice(0, Math.ceil(hosts.cars.size * share));
+    shuffle([...hosts.cars.keys()].toSorted(), random).slice(0, Math.ceil(hosts.cars.size * share));
   const { bulkChange, purchases, sleep, wake } = step;
   if (bulkChange !== undefined && world.changeCars !== null)
     return changeInBulk({
@@ -112,14 +112,13 @@ async function play(step: Step, name: string, random: Random, options: Playing):
   if (purchases !== undefined && buyers !== null)
     return buyers.receive({
       name,
-      perSecond: purchases.perSecond,
-      forMs: purchases.for,
+      arrivals,
       thinkMs: purchases.thinkTime,
       badCards: purchases.badCards,
-      random,
-      noMore,
+      // Whoever is planned comes, if only after the end by a hair.
+      noMore: signal,
     });
-  if (step.sales !== undefined && sellers !== null) return sellers.receive({ ...step.sales, noMore });
+  if (step.sales !== undefined && sellers !== null) return sellers.receive({ arrivals, noMore: signal });
   if (step.reconnectStorm !== undefined) return hosts.cut(some(step.reconnectStorm.share), 0, "storm");
   if (step.outage !== undefined)
     return hosts.cut(some(step.outage.share), step.outage.for, "regional outage");

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Profile } from "../behaviour/profile.ts";
-import { deriveSeed, seededRandom } from "../chance/seeded-random.ts";
 import { wordsOf } from "../command/run.ts";
 import { openAccounts } from "../customers/accounts.ts";
 import { type Buyers, openBuyers } from "../customers/buyers.ts";
@@ -12,6 +11,7 @@ import type { Scenario } from "../scenarios/scenario.ts";
 import { type CarHosts, readParts, startCarHosts } from "./car-hosts.ts";
 import { createOutcomes, type Outcomes } from "./outcomes.ts";
 import { nowMs } from "./pace.ts";
+import { describePlan, planSteps } from "./plan-steps.ts";
 import { playSteps } from "./play-steps.ts";
 import { keepSituation, type Situation } from "./situation.ts";
 import type { Owner, World } from "./world.ts";
@@ -155,9 +155,12 @@ export async function run(options: RunOptions): Promise<Finished> {
       const wanted = new Set(hosts.cars.keys());
       hosts.on("adopted", (vin) => wanted.add(vin));
       enter("playing", scenario.duration);
+      const plans = planSteps(scenario, options.seed);
+      listener.said(`Plan ${describePlan(scenario, plans)}`);
       await playSteps({
         ...options,
         ...stage,
+        plans,
         hosts,
         changeLog,
         outcomes,
@@ -203,7 +206,7 @@ type Stage = { buyers: Buyers | null; sellers: Sellers | null; owners: Owner[] }
 
 /** Buyers and sellers, where the world has a REST interface. */
 function createStage(
-  { world, seed }: RunOptions,
+  { world }: RunOptions,
   around: { hosts: CarHosts; outcomes: Outcomes; changeLog: ChangeLog; signal: AbortSignal },
 ): Stage {
   const owners = [...world.owners];
@@ -225,7 +228,6 @@ function createStage(
         : openSellers({
             restUrl,
             dealership: world.dealership,
-            random: seededRandom(deriveSeed(seed, "sales")),
             adopt: (given) => hosts.adopt(given),
             onSold(owner) {
               sold.add(owner.vin);

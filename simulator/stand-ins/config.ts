@@ -1,5 +1,6 @@
 import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import { dayMs } from "@caas/contract/durations.ts";
+import { explainVariables } from "@caas/contract/explain-variables.ts";
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 import type { PartnersOptions } from "./all.ts";
@@ -52,14 +53,19 @@ const environmentSchema = z.object({
 /** Every variable the program reads. */
 export const variableNames: readonly string[] = environmentSchema.keyof().options;
 
+/** Those without a default. */
+export const requiredNames: readonly string[] = Object.entries(environmentSchema.shape)
+  .filter(([, variable]) => !variable.safeParse(undefined).success)
+  .map(([name]) => name);
+
 /** What the environment says. @throws Error naming each bad variable. */
 export function readConfig(environment: NodeJS.ProcessEnv): PartnersOptions {
   // An empty variable is an absent one, as compose files and shells leave them.
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`);
-    throw new Error(`the partners cannot start: ${problems.join("; ")}`);
+    const lines = explainVariables(parsed.error, given);
+    throw new Error(["the environment is incomplete or wrong (see --help):", ...lines].join("\n  "));
   }
   const variables = parsed.data;
   return {

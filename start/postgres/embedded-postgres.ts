@@ -68,6 +68,21 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   return start(options, undefined);
 }
 
+/**
+ * Whether `url` is of the database in this folder: a shell that was given its address yesterday still has it, and means
+ * the same database.
+ */
+export function isOfFolder(url: string, dataDir: string): boolean {
+  const path = passwordFile(dataDir);
+  if (!URL.canParse(url) || !existsSync(path)) return false;
+  const { hostname, username, password } = new URL(url);
+  return hostname === "127.0.0.1" && username === superuser && password === readFileSync(path, "utf8").trim();
+}
+
+function passwordFile(dataDir: string): string {
+  return join(dataDir, "password");
+}
+
 /** The same on a folder that is removed again at the end, without durability: for tests and trials. */
 export async function startTemporaryPostgres(
   options: Omit<EmbeddedPostgresOptions, "dataDir" | "durability"> = {},
@@ -118,7 +133,7 @@ async function startLocked(
     logger?.warn(`stopped a PostgreSQL left behind by a killed start (${leftover})`);
 
   const freshlyCreated = !existsSync(folder);
-  const passwordPath = join(dataDir, "password");
+  const passwordPath = passwordFile(dataDir);
   if (freshlyCreated) {
     // Before the cluster, which appears only when complete: there is never a cluster without its password.
     const generated = randomBytes(24).toString("hex");

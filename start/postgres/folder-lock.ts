@@ -59,13 +59,15 @@ function setAsideAbandonedLock(lockPath: string, folder: string): void {
   const asidePath = `${lockPath}.${process.pid}.abandoned`;
   try {
     renameSync(lockPath, asidePath);
-  } catch {
-    return; // another process set it aside at the same moment; the next link decides
+  } catch (error) {
+    // Another process set it aside at the same moment; the next link decides. Anything else would come again forever.
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
   }
   // Between reading and renaming another starter may have locked: then the file just moved is a live lock.
   const moved = readLock(asidePath);
   if (moved !== undefined && !sameHolder(moved, found)) linked(asidePath, lockPath);
-  rmSync(asidePath, { force: true });
+  rmSync(asidePath, { force: true, recursive: true });
 }
 
 function holderLives(holder: LockRecord, lockPath: string): boolean {

@@ -3,6 +3,7 @@ import { payTheReservation, registerASale } from "@caas/contract/client/generate
 import { enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import { awaitMail, readCredentials } from "@caas/simulator/stand-ins/inbox/read-mails.ts";
 import * as z from "zod";
+import type { Login } from "../demo-staff.ts";
 import { type Car, type Cast, signIn } from "./cast.ts";
 import { type Feed, followSteps } from "./feed.ts";
 import type { Narrator } from "./narrate.ts";
@@ -15,7 +16,7 @@ import type { RunStep } from "./step.ts";
 export type Sale = { expedienteId: string; vehicleId: string; reference: string; feed: Feed };
 
 /** A sale whose customer has signed in. */
-export type Purchase = Sale & { person: Person; customer: Client };
+export type Purchase = Sale & { person: Person; login: Login; customer: Client };
 
 export type BuiltCar = Purchase & { car: Car };
 
@@ -59,7 +60,7 @@ export async function registerSale(telling: Telling, person: Person, plan: PlanC
       return client;
     },
   });
-  return { ...sale, person, customer };
+  return { ...sale, person, login, customer };
 }
 
 /** The customer pays the reservation, and the factory order follows unaided (LF2). */

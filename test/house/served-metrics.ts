@@ -1,7 +1,11 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createMetrics as createBrokerMetrics } from "@caas/broker/metrics.ts";
+import type { ReportRefusal } from "@caas/contract/report.ts";
 import { createMetrics } from "@caas/control-plane/metrics/metrics.ts";
 import { createRunMetrics } from "@caas/simulator/view/run-metrics.ts";
 import { createAgentMetrics } from "@caas/vehicle-agent/metrics.ts";
+import { listFiles, root } from "./source-files.ts";
 
 const noDepths = {
   jobs: [],
@@ -47,4 +51,36 @@ export function namesIn(text: string): string[] {
 export async function servedMetrics(): Promise<ReadonlySet<string>> {
   const texts = await Promise.all(servingParts.map(({ render }) => render()));
   return new Set(texts.flatMap(namesIn));
+}
+
+/** A series as text, its labels in order, without those that Prometheus itself adds. */
+export function readSeries(text: string): string {
+  const [, name = "", labels = ""] = /^(\w+)(?:\{(.*)\})?$/.exec(text) ?? [];
+  const own = labels.split(",").filter((label) => label !== "" && !/^(instance|job)=/.test(label));
+  return `${name}{${own.toSorted().join(",")}}`;
+}
+
+const jobKinds = listFiles(".ts", "control-plane").flatMap((path) =>
+  [...readFileSync(join(root, path), "utf8").matchAll(/jobType\(\s*"(\w+)"/g)].map(([, kind = ""]) => kind),
+);
+const reportRefusals: readonly ReportRefusal[] = ["badSignature", "invalid", "malformed", "otherVehicle"];
+
+/** Every series of a control plane that has jobs of each kind and has refused for each reason, and of a broker. */
+export async function listProducibleSeries(): Promise<ReadonlySet<string>> {
+  const jobs = jobKinds.map((task) => ({ task, waiting: 0, exhausted: 0 }));
+  const controlPlane = createMetrics(
+    async () => ({ ...noDepths, jobs }),
+    async () => [],
+    async () => noTrust,
+  );
+  for (const reason of reportRefusals) controlPlane.messageRefused(`report.${reason}`);
+  const broker = createBrokerMetrics(0, () => 0);
+  broker.clusterUp(true);
+  const texts = [(await controlPlane.render()).text, await broker.registry.metrics()];
+  return new Set(
+    texts
+      .flatMap((text) => text.split("\n"))
+      .filter((line) => line.startsWith("caas_"))
+      .map((line) => readSeries(line.slice(0, line.lastIndexOf(" ")))),
+  );
 }

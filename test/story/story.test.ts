@@ -297,7 +297,7 @@ test("activation fails until its attempts end: ticket, customer and support told
     statesOf(bought.feed.steps().filter((step) => step.activationId === activationId)).slice(-4),
   ).toEqual(["RetryQueue", "TechnicalSupport", "CustomerNotified", "NoCharge"]);
 
-  const { tasks } = await rest.listTasks(cast.support);
+  const { tasks } = await rest.listTasks({}, cast.support);
   expect(tasks.filter((task) => task.activationId === activationId)).toMatchObject([
     { kind: "activationFailed", team: "support", status: "open" },
   ]);

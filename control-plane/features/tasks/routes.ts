@@ -4,13 +4,15 @@ import type { Context } from "../../lifecycle/context.ts";
 import { taskTeams } from "../../rules/task-table.ts";
 import { resolveTask, teamOf } from "./resolve-task.ts";
 
+const taskStatuses = ["open", "resolved"] as const;
+
 const taskSchema = z.object({
   id: z.uuid(),
   kind: z.string(),
   team: z.enum(taskTeams),
   title: z.string(),
   detail: z.record(z.string(), z.unknown()),
-  status: z.enum(["open", "resolved"]),
+  status: z.enum(taskStatuses),
   expedienteId: z.uuid().nullable(),
   vehicleId: z.uuid().nullable(),
   activationId: z.uuid().nullable(),
@@ -28,9 +30,13 @@ export function taskRoutes(context: Context, routing: Routing): void {
     url: "/api/tasks",
     tag: "tasks",
     summary: "List tasks",
-    description: `Open ones first, oldest on top, at most ${listLimit}. Support sees support's, a dealership its own, an administrator all.`,
+    description: `Open ones first, oldest on top, at most ${listLimit}. Support sees support's, a dealership its own, an administrator all; \`team\` and \`status\` narrow that down.`,
+    search: z.strictObject({
+      team: z.enum(taskTeams).optional().describe("Only this team's"),
+      status: z.enum(taskStatuses).optional().describe("Only those that are so"),
+    }),
     answer: z.object({ tasks: z.array(taskSchema) }),
-    async run(db, { principal }) {
+    async run(db, { principal, search }) {
       const team = teamOf(principal);
       let query = db
         .selectFrom("tasks")
@@ -42,6 +48,8 @@ export function taskRoutes(context: Context, routing: Routing): void {
         .limit(listLimit);
       if (team !== null) query = query.where("team", "=", team);
       if (principal.role === "sales") query = query.where("dealership_id", "=", principal.dealershipId);
+      if (search.team !== undefined) query = query.where("team", "=", search.team);
+      if (search.status !== undefined) query = query.where("status", "=", search.status);
       const rows = await query.execute();
       return {
         kind: "done",

@@ -39,8 +39,10 @@ async function need(team: keyof typeof taskOf, about: string): Promise<string> {
   return id;
 }
 
-const titles = async (person: Person) =>
-  listSchema.parse((await person.get("/api/tasks")).body).tasks.map((task) => `${task.title} ${task.status}`);
+const titles = async (person: Person, search = "") =>
+  listSchema
+    .parse((await person.get(`/api/tasks${search}`)).body)
+    .tasks.map((task) => `${task.title} ${task.status}`);
 
 const resolve = (person: Person, taskId: string, body: object = { resolution: "done by telephone" }) =>
   person.post(`/api/tasks/${taskId}/resolution`, body);
@@ -57,6 +59,27 @@ describe("tasks", () => {
     expect(await titles(platform.staff.admin)).toEqual([sales, support]);
     const customer = await platform.customerOf(car);
     expect((await customer.get("/api/tasks")).status).toBe(403);
+  });
+
+  test("the list is narrowed down by team and status, and never shows another team's [N12]", async () => {
+    await need("dealership", "TRA-1");
+    const settled = await need("support", "Heated seats");
+    await need("support", "Fast charging");
+    await resolve(platform.staff.support, settled);
+    const sales = "The carrier refused transport TRA-1 open";
+    const [open, resolved] = [
+      "Fast charging could not be activated open",
+      "Heated seats could not be activated resolved",
+    ];
+    const { admin, support } = platform.staff;
+    expect(await titles(admin, "?team=support")).toEqual([open, resolved]);
+    expect(await titles(admin, "?team=dealership")).toEqual([sales]);
+    expect(await titles(admin, "?status=resolved")).toEqual([resolved]);
+    expect(await titles(support, "?team=support&status=open")).toEqual([open]);
+    expect(await titles(support, "?team=dealership")).toEqual([]);
+    expect(await titles(platform.staff.sales, "?team=support")).toEqual([]);
+    for (const search of ["?team=kitchen", "?status=late", "?colour=red"])
+      expect((await admin.get(`/api/tasks${search}`)).status).toBe(400);
   });
 
   test("a task about a vehicle leads to its sale", async () => {

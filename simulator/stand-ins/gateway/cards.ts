@@ -104,6 +104,12 @@ export function openCards(store: PartnerStore) {
       const card = known ?? visa;
       return { ...card, behaviour, times, declineCode: code ?? card.declineCode };
     },
+    /** What each card that was turned does now. */
+    listTurned: () => turned.list(),
+    /** Every card does again what Stripe's documentation says. */
+    turnBack(): void {
+      for (const { paymentMethod } of turned.list()) turned.delete(paymentMethod);
+    },
     /** From now on the card does this; a name not known yet becomes a Visa card. */
     turn(paymentMethod: string, to: TurnedCard): void {
       turned.put(paymentMethod, { paymentMethod, ...to });

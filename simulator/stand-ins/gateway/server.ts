@@ -87,6 +87,14 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
       finishConfirmation(books, intent, outcome, { requestId: null, idempotencyKey: null }),
     ),
   );
+  partner.knobs.add(() => {
+    const turned = cards.listTurned();
+    return turned.length === 0 ? null : { what: "cards", value: turned, reset: "/_control/cards" };
+  });
+  app.delete("/_control/cards", (_request, reply) => {
+    cards.turnBack();
+    return reply.status(204).send();
+  });
   registerDisputeControl(app, books, (work) => store.transaction(work));
   registerByHand(app, books, (work) => store.transaction(work));
   app.get("/_control/charges", () => ({ totals: totalByReference(books) }));

@@ -35,6 +35,7 @@ async function start() {
 const send = (to: string | string[], subject: string, text = "Hola", more: object = {}) =>
   mail.sendMail({ from: "CaaS <no-reply@caas.example>", to, subject, text, ...more });
 const listed = z.object({ messages: z.array(z.looseObject({ id: z.string(), subject: z.string() })) });
+const page = async (path: string) => (await fetch(`${inbox.url}${path}`)).text();
 const subjects = async (query = "") =>
   listed.parse((await get(`/messages${query}`)).body).messages.map(({ subject }) => subject);
 
@@ -89,16 +90,56 @@ test("a request for the next mail gets it when it comes, and is told when none c
   expect((await get("/messages/next?to=ana@example.org&after=00000003&timeoutMs=0")).status).toBe(404);
 });
 
-test("the page shows mails, newest first, and nothing of them as markup; and says when there are none", async () => {
-  const page = async () => (await fetch(inbox.url)).text();
-  expect(await page()).toContain("No mail yet");
+test("the page shows mails, newest first, and nothing of them as markup; and says when there are none [N19]", async () => {
+  expect(await page("/")).toContain("No mail yet");
   await send("ana@example.org", "First");
   await send("ana@example.org", "<script>alert(1)</script>", "<img src=x>");
-  const shown = await page();
+  const shown = await page("/");
   expect(shown).toContain("2 mails");
   expect(shown).not.toMatch(/<script|<img/);
   expect(shown.indexOf("&lt;script&gt;")).toBeGreaterThan(0);
   expect(shown.indexOf("&lt;script&gt;")).toBeLessThan(shown.indexOf("First"));
+});
+
+test("a mailbox of hundreds is read by person, by search and page by page [N19]", async () => {
+  for (let number = 1; number <= 120; number += 1)
+    await send(number % 40 === 0 ? "ana@example.org" : `p${number}@example.org`, `Mail ${number}.`);
+  const everybody = await page("/");
+  expect(everybody).toContain("120 mails");
+  expect(everybody.match(/href="\/mails\//g)).toHaveLength(50);
+  expect(everybody).toContain("Mail 120.");
+  expect(everybody).not.toContain("Mail 70.");
+  expect(everybody).toMatch(/Page 1 of 3 .*href="\/\?page=2"/);
+  expect(await page("/?page=3")).toContain("Mail 1.");
+  const ana = await page("/?to=Ana@example.org");
+  expect(ana).toContain("Mailbox of ana@example.org: 3 mails");
+  expect(ana).not.toContain("Mail 119.");
+  const found = await page("/?q=MAIL+77.");
+  expect(found).toContain("1 mail<");
+  expect(found).toContain("Mail 77.");
+  expect(await page("/?q=nothing+of+the+kind")).toContain("No mail fits");
+  // To the minute, not to the millisecond.
+  expect(everybody).toMatch(/\d{4}-\d\d-\d\d \d\d:\d\d UTC/);
+  expect(everybody).not.toContain(".000Z");
+});
+
+test("a mail is shown as it was sent, in a frame where nothing runs and nothing is fetched [N19]", async () => {
+  const html = '<p style="color:teal">Hola</p><script>alert(1)</script><img src="https://example.org/x.png">';
+  await send("ana@example.org", "Con <formato>", "Hola", { html });
+  const mailPage = await page("/mails/00000001");
+  expect(mailPage).toContain(
+    '<iframe sandbox title="The mail as its sender made it" src="/messages/00000001/html">',
+  );
+  expect(mailPage).not.toMatch(/<script|<img|<formato>/);
+  const framed = await fetch(`${inbox.url}/messages/00000001/html`);
+  expect(await framed.text()).toContain('<p style="color:teal">Hola</p>');
+  const policy = framed.headers.get("content-security-policy") ?? "";
+  expect(policy).toMatch(/^sandbox; default-src 'none'/);
+  expect(policy).not.toMatch(/allow-scripts|script-src|https?:/);
+  await send("ana@example.org", "Sin formato");
+  expect(await page("/mails/00000002")).not.toContain("<iframe");
+  expect((await fetch(`${inbox.url}/messages/00000002/html`)).status).toBe(404);
+  expect((await fetch(`${inbox.url}/mails/99`)).status).toBe(404);
 });
 
 test("the knobs refuse a mail for now or forever, or leave the sender without an answer", async () => {

@@ -1,9 +1,10 @@
 import * as z from "zod";
 import { createBell } from "../shared/bell.ts";
 import { hangUpSignal, refuse, send } from "../shared/http.ts";
+import { pageHeaders } from "../shared/page.ts";
 import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
 import { openMailbox } from "./messages.ts";
-import { renderInbox } from "./page.ts";
+import { renderInbox, renderMail } from "./page.ts";
 import { startSmtp } from "./smtp.ts";
 
 /** `smtpPort` 0: any free one. */
@@ -19,6 +20,21 @@ const filterSchema = z.strictObject({
     .optional(),
 });
 
+/** What the page asks for; a form sends an empty search as an empty text. */
+const lookSchema = z.strictObject({
+  to: z.string().min(1).max(320).toLowerCase().optional(),
+  q: z
+    .string()
+    .max(500)
+    .transform((text) => (text.trim() === "" ? undefined : text.trim()))
+    .optional(),
+  page: z.coerce.number().int().min(1).max(1_000_000).default(1),
+});
+const idSchema = z.object({ id: z.string().max(20) });
+
+/** A mail's own markup: shown, never run, and nothing is fetched for it. */
+const mailPolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:";
+
 /** The mailbox of all customers: takes the platform's mails by SMTP and shows them (SY13). */
 export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
   const partner = openPartner("inbox", options);
@@ -29,11 +45,22 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
   let waiting = 0;
   // Every request finds everything that has come in.
   app.addHook("onRequest", () => mailbox.open());
-  app.get("/", (_request, reply) => {
-    reply
-      .type("text/html; charset=utf-8")
-      .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'");
-    return renderInbox(mailbox.find({}));
+  const noSuchMail = (id: string) => refuse(404, "no_such_mail", `there is no mail ${id}`);
+  app.get("/", { schema: { querystring: lookSchema } }, (request, reply) => {
+    reply.headers(pageHeaders);
+    return renderInbox(mailbox.find({}), request.query);
+  });
+  app.get("/mails/:id", { schema: { params: idSchema } }, (request, reply) => {
+    const message = mailbox.get(request.params.id);
+    if (message === undefined) return send(reply, noSuchMail(request.params.id));
+    reply.headers(pageHeaders);
+    return renderMail(message);
+  });
+  app.get("/messages/:id/html", { schema: { params: idSchema } }, (request, reply) => {
+    const html = mailbox.get(request.params.id)?.html ?? null;
+    if (html === null) return send(reply, noSuchMail(request.params.id));
+    reply.headers({ ...pageHeaders, "content-security-policy": mailPolicy });
+    return html;
   });
   app.get("/messages", { schema: { querystring: filterSchema } }, (request) => ({
     messages: mailbox.find(request.query),
@@ -60,9 +87,9 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
       }
     },
   );
-  app.get("/messages/:id", { schema: { params: z.object({ id: z.string().max(20) }) } }, (request, reply) => {
+  app.get("/messages/:id", { schema: { params: idSchema } }, (request, reply) => {
     const message = mailbox.get(request.params.id);
-    return message ?? send(reply, refuse(404, "no_such_mail", `there is no mail ${request.params.id}`));
+    return message ?? send(reply, noSuchMail(request.params.id));
   });
 
   const smtp = await startSmtp({

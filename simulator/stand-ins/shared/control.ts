@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { type Faults, faultsSchema } from "./faults.ts";
 import { type PartnerApp, refuse, send } from "./http.ts";
+import type { Knobs } from "./knobs.ts";
 import type { PartnerStore } from "./store.ts";
 import type { Outbox } from "./webhooks.ts";
 
@@ -9,11 +10,15 @@ import type { Outbox } from "./webhooks.ts";
 
 export function registerControl(
   app: PartnerApp,
-  parts: { name: string; store: PartnerStore; faults: Faults; outbox?: Outbox },
+  parts: { name: string; store: PartnerStore; faults: Faults; knobs: Knobs; outbox?: Outbox },
 ): void {
-  const { name, store, faults, outbox } = parts;
+  const { name, store, faults, knobs, outbox } = parts;
   app.get("/health", () => ({ status: "ok", partner: name }));
   app.get("/_control/store", () => store.dump());
+  knobs.add(() =>
+    faults.isSet() ? { what: "faults", value: faults.read(), reset: "/_control/faults" } : null,
+  );
+  app.get("/_control/knobs", () => ({ knobs: knobs.list() }));
   app.get("/_control/faults", () => faults.read());
   app.put("/_control/faults", { schema: { body: faultsSchema } }, (request) => {
     faults.set(request.body);

@@ -50,6 +50,8 @@ export type Fault =
 export type Faults = {
   /** What is still to happen. */
   read(): FaultSettings;
+  /** Whether anything is still to happen. */
+  isSet(): boolean;
   /** Replaces all knobs. */
   set(settings: FaultSettings): void;
   clear(): void;
@@ -69,6 +71,10 @@ export function createFaults(): Faults {
   };
   return {
     read: () => structuredClone(settings),
+    isSet: () =>
+      Object.values(settings).some((knob) =>
+        typeof knob === "object" ? knob.count > 0 : typeof knob === "number" ? knob > 0 : knob === true,
+      ),
     set: (next) => {
       settings = structuredClone(next);
     },

@@ -16,9 +16,9 @@ export type PacedWork<Pace> = {
   stop(): Promise<void>;
 };
 
-/** Opens `/_control/pace` as well. */
+/** Opens `/_control/pace` as well: GET, PUT, and DELETE, which puts back the pace it began with. */
 export function openPacedWork<Pace extends { mode: string }>(
-  { app, store, faults, logger }: OpenPartner,
+  { app, store, faults, knobs, logger }: OpenPartner,
   options: {
     /** The pace outlives a restart; `initial` counts until it is first set. */
     schema: z.ZodType<Pace>;
@@ -66,12 +66,22 @@ export function openPacedWork<Pace extends { mode: string }>(
     logger,
     onSettled: (message) => moveOn(message.subject),
   });
+  knobs.add(() => {
+    const set = settings.get("pace")?.value;
+    return set === undefined ? null : { what: "pace", value: set, reset: "/_control/pace" };
+  });
   app.get("/_control/pace", () => pace());
   app.put("/_control/pace", { schema: { body: schema } }, (request) => {
     settings.put("pace", { name: "pace", value: schema.parse(request.body) });
     cancelAll();
     moveAllOn();
     return pace();
+  });
+  app.delete("/_control/pace", (_request, reply) => {
+    settings.delete("pace");
+    cancelAll();
+    moveAllOn();
+    return reply.status(204).send();
   });
   return {
     outbox,

@@ -4,6 +4,7 @@ import { isLoopbackHost } from "@caas/contract/loopback-host.ts";
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from "fastify";
 import { registerControl } from "./control.ts";
 import { createFaults } from "./faults.ts";
+import { type ListedRoute, renderFrontPage } from "./front-page.ts";
 import {
   type Answer,
   createApp,
@@ -14,6 +15,8 @@ import {
   send,
 } from "./http.ts";
 import { createIdempotency, type IdempotencyOptions, partnerIdempotency } from "./idempotency.ts";
+import { createKnobs } from "./knobs.ts";
+import { pageHeaders } from "./page.ts";
 import { openStore } from "./store.ts";
 import type { Outbox, WebhookOptions } from "./webhooks.ts";
 
@@ -64,13 +67,20 @@ export function openPartner(
   const host = options.host ?? defaultHost;
   const store = openStore(options.storePath);
   const faults = createFaults();
+  const knobs = createKnobs();
   const app = createApp({ logger, store, errorShape, isLocal: isLoopbackHost(host), ...style });
+  const routes: ListedRoute[] = [];
+  app.addHook("onRoute", ({ method, url, schema }) => {
+    const needsSearch = schema !== undefined && "querystring" in schema;
+    for (const one of [method].flat()) if (one !== "HEAD") routes.push({ method: one, url, needsSearch });
+  });
   const answerOnce = createIdempotency(store, { ...idempotency, now: () => clock.now() });
   return {
     app,
     clock,
     faults,
     host,
+    knobs,
     logger,
     store,
     /** Its own API, behind its key and its knobs. */
@@ -94,7 +104,14 @@ export function openPartner(
       outbox?: Outbox;
       closed?: () => Promise<void>;
     } = {}): Promise<RunningPartner> {
-      registerControl(app, { name, store, faults, ...(outbox === undefined ? {} : { outbox }) });
+      registerControl(app, { name, store, faults, knobs, ...(outbox === undefined ? {} : { outbox }) });
+      const address = () => `http://${host}:${portOf(app.server)}`;
+      // The inbox has a page of its own there.
+      if (!app.hasRoute({ method: "GET", url: "/" }))
+        app.get("/", (_request, reply) => {
+          reply.headers(pageHeaders);
+          return renderFrontPage(name, address(), routes, knobs.list());
+        });
       const close = closeOnce(async () => {
         await app.close();
         await outbox?.close();
@@ -107,7 +124,7 @@ export function openPartner(
         await close();
         throw error;
       }
-      return { name, url: `http://${host}:${portOf(app.server)}`, close };
+      return { name, url: address(), close };
     },
   };
 }
