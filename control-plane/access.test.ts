@@ -341,6 +341,7 @@ const matrix: Readonly<Record<string, string>> = {
 
 /** Called by anybody: each is proved by something else than a session, or holds nothing of anybody. */
 const open = [
+  "GET /",
   "GET /health",
   "GET /ready",
   "GET /metrics",

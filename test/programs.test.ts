@@ -72,7 +72,7 @@ test("one variable that is wrong is one line, and no other is blamed [N15]", asy
     "king",
   );
   expect(lines(stderr)).toEqual([
-    "caas-admin: --email must be an e-mail address",
+    "caas-admin: --email must be an e-mail address, as lucia@customer.example",
     "  --role must be admin or support or sales (see --help)",
   ]);
 });
