@@ -87,7 +87,8 @@ export function countCoverage(coverage: Coverage) {
   };
 }
 
-async function listTestFiles(folder: string): Promise<string[]> {
+/** Every *.test.ts below `folder`, in order. */
+export async function listTestFiles(folder: string): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     // Symbolic links are not followed: the workspaces' would be read twice, others may lead out of the repository.

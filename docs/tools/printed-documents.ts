@@ -4,6 +4,7 @@ import { renderRunbook } from "@caas/dashboards/print-runbook.ts";
 import { renderRuleFile, shippedRules } from "@caas/dashboards/rules-file.ts";
 import { renderClient } from "./print-client.ts";
 import { renderErrors } from "./print-errors.ts";
+import { renderFieldReports } from "./print-field-reports.ts";
 import { renderArchitecture } from "./print-import-table.ts";
 import { renderRules } from "./print-rules.ts";
 
@@ -15,6 +16,7 @@ export const printedDocuments: readonly PrintedDocument[] = [
   { path: "ARCHITECTURE.md", render: renderArchitecture },
   { path: "docs/rules.md", render: renderRules },
   { path: "docs/errors.md", render: renderErrors },
+  { path: "docs/field-reports.md", render: renderFieldReports },
   { path: "docs/openapi.json", render: renderOpenApi },
   { path: "contract/client/generated.ts", render: renderClient },
   { path: "dashboards/prometheus/caas.rules.yml", render: () => renderRuleFile(shippedRules) },
