@@ -41,7 +41,7 @@ function sound(): Evidence {
       { vin: "CAR-B", version: 2, result: "applied" },
     ],
     forgedOffset,
-    believed: [{ vin: "CAR-A", version: 1, seq: 4 }],
+    believed: ["CAR-A", "CAR-B", "CAR-C"].map((vin) => ({ vin, version: 1, seq: 4 })),
     stuck: [],
     unbalanced: [],
   };
@@ -74,6 +74,16 @@ describe("the auditor", () => {
     expect(offenders[0]).toBe(
       "moneyWithoutService: activation b (paid1 in CAR-B, NoCharge) is charged and the car does not hold it",
     );
+  });
+
+  test("finds a record that is missing: nothing was written down, so nothing was judged", () => {
+    const evidence = sound();
+    expect(audit({ ...evidence, commits: [] }).offenders).toEqual([
+      "mismatches: CAR-A holds paid1 and no version that it committed is recorded",
+    ]);
+    expect(audit({ ...evidence, believed: [] }).verdict).toMatchObject({ ...clean, mismatches: 3 });
+    // Held and not charged, though the customer is shown an active service.
+    expect(audit({ ...evidence, intents: [] }).verdict.serviceWithoutMoney).toBe(1);
   });
 
   test("finds two charges for one request, though each is the price", () => {
@@ -113,7 +123,8 @@ describe("the auditor", () => {
       { vin: "CAR-B", hash: "one", wantedHash: "one", codes: ["paid1"] },
       { vin: "CAR-C", hash: "two", wantedHash: "two", codes: ["paid2"] },
     ];
-    const { verdict, offenders } = audit({ ...evidence, cars });
+    const commits = [...evidence.commits, { vin: "CAR-C", version: 1, result: "applied" as const }];
+    const { verdict, offenders } = audit({ ...evidence, cars, commits });
     expect(verdict).toMatchObject({ ...clean, serviceWithoutMoney: 2 });
     expect(offenders).toEqual([
       "serviceWithoutMoney: activation b (paid1 in CAR-B, NoCharge) is held by the car and not charged",
@@ -171,7 +182,9 @@ describe("the auditor", () => {
       { vin: "CAR-B", version: 1, result: "applied" as const },
       { vin: "CAR-C", version: forgedOffset + 7, result: "failed" as const },
     ];
-    const believed = [{ vin: "CAR-C", version: 3, seq: forgedOffset + 1 }];
+    const believed = evidence.believed.map((one) =>
+      one.vin === "CAR-C" ? { ...one, seq: forgedOffset + 1 } : one,
+    );
     expect(audit({ ...evidence, commits, believed }).verdict).toMatchObject({
       ...clean,
       doubleApplies: 1,

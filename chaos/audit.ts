@@ -54,6 +54,7 @@ export function audit(evidence: Evidence): Judgement {
   judgeRequests(evidence, verdict, object);
   judgeMoney(evidence, object);
   judgeCars(evidence, object);
+  judgeRecords(evidence, object);
   judgeCommits(evidence, object);
   for (const id of evidence.stuck)
     object("stuck", `activation ${id} is not final, and no job, deadline or open task will move it`);
@@ -159,6 +160,17 @@ function judgeCars({ cars, shown }: Evidence, object: Objection): void {
     for (const serviceCode of car.codes)
       if (!sold.has(pairOf({ vin: car.vin, serviceCode })))
         object("serviceWithoutMoney", `${car.vin} holds ${serviceCode}, which nobody bought`);
+  }
+}
+
+/** What was not written down could not be judged: an empty record proves nothing. */
+function judgeRecords({ cars, commits, believed }: Evidence, object: Objection): void {
+  const committed = new Set(commits.flatMap(({ vin, result }) => (result === "applied" ? [vin] : [])));
+  const known = new Set(believed.map(({ vin }) => vin));
+  for (const { vin, codes } of cars) {
+    if (codes.length > 0 && !committed.has(vin))
+      object("mismatches", `${vin} holds ${codes.join(", ")} and no version that it committed is recorded`);
+    if (!known.has(vin)) object("mismatches", `what the platform believes of ${vin} is not recorded`);
   }
 }
 
