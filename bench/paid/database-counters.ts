@@ -15,7 +15,8 @@ export async function startCountingPostgres(
   dataDir: string,
   onFailure: (reason: string) => void,
 ): Promise<{ url: string; stop(): Promise<void> }> {
-  const options = { dataDir: join(dataDir, "postgres"), onUnexpectedExit: onFailure };
+  // Not the folder of the platform's own server: an address of that one makes the platform start it.
+  const options = { dataDir: join(dataDir, "counting-postgres"), onUnexpectedExit: onFailure };
   const first = await startEmbeddedPostgres(options);
   try {
     await withClient(first.url, (client) =>
