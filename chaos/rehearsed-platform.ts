@@ -72,7 +72,7 @@ export async function openRehearsedPlatform(
   const failures: string[] = [];
   const kills = createKillBoard(plan);
   const postgres = await startEmbeddedPostgres({
-    dataDir: join(dataDir, "postgres"),
+    dataDir: join(dataDir, "rehearsed-postgres"),
     // The database is not killed here, so nothing it has committed is lost.
     durability: "none",
     onUnexpectedExit: (reason) => failures.push(`PostgreSQL ended by itself: ${reason}`),

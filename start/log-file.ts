@@ -7,7 +7,11 @@ import { makeFolder } from "./make-folder.ts";
 // A part's log on disk. A log that cannot be written is a pity and no reason to end the platform: it goes on without,
 // says so once, and writes again when there is room.
 
-export type LogFile = { write(line: string): void; end(): void };
+export type LogFile = {
+  write(line: string): void;
+  /** Resolves when the last line is in the file, or cannot be written. */
+  end(): Promise<void>;
+};
 
 /** How long lines are let go before writing is tried again. */
 const againAfterMs = 10_000;
@@ -59,9 +63,13 @@ export function openLogFile(path: string, options: LogFileOptions): LogFile {
       if (stream === null && now() >= notBefore) reopen();
       stream?.write(`${line}\n`);
     },
-    end() {
-      stream?.end();
-    },
+    end: () =>
+      new Promise((resolve) => {
+        if (stream === null) return resolve();
+        // An error closes it, too.
+        stream.once("close", () => resolve());
+        stream.end();
+      }),
   };
 }
 

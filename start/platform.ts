@@ -246,7 +246,7 @@ async function provideDatabase(options: PlatformOptions, running: Running): Prom
   });
   running.stopDatabase = async () => {
     await server.stop();
-    log.end();
+    await log.end();
   };
   return server.url;
 }

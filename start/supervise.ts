@@ -148,14 +148,15 @@ function startChild(
     });
     readLines(child.stderr, (line) => takeLine("stderr", line));
 
-    const supervised: Supervised = { name, process: child, ended: whenEnded(child), hasEnded: false };
+    // Until its last line is in the log, too.
+    const ended = whenEnded(child).then(() => log?.end());
+    const supervised: Supervised = { name, process: child, ended, hasEnded: false };
     // In its predecessor's place: closing goes by the order of the parts, not of their starts.
     if (predecessor === null) children.push(supervised);
     else children[children.indexOf(predecessor)] = supervised;
     child.on("error", (error) => fail(`cannot be run: ${error.message}`));
     supervised.ended.then(() => {
       supervised.hasEnded = true;
-      log?.end();
       const { exitCode: code, signalCode: signal } = child;
       // One that was started again may die before it serves: only we wait for it.
       if ((phase === "ready" || predecessor !== null) && !isStopping()) {

@@ -97,7 +97,7 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
     report = await simulate({
       scenario: { name: "board", content: scenario },
       profile: { name: "of this test", content: profile },
-      seed: 5,
+      seed: 7,
       processes: 1,
       tls: false,
       brokers: 1,

@@ -23,8 +23,10 @@ async function kill(name: string, meanwhile: () => Promise<void> = async () => {
   const child = running.get(name);
   if (child === undefined) throw new Error(`${name} does not run`);
   const isBack = backAgain(name);
-  process.kill(child.pid, "SIGKILL");
+  // It answers nobody from here on, and is started again only when what happens meanwhile is over.
+  process.kill(child.pid, "SIGSTOP");
   await meanwhile();
+  process.kill(child.pid, "SIGKILL");
   await isBack;
 }
 
