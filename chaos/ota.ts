@@ -8,7 +8,7 @@ import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
 import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
 import { type Trade, trade } from "./trade.ts";
-import { watchInvariants } from "./watch-invariants.ts";
+import { judgeViolation, watchInvariants } from "./watch-invariants.ts";
 
 /** The last line with --json. */
 export type OtaReport = { activations: number } & Verdict & {
@@ -116,6 +116,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
         ...offenders,
         ...rehearsed.failures,
         ...missingFaults(plan, rehearsed),
+        ...judgeViolation(report.worstViolationMs),
         ...(invariants.samples() === 0 ? ["the invariants were never looked at"] : []),
         ...(verdict.active + verdict.gaveUp + verdict.denied === plan.activations
           ? []

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Client, send } from "@caas/contract/client/client.ts";
+import { minuteMs } from "@caas/contract/durations.ts";
 import * as z from "zod";
 
 export type InvariantWatch = {
@@ -11,6 +12,16 @@ export type InvariantWatch = {
 };
 
 const sampleEveryMs = 500;
+
+/** Beyond the grace, business ms. Days of sleep put a promise off and do not break it: sound runs show 0. */
+export const longestViolationMs = 5 * minuteMs;
+
+/** A promise that was broken for long fails a run, also where it was kept in the end. */
+export function judgeViolation(worstMs: number): string[] {
+  return worstMs <= longestViolationMs
+    ? []
+    : [`a promise was broken for ${worstMs} ms of business time, and ${longestViolationMs} are the most`];
+}
 
 const answerSchema = z.looseObject({
   graceMs: z.int(),
