@@ -17,6 +17,8 @@ function sound(): RunFindings {
       staleApplied: 0,
       unsignedAccepted: 0,
       carsNotConverged: 0,
+      staleManifests: 0,
+      notRolledBack: 0,
       worstViolationMs: 0,
       faults: {
         dropped: 1,
