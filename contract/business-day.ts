@@ -6,8 +6,13 @@ export const defaultTimeZone = "Europe/Madrid";
 
 /** As `2026-07-02`: the calendar day of an instant in a time zone of the IANA database. */
 export function businessDay(at: Date, timeZone: string = defaultTimeZone): string {
-  return at.toLocaleDateString("sv-SE", { timeZone });
+  const format = formats.get(timeZone) ?? new Intl.DateTimeFormat("sv-SE", { timeZone });
+  formats.set(timeZone, format);
+  return format.format(at);
 }
+
+/** A format is dear to make, and a platform has one time zone. */
+const formats = new Map<string, Intl.DateTimeFormat>();
 
 export function isTimeZone(text: string): boolean {
   try {

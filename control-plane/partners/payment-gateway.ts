@@ -1,9 +1,8 @@
 import Stripe from "stripe";
 import type { Decline } from "../rules/decline-table.ts";
 import type { GatewayRecord } from "../rules/payment-machine.ts";
-import { boundedFetch } from "./bounded-fetch.ts";
 import { PartnerUnavailable } from "./partner-error.ts";
-import { makeAnswersStorable } from "./storable-answers.ts";
+import { boundedStripeClient } from "./stripe-client.ts";
 
 export type NewGatewayPayment = {
   /** Our payment's id: the gateway's idempotency key, and `metadata.reference` for a look-up later than a day. */
@@ -138,10 +137,7 @@ export function createPaymentGateway(options: {
     port: url.port === "" ? (isPlain ? 80 : 443) : Number(url.port),
     protocol: isPlain ? "http" : "https",
     timeout: timeoutMs,
-    // Its own client waits anew with each byte and keeps an answer of any size.
-    httpClient: Stripe.createFetchHttpClient(
-      makeAnswersStorable(boundedFetch({ timeoutMs, maxBytes: maxAnswerBytes })),
-    ),
+    httpClient: boundedStripeClient({ timeoutMs, maxBytes: maxAnswerBytes }),
     // Retrying is the job's business: it keeps the key and waits longer each time.
     maxNetworkRetries: 0,
     telemetry: false,

@@ -10,13 +10,3 @@ export function storableJson(text: string): string {
   const value = parseJson(text);
   return value === undefined ? text : JSON.stringify(makeStorable(value));
 }
-
-/** For a library that asks a partner by itself: `ask`, with every answer's text made storable. */
-export function makeAnswersStorable(ask: typeof fetch): typeof fetch {
-  return async (input, init) => {
-    const answer = await ask(input, init);
-    if (answer.body === null) return answer;
-    const { status, statusText, headers } = answer;
-    return new Response(storableJson(await answer.text()), { status, statusText, headers });
-  };
-}
