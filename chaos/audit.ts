@@ -34,23 +34,26 @@ const ends: Readonly<Record<string, "active" | "gaveUp" | "denied">> = {
   PaymentFailed: "denied",
 };
 
+/** Of no activation at all. */
+export const nothingFound: Readonly<Verdict> = {
+  active: 0,
+  gaveUp: 0,
+  denied: 0,
+  mismatches: 0,
+  stuck: 0,
+  moneyWithoutService: 0,
+  serviceWithoutMoney: 0,
+  doubleApplies: 0,
+  staleApplied: 0,
+  unsignedAccepted: 0,
+  carsNotConverged: 0,
+  staleManifests: 0,
+  notRolledBack: 0,
+};
+
 /** Judges what happened by what others wrote down: charged if and only if proved, once for each request. */
 export function audit(evidence: Evidence): Judgement {
-  const verdict: Verdict = {
-    active: 0,
-    gaveUp: 0,
-    denied: 0,
-    mismatches: 0,
-    stuck: 0,
-    moneyWithoutService: 0,
-    serviceWithoutMoney: 0,
-    doubleApplies: 0,
-    staleApplied: 0,
-    unsignedAccepted: 0,
-    carsNotConverged: 0,
-    staleManifests: 0,
-    notRolledBack: 0,
-  };
+  const verdict: Verdict = { ...nothingFound };
   const offenders: string[] = [];
   const object = (counter: Counter, sentence: string): void => {
     verdict[counter] += 1;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { nothingFound } from "./audit.ts";
 import { judgeRun, type RunFindings } from "./judge-run.ts";
 
 /** A run in which everything held and every planned fault fired. */
@@ -6,19 +7,10 @@ function sound(): RunFindings {
   return {
     report: {
       activations: 3,
+      ...nothingFound,
       active: 1,
       gaveUp: 1,
       denied: 1,
-      mismatches: 0,
-      stuck: 0,
-      moneyWithoutService: 0,
-      serviceWithoutMoney: 0,
-      doubleApplies: 0,
-      staleApplied: 0,
-      unsignedAccepted: 0,
-      carsNotConverged: 0,
-      staleManifests: 0,
-      notRolledBack: 0,
       worstViolationMs: 0,
       faults: {
         dropped: 1,
