@@ -31,14 +31,14 @@ function sound(): Evidence {
       { id: "pi_b", activationId: "b", status: "canceled", capturedCents: 0, refundedCents: 0 },
     ],
     cars: [
-      { vin: "CAR-A", hash: "one", wantedHash: "one", codes: ["paid1"] },
-      { vin: "CAR-B", hash: "none", wantedHash: "none", codes: [] },
-      { vin: "CAR-C", hash: "none", wantedHash: "none", codes: [] },
+      { vin: "CAR-A", hash: "one", wantedHash: "one", codes: ["paid1"], wantedCodes: ["paid1"] },
+      { vin: "CAR-B", hash: "none", wantedHash: "none", codes: [], wantedCodes: [] },
+      { vin: "CAR-C", hash: "none", wantedHash: "none", codes: [], wantedCodes: [] },
     ],
     commits: [
-      { vin: "CAR-A", version: 1, result: "applied" },
-      { vin: "CAR-B", version: 1, result: "failed" },
-      { vin: "CAR-B", version: 2, result: "applied" },
+      { vin: "CAR-A", version: 1, result: "applied", slotVersion: 1 },
+      { vin: "CAR-B", version: 1, result: "failed", slotVersion: null },
+      { vin: "CAR-B", version: 2, result: "applied", slotVersion: 2 },
     ],
     forgedOffset,
     believed: ["CAR-A", "CAR-B", "CAR-C"].map((vin) => ({ vin, version: 1, seq: 4 })),
@@ -56,6 +56,8 @@ const clean = {
   staleApplied: 0,
   unsignedAccepted: 0,
   carsNotConverged: 0,
+  staleManifests: 0,
+  notRolledBack: 0,
 };
 
 describe("the auditor", () => {
@@ -120,10 +122,13 @@ describe("the auditor", () => {
     const evidence = sound();
     const cars = [
       ...evidence.cars.filter(({ vin }) => vin === "CAR-A"),
-      { vin: "CAR-B", hash: "one", wantedHash: "one", codes: ["paid1"] },
-      { vin: "CAR-C", hash: "two", wantedHash: "two", codes: ["paid2"] },
+      { vin: "CAR-B", hash: "one", wantedHash: "one", codes: ["paid1"], wantedCodes: [] },
+      { vin: "CAR-C", hash: "two", wantedHash: "two", codes: ["paid2"], wantedCodes: [] },
     ];
-    const commits = [...evidence.commits, { vin: "CAR-C", version: 1, result: "applied" as const }];
+    const commits = [
+      ...evidence.commits,
+      { vin: "CAR-C", version: 1, result: "applied" as const, slotVersion: 1 },
+    ];
     const { verdict, offenders } = audit({ ...evidence, cars, commits });
     expect(verdict).toMatchObject({ ...clean, serviceWithoutMoney: 2 });
     expect(offenders).toEqual([
@@ -174,13 +179,38 @@ describe("the auditor", () => {
     expect(audit({ ...evidence, shown }).verdict).toMatchObject({ gaveUp: 0, mismatches: 1 });
   });
 
+  test("finds a service that stays in the manifest after its activation was given up, and one that is not in it", () => {
+    const evidence = sound();
+    const cars = evidence.cars.map((car) => {
+      if (car.vin === "CAR-A") return { ...car, wantedCodes: [] };
+      return car.vin === "CAR-B" ? { ...car, wantedCodes: ["paid1"] } : { ...car, wantedCodes: null };
+    });
+    expect(audit({ ...evidence, cars }).offenders).toEqual([
+      "staleManifests: the manifest of CAR-A lacks paid1, which is active",
+      "staleManifests: the manifest of CAR-B holds paid1, which is not active",
+      "mismatches: what the manifest of CAR-C holds is not recorded",
+    ]);
+  });
+
+  test("finds a car that told a failure and had not switched back, and slots that nobody read", () => {
+    const evidence = sound();
+    const withSlots = (slotVersion: number | null) =>
+      audit({ ...evidence, commits: evidence.commits.map((one) => ({ ...one, slotVersion })) }).offenders;
+    expect(withSlots(1)).toEqual([
+      "notRolledBack: CAR-B told that version 1 failed, and its active slot held it",
+    ]);
+    expect(withSlots(null)).toEqual([
+      "mismatches: no car's active slot was read when it told what became of a version",
+    ]);
+  });
+
   test("finds versions committed twice, out of order, or a forger's, and a forger's number that we believe", () => {
     const evidence = sound();
     const commits = [
       ...evidence.commits,
-      { vin: "CAR-B", version: 2, result: "applied" as const },
-      { vin: "CAR-B", version: 1, result: "applied" as const },
-      { vin: "CAR-C", version: forgedOffset + 7, result: "failed" as const },
+      { vin: "CAR-B", version: 2, result: "applied" as const, slotVersion: 2 },
+      { vin: "CAR-B", version: 1, result: "applied" as const, slotVersion: 1 },
+      { vin: "CAR-C", version: forgedOffset + 7, result: "failed" as const, slotVersion: null },
     ];
     const believed = evidence.believed.map((one) =>
       one.vin === "CAR-C" ? { ...one, seq: forgedOffset + 1 } : one,

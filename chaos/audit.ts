@@ -12,6 +12,10 @@ export type Verdict = {
   staleApplied: number;
   unsignedAccepted: number;
   carsNotConverged: number;
+  /** A service in a manifest though its activation has ended without it, or the other way about. */
+  staleManifests: number;
+  /** A car that told a failure while its active slot held the version that failed. */
+  notRolledBack: number;
 };
 
 export type Judgement = {
@@ -30,21 +34,26 @@ const ends: Readonly<Record<string, "active" | "gaveUp" | "denied">> = {
   PaymentFailed: "denied",
 };
 
+/** Of no activation at all. */
+export const nothingFound: Readonly<Verdict> = {
+  active: 0,
+  gaveUp: 0,
+  denied: 0,
+  mismatches: 0,
+  stuck: 0,
+  moneyWithoutService: 0,
+  serviceWithoutMoney: 0,
+  doubleApplies: 0,
+  staleApplied: 0,
+  unsignedAccepted: 0,
+  carsNotConverged: 0,
+  staleManifests: 0,
+  notRolledBack: 0,
+};
+
 /** Judges what happened by what others wrote down: charged if and only if proved, once for each request. */
 export function audit(evidence: Evidence): Judgement {
-  const verdict: Verdict = {
-    active: 0,
-    gaveUp: 0,
-    denied: 0,
-    mismatches: 0,
-    stuck: 0,
-    moneyWithoutService: 0,
-    serviceWithoutMoney: 0,
-    doubleApplies: 0,
-    staleApplied: 0,
-    unsignedAccepted: 0,
-    carsNotConverged: 0,
-  };
+  const verdict: Verdict = { ...nothingFound };
   const offenders: string[] = [];
   const object = (counter: Counter, sentence: string): void => {
     verdict[counter] += 1;
@@ -54,8 +63,10 @@ export function audit(evidence: Evidence): Judgement {
   judgeRequests(evidence, verdict, object);
   judgeMoney(evidence, object);
   judgeCars(evidence, object);
+  judgeManifests(evidence, object);
   judgeRecords(evidence, object);
   judgeCommits(evidence, object);
+  judgeRollBacks(evidence, object);
   for (const id of evidence.stuck)
     object("stuck", `activation ${id} is not final, and no job, deadline or open task will move it`);
   for (const id of evidence.unbalanced)
@@ -161,6 +172,33 @@ function judgeCars({ cars, shown }: Evidence, object: Objection): void {
       if (!sold.has(pairOf({ vin: car.vin, serviceCode })))
         object("serviceWithoutMoney", `${car.vin} holds ${serviceCode}, which nobody bought`);
   }
+}
+
+/** A manifest holds exactly the services that are active: what was cancelled or given up is out of it. */
+function judgeManifests({ cars, shown }: Evidence, object: Objection): void {
+  const active = new Set(shown.filter(({ state }) => ends[state] === "active").map(pairOf));
+  for (const { vin, wantedCodes } of cars) {
+    if (wantedCodes === null) {
+      object("mismatches", `what the manifest of ${vin} holds is not recorded`);
+      continue;
+    }
+    for (const serviceCode of wantedCodes)
+      if (!active.has(pairOf({ vin, serviceCode })))
+        object("staleManifests", `the manifest of ${vin} holds ${serviceCode}, which is not active`);
+    for (const { vin: of, serviceCode, state } of shown)
+      if (of === vin && ends[state] === "active" && !wantedCodes.includes(serviceCode))
+        object("staleManifests", `the manifest of ${vin} lacks ${serviceCode}, which is active`);
+  }
+}
+
+/** At the time of the report: the next change would hide a slot that was not switched back. */
+function judgeRollBacks({ commits }: Evidence, object: Objection): void {
+  const failed = commits.filter(({ result }) => result === "failed");
+  for (const { vin, version, slotVersion } of failed)
+    if (slotVersion === version)
+      object("notRolledBack", `${vin} told that version ${version} failed, and its active slot held it`);
+  if (commits.length > 0 && commits.every(({ slotVersion }) => slotVersion === null))
+    object("mismatches", "no car's active slot was read when it told what became of a version");
 }
 
 /** What was not written down could not be judged: an empty record proves nothing. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { listTheActivationsOfAVehicle, readTheManifestOfAVehicle } from "@caas/contract/client/generated.ts";
+import { manifestEntrySchema } from "@caas/contract/manifest.ts";
 import { forgedOffset } from "@caas/simulator/link/forger.ts";
 import { readCommits } from "@caas/simulator/run/commits-file.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
@@ -39,14 +40,18 @@ export function readGatewayStore(path: string): GatewayIntent[] {
 /** What each owner is shown over REST: their activations, and what their car must hold. */
 async function askOwners(
   cars: readonly RehearsedCar[],
-): Promise<{ shown: Shown[]; wanted: Map<string, string> }> {
+): Promise<{ shown: Shown[]; wanted: Map<string, Pick<CarHolds, "wantedHash" | "wantedCodes">> }> {
   const shown: Shown[] = [];
-  const wanted = new Map<string, string>();
+  const wanted = new Map<string, Pick<CarHolds, "wantedHash" | "wantedCodes">>();
   await forEachAtOnce(cars, askedAtOnce, async ({ vin, vehicleId, owner }) => {
     const { activations } = await listTheActivationsOfAVehicle(vehicleId, owner);
     for (const { id, service, state } of activations)
       shown.push({ activationId: id, vin, serviceCode: service.code, state });
-    wanted.set(vin, (await readTheManifestOfAVehicle(vehicleId, owner)).hash);
+    const { hash, entries } = await readTheManifestOfAVehicle(vehicleId, owner);
+    wanted.set(vin, {
+      wantedHash: hash,
+      wantedCodes: entries.map((entry) => manifestEntrySchema.parse(entry).code),
+    });
   });
   return { shown, wanted };
 }
@@ -57,7 +62,12 @@ export async function collectEvidence(
 ): Promise<Evidence> {
   const { shown, wanted } = await askOwners(rehearsed.cars);
   const cars = (await rehearsed.show()).map(
-    ({ vin, hash, codes }): CarHolds => ({ vin, hash, codes, wantedHash: wanted.get(vin) ?? null }),
+    ({ vin, hash, codes }): CarHolds => ({
+      vin,
+      hash,
+      codes,
+      ...(wanted.get(vin) ?? { wantedHash: null, wantedCodes: null }),
+    }),
   );
   return withClient(rehearsed.databaseUrl, async (client) => {
     const { rows: believed } = await client.query<{ vin: string; version: number; seq: number }>(

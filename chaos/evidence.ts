@@ -26,11 +26,23 @@ export type GatewayIntent = {
   refundedCents: number;
 };
 
-/** What the active slot of a car holds, and what it must hold. */
-export type CarHolds = { vin: string; hash: string; wantedHash: string | null; codes: readonly string[] };
+/** What the active slot of a car holds, and what it must hold by its manifest; `null` where its owner is shown none. */
+export type CarHolds = {
+  vin: string;
+  hash: string;
+  wantedHash: string | null;
+  codes: readonly string[];
+  wantedCodes: readonly string[] | null;
+};
 
 /** What a car processed, in its order. */
-export type CarCommit = { vin: string; version: number; result: "applied" | "failed" };
+export type CarCommit = {
+  vin: string;
+  version: number;
+  result: "applied" | "failed";
+  /** The version in its active slot when it told; `null`: none, or a damaged one. */
+  slotVersion: number | null;
+};
 
 export type Evidence = {
   asked: readonly Asked[];

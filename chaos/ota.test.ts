@@ -48,6 +48,8 @@ describe("a rehearsal in small", () => {
         staleApplied: 0,
         unsignedAccepted: 0,
         carsNotConverged: 0,
+        staleManifests: 0,
+        notRolledBack: 0,
       });
       expect(report.active + report.gaveUp + report.denied).toBe(80);
       const killed = new Set(Object.keys(report.faults.kills).map((name) => name.split("/")[0]));

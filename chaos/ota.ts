@@ -1,24 +1,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { signIn } from "@caas/contract/client/generated.ts";
-import { type FaultKind, faultKinds } from "@caas/simulator/link/fault-schedule.ts";
+import type { FaultKind } from "@caas/simulator/link/fault-schedule.ts";
 import { type ActivationEnds, watchActivationEnds } from "../lab/activation-ends.ts";
-import { audit, type Verdict } from "./audit.ts";
+import { audit } from "./audit.ts";
 import { collectEvidence } from "./collect-evidence.ts";
+import { judgeRun, type OtaReport } from "./judge-run.ts";
 import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
 import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
 import { type Trade, trade } from "./trade.ts";
-import { judgeViolation, watchInvariants } from "./watch-invariants.ts";
-
-/** The last line with --json. */
-export type OtaReport = { activations: number } & Verdict & {
-    worstViolationMs: number;
-    faults: Readonly<Record<FaultKind, number>> & {
-      crashes: Readonly<Record<string, number>>;
-      kills: Readonly<Record<string, number>>;
-    };
-    schedule: string;
-  };
+import { watchInvariants } from "./watch-invariants.ts";
 
 /** `failures`: sentences; none when everything held and every planned fault fired. */
 export type OtaResult = { report: OtaReport; failures: readonly string[] };
@@ -102,28 +93,28 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     const evidence = await collectEvidence(rehearsed, traded.asked);
     const { verdict, offenders } = audit(evidence);
     const { spoilt, crashes } = rehearsed.situation;
-    const kills = rehearsed.kills.counts();
     const report: OtaReport = {
       activations: plan.activations,
       ...verdict,
       worstViolationMs: invariants.worstMs(),
-      faults: { ...countFaults(spoilt), crashes: { ...crashes }, kills },
+      faults: {
+        ...countFaults(spoilt),
+        crashes: { ...crashes },
+        kills: rehearsed.kills.counts(),
+        lostAnswers: rehearsed.lostAnswers(),
+      },
       schedule: plan.schedule,
     };
     return {
       report,
-      failures: [
-        ...offenders,
-        ...rehearsed.failures,
-        ...missingFaults(plan, rehearsed),
-        ...judgeViolation(report.worstViolationMs),
-        ...(invariants.samples() === 0 ? ["the invariants were never looked at"] : []),
-        ...(verdict.active + verdict.gaveUp + verdict.denied === plan.activations
-          ? []
-          : [
-              `${verdict.active} active, ${verdict.gaveUp} given up and ${verdict.denied} denied are not ${plan.activations} activations`,
-            ]),
-      ],
+      failures: judgeRun({
+        report,
+        offenders,
+        troubles: rehearsed.failures,
+        plannedCrashes: listPlannedCrashes(plan),
+        missingKills: rehearsed.kills.missing(),
+        invariantSamples: invariants.samples(),
+      }),
     };
   } finally {
     stopSaying();
@@ -137,11 +128,10 @@ function countFaults(link: Readonly<Record<string, number>>): Record<FaultKind, 
   return { dropped, duplicated, reordered, delayed, forged, replayed };
 }
 
-/** A planned fault that never happened proves nothing. */
-function missingFaults(plan: OtaPlan, rehearsed: RehearsedPlatform): string[] {
-  const { spoilt, crashes } = rehearsed.situation;
-  const places = new Set(
-    plan.cars.flatMap(({ fate }) =>
+/** The steps at which a car of the plan is to lose power. */
+function listPlannedCrashes({ cars }: OtaPlan): ReadonlySet<string> {
+  return new Set(
+    cars.flatMap(({ fate }) =>
       fate.kind === "crashes"
         ? [fate.at]
         : fate.kind === "unhealthy" && fate.crash !== null
@@ -149,13 +139,6 @@ function missingFaults(plan: OtaPlan, rehearsed: RehearsedPlatform): string[] {
           : [],
     ),
   );
-  return [
-    ...faultKinds.filter((kind) => (spoilt[kind] ?? 0) === 0).map((kind) => `no packet was ${kind}`),
-    ...[...places]
-      .filter((place) => (crashes[place] ?? 0) === 0)
-      .map((place) => `no car crashed at ${place}`),
-    ...rehearsed.kills.missing().map((name) => `the planned kill ${name} never fired`),
-  ];
 }
 
 function vinsOf(

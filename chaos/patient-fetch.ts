@@ -10,11 +10,16 @@ export const callTimeoutMs = patienceMs + timeoutMs + 1_000;
 
 /**
  * `fetch` as a good client uses it while parts of the platform die: what was not answered is repeated, with the same
- * Idempotency-Key.
+ * Idempotency-Key. `losesAnswer` is asked once for each call that was carried out: `true` loses its first answer, as a
+ * network does.
  */
-export function createPatientFetch(stopped: AbortSignal): typeof fetch {
+export function createPatientFetch(
+  stopped: AbortSignal,
+  losesAnswer: (address: string, method: string) => boolean = () => false,
+): typeof fetch {
   return async (address, init = {}) => {
     const giveUpAt = performance.now() + patienceMs;
+    let mayBeLost = true;
     for (;;) {
       stopped.throwIfAborted();
       let trouble: string;
@@ -23,6 +28,9 @@ export function createPatientFetch(stopped: AbortSignal): typeof fetch {
         const response = await fetch(address, { ...init, signal });
         const text = await response.text();
         const { status } = response;
+        const isFirst = mayBeLost && response.ok;
+        if (isFirst) mayBeLost = false;
+        if (isFirst && losesAnswer(String(address), init.method ?? "GET")) continue;
         if (status < 500 && status !== 429) return new Response(text === "" ? null : text, { status });
         trouble = `answered ${status}`;
       } catch (error) {

@@ -39,6 +39,8 @@ export type RehearsedPlatform = {
   readonly dataDir: string;
   readonly commitsFile: string;
   readonly kills: KillBoard;
+  /** Purchases whose first answer the network lost. */
+  lostAnswers(): number;
   /** What went wrong that was not planned. */
   readonly failures: readonly string[];
   /** Of all cars' processes in all their lives. */
@@ -58,6 +60,10 @@ export type RehearsedPlatform = {
   advance(days: number, back: readonly string[]): Promise<void>;
   close(): Promise<void>;
 };
+
+/** Of the purchases that were taken, one in so many loses its answer. */
+const losesAnswerEvery = 8;
+const purchasePath = /\/api\/vehicles\/[^/]+\/activations$/;
 
 /** Fast enough for backoffs of minutes, slow enough that a car online has seconds to answer. */
 const businessTimeScale = 20;
@@ -177,9 +183,18 @@ export async function openRehearsedPlatform(
 
   try {
     platform = await startPlatformNow();
+    let taken = 0;
+    let lostAnswers = 0;
+    function losesAnswer(address: string, method: string): boolean {
+      if (method !== "POST" || !purchasePath.test(address)) return false;
+      taken += 1;
+      if (taken % losesAnswerEvery !== 0) return false;
+      lostAnswers += 1;
+      return true;
+    }
     const client = createClient({
       baseUrl: platform.rest,
-      fetch: createPatientFetch(signal),
+      fetch: createPatientFetch(signal, losesAnswer),
       timeoutMs: callTimeoutMs,
     });
     const { cars, services, seeded } = await populate(plan, platform, client, businessClock(anchor));
@@ -236,6 +251,7 @@ export async function openRehearsedPlatform(
       dataDir,
       commitsFile,
       kills,
+      lostAnswers: () => lostAnswers,
       failures,
       situation: keeper.now,
       client,

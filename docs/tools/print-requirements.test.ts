@@ -66,13 +66,27 @@ describe("reading ids", () => {
   it("finds titles behind chains, tables and line breaks", () => {
     const source = [
       call("describe", '("one \\"quoted\\"", () => {'),
-      call("  it", ".skip('two', () => {"),
+      call("  it", ".concurrent('two', () => {"),
       call("  it", ".each([[1, f(g(')'))]])(\n    `three`, () => {"),
       call("  it", '.each`a | b`("four", () => {'),
       call("  unit", '("five")'),
       call("  it", "(name)"),
     ].join("\n");
     expect(readTestTexts(source).titles).toEqual(['one "quoted"', "two", "three", "four"]);
+  });
+
+  it("does not count a test that never runs: skipped, still to come, or commented out", () => {
+    const { va } = family;
+    const source = [
+      call("it", `.skip("${va}1 skipped", () => {});`),
+      call("it", `.todo("${va}2 to come");`),
+      `  // ${call("it", `("${va}3 commented out", () => {});`)}`,
+      `/* ${call("it", `("${va}4 commented out", () => {});`)}\n${call("it", `("${va}5 too")`)} */`,
+      call("describe", `.skip("a group", () => { ${call("it", `("${va}6 inside (it)", () => {});`)} });`),
+      call("it", `.skip.each([["${va}7 row"]])("%s", () => {});`),
+      call("it", `("${va}8 runs", () => {}); // https://example.com`),
+    ].join("\n");
+    expect(readTestTexts(source)).toEqual({ titles: [`${va}8 runs`], rows: [] });
   });
 
   it("reads the rows of a table, and nothing else, as titles to be", () => {

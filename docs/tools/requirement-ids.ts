@@ -47,11 +47,30 @@ export type TestTexts = {
 const callPattern = /\b(?:it|test|describe)((?:\.\w+)*)\s*(?=[(`])/g;
 const rowPattern = /(?:\[\s*|\b(?:id|ids|title|name)\s*:\s*)(?:"([^"\n]*)"|'([^'\n]*)'|`([^`\n]*)`)/g;
 
+const commentPattern = /^[ \t]*(?:\/\/.*|\/\*[\s\S]*?\*\/)/gm;
+const unrunPattern = /\.(?:skip|todo)\b/;
+
+/** The source without tests that never run: commented out, `.skip` or `.todo`, with all that is inside them. */
+export function dropUnrunTests(source: string): string {
+  const code = source.replace(commentPattern, "");
+  let kept = "";
+  let from = 0;
+  for (const call of code.matchAll(callPattern)) {
+    const [text, chain = ""] = call;
+    if (call.index < from || !unrunPattern.test(chain)) continue;
+    kept += code.slice(from, call.index);
+    from = skipGroup(code, call.index + text.length);
+    if (/\.(?:each|for)\b/.test(chain)) from = skipGroup(code, from);
+  }
+  return kept + code.slice(from);
+}
+
 /**
- * Reads a test file's titles. Where titles are filled from a table (`it.each`, or a template with `${…}`), the texts
+ * Reads the titles of a test file's tests that run. Where titles are filled from a table (`it.each`, or a template with `${…}`), the texts
  * that begin a row or are under id, ids, title or name are read too.
  */
-export function readTestTexts(source: string): TestTexts {
+export function readTestTexts(file: string): TestTexts {
+  const source = dropUnrunTests(file);
   const titles: string[] = [];
   let hasTable = false;
   for (const call of source.matchAll(callPattern)) {

@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import type { Vin } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import type { Fleet } from "../fleet/fleet.ts";
 
@@ -8,6 +9,8 @@ const commitSchema = z.object({
   vin: z.string(),
   version: z.int(),
   result: z.enum(["applied", "failed"]),
+  /** The version in the active slot when the car told; `null`: none, or a damaged one. */
+  slotVersion: z.int().nullable(),
 });
 export type Commit = z.infer<typeof commitSchema>;
 
@@ -21,10 +24,17 @@ export function readCommits(path: string): Commit[] {
 }
 
 export function keepCommits(fleet: Fleet, path: string): void {
+  /** In the order of the outcomes, though a slot may be read faster than the one before. */
+  let lines: Promise<unknown> = Promise.resolve();
   const newest = new Map(readCommits(path).map(({ vin, version }) => [vin, version]));
-  const write = (vin: string, { version, result }: Omit<Commit, "vin">): void => {
+  const write = (vin: Vin, { version, result }: Pick<Commit, "version" | "result">): void => {
     newest.set(vin, Math.max(version, newest.get(vin) ?? 0));
-    appendFileSync(path, `${JSON.stringify({ vin, version, result } satisfies Commit)}\n`);
+    // Read at once: the next change would hide a roll-back that did not switch back.
+    const held = fleet.cars.get(vin)?.configuration() ?? Promise.resolve(null);
+    const reading = held.then((content) => content?.version ?? null).catch(() => null);
+    lines = Promise.all([reading, lines]).then(([slotVersion]) =>
+      appendFileSync(path, `${JSON.stringify({ vin, version, result, slotVersion } satisfies Commit)}\n`),
+    );
   };
   fleet.on("outcome", write);
   fleet.on("outcomeAgain", write);

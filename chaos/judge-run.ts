@@ -1,0 +1,54 @@
+import { type FaultKind, faultKinds } from "@caas/simulator/link/fault-schedule.ts";
+import type { Verdict } from "./audit.ts";
+import { judgeViolation } from "./watch-invariants.ts";
+
+/** The last line with --json. */
+export type OtaReport = { activations: number } & Verdict & {
+    worstViolationMs: number;
+    faults: Readonly<Record<FaultKind, number>> & {
+      crashes: Readonly<Record<string, number>>;
+      kills: Readonly<Record<string, number>>;
+      /** Purchases that were taken, whose answer was lost, and that were repeated under their key. */
+      lostAnswers: number;
+    };
+    schedule: string;
+  };
+
+export type RunFindings = {
+  report: OtaReport;
+  /** The auditor's. */
+  offenders: readonly string[];
+  /** What went wrong with the rehearsal itself: a process that ended though nobody killed it. */
+  troubles: readonly string[];
+  plannedCrashes: ReadonlySet<string>;
+  missingKills: readonly string[];
+  invariantSamples: number;
+};
+
+/** A sentence for each reason why the run failed; none when everything held and every planned fault fired. */
+export function judgeRun(findings: RunFindings): string[] {
+  const { report, offenders, troubles, invariantSamples } = findings;
+  const { activations, active, gaveUp, denied, worstViolationMs } = report;
+  return [
+    ...offenders,
+    ...troubles,
+    ...listMissingFaults(findings),
+    ...judgeViolation(worstViolationMs),
+    ...(invariantSamples === 0 ? ["the invariants were never looked at"] : []),
+    ...(active + gaveUp + denied === activations
+      ? []
+      : [`${active} active, ${gaveUp} given up and ${denied} denied are not ${activations} activations`]),
+  ];
+}
+
+/** A planned fault that never happened proves nothing. */
+function listMissingFaults({ report: { faults }, plannedCrashes, missingKills }: RunFindings): string[] {
+  return [
+    ...faultKinds.filter((kind) => faults[kind] === 0).map((kind) => `no packet was ${kind}`),
+    ...[...plannedCrashes]
+      .filter((place) => (faults.crashes[place] ?? 0) === 0)
+      .map((place) => `no car crashed at ${place}`),
+    ...missingKills.map((name) => `the planned kill ${name} never fired`),
+    ...(faults.lostAnswers === 0 ? ["no purchase was repeated under its Idempotency-Key"] : []),
+  ];
+}
