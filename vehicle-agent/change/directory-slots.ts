@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, readlink, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { isDamage, isMissing, syncFolder, writeSynced } from "../storage/durable-files.ts";
+import { isMissing, isOfOtherKind, isUnreadable, syncFolder, writeSynced } from "../storage/durable-files.ts";
 import { setFileAside } from "../storage/set-aside.ts";
 import type { ConfigurationSlots, SlotFiles, SlotName } from "./slots.ts";
 
@@ -18,7 +18,7 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
         const target = await readlink(link);
         return target === join("slots", "a") ? "a" : target === join("slots", "b") ? "b" : null;
       } catch (error) {
-        if (isMissing(error) || isDamage(error)) return null;
+        if (isMissing(error) || isOfOtherKind(error)) return null;
         throw error;
       }
     },
@@ -36,7 +36,7 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
       await rm(temporary, { recursive: true, force: true });
       await symlink(join("slots", slot), temporary);
       await rename(temporary, link).catch(async (error: unknown) => {
-        if (!isDamage(error)) throw error;
+        if (!isOfOtherKind(error)) throw error;
         await setFileAside(link);
         await rename(temporary, link);
       });
@@ -48,7 +48,7 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
         for (const name of await readdir(directoryOf(slot)))
           files.set(name, await readText(join(directoryOf(slot), name)));
       } catch (error) {
-        if (!isMissing(error) && !isDamage(error)) throw error;
+        if (!isMissing(error) && !isUnreadable(error)) throw error;
       }
       return files;
     },
@@ -58,7 +58,7 @@ export function createDirectorySlots(root: string): ConfigurationSlots {
 /** An entry that cannot be read counts as an empty one: the slot is damaged. */
 async function readText(path: string): Promise<string> {
   return readFile(path, "utf8").catch((error: unknown) => {
-    if (isDamage(error)) return "";
+    if (isUnreadable(error)) return "";
     throw error;
   });
 }

@@ -48,17 +48,16 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
-/** Something else is in the place of what was expected, or the disk cannot read it. */
-const damages: ReadonlySet<unknown> = new Set([
-  "EISDIR",
-  "ENOTDIR",
-  "EEXIST",
-  "ENOTEMPTY",
-  "EINVAL",
-  "EACCES",
-  "EIO",
-]);
+/** A folder is in the place of a file, or the reverse: what was expected is not there, whatever is tried. */
+const otherKinds: ReadonlySet<unknown> = new Set(["EISDIR", "ENOTDIR", "EEXIST", "ENOTEMPTY", "EINVAL"]);
 
-export function isDamage(error: unknown): boolean {
-  return error instanceof Error && "code" in error && damages.has(error.code);
+export function isOfOtherKind(error: unknown): boolean {
+  return error instanceof Error && "code" in error && otherKinds.has(error.code);
+}
+
+/** The same, or the disk does not give it out: for what the platform sends again. */
+export function isUnreadable(error: unknown): boolean {
+  const isRefused =
+    error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EIO");
+  return isRefused || isOfOtherKind(error);
 }

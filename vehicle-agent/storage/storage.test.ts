@@ -90,3 +90,11 @@ test.runIf(process.platform === "linux")(
     await expect(openDirectoryStorage("/proc/caas/car")).rejects.toThrow(/ENOENT|EPERM|EACCES/);
   },
 );
+
+test("a folder in the place of a text, or of its draft, is set aside by the next write [F3]", async () => {
+  const storage = await openDirectoryStorage(root);
+  for (const name of ["key-set.jws", "key-set.jws.new"])
+    await mkdir(join(root, name, "full"), { recursive: true });
+  await storage.write("key-set.jws", "a set");
+  expect([await storage.read("key-set.jws"), storage.damaged]).toEqual(["a set", ["key-set.jws"]]);
+});

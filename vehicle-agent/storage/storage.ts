@@ -1,8 +1,8 @@
-import { chmod } from "node:fs/promises";
+import { chmod, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createDirectorySlots } from "../change/directory-slots.ts";
 import { type ConfigurationSlots, createMemorySlots } from "../change/slots.ts";
-import { isDamage, readIfPresent, replaceFile } from "./durable-files.ts";
+import { isOfOtherKind, readIfPresent, replaceFile } from "./durable-files.ts";
 import { makeFolders, restrictFiles } from "./own-folder.ts";
 import { setFileAside } from "./set-aside.ts";
 
@@ -49,12 +49,23 @@ export async function openDirectoryStorage(root: string): Promise<AgentStorage> 
       try {
         return await readIfPresent(join(root, name));
       } catch (error) {
-        if (!isDamage(error)) throw error;
+        // A file that the system refuses for now is not damaged: it is never set aside for that.
+        if (!isOfOtherKind(error)) throw error;
         await setAside(name);
         return null;
       }
     },
-    write: (name, text) => replaceFile(join(root, name), text, 0o600),
+    async write(name, text) {
+      const path = join(root, name);
+      try {
+        await replaceFile(path, text, 0o600);
+      } catch (error) {
+        if (!isOfOtherKind(error)) throw error;
+        await rm(`${path}.new`, { recursive: true, force: true });
+        await setAside(name);
+        await replaceFile(path, text, 0o600);
+      }
+    },
     slots: createDirectorySlots(configuration),
   };
 }
@@ -64,7 +75,7 @@ async function makeOwnFolder(path: string, mode?: number): Promise<void> {
   try {
     await makeFolders(path, mode);
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    if (!isOfOtherKind(error)) throw error;
     await setFileAside(path);
     await makeFolders(path, mode);
   }
