@@ -99,7 +99,7 @@ export async function openKeyRing(folder: string, clock: Clock): Promise<KeyRing
   await makeMissing(folder, clock);
   let held = await extend(folder, await readKeyFolder(folder), clock.now());
   let token = signKeySet(held.keySet, held.root);
-  let changedMs = await changedAtMs(folder);
+  let written = await writingOf(folder);
   const rootPublicKey = exportPublicKey(held.root.privateKey);
   return {
     rootPublicKey,
@@ -113,10 +113,10 @@ export async function openKeyRing(folder: string, clock: Clock): Promise<KeyRing
       return token;
     },
     async refresh() {
-      const nowChangedMs = await changedAtMs(folder);
-      if (nowChangedMs === changedMs) return false;
+      const nowWritten = await writingOf(folder);
+      if (nowWritten === written) return false;
       const found = await readKeyFolder(folder);
-      changedMs = nowChangedMs;
+      written = nowWritten;
       // Cars refuse an older set, and all of them pinned the root: neither may change under a running fleet.
       if (found.root.kid !== held.root.kid)
         throw new Error("the key folder has another root: not taken over");
@@ -128,6 +128,11 @@ export async function openKeyRing(folder: string, clock: Clock): Promise<KeyRing
   };
 }
 
-async function changedAtMs(folder: string): Promise<number> {
-  return (await stat(join(folder, keySetFile))).mtimeMs;
+/**
+ * Tells one writing of the set from the next. A file system's times are some milliseconds coarse, so the time alone would
+ * miss a set that follows another at once; each is a new file, put in the place of the last.
+ */
+async function writingOf(folder: string): Promise<string> {
+  const { ino, mtimeNs } = await stat(join(folder, keySetFile), { bigint: true });
+  return `${ino} ${mtimeNs}`;
 }
