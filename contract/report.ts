@@ -61,7 +61,10 @@ export const reportSchema = z.strictObject({
   vin: vinSchema,
   /** Persisted and strictly increasing; an older one has no effect. */
   seq: countSchema(1),
-  /** What is active in the car: version 0 and the empty hash before the first manifest. */
+  /**
+   * What is active in the car: version 0 and the empty hash before the first manifest; version 0 and another hash where
+   * the disk was damaged, and so no version is held.
+   */
   active: z.strictObject({ version: countSchema(0), hash: hashSchema }),
   /** Of the newest version the car has processed; `null` before the first. */
   outcome: outcomeSchema.nullable(),

@@ -57,6 +57,8 @@ export type AgentState = Pick<JournalRecord, "active" | "outcome" | "seq" | "con
   keySetVersion: number;
   /** The newest word that the platform has signed; `null` before the first. Somebody may be withholding newer ones. */
   lastSignedWord: { at: string; ageSeconds: number } | null;
+  /** Files that were set aside since the agent began, because they were damaged. */
+  damaged: readonly string[];
   connected: boolean;
 };
 
@@ -159,7 +161,8 @@ export function createAgent(options: AgentOptions): Agent {
     const stopwatchMs = (): number => performance.now();
     const applier = createApplier({
       ...{ journal, slots: storage.slots, adapter, time, failpoint, stopwatchMs },
-      onDamage: (what) => reporter.refuse(what),
+      onDamage: () =>
+        logger.error({ vin }, "the active slot does not hold its version; the next one heals it"),
     });
     let wasUp = false;
     const connection = createConnection({
@@ -280,7 +283,6 @@ export function createAgent(options: AgentOptions): Agent {
       if (isStarted || isStopped) throw new Error("an agent starts once");
       isStarted = true;
       parts = await assemble();
-      for (const _ of storage.damaged) parts.reporter.refuse("storage.damaged");
       await boot(parts);
       if (isStopped) return;
       unwatch = adapter.watch?.(() => {
@@ -322,6 +324,7 @@ export function createAgent(options: AgentOptions): Agent {
         certificateValidUntil,
         keySetVersion,
         lastSignedWord: lastSignedWordOf(time),
+        damaged: storage.damaged,
         connected,
       };
     },

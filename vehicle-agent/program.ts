@@ -6,14 +6,20 @@ import { parseJson } from "@caas/contract/parse-json.ts";
 import { type Logger, pino } from "pino";
 import * as z from "zod";
 import { openAdapters } from "./adapters/open-adapters.ts";
-import { JournalLost } from "./change/journal.ts";
+import { JournalLost, journalName } from "./change/journal.ts";
 import { agentClock } from "./clock/agent-clock.ts";
 import { type AgentConfig, ProgramError } from "./config.ts";
 import { failAt, noFailpoint } from "./failpoints.ts";
 import { answerJson, type LoopbackServer, serveOnLoopback, startHttpServer } from "./http.ts";
 import { enrol } from "./identity/enrol.ts";
 import { finishEnrolment } from "./identity/enrol-again.ts";
-import { type CarIdentity, endIdentity, loadIdentity, wasEnrolled } from "./identity/identity.ts";
+import {
+  type CarIdentity,
+  endIdentity,
+  identityName,
+  keySetFileName,
+  loadIdentity,
+} from "./identity/identity.ts";
 import { createAgentMetrics } from "./metrics.ts";
 import { openAgent } from "./open-agent.ts";
 import { type FolderLock, lockFolder } from "./storage/folder-lock.ts";
@@ -124,6 +130,14 @@ async function runLocked(storage: AgentStorage, options: RunOptions): Promise<vo
   }
 }
 
+/** Whether the folder's car was enrolled once, even if it has no identity any more. */
+async function wasEnrolled(storage: AgentStorage): Promise<boolean> {
+  if (storage.damaged.length > 0) return true;
+  for (const name of [keySetFileName, identityName, journalName])
+    if ((await storage.read(name)) !== null) return true;
+  return false;
+}
+
 /** The car's identity; `null` when `signal` ended the wait for one. @throws ProgramError for a car that never had one */
 async function obtainIdentity(
   storage: AgentStorage,
@@ -155,6 +169,7 @@ async function obtainIdentity(
 
 /** From seconds to ten minutes, real time: a person brings another package. */
 const packageBackoff = { firstMs: 5_000, longestMs: 600_000 };
+const leastWaitMs = 1_000;
 
 /** The car was enrolled and has lost what proves it: it stays up, says so, and tries its package again and again. */
 async function waitForPackage(
@@ -176,7 +191,7 @@ async function waitForPackage(
         { problem: reason, page: page?.url },
         "the car must be enrolled again: staff issue another package",
       );
-      const waitMs = packageBackoff.firstMs / 5 + backoffMs(attempt, Math.random, packageBackoff);
+      const waitMs = leastWaitMs + backoffMs(attempt, Math.random, packageBackoff);
       await delay(waitMs, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return null;
       try {

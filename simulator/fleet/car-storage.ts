@@ -31,6 +31,7 @@ export function createIntern(): Intern {
 export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
   /** A value is serialised only when its text is asked for: most never are. */
   const texts = new Map<string, string | object>();
+  const damaged: string[] = [];
   const slots = new Map<SlotName, SlotFiles>();
   let active: SlotName | null = image?.active ?? null;
   const put = (name: string, text: string): void =>
@@ -47,8 +48,11 @@ export function createCarStorage(intern: Intern, image?: CarImage): CarStorage {
       return kept === undefined ? null : textOf(kept);
     },
     write: async (name, text) => put(name, text),
-    damaged: [],
-    setAside: async (name) => void texts.delete(name),
+    damaged,
+    async setAside(name) {
+      texts.delete(name);
+      damaged.push(name);
+    },
     writeJson: async (name, value) => void texts.set(name, value),
     slots: {
       active: async () => active,

@@ -100,7 +100,7 @@ export function createApplier(parts: ApplierParts): Applier {
     const holding = await findHolding();
     if (holding !== null) return holding;
     await writeJournal(parts, () => ({ active: { version: 0, hash } }));
-    parts.onDamage?.("slot.damaged");
+    parts.onDamage?.();
     return slot;
   }
 

@@ -21,8 +21,8 @@ export type ApplierParts = {
   adapter: CarAdapter;
   time: TrustedTime;
   failpoint: Failpoint;
-  /** Told what was found damaged. */
-  onDamage?: (what: string) => void;
+  /** The active slot does not hold what the journal says, and no other does. */
+  onDamage?: () => void;
   /** Real monotonic ms, for the timings in an outcome. */
   stopwatchMs: () => number;
 };

@@ -59,7 +59,8 @@ export type Journal = {
   write(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord>;
 };
 
-const fileName = "journal.json";
+/** The name of the journal among the stored texts. */
+export const journalName = "journal.json";
 
 /** A car without memory must not guess: it must be enrolled again. */
 export class JournalLost extends Error {
@@ -68,16 +69,16 @@ export class JournalLost extends Error {
 
 /** @throws JournalLost when the stored journal is damaged; it is set aside */
 export async function openJournal(storage: AgentStorage, emptyHash: string): Promise<Journal> {
-  const stored = await readIntact(storage, fileName, (text) => journalSchema.parse(JSON.parse(text)));
-  if (stored === null && storage.damaged.includes(fileName))
-    throw new JournalLost(`${fileName} was damaged; the car must be enrolled again`);
+  const stored = await readIntact(storage, journalName, (text) => journalSchema.parse(JSON.parse(text)));
+  if (stored === null && storage.damaged.includes(journalName))
+    throw new JournalLost(`${journalName} was damaged; the car must be enrolled again`);
   let record: JournalRecord = stored ?? newRecord(emptyHash, 0);
   let last: Promise<unknown> | null = null;
 
   async function writeNow(patch: (record: JournalRecord) => Partial<JournalRecord>): Promise<JournalRecord> {
     const next = { ...record, ...patch(record) };
-    if (storage.writeJson === undefined) await storage.write(fileName, JSON.stringify(next));
-    else await storage.writeJson(fileName, next);
+    if (storage.writeJson === undefined) await storage.write(journalName, JSON.stringify(next));
+    else await storage.writeJson(journalName, next);
     record = next;
     return next;
   }
@@ -117,5 +118,5 @@ export async function beginJournal(
   emptyHash: string,
   connection: number,
 ): Promise<void> {
-  await storage.write(fileName, JSON.stringify(newRecord(emptyHash, connection)));
+  await storage.write(journalName, JSON.stringify(newRecord(emptyHash, connection)));
 }

@@ -53,7 +53,8 @@ export type CarIdentity = AgentIdentity &
     isTlsKeyLost?: boolean;
   };
 
-const fileName = "identity.json";
+/** The name of the identity among the stored texts. */
+export const identityName = "identity.json";
 /** Since the first renewal: certificate and key in one file, so that they always belong together. */
 const linkFileName = "keys/link.json";
 
@@ -61,7 +62,7 @@ const linkFileName = "keys/link.json";
 export const keySetFileName = "key-set.jws";
 
 export async function saveIdentity(storage: AgentStorage, identity: StoredIdentity): Promise<void> {
-  await storage.write(fileName, JSON.stringify(storedIdentitySchema.parse(identity)));
+  await storage.write(identityName, JSON.stringify(storedIdentitySchema.parse(identity)));
 }
 
 export async function saveLinkCredentials(storage: AgentStorage, link: LinkCredentials): Promise<void> {
@@ -73,7 +74,9 @@ export async function saveLinkCredentials(storage: AgentStorage, link: LinkCrede
  * the first certificate is needed only until that is renewed, and a renewed certificate only as long as it is intact.
  */
 export async function loadIdentity(storage: AgentStorage): Promise<CarIdentity | null> {
-  const stored = await readIntact(storage, fileName, (text) => storedIdentitySchema.parse(JSON.parse(text)));
+  const stored = await readIntact(storage, identityName, (text) =>
+    storedIdentitySchema.parse(JSON.parse(text)),
+  );
   const tlsKeyPem = await readIntact(storage, "keys/tls.pem", checkedPem);
   const proofKey = await readIntact(storage, "keys/proof.pem", signingKeyFromPem);
   const renewed = await readIntact(storage, linkFileName, parseLink);
@@ -88,17 +91,9 @@ export async function loadIdentity(storage: AgentStorage): Promise<CarIdentity |
   return { ...stored, ...link.present, proofKey, link, isTlsKeyLost };
 }
 
-/** Whether the folder's car was enrolled once, even if it has no identity any more. */
-export async function wasEnrolled(storage: AgentStorage): Promise<boolean> {
-  if (storage.damaged.length > 0) return true;
-  for (const name of [keySetFileName, fileName, "journal.json"])
-    if ((await storage.read(name)) !== null) return true;
-  return false;
-}
-
 /** The car has lost its memory or its proof key: nothing of its identity may be used any more. */
 export async function endIdentity(storage: AgentStorage): Promise<void> {
-  for (const name of [fileName, linkFileName, "keys/tls.pem", "keys/proof.pem"])
+  for (const name of [identityName, linkFileName, "keys/tls.pem", "keys/proof.pem"])
     if ((await storage.read(name)) !== null) await storage.setAside(name);
 }
 
