@@ -33,7 +33,7 @@ export function checkDigit(vin: string): string | null {
 /** By regular expression: the broker checks every message. */
 const vinPattern = /^[A-HJ-NPR-Z0-9]{17}$/;
 
-/** Why `text` is no VIN, in one sentence, or `null` when it is one. ISO 3779 asks for no check digit. */
+/** Why `text` is not a VIN, in a sentence; `null` for a VIN. ISO 3779 asks for no check digit. */
 export function explainVin(text: string): string | null {
   if (text.length !== 17) return `a VIN has 17 characters, this has ${text.length}`;
   if (vinPattern.test(text)) return null;

@@ -45,7 +45,7 @@ test.each([
   expect(refused instanceof Error && refused.message).toMatch(sentence);
 });
 
-test("a lock that cannot be set aside is refused, instead of being tried for ever [R18]", async () => {
+test("a lock that cannot be set aside is refused, instead of being tried forever [R18]", async () => {
   const dataDir = join(folder, "held");
   const lock = join(dataDir, "lock.json");
   // Of nobody, and not to be moved: what it would be called afterwards is a folder with something in it.

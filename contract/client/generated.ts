@@ -193,7 +193,7 @@ export type ExpedienteCustomer = {
      * @nullable
      */
   familyName: string | null;
-  /** The document that says who buys the car. */
+  /** The buyer's identity document. */
   identityDocument: IdentityDocument | null;
   /**
      * The person to speak to at a company; null for a person.
@@ -1072,7 +1072,7 @@ export type RegisterASaleBodyCustomer = {
      * @maxLength 99
      */
   familyName?: string;
-  /** The document that says who buys the car. */
+  /** The buyer's identity document. */
   identityDocument?: IdentityDocumentInput;
   /**
      * The person to speak to at a company; null for a person.

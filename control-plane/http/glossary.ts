@@ -105,7 +105,7 @@ export const glossary: Readonly<Record<string, Term>> = {
   graceMs:              term("How long it may be so before it counts, in business milliseconds.", 900000),
   hash:                 term("SHA-256 of the canonical entries, base64url.", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"),
   id:                   term("The thing's own id.", uuid),
-  identityDocument:     term("The document that says who buys the car."),
+  identityDocument:     term("The buyer's identity document."),
   inWords:              term("The step in a sentence; null where it needs none.", "the bank holds the price until the car has proved the service"),
   invariant:            term("The promise that is broken.", "moneyWithoutService"),
   issue:                term("Counts the enrolment packages of the car; the factory's is 1.", 2),

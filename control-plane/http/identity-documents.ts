@@ -2,7 +2,7 @@ import { cif, dni, nie } from "stdnum/lib/cjs/es/index.js";
 import * as z from "zod";
 import { countrySchema } from "./contact-fields.ts";
 
-// Documents that say who buys a car. Their check letters and digits tell a mistyped one before the authority does.
+// Buyers' identity documents. Check letters and digits catch a typing error before the authority does.
 
 /** As they are stored: capital letters and digits alone. */
 const numberOf = (max: number) =>

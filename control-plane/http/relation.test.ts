@@ -14,7 +14,7 @@ let present: Purchase;
 
 type Purchase = { activationId: string; paymentId: string };
 
-/** A car that was delivered to its buyer, who has since sold it to another customer. */
+/** A car whose buyer has since sold it to another customer. */
 beforeAll(async () => {
   platform = await startTestSales({ name: "relation", standIns: [] });
   sale = await platform.writeSale({ state: "Operational", physically_delivered: true });

@@ -28,7 +28,7 @@ export const faultsSchema = z.strictObject({
   garbleTextNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` requests are not done, and answered without end. */
   answerEndlesslyNext: z.strictObject({ count: onceOrMore }).optional(),
-  /** The next `count` requests are not done, and answered a byte at a time, for ever. */
+  /** The next `count` requests are not done, and answered a byte at a time, forever. */
   answerSlowlyNext: z.strictObject({ count: onceOrMore }).optional(),
   /** The next `count` webhooks are counted as sent and are not: lost on the way. */
   dropWebhooksNext: z.strictObject({ count: onceOrMore }).optional(),
