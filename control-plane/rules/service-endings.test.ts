@@ -17,6 +17,7 @@ const active: EndedService = {
   state: "ServiceActive",
   endedAt: provedAt,
   endReason: null,
+  payment: { status: "captured", declineReason: null },
   entitlement: proved,
 };
 
@@ -24,7 +25,9 @@ describe("when and why a purchase ended", () => {
   it.each(["ServiceSelected", "PaymentInitiated", "OTAQueue", "OTAAttempt", "CustomerNotified"])(
     "not yet, while it is %s [N6]",
     (state) => {
-      expect(describeEnding({ state, endedAt: null, endReason: null, entitlement: null })).toBeNull();
+      expect(
+        describeEnding({ state, endedAt: null, endReason: null, payment: null, entitlement: null }),
+      ).toBeNull();
     },
   );
 
@@ -59,16 +62,47 @@ describe("when and why a purchase ended", () => {
   });
 
   it.each([
-    ["ServiceDenied", "maintenanceOverdue", "The car's maintenance is overdue. Nothing was charged."],
-    ["PaymentFailed", "generic_decline", "The bank refused the payment. Nothing was charged."],
-    ["NoCharge", "noAnswer", "The car could not apply it. Nothing was charged."],
+    [
+      "ServiceDenied",
+      "maintenanceOverdue",
+      null,
+      "Its maintenance is overdue; it can be bought again after a visit to a workshop. Nothing was charged.",
+    ],
+    ["PaymentFailed", "generic_decline", "failed", "The bank refused the payment. Nothing was charged."],
+    [
+      "PaymentFailed",
+      "processing_error",
+      "failed",
+      "Its payment could not be made, though no bank refused it (processing_error). Nothing was charged.",
+    ],
+    [
+      "NoCharge",
+      "noAnswer",
+      "voided",
+      "It was not delivered, so what the bank held was let go. Nothing was charged.",
+    ],
     [
       "NoCharge",
       "holdLost",
-      "The bank no longer holds the price, and the car had not proved the service. Nothing was charged.",
+      "voided",
+      "The bank let the price go before the car proved it. Nothing was charged.",
     ],
-  ])("%s because of %s: never delivered [N6]", (state, endReason, inWords) => {
-    expect(describeEnding({ state, endedAt: goneAt, endReason, entitlement: null })).toEqual({
+    [
+      "NoCharge",
+      "refunded",
+      "refunded",
+      "Its price went back before the car proved it. The whole price was given back.",
+    ],
+    [
+      "NoCharge",
+      "noAnswer",
+      "captured",
+      "It was not delivered, so what the bank held was let go. The price was taken all the same; support gives it back.",
+    ],
+  ])("%s because of %s, its payment %s: never delivered [N6]", (state, endReason, status, inWords) => {
+    const declineReason = state === "PaymentFailed" ? endReason : null;
+    const payment = status === null ? null : { status, declineReason };
+    expect(describeEnding({ state, endedAt: goneAt, endReason, payment, entitlement: null })).toEqual({
       at: goneAt,
       reason: endReason,
       inWords,

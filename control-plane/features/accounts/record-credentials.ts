@@ -1,3 +1,4 @@
+import { cutText } from "@caas/contract/outside-text.ts";
 import { system } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
@@ -104,7 +105,7 @@ async function recordMail(
       activation_id: null,
       customer_id: sale.customerId,
       provider_id: isAccepted ? outcome.providerId : null,
-      last_error: isAccepted ? null : outcome.reason.slice(0, maxErrorLength),
+      last_error: isAccepted ? null : cutText(outcome.reason, maxErrorLength),
       created_at: now,
       sent_at: isAccepted ? now : null,
     })

@@ -66,6 +66,7 @@ export async function readActivations(
       "service.name as service_name",
       "payment.id as payment_id",
       "payment.status as payment_status",
+      "payment.decline_reason as payment_decline",
       "entitlement.valid_until",
       "entitlement.state as entitlement_state",
       "entitlement.end_reason as entitlement_end",
@@ -127,6 +128,8 @@ function describeTerm(row: {
   ended_at: Date | null;
   end_reason: string | null;
   valid_until: Date | null;
+  payment_status: string | null;
+  payment_decline: string | null;
   entitlement_state: EntitlementState | null;
   entitlement_end: string | null;
   withdrawn_at: Date | null;
@@ -142,8 +145,10 @@ function describeTerm(row: {
           endedAt: row.entitlement_ended_at,
           validUntil: row.valid_until,
         };
+  const payment =
+    row.payment_status === null ? null : { status: row.payment_status, declineReason: row.payment_decline };
   const { state, ended_at: endedAt, end_reason: endReason } = row;
-  const ending = describeEnding({ state, endedAt, endReason, entitlement });
+  const ending = describeEnding({ state, endedAt, endReason, payment, entitlement });
   const hasTerm = ending === null || ending.reason === "termEnded";
   return {
     validUntil: hasTerm ? (row.valid_until?.toISOString() ?? null) : null,

@@ -1,4 +1,4 @@
-import { readDecline } from "../../rules/decline-table.ts";
+import { describeMoney, describeRefuted, whyNotDelivered } from "../../rules/service-endings.ts";
 
 /** What the records say about an activation, its payment and its entitlement. */
 export type Case = {
@@ -16,16 +16,6 @@ export type Case = {
   entitlement_end: string | null;
   charged: boolean;
   active: boolean;
-};
-
-/** Why it is not active: by the reason of its end, or else by its state. */
-const becauseOf: Readonly<Record<string, string>> = {
-  maintenanceOverdue: "its maintenance is overdue; it can be bought again after a visit to a workshop",
-  maintenanceUnavailable:
-    "the workshops gave no clear answer about its maintenance; it can be bought again when they do",
-  confirmationExpired: "its payment was not confirmed at the bank in time",
-  PaymentFailed: "the bank refused the payment",
-  NoCharge: "it was not delivered, so what the bank held was let go",
 };
 
 const underWay: Readonly<Record<string, string>> = {
@@ -54,15 +44,12 @@ export function judge(row: Case): string {
   if (going !== undefined)
     return `${going} ${row.charged ? "The price has been taken." : "Nothing has been charged."}`;
   if (row.state === "ServiceActive") return judgeProved(row);
-  return `${row.name} is not active: ${describeReason(row)}. ${describeMoney(row)}`;
-}
-
-/** Of a service that was not delivered. */
-function describeMoney({ charged, status }: Case): string {
-  if (charged) return "The price was taken all the same; support gives it back.";
-  if (status === "refunded") return "The whole price was given back.";
-  if (status === "chargedBack") return "The bank took the price back.";
-  return "Nothing was charged.";
+  const why = whyNotDelivered({
+    state: row.state,
+    endReason: row.end_reason,
+    declineReason: row.decline_reason,
+  });
+  return `${row.name} is not active: ${why}. ${describeMoney(row.status)}`;
 }
 
 function describeUnderWay(row: Case): string | undefined {
@@ -90,7 +77,7 @@ function judgeProved(row: Case): string {
   if (row.entitlement_end !== "lateDecline")
     return `${name} was proved by the car; the payment is being taken.`;
   return row.presumption === "compensated"
-    ? `${name} was delivered on a payment that was presumed because the bank did not answer. The payment ${describeRefuted(row)}, so it was withdrawn. Nothing was charged.`
+    ? `${name} was delivered on a payment that was presumed because the bank did not answer. The payment ${describeRefuted(row.decline_reason)}, so it was withdrawn. Nothing was charged.`
     : `${name} was proved by the car, but the bank then refused to pay, so it was withdrawn. Nothing was charged.`;
 }
 
@@ -100,29 +87,6 @@ function judgeCharged(row: Case): string {
   return row.active
     ? `${row.name} is active: the car proved it, and only then the price was charged.${presumed}${refunded}`
     : `${row.name} was active and charged; it has ended (${row.entitlement_end ?? "ended"}).${presumed}${refunded}`;
-}
-
-function describeReason(row: Case): string {
-  if (row.end_reason === "customerCancelled") return "it was cancelled before the car proved it";
-  if (row.end_reason === "holdLost") return "the bank let the price go before the car proved it";
-  if (row.end_reason === "refunded" || row.end_reason === "chargeBack")
-    return "its price went back before the car proved it";
-  if (row.end_reason === "presumptionRefuted")
-    return `the bank did not answer, its payment was presumed, and it ${describeRefuted(row)}; so what had begun was taken back`;
-  return becauseOf[row.end_reason ?? ""] ?? describeNotMade(row) ?? becauseOf[row.state] ?? row.state;
-}
-
-/** `undefined` where a bank has refused. */
-function describeNotMade({ state, decline_reason: reason }: Case): string | undefined {
-  if (state !== "PaymentFailed" || reason === null || readDecline(reason).class === "refusal")
-    return undefined;
-  return `its payment could not be made, though no bank refused it (${reason})`;
-}
-
-function describeRefuted({ decline_reason: reason }: Case): string {
-  if (reason === "neverMade") return "turned out never to have been made";
-  const isRefusal = reason === null || readDecline(reason).class === "refusal";
-  return `${isRefusal ? "was then refused" : "could not be made"} (${reason})`;
 }
 
 function timeOf(date: Date | null): string {
