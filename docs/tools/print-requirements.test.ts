@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { collectCoverage, countCoverage, renderCoverage } from "./print-requirements.ts";
-import { listIds, readRequirements, readTestTexts } from "./requirement-ids.ts";
+import { listIds, readRequirements } from "./requirement-ids.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -60,39 +60,6 @@ describe("reading ids", () => {
   ];
   it.each(read)("%s", (title, ids) => {
     expect([...listIds(title)].sort()).toEqual([...ids].sort());
-  });
-
-  const call = (name: string, rest: string) => `${name}${rest}`;
-  it("finds titles behind chains, tables and line breaks", () => {
-    const source = [
-      call("describe", '("one \\"quoted\\"", () => {'),
-      call("  it", ".concurrent('two', () => {"),
-      call("  it", ".each([[1, f(g(')'))]])(\n    `three`, () => {"),
-      call("  it", '.each`a | b`("four", () => {'),
-      call("  unit", '("five")'),
-      call("  it", "(name)"),
-    ].join("\n");
-    expect(readTestTexts(source).titles).toEqual(['one "quoted"', "two", "three", "four"]);
-  });
-
-  it("does not count a test that never runs: skipped, still to come, or commented out", () => {
-    const { va } = family;
-    const source = [
-      call("it", `.skip("${va}1 skipped", () => {});`),
-      call("it", `.todo("${va}2 to come");`),
-      `  // ${call("it", `("${va}3 commented out", () => {});`)}`,
-      `/* ${call("it", `("${va}4 commented out", () => {});`)}\n${call("it", `("${va}5 too")`)} */`,
-      call("describe", `.skip("a group", () => { ${call("it", `("${va}6 inside (it)", () => {});`)} });`),
-      call("it", `.skip.each([["${va}7 row"]])("%s", () => {});`),
-      call("it", `("${va}8 runs", () => {}); // https://example.com`),
-    ].join("\n");
-    expect(readTestTexts(source)).toEqual({ titles: [`${va}8 runs`], rows: [] });
-  });
-
-  it("reads the rows of a table, and nothing else, as titles to be", () => {
-    const rows = `[["${va}1 first", 2], { id: "${va}2", other: "${va}3" }]`;
-    expect(readTestTexts(call("it", `.each(${rows})("%s")`)).rows).toEqual([`${va}1 first`, `${va}2`]);
-    expect(readTestTexts(call("it", `("plain"); const rows = ${rows}`)).rows).toEqual([]);
   });
 });
 

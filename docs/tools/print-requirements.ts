@@ -1,7 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { parseArgs } from "node:util";
-import { listIds, type Requirement, readRequirements, readTestTexts } from "./requirement-ids.ts";
+import { readTitles, type Title } from "./read-titles.ts";
+import { listIds, type Requirement, readRequirements } from "./requirement-ids.ts";
 
 export type TestReference = { file: string; title: string };
 
@@ -34,14 +35,10 @@ export async function collectCoverage(root: string): Promise<Coverage> {
   const files = await listTestFiles(root);
   for (const path of files) {
     const file = relative(root, path).split(sep).join("/");
-    const texts = readTestTexts(await readFile(path, "utf8"));
-    for (const title of new Set([...texts.titles, ...texts.rows])) {
-      for (const id of listIds(title)) {
-        const known = tests.get(id);
-        if (known) known.push({ file, title });
-        // A row may hold data that only looks like an id; a title is written to be read.
-        else if (texts.titles.includes(title)) unknown.push({ id, file, title });
-      }
+    for (const { id, title } of readTitles(await readFile(path, "utf8")).flatMap(listClaims)) {
+      const known = tests.get(id);
+      if (known) known.push({ file, title });
+      else unknown.push({ id, file, title });
     }
   }
   return {
@@ -49,6 +46,15 @@ export async function collectCoverage(root: string): Promise<Coverage> {
     unknown,
     testFiles: files.length,
   };
+}
+
+/** The ids of a title as it is written, and of each row of its table those that the row adds. */
+function listClaims({ written, filled }: Title): readonly { id: string; title: string }[] {
+  const own = listIds(written);
+  const added = filled.flatMap((title) =>
+    listIds(title).flatMap((id) => (own.includes(id) ? [] : [{ id, title }])),
+  );
+  return [...own.map((id) => ({ id, title: written })), ...added];
 }
 
 /** The report for people: each id with its tests, then unnamed and unknown ids, then totals. */

@@ -124,7 +124,7 @@ describe("what the messages say", () => {
       "NT15",
       ["could not reach the workshops"],
     ],
-  ] as const)("%j makes %s name %j", (view, row, phrases) => {
+  ] as const)("message %# of the table says what it is about", (view, row, phrases) => {
     const { subject, body } = render(row, view);
     for (const phrase of phrases) expect(`${subject}\n${body}`).toContain(phrase);
   });
