@@ -113,7 +113,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
     ]),
   );
   const reservation = expediente.payments.find(({ kind }) => kind === "reservation");
-  const ledger = await rest.readTheLedgerOfAPayment(reservation?.paymentId ?? "", telling.cast.sales);
+  const ledger = await rest.readTheLedgerOfAPayment(reservation?.id ?? "", telling.cast.sales);
   expect(ledger.transactions.map(({ kind }) => kind)).toEqual(["depositReceived", "depositForfeited"]);
   // Nobody may pay, move or register this car for this customer any more.
   await expect(startFinalPayment(bought, "pm_card_visa")).rejects.toThrow(/refused with 409/);
@@ -133,7 +133,7 @@ test("the bank wants the final payment confirmed: the customer does so on its pa
   });
   const [page] = /http:\S+\/confirm\/pi_\w+/.exec(mail.text) ?? [];
   const payment = (await readExpediente(bought)).payments.find(({ kind }) => kind === "final");
-  const { confirmation } = await rest.readAPayment(payment?.paymentId ?? "", bought.customer);
+  const { confirmation } = await rest.readAPayment(payment?.id ?? "", bought.customer);
   expect(confirmation?.url).toBe(page);
   expect(await readVehicleState(bought)).toBe("PaymentPending");
   const back = await fetch(`${page}/confirm`, { method: "POST", redirect: "manual" });

@@ -169,9 +169,9 @@ describe("registration with the authority", () => {
       await platform.db
         .updateTable("expedientes")
         .set({ vehicle_id: written.vehicleId })
-        .where("id", "=", sold.text("expediente.expedienteId"))
+        .where("id", "=", sold.text("expediente.id"))
         .execute();
-      const expedienteId = sold.text("expediente.expedienteId");
+      const expedienteId = sold.text("expediente.id");
       await announcePayment({ ...written, expedienteId });
       references.push(`REG-${sold.text("expediente.reference")}`);
     }

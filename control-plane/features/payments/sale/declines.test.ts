@@ -33,7 +33,7 @@ async function pay(car: SoldCar, kind: Kind, means: { paymentMethod: string }): 
   const answer = await car.customer.post(urlOf(car, kind), means);
   expect(answer.status).toBe(202);
   await platform.runJobs();
-  return answer.text("paymentId");
+  return answer.text("id");
 }
 
 async function read(car: SoldCar, paymentId: string) {

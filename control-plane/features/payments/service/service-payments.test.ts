@@ -201,7 +201,7 @@ describe("support gives money back over REST [fault 27]", () => {
     const give = (amountCents: number, key?: string) =>
       support.post(`/api/payments/${id}/refunds`, { amountCents, reason: "goodwill" }, key);
     const [first, again] = await Promise.all([give(1_000, "refund-1"), give(1_000, "refund-1")]);
-    expect([first.status, again.status, again.text("refundId")]).toEqual([202, 202, first.text("refundId")]);
+    expect([first.status, again.status, again.text("id")]).toEqual([202, 202, first.text("id")]);
     const tooMuch = await give(500);
     expect([tooMuch.status, tooMuch.text("detail")]).toEqual([
       409,
