@@ -11,7 +11,7 @@ import { areGatewayNews, type GatewayEvent, gatewayEventSchema } from "./gateway
 import { readLedger } from "./ledger/ledger.ts";
 import { ledgerKinds } from "./ledger/postings.ts";
 import { requestRefund } from "./money-back/refunds.ts";
-import { findPaymentOf, type Payment, readPayments } from "./payment.ts";
+import { findPaymentOf, type Payment, readPayments } from "./payment-rows.ts";
 import { requestFinalPayment } from "./sale/final-payment.ts";
 import { requestReservation } from "./sale/reservation.ts";
 import type { Requested } from "./sale/sale.ts";
