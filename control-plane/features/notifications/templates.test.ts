@@ -35,7 +35,7 @@ const full: View = {
 const render = (row: NotificationRowId, view: Partial<View> = {}) =>
   templates.render(row.toLowerCase(), { ...full, ...view });
 
-describe("every row has content [ND11]", () => {
+describe("every row has content", () => {
   test.each(rows)("%s has a template that leaves no gap, as text and as HTML", (row) => {
     const message = render(row);
     expect(message.subject).toMatch(/\S/);

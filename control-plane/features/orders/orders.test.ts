@@ -1,8 +1,11 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import * as z from "zod";
 import { messageTries } from "../../http/webhook-messages.ts";
 import { type SoldCar, startTestSales, type TestSales } from "../../testing/fixtures/sales.ts";
 import { readyNoticePatienceMs } from "./ready-notice.ts";
+
+const messages = z.object({ notifications: z.array(z.object({ row: z.string(), channel: z.string() })) });
 
 function vinOf(serial: number): string {
   const behind = `TA${String(serial).padStart(6, "0")}`;
@@ -77,13 +80,11 @@ describe("a factory that builds by itself", () => {
         { event: "customerNotified", to: "PaymentPending", arrow: "VA4", automation: { row: "AU6" } },
       ],
     });
-    const told = platform.published.flatMap((each) =>
-      each.name === "notificationDue" && each.event.subject.vehicleId === car.vehicleId
-        ? [each.event.row]
-        : [],
-    );
-    // The payment, the order, one message a milestone, and the ready message.
-    expect(told.join(" ")).toBe("NT5 NT2 NT3 NT3 NT3 NT3 NT3 NT4");
+    const list = await car.customer.get(`/api/expedientes/${car.expedienteId}/notifications`);
+    const { notifications } = messages.parse(list.body);
+    const told = notifications.flatMap(({ row, channel }) => (channel === "email" ? [row] : []));
+    // The credentials, the payment, the order, one message a milestone, and the ready message.
+    expect(told.join(" ")).toBe("NT1 NT5 NT2 NT3 NT3 NT3 NT3 NT3 NT4");
   });
 
   test("order, configuration from the plan, progress and VIN reach order, vehicle and expediente [DO5, DA5, DA6, DA7, DA18, DA23]", async () => {

@@ -45,7 +45,7 @@ const registrationsAtAuthority = (reference: string) =>
   countAtPartner(platform.standIn("authority"), "registrations", `REG-${reference}`);
 
 describe("registration with the authority", () => {
-  test("the final payment registers the vehicle unaided, and the document reaches the expediente [AU8, VA5, DO7, DO8, SY10, DA9]", async () => {
+  test("the final payment registers the vehicle unaided, and the document reaches the expediente [VA5, DO7, DO8, SY10, DA9]", async () => {
     const car = await platform.writeSale(paid);
     await announcePayment(car);
     expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");

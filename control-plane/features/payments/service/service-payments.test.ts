@@ -128,7 +128,7 @@ describe("a service is paid by a hold first [AU14, DA14]", () => {
 });
 
 describe("the car's proof takes the money", () => {
-  test("captured once, however often it is asked, and told as a successful payment [ND4]", async () => {
+  test("captured once, however often it is asked, and told as a successful payment", async () => {
     const activationId = await request();
     await platform.runJobs();
     await publish("serviceCaptureRequested", { activationId });
