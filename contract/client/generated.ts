@@ -507,7 +507,7 @@ export interface Expediente {
   transport: ExpedienteTransport;
   /** The hand-over to the customer; null before. */
   delivery: ExpedienteDelivery;
-  /** The activations, newest first. */
+  /** The services that this customer bought for the car, oldest first. */
   activations: ExpedienteActivationsItem[];
 }
 
@@ -1303,7 +1303,7 @@ export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
 };
 
 export type ReadTheNotificationsOfAnExpediente200 = {
-  /** The messages, newest first. */
+  /** The messages, oldest first. */
   notifications: ReadTheNotificationsOfAnExpediente200NotificationsItem[];
 };
 

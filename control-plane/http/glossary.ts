@@ -132,7 +132,7 @@ export const glossary: Readonly<Record<string, Term>> = {
   nextTryAt:            term("When the partner is asked again, in real time; null: not by itself, a person must act first.", time),
   notAfter:             term("The end of the certificate's validity.", time),
   notes:                term("Remarks about the sale."),
-  notifications:        term("The messages, newest first."),
+  notifications:        term("The messages, oldest first."),
   number:               term("The number with its check letter or digit.", "12345678Z"),
   object:               term("The gateway's object, as it was when the message was made."),
   offenders:            term("What breaks an invariant beyond its grace, oldest first."),

@@ -9,7 +9,21 @@ const idPattern = new RegExp(
   "g",
 );
 
-export type Requirement = { id: string; text: string; section: string };
+/** Whether the product does it: `inPart` says what is missing. */
+export type Answer =
+  | { kind: "done"; files: readonly string[]; seen: string }
+  | { kind: "inPart"; files: readonly string[]; seen: string; missing: string }
+  | { kind: "notBuilt" };
+
+export type Requirement = {
+  id: string;
+  text: string;
+  section: string;
+  /** `null`: the row gives none, or not in the form that the document explains. */
+  answer: Answer | null;
+};
+
+const rowPattern = /^\|\s*([A-Z]{2}\d+)\s*\|([^|]+)\|(?:([^|]*)\|([^|]*)\|)?\s*$/;
 
 /** The rows of docs/requirements.md in order, repeated ids included: the caller checks them. */
 export function readRequirements(markdown: string): readonly Requirement[] {
@@ -17,10 +31,23 @@ export function readRequirements(markdown: string): readonly Requirement[] {
   let section = "";
   for (const line of markdown.split("\n")) {
     if (line.startsWith("## ")) section = line.slice(3).trim();
-    const [, id, text] = /^\|\s*([A-Z]{2}\d+)\s*\|\s*(.+?)\s*\|\s*$/.exec(line) ?? [];
-    if (id !== undefined && text !== undefined) requirements.push({ id, text, section });
+    const [, id, text = "", place = "", seen = ""] = rowPattern.exec(line) ?? [];
+    if (id !== undefined)
+      requirements.push({ id, text: text.trim(), section, answer: readAnswer(place.trim(), seen.trim()) });
   }
   return requirements;
+}
+
+/** @param place the files, linked from `docs`, behind "in part:" where that is so; or "not built" */
+function readAnswer(place: string, seenAndMissing: string): Answer | null {
+  const [seen = "", missing, ...more] = seenAndMissing.split("; missing: ");
+  if (place === "not built") return seenAndMissing === "" ? { kind: "notBuilt" } : null;
+  const isPart = place.startsWith("in part: ");
+  const links = (isPart ? place.slice("in part: ".length) : place).split(", ");
+  const files = links.flatMap((link) => /^\[[^\]]+\]\(\.\.\/([^)]+)\)$/.exec(link)?.[1] ?? []);
+  if (files.length < links.length || seen === "" || more.length > 0) return null;
+  if (!isPart) return missing === undefined ? { kind: "done", files, seen } : null;
+  return missing === undefined ? null : { kind: "inPart", files, seen, missing };
 }
 
 /** Every id a title names, ranges spelt out. A range over two families or backwards names only its ends. */

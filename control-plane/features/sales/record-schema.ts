@@ -111,17 +111,19 @@ export const expedienteSchema = z
         place: z.string(),
       })
       .nullable(),
-    activations: z.array(
-      z.object({
-        id: z.uuid(),
-        service: z.string().meta({ description: "The service's name.", examples: ["Heated seats"] }),
-        state: z.string(),
-        priceCents: cents,
-        durationDays: z.int(),
-        createdAt: instant,
-        endedAt: instant.nullable(),
-      }),
-    ),
+    activations: z
+      .array(
+        z.object({
+          id: z.uuid(),
+          service: z.string().meta({ description: "The service's name.", examples: ["Heated seats"] }),
+          state: z.string(),
+          priceCents: cents,
+          durationDays: z.int(),
+          createdAt: instant,
+          endedAt: instant.nullable(),
+        }),
+      )
+      .meta({ description: "The services that this customer bought for the car, oldest first." }),
   })
   .meta({ id: "Expediente" });
 

@@ -20,7 +20,7 @@ async function countSales(): Promise<number> {
   return rows.length;
 }
 
-describe("an employee registers a sale [AU1, DO1, SY1]", () => {
+describe("an employee registers a sale [AU1, DO1]", () => {
   test("customer and plan comercial reach the expediente with the catalogue's prices [DO2, DA1, DA2, DA21]", async () => {
     const sale = newSale({ email: "DA21@Customer.Example" });
     const sold = await staff.sales.post("/api/sales", sale);
