@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import Stripe from "stripe";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { messageTries } from "../../../http/webhook-messages.ts";
+import { readTaken } from "../../../testing/fixtures/gateway-books.ts";
 import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 import { gatewayEventSchema, handleGatewayEvents } from "../gateway-webhook.ts";
 
@@ -28,13 +29,7 @@ const finalOf = (car: SoldCar) => `/api/expedientes/${car.expedienteId}/final-pa
 const visa = { paymentMethod: "pm_card_visa" };
 const declined = { paymentMethod: "pm_card_chargeDeclinedInsufficientFunds" };
 
-/** What the gateway itself says it did for a payment of ours. */
-async function chargedAtGateway(paymentId: string) {
-  const answer = await platform.gateway("GET", "/_control/charges");
-  const totals = answer !== null && typeof answer === "object" && "totals" in answer ? answer.totals : [];
-  if (!Array.isArray(totals)) throw new Error("the gateway gave no totals");
-  return totals.find((total) => total.reference === paymentId) ?? null;
-}
+const chargedAtGateway = (paymentId: string) => readTaken(platform.gateway, paymentId);
 
 async function paymentsOf(car: SoldCar) {
   return platform.db
