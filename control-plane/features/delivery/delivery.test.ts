@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { messageTries } from "../../http/webhook-messages.ts";
 import {
   countAtPartner,
   paid,
@@ -11,6 +10,8 @@ import {
   type TestSales,
   type WrittenSale,
 } from "../../testing/fixtures/sales.ts";
+import { reasonsNotTaken } from "../../testing/fixtures/tasks.ts";
+import { transportsAbout } from "../../testing/fixtures/transports.ts";
 import { transportSecret } from "../../testing/test-platform.ts";
 
 let platform: TestSales;
@@ -35,14 +36,7 @@ async function inTransit(): Promise<WrittenSale> {
   return car;
 }
 
-function transportsOf(car: WrittenSale) {
-  return platform.db
-    .selectFrom("transports")
-    .where("expediente_id", "=", car.expedienteId)
-    .orderBy("reference")
-    .selectAll()
-    .execute();
-}
+const transportsOf = (car: WrittenSale) => transportsAbout(platform.db, car.expedienteId);
 
 async function drive(car: WrittenSale, step: string, more: object = {}): Promise<void> {
   const last = (await transportsOf(car)).findLast((row) => row.carrier_transport_id !== null);
@@ -89,17 +83,7 @@ async function tell(car: WrittenSale, type: string, data: object = {}, options: 
   return reply;
 }
 
-/** Why messages about the car were not taken, after every try. */
-async function notTaken(car: WrittenSale): Promise<string[]> {
-  for (let tries = 1; tries < messageTries; tries += 1) await platform.retryJobs();
-  const tasks = await platform.db
-    .selectFrom("tasks")
-    .where("vehicle_id", "=", car.vehicleId)
-    .where("kind", "=", "messageNotTaken")
-    .select("detail")
-    .execute();
-  return tasks.map(({ detail }) => String(Reflect.get(detail, "reason")));
-}
+const notTaken = (car: WrittenSale) => reasonsNotTaken(platform, car.vehicleId);
 
 async function deliveryOf(car: WrittenSale) {
   return platform.db

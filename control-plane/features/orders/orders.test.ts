@@ -1,8 +1,8 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { messageTries } from "../../http/webhook-messages.ts";
 import { type SoldCar, startTestSales, type TestSales } from "../../testing/fixtures/sales.ts";
+import { reasonsNotTaken } from "../../testing/fixtures/tasks.ts";
 import { readyNoticePatienceMs } from "./ready-notice.ts";
 
 const messages = z.object({ notifications: z.array(z.object({ row: z.string(), channel: z.string() })) });
@@ -280,17 +280,6 @@ describe("a factory that fails or whose messages go astray", () => {
     const taken = vinOf(2);
     await platform.tellFromFactory("order.vin_assigned", { ...other.data, vin: taken });
     const before = await readEvents(platform, car);
-    const reasons = async () => {
-      // The rules may refuse a message for now, so it is tried again before a person is asked.
-      for (let tries = 1; tries < messageTries; tries += 1) await platform.retryJobs();
-      const tasks = await platform.db
-        .selectFrom("tasks")
-        .where("vehicle_id", "=", car.vehicleId)
-        .where("kind", "=", "messageNotTaken")
-        .select("detail")
-        .execute();
-      return tasks.map(({ detail }) => String(Reflect.get(detail, "reason")));
-    };
     for (const [type, body] of [
       ["order.vin_assigned", { ...data, vin: taken }],
       ["order.vin_assigned", { ...data, vin: `${taken.slice(0, 8)}?${taken.slice(9)}` }],
@@ -305,7 +294,7 @@ describe("a factory that fails or whose messages go astray", () => {
         status: 200,
         body: { received: true, duplicate: false },
       });
-    expect((await reasons()).toSorted()).toEqual([
+    expect((await reasonsNotTaken(platform, car.vehicleId)).toSorted()).toEqual([
       expect.stringMatching(/^ORD-.* is the factory's order fo_/),
       ...Array.from({ length: 5 }, () => expect.stringMatching(/^data\.vin: /)),
       expect.stringMatching(/belongs to another vehicle/),

@@ -2,12 +2,14 @@ import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { triesBeforeAlarm } from "../../rules/partner-patience.ts";
+import type { TaskKind } from "../../rules/task-table.ts";
 import {
   countAtPartner,
   type SoldCar,
   startTestSales,
   type TestSales,
 } from "../../testing/fixtures/sales.ts";
+import { tasksAbout } from "../../testing/fixtures/tasks.ts";
 
 // What becomes of an order when the factory says no, does not answer, or its messages are lost.
 
@@ -50,14 +52,7 @@ async function read({ orderId }: Ordered) {
 const ordersAtFactory = (car: Ordered) =>
   countAtPartner(platform.standIn("factory"), "orders", `ORD-${car.reference}`);
 
-function tasksOf({ expedienteId }: Ordered, kind: string) {
-  return platform.db
-    .selectFrom("tasks")
-    .where("expediente_id", "=", expedienteId)
-    .where("kind", "=", kind)
-    .select(["title", "detail", "team"])
-    .execute();
-}
+const tasksOf = ({ expedienteId }: Ordered, kind: TaskKind) => tasksAbout(platform.db, expedienteId, kind);
 
 async function reach(car: Ordered, ...milestones: string[]): Promise<void> {
   const { factoryOrderId } = await read(car);

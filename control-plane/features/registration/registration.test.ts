@@ -5,6 +5,7 @@ import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { triesBeforeAlarm } from "../../rules/partner-patience.ts";
+import type { TaskKind } from "../../rules/task-table.ts";
 import { newSale } from "../../testing/fixtures/people.ts";
 import {
   countAtPartner,
@@ -13,6 +14,7 @@ import {
   type TestSales,
   type WrittenSale,
 } from "../../testing/fixtures/sales.ts";
+import { tasksAbout } from "../../testing/fixtures/tasks.ts";
 import { factorySecret, transportSecret } from "../../testing/test-platform.ts";
 
 let platform: TestSales;
@@ -257,13 +259,7 @@ describe("registration with the authority", () => {
     z
       .looseObject({ registration: z.unknown() })
       .parse((await person.get(`/api/expedientes/${car.expedienteId}`)).body).registration;
-  const tasksOf = (car: WrittenSale, kind: string) =>
-    platform.db
-      .selectFrom("tasks")
-      .where("expediente_id", "=", car.expedienteId)
-      .where("kind", "=", kind)
-      .select(["title", "detail"])
-      .execute();
+  const tasksOf = (car: WrittenSale, kind: TaskKind) => tasksAbout(platform.db, car.expedienteId, kind);
 
   test("an authority that refuses is a person's task at once, with its words, and is asked again when staff say so [N4, FA12]", async () => {
     const car = await platform.writeSale(paid);
@@ -283,6 +279,7 @@ describe("registration with the authority", () => {
     expect(await registrationOf(car, customer)).toMatchObject({ tries: 1, lastError: null });
     expect(await tasksOf(car, "registrationRefused")).toEqual([
       {
+        team: "dealership",
         title: `The authority refused registration ${reference}`,
         detail: { reference, reason, status: 422 },
       },
