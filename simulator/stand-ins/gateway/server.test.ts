@@ -565,7 +565,7 @@ describe("knobs", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, heldCents: 4900 }] });
   });
 
-  test("a card loses a number of requests, or of answers, and then does something else [FA4]", async () => {
+  test("a card loses a number of requests, or of answers, and then does something else", async () => {
     const lossy = { ...hold, payment_method: "pm_lossy" };
     await control("PUT", "/_control/cards/pm_lossy", {
       body: { behaviour: "loseRequest", times: 1, afterwards: "decline" },
