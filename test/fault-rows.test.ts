@@ -42,7 +42,7 @@ const faults: Readonly<Record<number, string>> = {
 /** Numbers in titles of tests that run: of a test, of a group of them, of a row of a table. */
 const named = new Set(
   listFiles(".test.ts")
-    .flatMap((path) => readTitles(readFileSync(join(root, path), "utf8")))
+    .flatMap((path) => readTitles(readFileSync(join(root, path), "utf8"), path))
     .flatMap(({ written, filled }) => [written, ...filled])
     .flatMap((title) => [...title.matchAll(/\bfault (\d+)\b/g)])
     .map(([, number]) => Number(number)),

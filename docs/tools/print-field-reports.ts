@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, "../..");
 export async function findReportTests(): Promise<ReadonlyMap<string, readonly string[]>> {
   const found = new Map<string, string[]>();
   for (const path of await listTestFiles(root)) {
-    const titles = readTitles(await readFile(path, "utf8")).flatMap(({ written, filled }) => [
+    const titles = readTitles(await readFile(path, "utf8"), path).flatMap(({ written, filled }) => [
       written,
       ...filled,
     ]);

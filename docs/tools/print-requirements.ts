@@ -35,7 +35,7 @@ export async function collectCoverage(root: string): Promise<Coverage> {
   const files = await listTestFiles(root);
   for (const path of files) {
     const file = relative(root, path).split(sep).join("/");
-    for (const { id, title } of readTitles(await readFile(path, "utf8")).flatMap(listClaims)) {
+    for (const { id, title } of readTitles(await readFile(path, "utf8"), file).flatMap(listClaims)) {
       const known = tests.get(id);
       if (known) known.push({ file, title });
       else unknown.push({ id, file, title });

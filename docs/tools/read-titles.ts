@@ -18,10 +18,12 @@ export type Title = {
 /**
  * The titles of a test file's tests and groups that run, in order: none that is commented out, `.skip` or `.todo`, nor
  * any inside such a group.
+ *
+ * @param file what an error names
  */
-export function readTitles(source: string): readonly Title[] {
-  const { program, errors } = parseSync("some.test.ts", source);
-  if (errors.length > 0) throw new Error(`not TypeScript: ${errors[0]?.message}`);
+export function readTitles(source: string, file = "some.test.ts"): readonly Title[] {
+  const { program, errors } = parseSync(file, source);
+  if (errors.length > 0) throw new Error(`${file} is not TypeScript: ${errors[0]?.message}`);
   const declared = new Map<string, ESTree.Expression>();
   new Visitor({
     VariableDeclarator({ id, init }) {

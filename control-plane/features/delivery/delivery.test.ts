@@ -308,6 +308,8 @@ describe("arranging transport", () => {
 describe("the journey, as the carrier reports it", () => {
   test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, AU10, SY12, DO10, DO11, DA11, DA25]", async () => {
     const car = await inTransit();
+    const customer = await platform.customerOf(car);
+    const askForCode = () => customer.post(`/api/vehicles/${car.vehicleId}/link-codes`);
     await drive(car, "started");
     await platform.until("the carrier's start", async () =>
       (await transportsOf(car))[0]?.status === "started" ? true : undefined,
@@ -315,12 +317,14 @@ describe("the journey, as the carrier reports it", () => {
     await platform.runJobs();
     expect(await mailsTo(car)).toContain(`Your car is on its way (${car.reference})`);
     await driveUntil(car, "arrived", "DeliveryAttempt");
+    expect(await askForCode()).toMatchObject({ status: 409, body: { rule: "DE4" } });
     await driveUntil(car, "contacted", "Delivered", {
       outcome: "customerPresent",
       receivedBy: "Marina Ferrer",
     });
 
-    expect(await deliveryOf(car)).toEqual({
+    const expediente = await customer.get(`/api/expedientes/${car.expedienteId}`);
+    expect(expediente.body).toMatchObject({
       status: "completed",
       delivery: {
         status: "success",
@@ -329,6 +333,8 @@ describe("the journey, as the carrier reports it", () => {
         place: "home",
       },
     });
+    // With it the way to the services is open: the app can be linked.
+    expect((await askForCode()).status).toBe(202);
     const vehicle = await platform.db
       .selectFrom("vehicles")
       .where("id", "=", car.vehicleId)

@@ -54,15 +54,14 @@ describe("registration with the authority", () => {
     expect(await platform.runJobs()).toBe(0);
 
     expect(await platform.stateOf(car.vehicleId)).toBe("Registered");
-    const expediente = await platform.db
-      .selectFrom("expedientes")
-      .select("registration_document")
-      .where("id", "=", car.expedienteId)
-      .executeTakeFirstOrThrow();
-    expect(expediente.registration_document).toEqual({
-      authorityId: expect.stringMatching(/^reg_/),
-      plate: expect.stringMatching(/^\d{4} [A-Z]{3}$/),
-      registeredOn: expect.stringMatching(/^\d{4}-\d{2}-\d{2}$/),
+    const expediente = await platform.staff.sales.get(`/api/expedientes/${car.expedienteId}`);
+    expect(expediente.body).toMatchObject({
+      vehicle: { state: "Registered" },
+      registrationDocument: {
+        authorityId: expect.stringMatching(/^reg_/),
+        plate: expect.stringMatching(/^\d{4} [A-Z]{3}$/),
+        registeredOn: expect.stringMatching(/^\d{4}-\d{2}-\d{2}$/),
+      },
     });
     expect(await stepsOf(car)).toEqual([
       expect.objectContaining({ event: "registrationRequested", automation_row: "AU8", automatic: true }),
