@@ -108,12 +108,12 @@ export function openCustomersBank(gatewayUrl: string, signal: AbortSignal): Cust
     },
     isPaid: async (activationId, owner) => (await readPayment(activationId, owner))?.status === "captured",
     async voidHold(activationId, owner) {
-      const { paymentId: reference } = await paymentIn("authorised", activationId, owner);
+      const { id: reference } = await paymentIn("authorised", activationId, owner);
       await gateway.post("/_control/payments", { reference, action: "void" }, z.unknown());
     },
     async settleLater(activationId, later, owner, staff) {
       if (later === "kept") return;
-      const { paymentId, amountCents } = await paymentIn("captured", activationId, owner);
+      const { id: paymentId, amountCents } = await paymentIn("captured", activationId, owner);
       if (later === "refunded") {
         await giveMoneyBack(paymentId, { amountCents, reason: "the customer changed their mind" }, staff);
         return;
