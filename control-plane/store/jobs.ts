@@ -70,7 +70,7 @@ export async function enqueue<P>(
   const jobs = all.filter((job) => job.key === undefined || last.get(job.key) === job);
   await sql`
     with ${writtenWith(changes)} enqueued as (${insertJobs(type, jobs)})
-    select pg_notify(${jobsChannel}, '')`.execute(tx);
+    select ${ringFor(jobs)}`.execute(tx);
 }
 
 /**
@@ -90,8 +90,13 @@ export async function enqueueCaused<P>(
     with caused as (${insert}), enqueued as (
       ${insertJobs(type, jobs, sql`where (${causes}::text[])[position] in (select cause from caused)`)}
     )
-    select cause, pg_notify(${jobsChannel}, '') from caused`.execute(db);
+    select cause, ${ringFor(jobs)} from caused`.execute(db);
   return new Set(rows.map(({ cause }) => cause));
+}
+
+/** Every worker looks when it rings: without a job they would look in vain. */
+function ringFor(jobs: readonly unknown[]): RawBuilder<unknown> {
+  return jobs.length === 0 ? sql`null` : sql`pg_notify(${jobsChannel}, '')`;
 }
 
 function insertJobs<P>(
