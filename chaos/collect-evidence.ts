@@ -4,11 +4,12 @@ import { manifestEntrySchema } from "@caas/contract/manifest.ts";
 import { forgedOffset } from "@caas/simulator/link/forger.ts";
 import { readCommits } from "@caas/simulator/run/commits-file.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
-import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
+import { chargeSchema, disputeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
 import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import type pg from "pg";
 import { withClient } from "../lab/database.ts";
-import type { Asked, CarHolds, Evidence, GatewayIntent, Shown } from "./evidence.ts";
+import { networkError } from "./customers-bank.ts";
+import type { Asked, CarHolds, Entitled, Evidence, GatewayIntent, OpenTask, Shown } from "./evidence.ts";
 import type { RehearsedCar, RehearsedPlatform } from "./rehearsed-platform.ts";
 
 /** Requests to REST at one time. */
@@ -19,6 +20,10 @@ export function readGatewayStore(path: string): GatewayIntent[] {
   const store = openStore(path);
   try {
     const charges = store.collection("charges", chargeSchema, { intent: (charge) => charge.payment_intent });
+    const disputes = store.collection("disputes", disputeSchema, {
+      charge: ({ charge }) => charge,
+      intent: (dispute) => dispute.payment_intent,
+    });
     return store
       .collection("paymentIntents", intentSchema)
       .list()
@@ -30,6 +35,11 @@ export function readGatewayStore(path: string): GatewayIntent[] {
           status: intent.status,
           capturedCents: ofIntent.reduce((sum, charge) => sum + charge.amount_captured, 0),
           refundedCents: ofIntent.reduce((sum, charge) => sum + charge.amount_refunded, 0),
+          networkErrors: ofIntent.filter(({ outcome }) => outcome.reason === networkError).length,
+          disputedCents: disputes
+            .find("intent", intent.id)
+            .filter(({ status }) => status !== "won")
+            .reduce((sum, { amount }) => sum + amount, 0),
         };
       });
   } finally {
@@ -45,8 +55,10 @@ async function askOwners(
   const wanted = new Map<string, Pick<CarHolds, "wantedHash" | "wantedCodes">>();
   await forEachAtOnce(cars, askedAtOnce, async ({ vin, vehicleId, owner }) => {
     const { activations } = await listTheActivationsOfAVehicle(vehicleId, owner);
-    for (const { id, service, state } of activations)
-      shown.push({ activationId: id, vin, serviceCode: service.code, state });
+    for (const { id, service, state, ended } of activations) {
+      const withdrawnBecause = state === "ServiceActive" ? (ended?.reason ?? null) : null;
+      shown.push({ activationId: id, vin, serviceCode: service.code, state, withdrawnBecause });
+    }
     const { hash, entries } = await readTheManifestOfAVehicle(vehicleId, owner);
     wanted.set(vin, {
       wantedHash: hash,
@@ -80,6 +92,8 @@ export async function collectEvidence(
       cars,
       commits: readCommits(rehearsed.commitsFile),
       forgedOffset,
+      entitlements: await readEntitlements(client),
+      tasks: await readOpenTasks(client),
       believed,
       stuck: await findStuck(client),
       unbalanced: await findUnbalanced(client),
@@ -108,4 +122,19 @@ async function findUnbalanced(client: pg.Client): Promise<string[]> {
     "select transaction_id as id from ledger_postings group by transaction_id, currency having sum(amount_cents) <> 0",
   );
   return rows.map(({ id }) => id);
+}
+
+async function readEntitlements(client: pg.Client): Promise<Entitled[]> {
+  const { rows } = await client.query<Entitled>(
+    `select activation.id as "activationId", entitlement.state
+     from activations activation join entitlements entitlement on entitlement.id = activation.entitlement_id`,
+  );
+  return rows;
+}
+
+async function readOpenTasks(client: pg.Client): Promise<OpenTask[]> {
+  const { rows } = await client.query<OpenTask>(
+    `select activation_id as "activationId", kind from tasks where status = 'open' and activation_id is not null`,
+  );
+  return rows;
 }

@@ -11,10 +11,19 @@ export type Asked = {
   /** `null`: never answered with an activation. */
   activationId: string | null;
   end: PinnedEnd;
+  /** Why it is taken back where it was delivered and is no longer; `null`: it is not taken back. */
+  withdrawnBecause: string | null;
 };
 
 /** An activation as REST shows it to its customer at the end. */
-export type Shown = { activationId: string; vin: string; serviceCode: string; state: string };
+export type Shown = {
+  activationId: string;
+  vin: string;
+  serviceCode: string;
+  state: string;
+  /** Why a service that was active is no longer; `null` where it is, or never was. */
+  withdrawnBecause: string | null;
+};
 
 /** A payment in the gateway's own store. */
 export type GatewayIntent = {
@@ -24,7 +33,15 @@ export type GatewayIntent = {
   status: string;
   capturedCents: number;
   refundedCents: number;
+  /** What the customer's bank has taken back and not returned. */
+  disputedCents: number;
+  /** Tries that failed at the card networks, refused by nobody. */
+  networkErrors: number;
 };
+
+/** What the platform holds as an entitlement of the car, and what a person is asked to do. */
+export type Entitled = { activationId: string; state: string };
+export type OpenTask = { activationId: string; kind: string };
 
 /** What the active slot of a car holds, and what it must hold by its manifest; `null` where its owner is shown none. */
 export type CarHolds = {
@@ -50,6 +67,8 @@ export type Evidence = {
   intents: readonly GatewayIntent[];
   cars: readonly CarHolds[];
   commits: readonly CarCommit[];
+  entitlements: readonly Entitled[];
+  tasks: readonly OpenTask[];
   /** A number that only a forger uses; a part that shows a higher one believed the forger. */
   forgedOffset: number;
   /** Versions and sequence numbers the platform believes of each car. */
