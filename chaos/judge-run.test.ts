@@ -34,6 +34,7 @@ function sound(): RunFindings {
     plannedCrashes: new Set(["afterSwitch"]),
     missingKills: [],
     invariantSamples: 7,
+    worstViolation: { ms: 0, what: "" },
     plannedRarePaths: ["presumed"],
   };
 }
@@ -73,8 +74,8 @@ const bad: [string, RunFindings, string][] = [
   ],
   [
     "a promise that was broken for 17 minutes",
-    withReport({ worstViolationMs: 1_020_000 }),
-    "a promise was broken for 1020000 ms of business time, and 300000 are the most",
+    { ...sound(), worstViolation: { ms: 1_020_000, what: "moneyWithoutService of activation a" } },
+    "a promise was broken for 1020000 ms of business time, and 300000 are the most: moneyWithoutService of activation a",
   ],
   [
     "promises that nobody looked at",

@@ -2,7 +2,7 @@ import { type FaultKind, faultKinds } from "@caas/simulator/link/fault-schedule.
 import type { Verdict } from "./audit.ts";
 import { gatewayKnobs } from "./ota-plan.ts";
 import type { RareCounts, RarePath } from "./rare-paths.ts";
-import { judgeViolation } from "./watch-invariants.ts";
+import { judgeViolation, type Violation } from "./watch-invariants.ts";
 
 /** The last line with --json. */
 export type OtaReport = { activations: number } & Verdict & {
@@ -30,18 +30,19 @@ export type RunFindings = {
   plannedCrashes: ReadonlySet<string>;
   missingKills: readonly string[];
   invariantSamples: number;
+  worstViolation: Violation;
   plannedRarePaths: readonly RarePath[];
 };
 
 /** A sentence for each reason why the run failed; none when everything held and every planned fault fired. */
 export function judgeRun(findings: RunFindings): string[] {
-  const { report, offenders, troubles, invariantSamples } = findings;
-  const { activations, active, gaveUp, denied, withdrawn, worstViolationMs } = report;
+  const { report, offenders, troubles, invariantSamples, worstViolation } = findings;
+  const { activations, active, gaveUp, denied, withdrawn } = report;
   return [
     ...offenders,
     ...troubles,
     ...listMissingFaults(findings),
-    ...judgeViolation(worstViolationMs),
+    ...judgeViolation(worstViolation),
     ...(invariantSamples === 0 ? ["the invariants were never looked at"] : []),
     ...(active + gaveUp + denied + withdrawn === activations
       ? []

@@ -112,7 +112,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     const report: OtaReport = {
       activations: plan.activations,
       ...verdict,
-      worstViolationMs: invariants.worstMs(),
+      worstViolationMs: invariants.worst().ms,
       faults: {
         ...countFaults(spoilt),
         crashes: { ...crashes },
@@ -133,6 +133,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
         plannedCrashes: listPlannedCrashes(plan),
         missingKills: rehearsed.kills.missing(),
         plannedRarePaths: planRarePaths(plan),
+        worstViolation: invariants.worst(),
         invariantSamples: invariants.samples(),
       }),
     };

@@ -10,6 +10,7 @@ import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/en
 import { signingKeyFromPem } from "@caas/contract/jws.ts";
 import { parseVin } from "@caas/contract/vin.ts";
 import { enrol } from "@caas/vehicle-agent/identity/enrol.ts";
+import { makeCarKeys } from "@caas/vehicle-agent/identity/keys.ts";
 import { createMemoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { createFaultyAdapter } from "@caas/vehicle-agent/testing/faulty-adapter.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -272,6 +273,20 @@ describe("another package", () => {
     // Given the older one again, the car stays what it is.
     expect(await enrolWith(first, storage)).toMatchObject({ kind: "refused", status: 403 });
     expect(await enrolWith(second, storage)).toMatchObject({ kind: "enrolled" });
+  });
+
+  test("is taken by a car that lost power after each one before, and still has keys that were revoked meanwhile [F4]", async () => {
+    const car = await fleet.addCar({ online: false });
+    const { tlsKeyPem, proofKeyPem } = makeCarKeys();
+    // Each time it comes back with the keys that it made first, and without the answer.
+    async function enrolWithoutTheAnswer() {
+      const storage = createMemoryStorage();
+      await storage.write("keys/tls.pem", tlsKeyPem);
+      await storage.write("keys/proof.pem", proofKeyPem);
+      return enrolWith(await issueFor(car), storage);
+    }
+    for (let lost = 0; lost < 4; lost += 1)
+      expect(await enrolWithoutTheAnswer()).toMatchObject({ kind: "enrolled" });
   });
 
   test("is good for thirty days, and not for a car that was revoked after it was issued [F4]", async () => {

@@ -12,7 +12,7 @@ import { beginJournal } from "../change/journal.ts";
 import { otherSlot, planSlot } from "../change/slots.ts";
 import type { AgentStorage } from "../storage/storage.ts";
 import { keySetFileName, saveIdentity, saveLinkCredentials } from "./identity.ts";
-import { type CarKeys, makeCarKeys } from "./keys.ts";
+import { type CarKeys, makeCarKeys, proofKeyName, tlsKeyName } from "./keys.ts";
 
 // An enrolled car that is given another package becomes a new car under its VIN: new keys, a new journal, an empty
 // configuration. The change is written down as a whole before anything of it is done, and done again after a crash.
@@ -70,8 +70,8 @@ export async function finishEnrolment(storage: AgentStorage): Promise<void> {
   await storage.slots.activate(empty);
   await beginJournal(storage, emptyManifestHash, connection);
   await storage.write(keySetFileName, keySet);
-  await storage.write("keys/tls.pem", keys.tlsKeyPem);
-  await storage.write("keys/proof.pem", keys.proofKeyPem);
+  await storage.write(tlsKeyName, keys.tlsKeyPem);
+  await storage.write(proofKeyName, keys.proofKeyPem);
   await saveLinkCredentials(storage, {
     present: { certificate, tlsKeyPem: keys.tlsKeyPem, brokerCa },
     former: null,

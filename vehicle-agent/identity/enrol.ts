@@ -10,7 +10,7 @@ import type { AgentStorage } from "../storage/storage.ts";
 import { explainDistrust } from "./certificate-trust.ts";
 import { becomeNext, finishEnrolment, keysForNext, markOfPackage } from "./enrol-again.ts";
 import { type CarIdentity, keySetFileName, loadIdentity, saveIdentity } from "./identity.ts";
-import { type CarKeys, ensureCarKeys, tlsPublicKeyOf } from "./keys.ts";
+import { type CarKeys, ensureCarKeys, proofKeyName, tlsKeyName, tlsPublicKeyOf } from "./keys.ts";
 import { type PostAnswer, postJson } from "./post-json.ts";
 
 export type EnrolmentResult =
@@ -31,8 +31,8 @@ export type EnrolmentOptions = {
 /** With back-off about a minute. */
 const triesOfNew = 8;
 const triesOfKnown = 2;
-/** The status with which the control plane refuses keys of a former identity. */
-const keysHaveEnded = 400;
+/** The statuses with which the control plane refuses keys of a former identity, and those that were revoked since. */
+const keysHaveEnded: readonly number[] = [400, 403];
 
 /**
  * Exchanges the package for the car's certificate. May run again after a crash at any point and after success:
@@ -48,9 +48,12 @@ export async function enrol(options: EnrolmentOptions): Promise<EnrolmentResult>
   if (known !== null && known.vin !== given.vin)
     throw new Error(`this folder is enrolled as ${known.vin}, not ${given.vin}`);
   if (known !== null && known.package === markOfPackage(given)) return { kind: "enrolled", identity: known };
+  // Fresh keys were never known, let alone revoked.
+  const stored = [await storage.read(tlsKeyName), await storage.read(proofKeyName)];
+  const mayHaveEnded = known === null && stored.some((text) => text !== null);
   let keys = known === null ? await ensureCarKeys(storage) : await keysForNext(storage, given);
   let answer = await ask(options, keys, known === null ? triesOfNew : triesOfKnown);
-  if (known === null && answer.kind === "refused" && answer.status === keysHaveEnded) {
+  if (mayHaveEnded && answer.kind === "refused" && keysHaveEnded.includes(answer.status)) {
     // The identity is lost and the keys are not.
     keys = await keysForNext(storage, given);
     answer = await ask(options, keys, triesOfNew);

@@ -5,7 +5,7 @@ import { type Vin, vinSchema } from "@caas/contract/vin.ts";
 import * as z from "zod";
 import { readIntact } from "../storage/read-intact.ts";
 import type { AgentStorage } from "../storage/storage.ts";
-import { checkedPem, makeTlsKey } from "./keys.ts";
+import { checkedPem, makeTlsKey, proofKeyName, tlsKeyName } from "./keys.ts";
 
 /** The agent's identity and the key it trusts. */
 export type AgentIdentity = {
@@ -77,8 +77,8 @@ export async function loadIdentity(storage: AgentStorage): Promise<CarIdentity |
   const stored = await readIntact(storage, identityName, (text) =>
     storedIdentitySchema.parse(JSON.parse(text)),
   );
-  const tlsKeyPem = await readIntact(storage, "keys/tls.pem", checkedPem);
-  const proofKey = await readIntact(storage, "keys/proof.pem", signingKeyFromPem);
+  const tlsKeyPem = await readIntact(storage, tlsKeyName, checkedPem);
+  const proofKey = await readIntact(storage, proofKeyName, signingKeyFromPem);
   const renewed = await readIntact(storage, linkFileName, parseLink);
   // The next proof key is not the one that it was enrolled with: after a crash the two must not be taken for a pair.
   if (stored !== null && proofKey === null) await storage.setAside(identityName);
@@ -95,7 +95,7 @@ export async function loadIdentity(storage: AgentStorage): Promise<CarIdentity |
 
 /** The car has lost its memory or its proof key: nothing of its identity may be used any more. */
 export async function endIdentity(storage: AgentStorage): Promise<void> {
-  for (const name of [identityName, linkFileName, "keys/tls.pem", "keys/proof.pem"])
+  for (const name of [identityName, linkFileName, tlsKeyName, proofKeyName])
     if ((await storage.read(name)) !== null) await storage.setAside(name);
 }
 

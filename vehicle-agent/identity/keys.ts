@@ -5,6 +5,10 @@ import type { AgentStorage } from "../storage/storage.ts";
 // A car has two separate keys: one for the link, one that signs its reports. Neither leaves the car.
 
 /** Both as PKCS#8 PEM. */
+/** The names of the car's keys among the stored texts. */
+export const tlsKeyName = "keys/tls.pem";
+export const proofKeyName = "keys/proof.pem";
+
 export type CarKeys = { tlsKeyPem: string; proofKeyPem: string };
 
 function toPem(key: KeyObject): string {
@@ -34,8 +38,8 @@ export function tlsPublicKeyOf(tlsKeyPem: string): string {
 export async function ensureCarKeys(storage: AgentStorage): Promise<CarKeys> {
   const made = makeCarKeys();
   return {
-    tlsKeyPem: await ensureKey(storage, "keys/tls.pem", made.tlsKeyPem),
-    proofKeyPem: await ensureKey(storage, "keys/proof.pem", made.proofKeyPem),
+    tlsKeyPem: await ensureKey(storage, tlsKeyName, made.tlsKeyPem),
+    proofKeyPem: await ensureKey(storage, proofKeyName, made.proofKeyPem),
   };
 }
 
