@@ -111,7 +111,7 @@ test.each([
   { failures: [], code: 0 },
   { failures: ["p99 is 300 ms, above 250 ms"], code: 1 },
 ])("what is asserted decides the exit code: $failures", async ({ failures, code }) => {
-  const findings = { numbers: { p99Ms: 300 }, conditions: {}, failures };
+  const findings = { numbers: { p99Ms: 300 }, conditions: {}, raw: {}, failures };
   const options = { json: false, seed: 1, results };
   expect(await runBenchmark("sample", options, async () => findings)).toBe(code);
   expect(readdirSync(results)).toHaveLength(1);

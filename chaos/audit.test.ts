@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
 import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import { describe, expect, test } from "vitest";
+import { readGatewayStore } from "../lab/gateway-books.ts";
 import { audit } from "./audit.ts";
-import { readGatewayStore } from "./collect-evidence.ts";
 import type { Evidence } from "./evidence.ts";
 
 // An auditor that finds nothing proves nothing: each doctored store below must be found out.

@@ -1,3 +1,4 @@
+import type { GatewayIntent } from "../lab/gateway-books.ts";
 import type { PinnedEnd } from "./ota-plan.ts";
 
 // What the auditor is given: what customers asked for and were told, the gateway's own store, the cars' own slots.
@@ -15,16 +16,6 @@ export type Asked = {
 
 /** An activation as REST shows it to its customer at the end. */
 export type Shown = { activationId: string; vin: string; serviceCode: string; state: string };
-
-/** A payment in the gateway's own store. */
-export type GatewayIntent = {
-  id: string;
-  /** As the platform named it when it asked; `null` when it did not. */
-  activationId: string | null;
-  status: string;
-  capturedCents: number;
-  refundedCents: number;
-};
 
 /** What the active slot of a car holds, and what it must hold by its manifest; `null` where its owner is shown none. */
 export type CarHolds = {
