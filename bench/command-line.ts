@@ -122,7 +122,7 @@ Asserted: every change is applied and reported, telemetry comes, and RSS at the 
     },
     (command) =>
       command
-        .option("--minutes <n>", "how long it is watched", wholeNumber(1, 10_080), 10)
+        .option("--minutes <n>", "how long it is watched", positive, 10)
         .option("--every <s>", "seconds between two changes", positive, 5)
         .option("--cut <n>", "minutes between two losses of the link; 0: never", wholeNumber(0, 10_080), 5)
         .addOption(
