@@ -28,7 +28,7 @@ export function listPaidOnce({
     .filter(({ activationId, serviceId }) => {
       const [intent, ...others] = byActivation.get(activationId) ?? [];
       const wasKept = intent?.capturedCents === prices.get(serviceId) && intent?.refundedCents === 0;
-      return intent !== undefined && others.length === 0 && wasKept;
+      return others.length === 0 && wasKept;
     });
   return new Set(paid.map(({ activationId }) => activationId));
 }
