@@ -202,16 +202,20 @@ test("the brokers are compared row by row, each with the processor time it took"
   expect(message?.oursToAedes).toMatchObject({ pairs: 2 });
   const turn = z.object({ messages: z.int(), seconds: z.number(), p50Ms: z.number(), p99Ms: z.number() });
   const samples = z
-    .array(z.object({ load: z.string(), samples: z.looseObject({ ours: z.unknown().optional() }) }))
+    .array(z.object({ load: z.string(), samples: z.record(z.string(), z.unknown()) }))
     .parse(raw);
   expect(samples.map(({ load }) => load)).toEqual(loads);
   const turns = z.array(turn).parse(samples[0]?.samples.ours);
   expect(message?.ours).toBe(
     Math.round(turns.reduce((sum, { messages, seconds }) => sum + messages / seconds, 0) / turns.length),
   );
-  for (const { seconds, p50Ms, p99Ms } of turns) {
+  // One after the other: together they took less than the whole run.
+  const allTurns = samples
+    .filter(({ load }) => /^(fan|round)/.test(load))
+    .flatMap((row) => Object.values(row.samples).flatMap((one) => z.array(turn).parse(one)));
+  expect(allTurns.reduce((sum, { seconds }) => sum + seconds, 0) * 1_000).toBeLessThan(wallMs);
+  for (const { seconds, p50Ms, p99Ms } of allTurns) {
     expect(seconds).toBeGreaterThan(0.09);
-    expect(seconds * 1_000).toBeLessThan(wallMs / 10);
     // Through another process and back: no 10 µs.
     expect(p50Ms).toBeGreaterThan(0.01);
     expect(p99Ms).toBeGreaterThanOrEqual(p50Ms);

@@ -1,47 +1,67 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
+import { chargeSchema, disputeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
 import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import { describe, expect, test } from "vitest";
-import { readGatewayStore } from "../lab/gateway-books.ts";
+import { type GatewayIntent, readGatewayStore } from "../lab/gateway-books.ts";
 import { audit } from "./audit.ts";
-import type { Evidence } from "./evidence.ts";
+import type { Evidence, Shown } from "./evidence.ts";
 
 // An auditor that finds nothing proves nothing: each doctored store below must be found out.
 
 const forgedOffset = 1_000_000;
 
-/** Three requests as they should end: one active and paid, one given up and let go, one denied and never held. */
+const intentOf = (activationId: string | null, change: Partial<GatewayIntent> = {}): GatewayIntent => ({
+  ...{ id: `pi_${activationId}`, activationId, status: "succeeded", capturedCents: 101 },
+  ...{ refundedCents: 0, disputedCents: 0, networkErrors: 0 },
+  ...change,
+});
+const shownOf = (activationId: string, vin: string, state: string, change: Partial<Shown> = {}): Shown => ({
+  ...{ activationId, vin, serviceCode: "paid1", state, withdrawnBecause: null },
+  ...change,
+});
+
+/** Four requests as they should end: one active and paid, one given up and let go, one denied, one charged back. */
 function sound(): Evidence {
-  const request = { priceCents: 101, serviceCode: "paid1" };
+  const request = { priceCents: 101, serviceCode: "paid1", withdrawnBecause: null };
   return {
     asked: [
       { ...request, vin: "CAR-A", activationId: "a", end: "active" },
       { ...request, vin: "CAR-B", activationId: "b", end: "gaveUp" },
       { ...request, vin: "CAR-C", activationId: "c", end: "denied" },
+      { ...request, vin: "CAR-D", activationId: "d", end: "withdrawn", withdrawnBecause: "chargeBack" },
     ],
     shown: [
-      { activationId: "a", vin: "CAR-A", serviceCode: "paid1", state: "ServiceActive" },
-      { activationId: "b", vin: "CAR-B", serviceCode: "paid1", state: "NoCharge" },
-      { activationId: "c", vin: "CAR-C", serviceCode: "paid1", state: "ServiceDenied" },
+      shownOf("a", "CAR-A", "ServiceActive"),
+      shownOf("b", "CAR-B", "NoCharge"),
+      shownOf("c", "CAR-C", "ServiceDenied"),
+      shownOf("d", "CAR-D", "ServiceActive", { withdrawnBecause: "chargeBack" }),
     ],
     intents: [
-      { id: "pi_a", activationId: "a", status: "succeeded", capturedCents: 101, refundedCents: 0 },
-      { id: "pi_b", activationId: "b", status: "canceled", capturedCents: 0, refundedCents: 0 },
+      intentOf("a"),
+      intentOf("b", { status: "canceled", capturedCents: 0 }),
+      intentOf("d", { disputedCents: 101 }),
     ],
     cars: [
       { vin: "CAR-A", hash: "one", wantedHash: "one", codes: ["paid1"], wantedCodes: ["paid1"] },
       { vin: "CAR-B", hash: "none", wantedHash: "none", codes: [], wantedCodes: [] },
       { vin: "CAR-C", hash: "none", wantedHash: "none", codes: [], wantedCodes: [] },
+      { vin: "CAR-D", hash: "none", wantedHash: "none", codes: [], wantedCodes: [] },
     ],
     commits: [
       { vin: "CAR-A", version: 1, result: "applied", slotVersion: 1 },
       { vin: "CAR-B", version: 1, result: "failed", slotVersion: null },
       { vin: "CAR-B", version: 2, result: "applied", slotVersion: 2 },
     ],
+    entitlements: [
+      { activationId: "a", state: "proved" },
+      { activationId: "b", state: "ended" },
+      { activationId: "d", state: "ended" },
+    ],
+    tasks: [{ activationId: "d", kind: "chargeBack" }],
     forgedOffset,
-    believed: ["CAR-A", "CAR-B", "CAR-C"].map((vin) => ({ vin, version: 1, seq: 4 })),
+    believed: ["CAR-A", "CAR-B", "CAR-C", "CAR-D"].map((vin) => ({ vin, version: 1, seq: 4 })),
     stuck: [],
     unbalanced: [],
   };
@@ -58,11 +78,15 @@ const clean = {
   carsNotConverged: 0,
   staleManifests: 0,
   notRolledBack: 0,
+  staleEntitlements: 0,
 };
 
 describe("the auditor", () => {
   test("finds nothing where everything is as it should be", () => {
-    expect(audit(sound())).toEqual({ verdict: { active: 1, gaveUp: 1, denied: 1, ...clean }, offenders: [] });
+    expect(audit(sound())).toEqual({
+      verdict: { active: 1, gaveUp: 1, denied: 1, withdrawn: 1, ...clean },
+      offenders: [],
+    });
   });
 
   test("finds a charge without a proof, and says of which activation", () => {
@@ -83,20 +107,14 @@ describe("the auditor", () => {
     expect(audit({ ...evidence, commits: [] }).offenders).toEqual([
       "mismatches: CAR-A holds paid1 and no version that it committed is recorded",
     ]);
-    expect(audit({ ...evidence, believed: [] }).verdict).toMatchObject({ ...clean, mismatches: 3 });
+    expect(audit({ ...evidence, believed: [] }).verdict).toMatchObject({ ...clean, mismatches: 4 });
     // Held and not charged, though the customer is shown an active service.
     expect(audit({ ...evidence, intents: [] }).verdict.serviceWithoutMoney).toBe(1);
   });
 
   test("finds two charges for one request, though each is the price", () => {
     const evidence = sound();
-    const twice = {
-      id: "pi_a2",
-      activationId: "a",
-      status: "succeeded",
-      capturedCents: 101,
-      refundedCents: 0,
-    };
+    const twice = intentOf("a", { id: "pi_a2" });
     const { verdict, offenders } = audit({ ...evidence, intents: [...evidence.intents, twice] });
     expect(verdict).toMatchObject({ ...clean, mismatches: 1 });
     expect(offenders).toEqual([
@@ -139,22 +157,16 @@ describe("the auditor", () => {
 
   test("finds money taken for nothing anybody asked for, and holds that were left behind", () => {
     const evidence = sound();
-    const stray = { id: "pi_x", activationId: null, status: "succeeded", capturedCents: 5, refundedCents: 0 };
-    const left = {
-      id: "pi_c",
-      activationId: "c",
-      status: "requires_capture",
-      capturedCents: 0,
-      refundedCents: 0,
-    };
+    const stray = intentOf(null, { capturedCents: 5 });
+    const left = intentOf("c", { status: "requires_capture", capturedCents: 0 });
     const { verdict } = audit({ ...evidence, intents: [...evidence.intents, stray, left] });
     expect(verdict).toMatchObject({ ...clean, moneyWithoutService: 1, mismatches: 1 });
   });
 
   test("finds two activations of one request, one that nobody asked for, and one that is missing", () => {
     const evidence = sound();
-    const again = { activationId: "c2", vin: "CAR-C", serviceCode: "paid1", state: "PaymentFailed" };
-    const other = { activationId: "d", vin: "CAR-A", serviceCode: "paid9", state: "NoCharge" };
+    const again = shownOf("c2", "CAR-C", "PaymentFailed");
+    const other = shownOf("e", "CAR-A", "NoCharge", { serviceCode: "paid9" });
     const { verdict } = audit({
       ...evidence,
       shown: [...evidence.shown.filter(({ activationId }) => activationId !== "b"), again, other],
@@ -171,8 +183,8 @@ describe("the auditor", () => {
       "mismatches: activation b (paid1 in CAR-B) had to end active and ended gaveUp (NoCharge)",
     ]);
     const open = evidence.asked.map((one) => ({ ...one, end: "open" as const }));
-    // Either end is right after a change of mind, a refusal is not.
-    expect(audit({ ...evidence, asked: open }).verdict.mismatches).toBe(1);
+    // Either end is right after a change of mind; a refusal is not, nor a service that was taken back.
+    expect(audit({ ...evidence, asked: open }).verdict.mismatches).toBe(2);
     const shown = evidence.shown.map((one) =>
       one.activationId === "b" ? { ...one, state: "OTAQueue" } : one,
     );
@@ -183,12 +195,41 @@ describe("the auditor", () => {
     const evidence = sound();
     const cars = evidence.cars.map((car) => {
       if (car.vin === "CAR-A") return { ...car, wantedCodes: [] };
-      return car.vin === "CAR-B" ? { ...car, wantedCodes: ["paid1"] } : { ...car, wantedCodes: null };
+      if (car.vin === "CAR-B") return { ...car, wantedCodes: ["paid1"] };
+      return car.vin === "CAR-C" ? { ...car, wantedCodes: null } : car;
     });
     expect(audit({ ...evidence, cars }).offenders).toEqual([
       "staleManifests: the manifest of CAR-A lacks paid1, which is active",
       "staleManifests: the manifest of CAR-B holds paid1, which is not active",
       "mismatches: what the manifest of CAR-C holds is not recorded",
+    ]);
+  });
+
+  test("finds a service that was taken back for another reason, or whose money was kept", () => {
+    const evidence = sound();
+    const asked = evidence.asked.map((one) =>
+      one.vin === "CAR-D" ? { ...one, withdrawnBecause: "refunded" } : one,
+    );
+    expect(audit({ ...evidence, asked }).offenders).toEqual([
+      "mismatches: activation d (paid1 in CAR-D) was taken back because of chargeBack, and not refunded",
+    ]);
+    const intents = [...evidence.intents.filter(({ activationId }) => activationId !== "d"), intentOf("d")];
+    expect(audit({ ...evidence, intents }).verdict).toMatchObject({ moneyWithoutService: 1, mismatches: 1 });
+    // Won: the money is ours again, and a person settles it with the customer.
+    const tasks = [{ activationId: "d", kind: "chargeBackWon" }];
+    expect(audit({ ...evidence, intents, tasks }).offenders).toEqual([]);
+  });
+
+  test("finds an entitlement that outlasts its activation, and one that is missing", () => {
+    const evidence = sound();
+    const entitlements = [
+      { activationId: "b", state: "wanted" },
+      { activationId: "d", state: "ending" },
+    ];
+    expect(audit({ ...evidence, entitlements }).offenders).toEqual([
+      "staleEntitlements: the entitlement of activation a (paid1 in CAR-A) is not there, and it is active",
+      "staleEntitlements: the entitlement of activation b (paid1 in CAR-B) is wanted, and it has ended as NoCharge",
+      "staleEntitlements: the entitlement of activation d (paid1 in CAR-D) is ending, and it has ended as ServiceActive",
     ]);
   });
 
@@ -271,6 +312,7 @@ test("the gateway's own file is read as it is: what each intent took and gave ba
       amount: 101,
       amount_captured: 101,
       amount_refunded: 1,
+      disputed: true,
       captured: true,
       created: 1,
       currency: "eur",
@@ -291,13 +333,27 @@ test("the gateway's own file is read as it is: what each intent took and gave ba
       refunded: false,
       status: "succeeded",
     });
+    const dispute = {
+      ...{ object: "dispute", amount: 100, charge: "ch_1", created: 2, currency: "eur", livemode: false },
+      ...{ is_charge_refundable: false, metadata: {}, payment_intent: "pi_1", reason: "fraudulent" },
+    };
     store.collection("paymentIntents", intentSchema).put(intent.id, intent);
     store
       .collection("charges", chargeSchema, { intent: ({ payment_intent }) => payment_intent })
       .put(charge.id, charge);
+    for (const [id, status] of [
+      ["dp_1", "lost"],
+      ["dp_2", "won"],
+    ] as const)
+      store
+        .collection("disputes", disputeSchema, {
+          charge: ({ charge }) => charge,
+          intent: ({ payment_intent }) => payment_intent,
+        })
+        .put(id, disputeSchema.parse({ ...dispute, id, status }));
     store.close();
     expect(readGatewayStore(path)).toEqual([
-      { id: "pi_1", activationId: "a", status: "succeeded", capturedCents: 101, refundedCents: 1 },
+      intentOf("a", { id: "pi_1", refundedCents: 1, disputedCents: 100 }),
     ]);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,9 +1,13 @@
+import type { GatewayIntent } from "../lab/gateway-books.ts";
 import type { Asked, Evidence, Shown } from "./evidence.ts";
+import type { PinnedEnd } from "./ota-plan.ts";
 
 export type Verdict = {
   active: number;
   gaveUp: number;
   denied: number;
+  /** Delivered, and taken back with its money. */
+  withdrawn: number;
   mismatches: number;
   stuck: number;
   moneyWithoutService: number;
@@ -16,6 +20,8 @@ export type Verdict = {
   staleManifests: number;
   /** A car that told a failure while its active slot held the version that failed. */
   notRolledBack: number;
+  /** An entitlement that lasts though its activation has ended without the service, or the other way about. */
+  staleEntitlements: number;
 };
 
 export type Judgement = {
@@ -24,14 +30,30 @@ export type Judgement = {
   offenders: readonly string[];
 };
 
-type Counter = Exclude<keyof Verdict, "active" | "gaveUp" | "denied">;
+type End = "active" | "gaveUp" | "denied" | "withdrawn";
+type Counter = Exclude<keyof Verdict, End>;
 
 /** Which end each final state is; everything else has not ended. */
-const ends: Readonly<Record<string, "active" | "gaveUp" | "denied">> = {
+const ends: Readonly<Record<string, End>> = {
   ServiceActive: "active",
   NoCharge: "gaveUp",
   ServiceDenied: "denied",
   PaymentFailed: "denied",
+};
+
+function endOf({ state, withdrawnBecause }: Shown): End | undefined {
+  const end = ends[state];
+  return end === "active" && withdrawnBecause !== null ? "withdrawn" : end;
+}
+
+/** The ends that each pinned one allows. */
+const allowedEnds: Readonly<Record<PinnedEnd, readonly End[]>> = {
+  active: ["active"],
+  gaveUp: ["gaveUp"],
+  denied: ["denied"],
+  withdrawn: ["withdrawn"],
+  unpaid: ["denied", "withdrawn"],
+  open: ["active", "gaveUp"],
 };
 
 /** Of no activation at all. */
@@ -39,6 +61,7 @@ export const nothingFound: Readonly<Verdict> = {
   active: 0,
   gaveUp: 0,
   denied: 0,
+  withdrawn: 0,
   mismatches: 0,
   stuck: 0,
   moneyWithoutService: 0,
@@ -49,6 +72,7 @@ export const nothingFound: Readonly<Verdict> = {
   carsNotConverged: 0,
   staleManifests: 0,
   notRolledBack: 0,
+  staleEntitlements: 0,
 };
 
 /** Judges what happened by what others wrote down: charged if and only if proved, once for each request. */
@@ -64,6 +88,7 @@ export function audit(evidence: Evidence): Judgement {
   judgeMoney(evidence, object);
   judgeCars(evidence, object);
   judgeManifests(evidence, object);
+  judgeEntitlements(evidence, object);
   judgeRecords(evidence, object);
   judgeCommits(evidence, object);
   judgeRollBacks(evidence, object);
@@ -95,7 +120,7 @@ function judgeRequests({ asked, shown }: Evidence, verdict: Verdict, object: Obj
         "mismatches",
         `${what} was answered with ${request.activationId} and is ${activation.activationId}`,
       );
-    const end = ends[activation.state];
+    const end = endOf(activation);
     if (end === undefined) {
       object(
         "mismatches",
@@ -104,11 +129,15 @@ function judgeRequests({ asked, shown }: Evidence, verdict: Verdict, object: Obj
       continue;
     }
     verdict[end] += 1;
-    const isAsPinned = request.end === "open" ? end !== "denied" : end === request.end;
-    if (!isAsPinned)
+    if (!allowedEnds[request.end].includes(end))
       object(
         "mismatches",
         `activation ${activation.activationId} (${what}) had to end ${request.end} and ended ${end} (${activation.state})`,
+      );
+    else if (end === "withdrawn" && activation.withdrawnBecause !== request.withdrawnBecause)
+      object(
+        "mismatches",
+        `activation ${activation.activationId} (${what}) was taken back because of ${activation.withdrawnBecause}, and not ${request.withdrawnBecause}`,
       );
   }
   for (const one of shown)
@@ -120,43 +149,50 @@ function judgeRequests({ asked, shown }: Evidence, verdict: Verdict, object: Obj
 }
 
 /** Charged exactly when the car holds it; charged once, and the price; no hold left behind. */
-function judgeMoney({ asked, shown, intents, cars }: Evidence, object: Objection): void {
+function judgeMoney({ asked, shown, intents, cars, tasks }: Evidence, object: Objection): void {
   const prices = new Map(asked.map((request) => [pairOf(request), request.priceCents]));
   const held = new Map(cars.map(({ vin, codes }) => [vin, new Set(codes)]));
   const byActivation = groupBy(intents, ({ activationId }) => activationId ?? "");
+  /** The bank gave the money back to us after the service was taken back: a person settles it with the customer. */
+  const owed = new Set(
+    tasks.filter(({ kind }) => kind === "chargeBackWon").map(({ activationId }) => activationId),
+  );
   const known = new Set<string>();
   for (const activation of shown) {
-    const { activationId, vin, serviceCode, state } = activation;
+    const { activationId, vin, serviceCode, state, withdrawnBecause } = activation;
     known.add(activationId);
     const what = `activation ${activationId} (${serviceCode} in ${vin}, ${state})`;
     const payments = byActivation.get(activationId) ?? [];
-    const charged = payments.filter((one) => one.capturedCents > one.refundedCents);
+    const charged = payments.filter((one) => takenOf(one) > 0);
+    const isOwed = withdrawnBecause === "chargeBack" && owed.has(activationId);
     const isHeld = held.get(vin)?.has(serviceCode) === true;
-    if (charged.length > 0 && !isHeld)
+    if (charged.length > 0 && !isHeld && !isOwed)
       object("moneyWithoutService", `${what} is charged and the car does not hold it`);
     if (charged.length === 0 && isHeld)
       object("serviceWithoutMoney", `${what} is held by the car and not charged`);
-    if (charged.length > 0 !== (state === "ServiceActive"))
+    if (charged.length > 0 !== (endOf(activation) === "active" || isOwed))
       object("mismatches", `${what} is ${charged.length > 0 ? "" : "not "}charged`);
     if (charged.length > 1) object("mismatches", `${what} is charged ${charged.length} times`);
     const price = prices.get(pairOf(activation));
     for (const one of charged)
-      if (one.capturedCents - one.refundedCents !== price)
-        object(
-          "mismatches",
-          `${what} costs ${price} and ${one.id} took ${one.capturedCents - one.refundedCents}`,
-        );
+      if (takenOf(one) !== price)
+        object("mismatches", `${what} costs ${price} and ${one.id} took ${takenOf(one)}`);
     for (const one of payments)
       if (one.status === "requires_capture")
         object("mismatches", `${what} has ended and the gateway still holds ${one.id}`);
   }
   for (const one of intents)
     if (one.activationId === null || !known.has(one.activationId)) {
-      if (one.capturedCents > one.refundedCents)
+      if (takenOf(one) > 0)
         object("moneyWithoutService", `${one.id} is charged for nothing anybody asked for`);
       else if (one.status === "requires_capture")
         object("mismatches", `${one.id} is held for nothing anybody asked for`);
     }
+}
+
+/** What the customer has paid after all. */
+function takenOf({ capturedCents, refundedCents, disputedCents }: GatewayIntent): number {
+  return capturedCents - refundedCents - disputedCents;
 }
 
 /** Each car holds what it must, and nothing that nobody bought. */
@@ -176,7 +212,7 @@ function judgeCars({ cars, shown }: Evidence, object: Objection): void {
 
 /** A manifest holds exactly the services that are active: what was cancelled or given up is out of it. */
 function judgeManifests({ cars, shown }: Evidence, object: Objection): void {
-  const active = new Set(shown.filter(({ state }) => ends[state] === "active").map(pairOf));
+  const active = new Set(shown.filter((one) => endOf(one) === "active").map(pairOf));
   for (const { vin, wantedCodes } of cars) {
     if (wantedCodes === null) {
       object("mismatches", `what the manifest of ${vin} holds is not recorded`);
@@ -185,9 +221,24 @@ function judgeManifests({ cars, shown }: Evidence, object: Objection): void {
     for (const serviceCode of wantedCodes)
       if (!active.has(pairOf({ vin, serviceCode })))
         object("staleManifests", `the manifest of ${vin} holds ${serviceCode}, which is not active`);
-    for (const { vin: of, serviceCode, state } of shown)
-      if (of === vin && ends[state] === "active" && !wantedCodes.includes(serviceCode))
-        object("staleManifests", `the manifest of ${vin} lacks ${serviceCode}, which is active`);
+    for (const one of shown)
+      if (one.vin === vin && endOf(one) === "active" && !wantedCodes.includes(one.serviceCode))
+        object("staleManifests", `the manifest of ${vin} lacks ${one.serviceCode}, which is active`);
+  }
+}
+
+/** An entitlement lasts exactly as long as its activation. */
+function judgeEntitlements({ shown, entitlements }: Evidence, object: Objection): void {
+  const states = new Map(entitlements.map(({ activationId, state }) => [activationId, state]));
+  for (const one of shown) {
+    const { activationId, vin, serviceCode } = one;
+    const state = states.get(activationId);
+    const what = `the entitlement of activation ${activationId} (${serviceCode} in ${vin})`;
+    if (endOf(one) === "active") {
+      if (state !== "proved")
+        object("staleEntitlements", `${what} is ${state ?? "not there"}, and it is active`);
+    } else if (state !== undefined && state !== "ended")
+      object("staleEntitlements", `${what} is ${state}, and it has ended as ${one.state}`);
   }
 }
 

@@ -6,7 +6,7 @@ import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import type pg from "pg";
 import { withClient } from "../lab/database.ts";
 import { gatewayStoreOf, readGatewayStore } from "../lab/gateway-books.ts";
-import type { Asked, CarHolds, Evidence, Shown } from "./evidence.ts";
+import type { Asked, CarHolds, Entitled, Evidence, OpenTask, Shown } from "./evidence.ts";
 import type { RehearsedCar, RehearsedPlatform } from "./rehearsed-platform.ts";
 
 /** Requests to REST at one time. */
@@ -20,8 +20,10 @@ async function askOwners(
   const wanted = new Map<string, Pick<CarHolds, "wantedHash" | "wantedCodes">>();
   await forEachAtOnce(cars, askedAtOnce, async ({ vin, vehicleId, owner }) => {
     const { activations } = await listTheActivationsOfAVehicle(vehicleId, owner);
-    for (const { id, service, state } of activations)
-      shown.push({ activationId: id, vin, serviceCode: service.code, state });
+    for (const { id, service, state, ended } of activations) {
+      const withdrawnBecause = state === "ServiceActive" ? (ended?.reason ?? null) : null;
+      shown.push({ activationId: id, vin, serviceCode: service.code, state, withdrawnBecause });
+    }
     const { hash, entries } = await readTheManifestOfAVehicle(vehicleId, owner);
     wanted.set(vin, {
       wantedHash: hash,
@@ -55,6 +57,8 @@ export async function collectEvidence(
       cars,
       commits: readCommits(rehearsed.commitsFile),
       forgedOffset,
+      entitlements: await readEntitlements(client),
+      tasks: await readOpenTasks(client),
       believed,
       stuck: await findStuck(client),
       unbalanced: await findUnbalanced(client),
@@ -83,4 +87,19 @@ async function findUnbalanced(client: pg.Client): Promise<string[]> {
     "select transaction_id as id from ledger_postings group by transaction_id, currency having sum(amount_cents) <> 0",
   );
   return rows.map(({ id }) => id);
+}
+
+async function readEntitlements(client: pg.Client): Promise<Entitled[]> {
+  const { rows } = await client.query<Entitled>(
+    `select activation.id as "activationId", entitlement.state
+     from activations activation join entitlements entitlement on entitlement.id = activation.entitlement_id`,
+  );
+  return rows;
+}
+
+async function readOpenTasks(client: pg.Client): Promise<OpenTask[]> {
+  const { rows } = await client.query<OpenTask>(
+    `select activation_id as "activationId", kind from tasks where status = 'open' and activation_id is not null`,
+  );
+  return rows;
 }

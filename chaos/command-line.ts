@@ -54,9 +54,8 @@ async function runOta({ vehicles, activations, seed, json, keep }: Options): Pro
     const { report, failures } = await (keep === undefined
       ? withTemporaryFolder("chaos", rehearse)
       : rehearse(keep));
-    const { faults, ...numbers } = report;
-    for (const [name, value] of Object.entries(numbers)) print(`  ${name.padEnd(20)} ${value}`);
-    print(`  faults               ${JSON.stringify(faults)}`);
+    for (const [name, value] of Object.entries(report))
+      print(`  ${name.padEnd(20)} ${typeof value === "object" ? JSON.stringify(value) : value}`);
     for (const failure of failures) complain(`Did not hold: ${failure}`);
     if (failures.length > 0) complain(`The same schedule again: ${repeat}`);
     if (json) print(JSON.stringify(report));

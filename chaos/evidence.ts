@@ -12,10 +12,23 @@ export type Asked = {
   /** `null`: never answered with an activation. */
   activationId: string | null;
   end: PinnedEnd;
+  /** Why it is taken back where it was delivered and is no longer; `null`: it is not taken back. */
+  withdrawnBecause: string | null;
 };
 
 /** An activation as REST shows it to its customer at the end. */
-export type Shown = { activationId: string; vin: string; serviceCode: string; state: string };
+export type Shown = {
+  activationId: string;
+  vin: string;
+  serviceCode: string;
+  state: string;
+  /** Why a service that was active is no longer; `null` where it is, or never was. */
+  withdrawnBecause: string | null;
+};
+
+/** What the platform holds as an entitlement of the car, and what a person is asked to do. */
+export type Entitled = { activationId: string; state: string };
+export type OpenTask = { activationId: string; kind: string };
 
 /** What the active slot of a car holds, and what it must hold by its manifest; `null` where its owner is shown none. */
 export type CarHolds = {
@@ -41,6 +54,8 @@ export type Evidence = {
   intents: readonly GatewayIntent[];
   cars: readonly CarHolds[];
   commits: readonly CarCommit[];
+  entitlements: readonly Entitled[];
+  tasks: readonly OpenTask[];
   /** A number that only a forger uses; a part that shows a higher one believed the forger. */
   forgedOffset: number;
   /** Versions and sequence numbers the platform believes of each car. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { nothingFound } from "./audit.ts";
 import { judgeRun, type RunFindings } from "./judge-run.ts";
+import { gatewayKnobs } from "./ota-plan.ts";
 
 /** A run in which everything held and every planned fault fired. */
 function sound(): RunFindings {
@@ -21,8 +22,11 @@ function sound(): RunFindings {
         replayed: 1,
         crashes: { afterSwitch: 1 },
         kills: { "broker/by-the-clock": 1 },
+        gateway: Object.fromEntries(gatewayKnobs.map((knob) => [knob, 1])),
+        damages: { "entry/empty": 1 },
         lostAnswers: 1,
       },
+      rare: { presumed: 1 },
       schedule: "0123456789abcdef",
     },
     offenders: [],
@@ -30,6 +34,7 @@ function sound(): RunFindings {
     plannedCrashes: new Set(["afterSwitch"]),
     missingKills: [],
     invariantSamples: 7,
+    plannedRarePaths: ["presumed"],
   };
 }
 
@@ -57,6 +62,16 @@ const bad: [string, RunFindings, string][] = [
     "no purchase was repeated under its Idempotency-Key",
   ],
   [
+    "a fault of the gateway that was never used",
+    withFaults({ gateway: { ...sound().report.faults.gateway, dropWebhooksNext: 0 } }),
+    "the gateway's fault dropWebhooksNext was never used",
+  ],
+  [
+    "a rare path that was planned and not taken",
+    withReport({ rare: {} }),
+    "the rare path presumed was never taken",
+  ],
+  [
     "a promise that was broken for 17 minutes",
     withReport({ worstViolationMs: 1_020_000 }),
     "a promise was broken for 1020000 ms of business time, and 300000 are the most",
@@ -69,7 +84,7 @@ const bad: [string, RunFindings, string][] = [
   [
     "a sum that does not agree",
     withReport({ active: 0 }),
-    "0 active, 1 given up and 1 denied are not 3 activations",
+    "0 active, 1 given up, 1 denied and 0 withdrawn are not 3 activations",
   ],
 ];
 

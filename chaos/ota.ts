@@ -1,11 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { signIn } from "@caas/contract/client/generated.ts";
 import type { FaultKind } from "@caas/simulator/link/fault-schedule.ts";
+import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import { type ActivationEnds, watchActivationEnds } from "../lab/activation-ends.ts";
+import { withClient } from "../lab/database.ts";
 import { audit } from "./audit.ts";
 import { collectEvidence } from "./collect-evidence.ts";
+import type { Evidence } from "./evidence.ts";
 import { judgeRun, type OtaReport } from "./judge-run.ts";
 import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
+import { countRarePaths, planRarePaths, type RareCounts } from "./rare-paths.ts";
 import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
 import { type Trade, trade } from "./trade.ts";
@@ -33,6 +36,7 @@ const silenceMs = 10_000;
 const silenceInSmallMs = 3_000;
 /** Nothing at all ended for this long: the auditor names what is left. */
 const patienceMs = 120_000;
+const settledAtOnce = 8;
 const sayEveryMs = 5_000;
 const endLookEveryMs = 200;
 
@@ -54,25 +58,28 @@ export async function rehearseOta(options: OtaOptions, frame: Frame): Promise<Ot
 
 async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Frame): Promise<OtaResult> {
   const { signal } = frame;
-  const { client, databaseUrl } = rehearsed;
+  const { staff, databaseUrl, bank, damagedCars } = rehearsed;
   const ends = watchActivationEnds({ databaseUrl, lookEveryMs: endLookEveryMs, withPayment: false });
-  const { token } = await signIn(rehearsed.platform().staff.admin, client);
-  const invariants = watchInvariants({ ...client, token });
+  const invariants = watchInvariants(staff);
   const stopSaying = sayProgress(rehearsed, plan, ends, frame);
   try {
     const tooLong = vinsOf(rehearsed, (car) => car.fate.kind === "sleepsTooLong");
     const beforeBuying = vinsOf(rehearsed, ({ fate }) => fate.kind === "sleepsForDays" && fate.beforeBuying);
     rehearsed.cutOff([...tooLong, ...beforeBuying]);
     const cancelKills = scheduleWallKills(rehearsed, plan);
+    const endFaults = bank.beginFaults(plan.gatewayFaults);
     const traded = await trade(plan, rehearsed, { ends, signal });
     const quietMs = plan.isSmall ? silenceInSmallMs : silenceMs;
     await untilQuiet(ends, traded, signal, quietMs);
     await cancelKills();
+    const gateway = await endFaults();
+    frame.say("Money goes back: by support, by banks, by hand at the gateway");
+    await settleLater(plan, rehearsed, traded);
 
-    frame.say(`${firstSleepDays} days pass; who was away for days comes back`);
+    frame.say(`${firstSleepDays} days pass; cars that were away for days come back`);
     await rehearsed.advance(
       firstSleepDays,
-      vinsOf(rehearsed, ({ fate }) => fate.kind === "sleepsForDays"),
+      vinsOf(rehearsed, ({ fate }) => fate.kind === "sleepsForDays" || fate.kind === "provesLate"),
     );
     const awaited = { ...traded, asleep: asleepIn(traded, tooLong) };
     await untilQuiet(ends, awaited, signal, quietMs);
@@ -101,8 +108,11 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
         ...countFaults(spoilt),
         crashes: { ...crashes },
         kills: rehearsed.kills.counts(),
+        damages: damagedCars.counts(),
+        gateway,
         lostAnswers: rehearsed.lostAnswers(),
       },
+      rare: await countRare(rehearsed, evidence),
       schedule: plan.schedule,
     };
     return {
@@ -110,9 +120,10 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
       failures: judgeRun({
         report,
         offenders,
-        troubles: rehearsed.failures,
+        troubles: [...rehearsed.failures, ...damagedCars.missing(), ...damagedCars.waiting()],
         plannedCrashes: listPlannedCrashes(plan),
         missingKills: rehearsed.kills.missing(),
+        plannedRarePaths: planRarePaths(plan),
         invariantSamples: invariants.samples(),
       }),
     };
@@ -121,6 +132,34 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     await invariants.stop();
     await ends.close();
   }
+}
+
+/** What happens to money after the service was delivered, or while its car sleeps. */
+async function settleLater(plan: OtaPlan, rehearsed: RehearsedPlatform, { asked }: Trade): Promise<void> {
+  const { bank, staff } = rehearsed;
+  await forEachAtOnce(plan.purchases.entries(), settledAtOnce, async ([index, { car, payment, later }]) => {
+    const activationId = asked[index]?.activationId;
+    const owner = rehearsed.cars[car]?.owner;
+    if (activationId === undefined || activationId === null || owner === undefined) return;
+    if (payment === "losesHold") await bank.voidHold(activationId, owner);
+    await bank.settleLater(activationId, later, owner, staff);
+  });
+}
+
+async function countRare(
+  { databaseUrl, bank, damagedCars, cars }: RehearsedPlatform,
+  { commits, intents }: Evidence,
+): Promise<RareCounts> {
+  const wrong = new Set(cars.filter(({ fate }) => fate.kind === "wrongClock").map(({ vin }) => vin));
+  const applied = new Set(commits.flatMap(({ vin, result }) => (result === "applied" ? [vin] : [])));
+  const seen = {
+    networkFailed: intents.reduce((sum, one) => sum + one.networkErrors, 0),
+    lostWebhook: await bank.countLostWebhooks(),
+    healed: damagedCars.healed().length,
+    enrolledAgain: damagedCars.enrolledAgain().size,
+    wrongClock: wrong.intersection(applied).size,
+  };
+  return withClient(databaseUrl, (client) => countRarePaths(client, seen, commits));
 }
 
 function countFaults(link: Readonly<Record<string, number>>): Record<FaultKind, number> {

@@ -6,6 +6,7 @@ import {
   formatBusinessTime,
 } from "@caas/contract/business-clock.ts";
 import { type Client, createClient } from "@caas/contract/client/client.ts";
+import { signIn } from "@caas/contract/client/generated.ts";
 import { dayMs } from "@caas/contract/durations.ts";
 import { parseDeath } from "@caas/contract/failpoints.ts";
 import { carKinds } from "@caas/simulator/behaviour/car-kinds.ts";
@@ -22,6 +23,8 @@ import { type Platform, startPlatform } from "../start/platform.ts";
 import { choosePorts, portTable } from "../start/ports.ts";
 import { startEmbeddedPostgres } from "../start/postgres/embedded-postgres.ts";
 import type { RunningChild, UnexpectedExit } from "../start/supervise.ts";
+import { type CustomersBank, openCustomersBank } from "./customers-bank.ts";
+import { type DamagedCars, openDamagedCars } from "./damaged-cars.ts";
 import { createKillBoard, type KillBoard } from "./kill-board.ts";
 import type { CarFate, OtaPlan, Part, PlannedCar } from "./ota-plan.ts";
 import { callTimeoutMs, createPatientFetch } from "./patient-fetch.ts";
@@ -45,8 +48,13 @@ export type RehearsedPlatform = {
   readonly failures: readonly string[];
   /** Of all cars' processes in all their lives. */
   readonly situation: Readonly<Situation>;
+  /** Cars that were damaged and have healed, or were enrolled again; grows. */
+  readonly damagedCars: DamagedCars;
   /** Not signed in. */
   readonly client: Client;
+  /** Signed in as an administrator. */
+  readonly staff: Client;
+  readonly bank: CustomersBank;
   platform(): Platform;
   show(): Promise<HeldByCar[]>;
   /** Out of reach without a word, as in a garage: the broker publishes the car's will. */
@@ -192,20 +200,39 @@ export async function openRehearsedPlatform(
       lostAnswers += 1;
       return true;
     }
+    const { standIns, staff: accounts } = platform;
+    if (standIns === null) throw new Error("a rehearsal needs our own stand-ins");
     const client = createClient({
       baseUrl: platform.rest,
       fetch: createPatientFetch(signal, losesAnswer),
       timeoutMs: callTimeoutMs,
     });
-    const { cars, services, seeded } = await populate(plan, platform, client, businessClock(anchor));
-    const fates = Object.fromEntries(cars.flatMap(({ vin, fate }) => fateOf(vin, fate)));
+    const clock = businessClock(anchor);
+    const { cars, services, seeded } = await populate(plan, platform, standIns.vss, client, clock);
+    const { token } = await signIn(accounts.admin, client);
+    const staff: Client = { ...client, token };
+    const damagedCars = openDamagedCars({
+      folder: join(dataDir, "cars", "disk", "cars-1"),
+      cars,
+      staff,
+      signal,
+    });
     const commitsFile = join(dataDir, "commits.jsonl");
 
     async function startHosts(isFirst: boolean): Promise<void> {
+      // A car that proves late does so once: in its next life it comes back.
+      const ofThisStart = cars.filter(({ fate }) => isFirst || fate.kind !== "provesLate");
+      const fates = Object.fromEntries(ofThisStart.flatMap(({ vin, fate }) => fateOf(vin, fate)));
       const start = async (host: PlannedCar["host"]): Promise<RevivedCars> => {
         const own = seeded.filter((_, index) => plan.cars[index]?.host === host);
         const stored = isFirst ? await storeCars(own) : [];
+        let hasLived = !isFirst;
         return startRevivedCars({
+          beforeLife: async () => {
+            if (host === "disk" && hasLived) await damagedCars.damageDue();
+            hasLived = true;
+          },
+          onNeedsEnrolment: damagedCars.enrolAgain,
           keeper,
           nextLife: () => (lives += 1),
           onFailure: (reason) => void failures.push(reason),
@@ -252,6 +279,9 @@ export async function openRehearsedPlatform(
       commitsFile,
       kills,
       lostAnswers: () => lostAnswers,
+      damagedCars,
+      staff,
+      bank: openCustomersBank(standIns.gateway, signal),
       failures,
       situation: keeper.now,
       client,
@@ -296,7 +326,10 @@ export async function openRehearsedPlatform(
 function fateOf(vin: string, fate: CarFate): [string, Fate][] {
   switch (fate.kind) {
     case "crashes":
+    case "wrongClock":
       return [[vin, fate]];
+    case "provesLate":
+      return [[vin, { kind: "crashes", at: "afterOutcome", passage: 1, staysAway: true }]];
     case "rejects":
       return [[vin, { kind: "rejects", detail: "this car takes nothing" }]];
     case "unhealthy": {
@@ -309,16 +342,15 @@ function fateOf(vin: string, fate: CarFate): [string, Fate][] {
 }
 
 /** Cars and their owners by SQL, with proper keys, as if sold, delivered and linked. */
-async function populate(plan: OtaPlan, platform: Platform, client: Client, clock: Clock) {
-  const { standIns, databaseUrl, dataDir } = platform;
-  if (standIns === null) throw new Error("a rehearsal needs our own stand-ins");
+async function populate(plan: OtaPlan, platform: Platform, vssUrl: string, client: Client, clock: Clock) {
+  const { databaseUrl, dataDir } = platform;
   const seeded = await seedPlatform(platform, { count: plan.vehicles, isTls: false, clock });
   const { services, buyers } = await withClient(databaseUrl, async (database) => ({
     services: await addServices(database, plan.services),
     buyers: await signOwnersIn(database, seeded),
   }));
   await registerAtWorkshops(
-    { vssUrl: standIns.vss, dataDir, now: clock.now() },
+    { vssUrl, dataDir, now: clock.now() },
     seeded.map(({ vin }) => vin),
   );
   const cars = plan.cars.map((car, index): RehearsedCar => {
@@ -326,7 +358,7 @@ async function populate(plan: OtaPlan, platform: Platform, client: Client, clock
     if (place === undefined || buyer === undefined) throw new Error(`there is no car ${index}`);
     return { ...car, vin: place.vin, vehicleId: place.vehicleId, owner: { ...client, token: buyer.token } };
   });
-  const workshops = openStandIn(standIns.vss);
+  const workshops = openStandIn(vssUrl);
   for (const { vin, fate } of cars)
     if (fate.kind === "overdue") await workshops.put(`/_control/vehicles/${vin}`, { status: "overdue" });
   return { cars, services, seeded };

@@ -17,6 +17,8 @@ export type RevivedCars = {
 };
 
 export type RevivedCarsOptions = {
+  /** Awaited before each life. */
+  beforeLife(): Promise<void>;
   /** Asked at every start: the next life may be told of another place to die. */
   setUp(): CarHostsOptions;
   /** Adds up the counts of all lives; each life has its own number there. */
@@ -24,6 +26,8 @@ export type RevivedCarsOptions = {
   nextLife(): number;
   /** It was killed: at a place of the code, or by us. It is started again. */
   onKilled(place: string | null): void;
+  /** A car has lost what proves it, and stays down until it is enrolled again. */
+  onNeedsEnrolment(vin: string, hosts: CarHosts): void;
   /** It ended for another reason, which is a defect. */
   onFailure(reason: string): void;
   signal: AbortSignal;
@@ -41,10 +45,12 @@ export async function startRevivedCars(options: RevivedCarsOptions): Promise<Rev
 
   async function live(): Promise<void> {
     life = options.nextLife();
+    await options.beforeLife();
     const started = await startCarHosts(options.setUp());
     hosts = started;
     const ofThisLife = life;
     started.on("news", (news) => keeper.hear(news, ofThisLife));
+    started.on("needsEnrolment", (vin) => options.onNeedsEnrolment(vin, started));
     started.on("lost", (_host, { why, signal: killedBy, lastLines }) => {
       hosts = null;
       keeper.lost(ofThisLife);

@@ -2,11 +2,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RestRefused } from "@caas/contract/client/client.ts";
 import { buyAService, cancelAnActivation } from "@caas/contract/client/generated.ts";
 import { deriveSeed, seededRandom } from "@caas/simulator/chance/seeded-random.ts";
-import { goodCard, refusedCard } from "@caas/simulator/customers/buyers.ts";
+import { readCommits } from "@caas/simulator/run/commits-file.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import type { ActivationEnds } from "../lab/activation-ends.ts";
 import type { Asked } from "./evidence.ts";
-import type { OtaPlan, PlannedPurchase } from "./ota-plan.ts";
+import { type OtaPlan, type PlannedPurchase, unansweredFates } from "./ota-plan.ts";
 import type { RehearsedCar, RehearsedPlatform } from "./rehearsed-platform.ts";
 
 export type Trade = {
@@ -20,6 +20,9 @@ export type Trade = {
 const underWay = 96;
 /** A customer who has waited this long lets the next one begin. */
 const patienceMs = 15_000;
+const lookEveryMs = 500;
+const boughtWithinMs = 120_000;
+const appliedWithinMs = 90_000;
 /** A customer changes their mind within this time. */
 const mindChangedMs = 1_500;
 
@@ -39,6 +42,7 @@ export async function trade(
       priceCents: service.priceCents,
       activationId: null,
       end: purchase.end,
+      withdrawnBecause: becauseOf(purchase),
     };
   });
 
@@ -48,21 +52,58 @@ export async function trade(
     return car;
   }
 
+  /** By the car's own record: the platform has not heard of it. */
+  async function hasApplied(vin: string): Promise<void> {
+    const giveUpAt = performance.now() + appliedWithinMs;
+    while (!readCommits(rehearsed.commitsFile).some((commit) => commit.vin === vin)) {
+      if (performance.now() > giveUpAt)
+        throw new Error(`${vin} has applied nothing for ${appliedWithinMs} ms`);
+      await delay(lookEveryMs, undefined, { signal });
+    }
+  }
+
+  /** The first purchase of the car began before this one. */
+  async function firstIsPaid(car: number): Promise<void> {
+    const first = plan.purchases.findIndex((one) => one.car === car && one.service === 0);
+    const owner = rehearsed.cars[car]?.owner;
+    const giveUpAt = performance.now() + boughtWithinMs;
+    for (;;) {
+      const activationId = asked[first]?.activationId ?? null;
+      if (activationId !== null && owner !== undefined) return rehearsed.bank.hasPaid(activationId, owner);
+      if (performance.now() > giveUpAt) throw new Error(`the first purchase of car ${car} was not taken`);
+      await delay(lookEveryMs, undefined, { signal });
+    }
+  }
+
   async function buy(index: number, purchase: PlannedPurchase): Promise<void> {
     const car = carOf(purchase);
     const serviceId = rehearsed.services[purchase.service]?.id ?? "";
-    const paymentMethod = purchase.cardRefuses ? refusedCard : goodCard;
+    const { bank } = rehearsed;
+    if (unansweredFates.includes(purchase.payment)) await firstIsPaid(purchase.car);
+    const paymentMethod = await bank.issueCard(index, purchase.payment);
     const { id } = await buyAService(car.vehicleId, { serviceId, paymentMethod }, car.owner);
     const request = asked[index];
     if (request !== undefined) request.activationId = id;
     const ended = ends.add(id);
     const { fate } = car;
+    await bank.confirm(id, purchase.payment, car.owner);
+    if (purchase.cancels === "afterApplying") {
+      await hasApplied(car.vin);
+      // Its process must keep it away, too, should it start again.
+      rehearsed.cutOff([car.vin]);
+      await cancelAnActivation(id, {}, car.owner);
+      return;
+    }
+    if (fate.kind === "provesLate") {
+      asleep.add(id);
+      return;
+    }
     if (fate.kind === "sleepsForDays" || fate.kind === "sleepsTooLong") {
       asleep.add(id);
       if (fate.kind === "sleepsForDays" && !fate.beforeBuying) rehearsed.cutOff([car.vin]);
       return;
     }
-    if (purchase.cancels) {
+    if (purchase.cancels === "atRandom") {
       await delay(seededRandom(deriveSeed(plan.seed, "cancel", index))() * mindChangedMs, undefined, {
         signal,
       });
@@ -78,4 +119,11 @@ export async function trade(
     if (!signal.aborted) await buy(index, purchase);
   });
   return { asked, asleep };
+}
+
+/** Why a service that was delivered is taken back by plan, as the platform names it. */
+function becauseOf({ payment, later }: PlannedPurchase): string | null {
+  if (later === "refunded") return "refunded";
+  if (later !== "kept") return "chargeBack";
+  return payment === "pays" ? null : "lateDecline";
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { chargeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
+import { chargeSchema, disputeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
 import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 
 /** A payment in the gateway's own store. */
@@ -11,7 +11,14 @@ export type GatewayIntent = {
   status: string;
   capturedCents: number;
   refundedCents: number;
+  /** What the customer's bank has taken back and not returned. */
+  disputedCents: number;
+  /** Tries that failed at the card networks, refused by nobody. */
+  networkErrors: number;
 };
+
+/** The gateway's code for an error of the card networks. */
+export const networkError = "processing_error";
 
 /** Where the gateway's stand-in of a platform keeps its books. */
 export function gatewayStoreOf({ dataDir }: { dataDir: string }): string {
@@ -25,6 +32,10 @@ export function readGatewayStore(path: string): GatewayIntent[] {
   const store = openStore(path);
   try {
     const charges = store.collection("charges", chargeSchema, { intent: (charge) => charge.payment_intent });
+    const disputes = store.collection("disputes", disputeSchema, {
+      charge: ({ charge }) => charge,
+      intent: (dispute) => dispute.payment_intent,
+    });
     return store
       .collection("paymentIntents", intentSchema)
       .list()
@@ -36,6 +47,11 @@ export function readGatewayStore(path: string): GatewayIntent[] {
           status: intent.status,
           capturedCents: ofIntent.reduce((sum, charge) => sum + charge.amount_captured, 0),
           refundedCents: ofIntent.reduce((sum, charge) => sum + charge.amount_refunded, 0),
+          networkErrors: ofIntent.filter(({ outcome }) => outcome.reason === networkError).length,
+          disputedCents: disputes
+            .find("intent", intent.id)
+            .filter(({ status }) => status !== "won")
+            .reduce((sum, { amount }) => sum + amount, 0),
         };
       });
   } finally {

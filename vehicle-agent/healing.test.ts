@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { cp, mkdir, mkdtemp, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseJson } from "@caas/contract/parse-json.ts";
@@ -9,6 +8,14 @@ import { readSlotFiles } from "./change/slots.ts";
 import { readConfig } from "./config.ts";
 import { runAgent } from "./program.ts";
 import { openDirectoryStorage } from "./storage/storage.ts";
+import {
+  type CarFile,
+  carFiles,
+  type Damage,
+  damageCar,
+  damages,
+  mustBeEnrolledAgain,
+} from "./testing/damage-car.ts";
 import { startTestBroker, type TestBroker } from "./testing/test-broker.ts";
 import { startTestEnrolment, type TestEnrolment } from "./testing/test-enrolment.ts";
 import { createTestSigner, entry, testVin } from "./testing/test-signer.ts";
@@ -79,55 +86,11 @@ function reportOf(isWanted: Parameters<TestBroker["nextReport"]>[2]) {
   return broker.nextReport(testVin, enrolment.proofKey(), isWanted, broker.messages.length);
 }
 
-const damages = ["empty", "half", "garbage", "missing", "folder"] as const;
-type Damage = (typeof damages)[number];
-const files = [
-  "entry",
-  "index",
-  "configuration/active",
-  "display/current.json",
-  "identity.json",
-  "keys/tls.pem",
-  "keys/proof.pem",
-  "journal.json",
-  "key-set.jws",
-] as const;
-type Part = (typeof files)[number];
-
-async function pathOf(folder: string, part: Part): Promise<string> {
-  const car = join(root, folder);
-  if (part !== "entry" && part !== "index") return join(car, part);
-  const slot = join(car, "configuration", await readlink(join(root, "template", "configuration", "active")));
-  const [seats] = entries.slice(1);
-  return join(slot, part === "index" ? "manifest.json" : `asientosCalefactables.${seats?.id}.json`);
-}
-
-async function damage(folder: string, part: Part, how: Damage): Promise<void> {
-  const path = await pathOf(folder, part);
-  const text = part === "configuration/active" ? "" : await readFile(path, "utf8").catch(() => "");
-  await rm(path, { recursive: true, force: true });
-  if (how === "missing") return;
-  if (how === "folder") return void (await mkdir(path));
-  if (part === "configuration/active") return symlink("slots/nowhere", path);
-  const garbage = createHash("sha512").update(text).digest("latin1");
-  await writeFile(path, { empty: "", half: text.slice(0, text.length / 2), garbage }[how]);
-}
-
-/** Without its memory or its proof key a car is nobody; its other keys can be got again by what is left. */
-function mustBeEnrolledAgain(damaged: ReadonlyMap<Part, Damage>): boolean {
-  const journal = damaged.get("journal.json");
-  return (
-    damaged.has("keys/proof.pem") ||
-    (journal !== undefined && journal !== "missing") ||
-    (damaged.has("identity.json") && damaged.has("keys/tls.pem"))
-  );
-}
-
-async function damageAndBoot(damaged: ReadonlyMap<Part, Damage>): Promise<void> {
+async function damageAndBoot(damaged: ReadonlyMap<CarFile, Damage>): Promise<void> {
   next += 1;
   const folder = `car-${next}`;
   await cp(join(root, "template"), join(root, folder), { recursive: true, verbatimSymlinks: true });
-  for (const [part, how] of damaged) await damage(folder, part, how);
+  expect(await damageCar(join(root, folder), damaged)).toBe(true);
   const car = run(folder);
   const outcome = await Promise.race([car.ready, car.needsEnrolment]);
   if (mustBeEnrolledAgain(damaged)) {
@@ -148,14 +111,14 @@ async function damageAndBoot(damaged: ReadonlyMap<Part, Damage>): Promise<void> 
 }
 
 describe("a car whose files were damaged", () => {
-  test.each(files.flatMap((part) => damages.map((how) => ({ part, how }))))(
+  test.each(carFiles.flatMap((part) => damages.map((how) => ({ part, how }))))(
     "$part, $how: it heals with the next version, or says that it must be enrolled again [F2, F3]",
     ({ part, how }) => damageAndBoot(new Map([[part, how]])),
   );
 
   test("several at once: never a start loop [F2, F3]", async () => {
     const some = fc.uniqueArray(
-      fc.record({ part: fc.constantFrom(...files), how: fc.constantFrom(...damages) }),
+      fc.record({ part: fc.constantFrom(...carFiles), how: fc.constantFrom(...damages) }),
       {
         selector: ({ part }) => part,
         minLength: 2,
@@ -169,8 +132,8 @@ describe("a car whose files were damaged", () => {
 
   test("a damaged slot is reported as version 0, and what was set aside is kept [F2, F3]", async () => {
     await cp(join(root, "template"), join(root, "seen"), { recursive: true, verbatimSymlinks: true });
-    await damage("seen", "entry", "empty");
-    await damage("seen", "display/current.json", "garbage");
+    const damaged = new Map([["entry", "empty"] as const, ["display/current.json", "garbage"] as const]);
+    await damageCar(join(root, "seen"), damaged);
     const said = reportOf(({ active }) => active.version === 0);
     const car = run("seen");
     await car.ready;

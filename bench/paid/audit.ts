@@ -27,7 +27,10 @@ export function listPaidOnce({
     .flatMap(({ purchases }) => purchases)
     .filter(({ activationId, serviceId }) => {
       const [intent, ...others] = byActivation.get(activationId) ?? [];
-      const wasKept = intent?.capturedCents === prices.get(serviceId) && intent?.refundedCents === 0;
+      const wasKept =
+        intent?.capturedCents === prices.get(serviceId) &&
+        intent?.refundedCents === 0 &&
+        intent.disputedCents === 0;
       return others.length === 0 && wasKept;
     });
   return new Set(paid.map(({ activationId }) => activationId));

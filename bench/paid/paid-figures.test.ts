@@ -85,6 +85,8 @@ describe("what makes a run of purchases fail", () => {
       status: "succeeded",
       capturedCents: 900,
       refundedCents: 0,
+      disputedCents: 0,
+      networkErrors: 0,
     },
   });
   const some = purchases.slice(0, 3);
@@ -130,6 +132,11 @@ describe("what makes a run of purchases fail", () => {
     {
       what: "one was given back",
       evidence: { intents: [{ ...intent(first), refundedCents: 900 }, ...others] },
+      says: "the gateway did not capture the price of 1 purchases exactly once",
+    },
+    {
+      what: "a bank took one back",
+      evidence: { intents: [{ ...intent(first), disputedCents: 900 }, ...others] },
       says: "the gateway did not capture the price of 1 purchases exactly once",
     },
     {

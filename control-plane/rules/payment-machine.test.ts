@@ -173,7 +173,11 @@ function expectOfAnswer(
       if (answer === "held") return "–";
       if (isCapture) return `captured: postCapture ${report}tellCaptured`;
       return `${answer === "released" ? "voided" : "declined"}: postRelease ${
-        settlement === "capture" ? "reportUnpaid" : isVoid ? "tellVoided" : "tellHoldGone"
+        settlement === "capture"
+          ? `reportUnpaid${answer === "released" ? "" : " askReleaseStray"}`
+          : isVoid
+            ? "tellVoided"
+            : "tellHoldGone"
       }`;
     case "declined":
     case "voided":

@@ -294,7 +294,7 @@ export const paymentRows: readonly PaymentRow[] = [
   ["service",     "authorised", "void",       "released",           "voided",      ["postRelease", "tellVoided"]],
   ["service",     "authorised", "none",       holdRefused,          "declined",    ["postRelease", "tellHoldGone"], "no proof yet: nothing is owed, and nothing is delivered"],
   ["service",     "authorised", "void",       holdRefused,          "declined",    ["postRelease", "tellVoided"], "given up meanwhile"],
-  ["service",     "authorised", "capture",    holdRefused,          "declined",    ["postRelease", "reportUnpaid"], "a late decline, after the car's proof"],
+  ["service",     "authorised", "capture",    holdRefused,          "declined",    ["postRelease", "reportUnpaid", "askReleaseStray"], "a late decline, after the car's proof: the customer must not wait a week for what is still held"],
 
   // It has ended.
   ["any",         ended,        "any",        ["held", "unconfirmed"], "same",     ["askReleaseStray"], "a hold that nobody knows would stand for a week"],

@@ -1,15 +1,20 @@
+import type { EnrolmentPackage } from "@caas/contract/enrolment.ts";
 import type { Outcome } from "@caas/contract/report.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { type Agent, type AgentOptions, type AgentState, createAgent } from "@caas/vehicle-agent/agent.ts";
+import { JournalLost } from "@caas/vehicle-agent/change/journal.ts";
 import { readSlotFiles, type SlotContent } from "@caas/vehicle-agent/change/slots.ts";
 import { createCertificateKeeper } from "@caas/vehicle-agent/identity/certificate-keeper.ts";
+import { finishEnrolment } from "@caas/vehicle-agent/identity/enrol-again.ts";
 import {
   type CarIdentity,
+  endIdentity,
   type LinkCredential,
   loadIdentity,
 } from "@caas/vehicle-agent/identity/identity.ts";
 import type { CarTransport } from "@caas/vehicle-agent/link/transport.ts";
 import type { AgentStorage } from "@caas/vehicle-agent/storage/storage.ts";
+import { enrolAll } from "./credentials.ts";
 import { adapterOf, type CarProfile, failpointOf } from "./profiles.ts";
 
 /** What a car tells its fleet. */
@@ -23,6 +28,8 @@ export type CarWitness = {
   reported(vin: Vin, seq: number): void;
   refused(vin: Vin, reason: string): void;
   crashed(vin: Vin, at: string): void;
+  /** It has lost what proves it, and stays down until it is enrolled again. */
+  needsEnrolment(vin: Vin): void;
 };
 
 export type FleetCarOptions = Pick<AgentOptions, "clock" | "random" | "logger"> & {
@@ -100,10 +107,28 @@ export class FleetCar {
     await this.#boot();
   }
 
+  /** A person brings another package; the car comes up with it. @throws Error when the control plane does not take it */
+  async enrolAgain(given: EnrolmentPackage): Promise<void> {
+    await enrolAll([{ storage: this.storage, package: given }], this.#options.random);
+    if (this.#isAwake && this.#agent === null) await this.#boot();
+  }
+
   async #boot(): Promise<void> {
+    await finishEnrolment(this.storage);
     const identity = await loadIdentity(this.storage);
-    if (identity === null) throw new Error(`${this.vin} is not enrolled`);
     if (!this.#isAwake) return;
+    if (identity === null) return this.#options.witness.needsEnrolment(this.vin);
+    try {
+      await this.#drive(identity);
+    } catch (error) {
+      if (!(error instanceof JournalLost)) throw error;
+      await endIdentity(this.storage);
+      this.#agent = null;
+      this.#options.witness.needsEnrolment(this.vin);
+    }
+  }
+
+  async #drive(identity: CarIdentity): Promise<void> {
     const { clock, random, logger, metrics, transportOf } = this.#options;
     const slotsOf = this.profile.kind === "modelled" ? this.profile.slots : undefined;
     // Cars that connect by password alone have no certificate to keep.

@@ -27,7 +27,7 @@ import { type CarCredentials, enrolAll, installCredentials } from "./credentials
 import { type CarWitness, FleetCar } from "./fleet-car.ts";
 import { countOne, countOutcome, createFleetCounts, type FleetCounts } from "./fleet-counts.ts";
 import { fleetFileName, readFleetFile, writeFleetFile } from "./fleet-file.ts";
-import { type CarProfile, healthy } from "./profiles.ts";
+import { type CarProfile, clockOf, healthy } from "./profiles.ts";
 
 export type FleetOptions = {
   /** Cars whose rows are in the database already. */
@@ -72,6 +72,8 @@ export type FleetEvents = {
   reported: [vin: Vin, seq: number];
   refused: [vin: Vin, reason: string];
   crashed: [vin: Vin, at: string];
+  /** It has lost what proves it, and stays down until it is enrolled again. */
+  needsEnrolment: [vin: Vin];
 };
 
 export type Fleet = EventEmitter<FleetEvents> & {
@@ -140,6 +142,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
       countOne(counts.crashes, at);
       events.emit("crashed", vin, at);
     },
+    needsEnrolment: (vin) => void events.emit("needsEnrolment", vin),
   };
 
   const transportOf = createTransports(options);
@@ -155,7 +158,7 @@ export async function createFleet(options: FleetOptions): Promise<Fleet> {
       profile,
       transportOf: (identity, credential) => transportOf(identity, credential, index),
       witness,
-      clock: profile.kind === "modelled" ? (profile.clock ?? clock) : clock,
+      clock: clockOf(profile, clock),
       random: seededRandom(deriveSeed(seed, "jitter", vin)),
       logger,
       metrics: options.metrics,

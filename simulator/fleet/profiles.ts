@@ -20,8 +20,10 @@ export const fateSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("rejects"), detail: z.string() }),
   /** Takes every configuration that holds an entry and does not work with it; may lose power over it once. */
   z.object({ kind: z.literal("unhealthy"), reason: z.string(), crash: crashSchema.optional() }),
-  /** Loses power once, at the n-th passage of a failpoint, and comes back. */
-  z.object({ kind: z.literal("crashes"), ...crashSchema.shape }),
+  /** Loses power once, at the n-th passage of a failpoint, and comes back, unless it then stays out of reach. */
+  z.object({ kind: z.literal("crashes"), ...crashSchema.shape, staysAway: z.boolean().optional() }),
+  /** Its clock is set wrong at every start; it takes what it is given. */
+  z.object({ kind: z.literal("wrongClock"), aheadMs: z.int() }),
 ]);
 export type Fate = z.infer<typeof fateSchema>;
 
@@ -61,6 +63,7 @@ export function adapterOf(profile: CarProfile): CarAdapter {
   switch (profile.kind) {
     case "healthy":
     case "crashes":
+    case "wrongClock":
       return workingAdapter;
     case "rejects":
       return { ...workingAdapter, check: async () => ({ kind: "rejected", detail: profile.detail }) };
@@ -75,6 +78,18 @@ export function adapterOf(profile: CarProfile): CarAdapter {
         probe: async () => (entries === 0 ? { healthy: true } : { healthy: false, reason: profile.reason }),
       };
     }
+  }
+}
+
+/** What the car reads as business time. */
+export function clockOf(profile: CarProfile, clock: AgentClock): AgentClock {
+  switch (profile.kind) {
+    case "modelled":
+      return profile.clock ?? clock;
+    case "wrongClock":
+      return { ...clock, now: () => new Date(clock.now().getTime() + profile.aheadMs) };
+    default:
+      return clock;
   }
 }
 

@@ -116,6 +116,11 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
     return { connect: (wanted) => (isHealed ? within : spoiling).connect(wanted) };
   };
 
+  function leave(vin: string): void {
+    outOfReach.add(vin);
+    weather.get(vin)?.cut("out of reach", Number.POSITIVE_INFINITY);
+  }
+
   const { fates } = options;
   const profileOf = fates === null ? modelled : (vin: Vin): CarProfile => fates[vin] ?? healthy;
   const failpoint = createFailpoints(readFailpoints(options.failpoints), (name, passage) => {
@@ -141,7 +146,12 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
       wantedSince.delete(vin);
       if (since !== undefined) collected.connectMs.push(performance.now() - since);
     });
-    fleet.on("crashed", (vin) => void lostPower.add(vin));
+    fleet.on("crashed", (vin) => {
+      lostPower.add(vin);
+      const fate = fates?.[vin];
+      if (fate?.kind === "crashes" && fate.staysAway === true) leave(vin);
+    });
+    fleet.on("needsEnrolment", (vin) => say({ kind: "needsEnrolment", vin }));
     fleet.on("disconnected", (vin, reason) => {
       const hasNoPower = lostPower.delete(vin);
       if (!wanted.has(vin)) return;
@@ -246,10 +256,7 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
         }
         return;
       case "cutOff":
-        for (const vin of command.vins) {
-          outOfReach.add(vin);
-          weather.get(vin)?.cut("out of reach", Number.POSITIVE_INFINITY);
-        }
+        for (const vin of command.vins) leave(vin);
         return;
       case "reach":
         for (const vin of command.vins) {
@@ -263,6 +270,8 @@ export async function startCarHost(options: Prepare, say: (told: Told) => void):
         return;
       case "adopt":
         return adopt(command.package);
+      case "enrolAgain":
+        return cars.get(command.package.vin)?.enrolAgain(command.package);
       case "explain": {
         const reasons: Record<string, number> = {};
         for (const vin of command.vins) countOne(reasons, explainWaiting(cars.get(vin)));

@@ -46,6 +46,8 @@ const ordinary: Pick<
 export type CarHostsEvents = {
   news: [news: News, host: number];
   adopted: [vin: string];
+  /** The car has lost what proves it, and stays down until `enrolAgain`. */
+  needsEnrolment: [vin: string];
   /** A process went by itself, or did not end as it should; its cars are gone. */
   lost: [host: number, end: ProcessEnd];
 };
@@ -64,6 +66,7 @@ export type CarHosts = EventEmitter<CarHostsEvents> & {
   /** Every connection ends, and the next ones spoil no packet. */
   heal(): Promise<void>;
   adopt(given: EnrolmentPackage): Promise<void>;
+  enrolAgain(given: EnrolmentPackage): Promise<void>;
   /** What the active slots of all cars really hold. */
   show(): Promise<HeldByCar[]>;
   /** What these cars wait for, and how many of them for each. */
@@ -143,6 +146,7 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
 
   function hear(host: Host, index: number, told: Told): void {
     if (told.kind === "news") return void events.emit("news", told, index);
+    if (told.kind === "needsEnrolment") return void events.emit("needsEnrolment", told.vin);
     take(host, told.vin, told.carKind);
     events.emit("adopted", told.vin);
   }
@@ -197,6 +201,9 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
       const [host] = hosts.toSorted((left, right) => left.vins.size - right.vins.size);
       if (host === undefined) throw new Error("there is no process for a new car");
       await host.process.call({ kind: "adopt", package: given } satisfies Command);
+    },
+    async enrolAgain(given: EnrolmentPackage) {
+      await tellOwners([given.vin], () => ({ kind: "enrolAgain", package: given }));
     },
     async show() {
       const shown = await tellOwners([...cars.keys()], (own) => ({ kind: "show", vins: own }));

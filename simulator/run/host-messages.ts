@@ -54,6 +54,8 @@ export const commandSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("heal"), vins }),
   /** A car just built: it enrols and comes up. */
   z.strictObject({ kind: z.literal("adopt"), package: enrolmentPackageSchema }),
+  /** A car that has lost what proves it gets another package, and comes up with it. */
+  z.strictObject({ kind: z.literal("enrolAgain"), package: enrolmentPackageSchema }),
   /** Answered with how many of these wait for what. */
   z.strictObject({ kind: z.literal("explain"), vins }),
   /** Answered with what the active slots of these cars hold. */
@@ -120,5 +122,7 @@ export type News = z.infer<typeof newsSchema>;
 export const toldSchema = z.discriminatedUnion("kind", [
   newsSchema,
   z.object({ kind: z.literal("adopted"), ...carSchema.shape }),
+  /** It stays down until it is enrolled again. */
+  z.object({ kind: z.literal("needsEnrolment"), vin: z.string() }),
 ]);
 export type Told = z.infer<typeof toldSchema>;

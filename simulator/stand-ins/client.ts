@@ -37,6 +37,7 @@ const timeoutMs = 40_000;
 export type StandIn = {
   get<T extends z.ZodType>(path: string, answer: T, signal?: AbortSignal): Promise<z.output<T>>;
   put(path: string, body: object): Promise<void>;
+  post<T extends z.ZodType>(path: string, body: object, answer: T): Promise<z.output<T>>;
 };
 
 export function openStandIn(baseUrl: string): StandIn {
@@ -57,6 +58,7 @@ export function openStandIn(baseUrl: string): StandIn {
     async put(path, body) {
       await call("PUT", path, { body });
     },
+    post: async (path, body, answer) => answer.parse(await call("POST", path, { body })),
   };
 }
 

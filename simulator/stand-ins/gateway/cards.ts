@@ -12,6 +12,8 @@ export const cardBehaviours = [
   "authenticateOnce",
   "failForNow",
   "refuseRequest",
+  "loseRequest",
+  "loseAnswer",
 ] as const;
 
 const cardSchema = z.object({
@@ -19,6 +21,7 @@ const cardSchema = z.object({
    * `declineCapture`: the hold is granted and its capture refused, as a bank may do days later. `authenticate`: the
    * bank wants the customer to confirm each payment; `authenticateOnce`: only until the card has been set up for a
    * customer. `failForNow`: an error of the card networks, not a decline. `refuseRequest`: the request is not taken.
+   * `loseRequest`: a request to pay with it is not done and never answered; `loseAnswer`: it is done and never answered.
    */
   behaviour: z.enum(cardBehaviours),
   declineCode: z.string(),
@@ -85,8 +88,10 @@ export const turnedCard = z.strictObject({
     .regex(/^[a-z_]+$/)
     .max(60)
     .optional(),
-  /** How many payments it fails before it approves again. */
+  /** How many payments it fails, or requests it loses, before it does something else. */
   times: z.int().min(1).max(1_000).optional(),
+  /** What it does after that; default: it approves. */
+  afterwards: z.enum(cardBehaviours).optional(),
 });
 export type TurnedCard = z.infer<typeof turnedCard>;
 
@@ -94,6 +99,18 @@ export function openCards(store: PartnerStore) {
   const turned = store.collection("cards", turnedCard.extend({ paymentMethod: z.string() }));
   const setUp = store.collection("setUpCards", z.object({ id: z.string() }));
   const nameSetUp = (paymentMethod: string, customer: string) => `${customer}/${paymentMethod}`;
+
+  /** One of the payments that a card was told to fail has failed. */
+  function countFailure(paymentMethod: string): void {
+    const turn = turned.get(paymentMethod);
+    if (turn?.times === undefined) return;
+    const { times, afterwards = "approve", ...rest } = turn;
+    turned.put(
+      paymentMethod,
+      times > 1 ? { ...rest, afterwards, times: times - 1 } : { paymentMethod, behaviour: afterwards },
+    );
+  }
+
   return {
     /** `undefined`: the gateway knows no such payment method. */
     find(paymentMethod: string): Card | undefined {
@@ -114,15 +131,13 @@ export function openCards(store: PartnerStore) {
     turn(paymentMethod: string, to: TurnedCard): void {
       turned.put(paymentMethod, { paymentMethod, ...to });
     },
-    /** One of the payments that a card was told to fail has failed. */
-    countFailure(paymentMethod: string): void {
-      const turn = turned.get(paymentMethod);
-      if (turn?.times === undefined) return;
-      const { times, ...rest } = turn;
-      turned.put(
-        paymentMethod,
-        times > 1 ? { ...rest, times: times - 1 } : { paymentMethod, behaviour: "approve" },
-      );
+    countFailure,
+    /** What becomes of a request to pay with it on its way; uses up one of the card's times. */
+    takeLoss(paymentMethod: string): "request" | "answer" | null {
+      const behaviour = turned.get(paymentMethod)?.behaviour;
+      if (behaviour !== "loseRequest" && behaviour !== "loseAnswer") return null;
+      countFailure(paymentMethod);
+      return behaviour === "loseRequest" ? "request" : "answer";
     },
     /** The customer has confirmed it once, and agreed that it is used again. */
     setUp(paymentMethod: string, customer: string): void {

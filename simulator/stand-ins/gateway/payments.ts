@@ -113,6 +113,9 @@ export function confirmPayment(
           );
     case "approve":
     case "declineCapture":
+    // The loss is on the way here and back (server.ts).
+    case "loseRequest":
+    case "loseAnswer":
       return approve(books, attempted, paymentMethod, card, cause);
   }
 }

@@ -565,6 +565,26 @@ describe("knobs", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, heldCents: 4900 }] });
   });
 
+  test("a card loses a number of requests, or of answers, and then does something else [FA4]", async () => {
+    const lossy = { ...hold, payment_method: "pm_lossy" };
+    await control("PUT", "/_control/cards/pm_lossy", {
+      body: { behaviour: "loseRequest", times: 1, afterwards: "decline" },
+    });
+    const first = await refusalOf(stripe.paymentIntents.create(lossy, { ...options, timeout: 1_000 }));
+    expect(first).toBeInstanceOf(Stripe.errors.StripeConnectionError);
+    expect(await totals()).toEqual({ totals: [] });
+    expect(await refusalOf(stripe.paymentIntents.create(lossy, options))).toMatchObject({
+      code: "card_declined",
+    });
+    await control("PUT", "/_control/cards/pm_lossy", { body: { behaviour: "loseAnswer", times: 1 } });
+    const other = { ...options, idempotencyKey: "another" };
+    expect(await refusalOf(stripe.paymentIntents.create(lossy, { ...other, timeout: 1_000 }))).toBeInstanceOf(
+      Stripe.errors.StripeConnectionError,
+    );
+    expect(await totals()).toMatchObject({ totals: [{ declines: 1, heldCents: 4900 }] });
+    expect(await stripe.paymentIntents.create(lossy, other)).toMatchObject({ status: "requires_capture" });
+  });
+
   test("failNext answers in Stripe's envelope and does nothing", async () => {
     await setFaults({ failNext: { count: 1, status: 503 } });
     expect(await refusalOf(stripe.paymentIntents.create(hold))).toMatchObject({

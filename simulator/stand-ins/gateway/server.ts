@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { dayMs } from "@caas/contract/durations.ts";
 import * as z from "zod";
+import { leaveUnanswered } from "../shared/http.ts";
 import { openPartner, type RunningPartner, type WebhookPartnerOptions } from "../shared/partner.ts";
 import { type SignWebhook, startOutbox } from "../shared/webhooks.ts";
 import { apiVersion, openBooks } from "./books.ts";
@@ -16,6 +17,8 @@ import { totalByReference } from "./totals.ts";
 
 /** Stripe forgets a key after a day; a later call with it is done again. */
 const keyKeptForMs = dayMs;
+
+const payingSchema = z.looseObject({ payment_method: z.string() });
 
 /** `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "t.body">`. https://docs.stripe.com/webhooks/signature */
 export function signAsStripe(secret: string): SignWebhook {
@@ -61,6 +64,14 @@ export async function startGateway(options: WebhookPartnerOptions): Promise<Runn
       reply.header("request-id", request.id).header("stripe-version", apiVersion);
       const key = request.headers["idempotency-key"];
       if (key !== undefined) reply.header("idempotency-key", key);
+    });
+    api.addHook("preHandler", async (request, reply) => {
+      const paying = payingSchema.safeParse(request.body).data?.payment_method;
+      const lost = request.method === "POST" && paying !== undefined ? cards.takeLoss(paying) : null;
+      if (lost === "answer") leaveUnanswered(request);
+      if (lost !== "request") return;
+      reply.hijack();
+      return reply;
     });
     registerReads(api, books);
     registerWrites(api, books, (request, reply, work) => {

@@ -126,6 +126,11 @@ function asRefusal(error: unknown): Refusal {
 
 /** Requests the knobs have marked: done as usual, then left without an answer. */
 const unanswered = new WeakSet<FastifyRequest>();
+/** The request is done as usual, and its answer never leaves. */
+export function leaveUnanswered(request: FastifyRequest): void {
+  unanswered.add(request);
+}
+
 const answeredWithNonsense = new WeakSet<FastifyRequest>();
 const answeredGarbled = new WeakSet<FastifyRequest>();
 const garble = "\u0000\ud83d";
@@ -194,7 +199,7 @@ export function registerApi(
         answerSlowly(reply);
         return reply;
       }
-      if (fault.kind === "timeOutAfterDoing") unanswered.add(request);
+      if (fault.kind === "timeOutAfterDoing") leaveUnanswered(request);
       if (fault.kind === "answerNonsense") answeredWithNonsense.add(request);
       if (fault.kind === "garbleText") answeredGarbled.add(request);
     });

@@ -70,8 +70,9 @@ export const serviceEffects = {
   askCapture: ask(captureHoldJob, ofActivation),
   askRelease: ask(releaseHoldJob, ofActivation),
   askReleaseStray: ask(releaseStrayJob, ({ payment, news }) => {
-    if (!("answer" in news) || (news.answer.status !== "held" && news.answer.status !== "unconfirmed"))
-      throw new Error(`payment ${payment.id} has no hold to let go`);
-    return { paymentId: payment.id, gatewayPaymentId: news.answer.gatewayPaymentId };
+    const named = "answer" in news ? news.answer.gatewayPaymentId : null;
+    const gatewayPaymentId = named ?? payment.gateway_payment_id;
+    if (gatewayPaymentId === null) throw new Error(`payment ${payment.id} has no hold to let go`);
+    return { paymentId: payment.id, gatewayPaymentId };
   }),
 } as const satisfies Record<string, Effect>;

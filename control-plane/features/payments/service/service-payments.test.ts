@@ -158,7 +158,7 @@ describe("the car's proof takes the money", () => {
     expect(await chargedAtGateway(payment.id)).toMatchObject({ capturedCents: priceCents });
   });
 
-  test("a bank that refuses what it had held leaves no false receipt: support is called, and the service is to be withdrawn", async () => {
+  test("a bank that refuses what it had held leaves no false receipt and no hold: support is called, and the service is to be withdrawn", async () => {
     const card = `pm_${randomUUID().slice(0, 8)}`;
     await platform.gateway("PUT", `/_control/cards/${card}`, { behaviour: "declineCapture" });
     const activationId = await request(card);
@@ -168,6 +168,7 @@ describe("the car's proof takes the money", () => {
     const payment = await paymentOf(activationId);
     expect(payment.status).toBe("declined");
     expect(await balancesOf(payment.id)).toEqual({ cardHolds: 0, cardHoldsContra: 0 });
+    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: 0 });
     expect(toldAbout(activationId)).toEqual([
       "servicePaymentAuthorised",
       "captureFailed",
