@@ -142,7 +142,7 @@ function conditionsOf(
     rollbacksAnActivation: fast.rollbacks,
     statementsAnActivation: fast.statements,
     measured:
-      "first request sent to the last capture recorded, of purchases that the gateway's own books show captured once, every commit on disk; latency from the request (due time in the open loop) to the capture recorded; processor time until every mail is out too; statements that clients sent",
+      "first request sent to the last capture recorded, of purchases that the gateway's own books show captured once, every commit on disk; latency from the request (due time in the open loop) to the capture recorded; processor time until every mail is out too; statements that clients sent; commits as sessions have told them, which they do up to a second late",
     caution: "provisional where other work shares the machine",
   });
 }
