@@ -22,7 +22,8 @@ export type CustomersBank = {
   confirm(activationId: string, fate: PaymentFate, owner: Client): Promise<void>;
   /** Somebody lets the hold go in the gateway's own screens. */
   voidHold(activationId: string, owner: Client): Promise<void>;
-  /** Support gives the money back, or the bank takes it. Call it when the service is active and paid. */
+  isPaid(activationId: string, owner: Client): Promise<boolean>;
+  /** Support gives the money of a service back, or the bank takes it, as soon as it is paid. */
   settleLater(activationId: string, later: LaterFate, owner: Client, staff: Client): Promise<void>;
   /** Resolves when the purchase is paid: from then on its owner is believed. */
   hasPaid(activationId: string, owner: Client): Promise<void>;
@@ -104,13 +105,14 @@ export function openCustomersBank(gatewayUrl: string, signal: AbortSignal): Cust
         signal,
       });
     },
+    isPaid: async (activationId, owner) => (await readPayment(activationId, owner))?.status === "captured",
     async voidHold(activationId, owner) {
-      const { paymentId: reference } = await paymentIn("authorised", activationId, owner);
+      const { id: reference } = await paymentIn("authorised", activationId, owner);
       await gateway.post("/_control/payments", { reference, action: "void" }, z.unknown());
     },
     async settleLater(activationId, later, owner, staff) {
       if (later === "kept") return;
-      const { paymentId, amountCents } = await paymentIn("captured", activationId, owner);
+      const { id: paymentId, amountCents } = await paymentIn("captured", activationId, owner);
       if (later === "refunded") {
         await giveMoneyBack(paymentId, { amountCents, reason: "the customer changed their mind" }, staff);
         return;

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Client } from "@caas/contract/client/client.ts";
 import type { FaultKind } from "@caas/simulator/link/fault-schedule.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import { type ActivationEnds, watchActivationEnds } from "../lab/activation-ends.ts";
@@ -7,7 +8,7 @@ import { audit } from "./audit.ts";
 import { collectEvidence } from "./collect-evidence.ts";
 import type { Evidence } from "./evidence.ts";
 import { judgeRun, type OtaReport } from "./judge-run.ts";
-import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
+import { type OtaOptions, type OtaPlan, type PlannedPurchase, planOta } from "./ota-plan.ts";
 import { countRarePaths, planRarePaths, type RareCounts } from "./rare-paths.ts";
 import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
@@ -21,6 +22,8 @@ export type Frame = {
   /** ^C: end soon, and leave nothing running. */
   signal: AbortSignal;
   say(line: string): void;
+  /** Changes what was found, to see that the audit notices; `null`: it is judged as it is. */
+  tamper: ((evidence: Evidence) => Evidence) | null;
   /** Stores, logs and journals are here. */
   dataDir: string;
 };
@@ -74,7 +77,11 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     await cancelKills();
     const gateway = await endFaults();
     frame.say("Money goes back: by support, by banks, by hand at the gateway");
-    await settleLater(plan, rehearsed, traded);
+    const unsettled = new Set(plan.purchases.keys());
+    await settleLater(plan, rehearsed, traded, unsettled, async (one) => {
+      if (one.payment === "losesHold") await bank.voidHold(one.activationId, one.owner);
+      return bank.isPaid(one.activationId, one.owner);
+    });
 
     frame.say(`${firstSleepDays} days pass; cars that were away for days come back`);
     await rehearsed.advance(
@@ -86,6 +93,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     // A message that was lost with a connection is repeated on the next.
     rehearsed.heal();
     await untilQuiet(ends, awaited, signal, patienceMs);
+    await settleLater(plan, rehearsed, traded, unsettled, async () => true);
 
     if (!plan.isSmall) {
       frame.say(`${secondSleepDays} more days pass: every hold has ended`);
@@ -97,7 +105,8 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     signal.throwIfAborted();
 
     frame.say("Auditing");
-    const evidence = await collectEvidence(rehearsed, traded.asked);
+    const collected = await collectEvidence(rehearsed, traded.asked);
+    const evidence = frame.tamper === null ? collected : frame.tamper(collected);
     const { verdict, offenders } = audit(evidence);
     const { spoilt, crashes } = rehearsed.situation;
     const report: OtaReport = {
@@ -134,14 +143,23 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
   }
 }
 
-/** What happens to money after the service was delivered, or while its car sleeps. */
-async function settleLater(plan: OtaPlan, rehearsed: RehearsedPlatform, { asked }: Trade): Promise<void> {
-  const { bank, staff } = rehearsed;
-  await forEachAtOnce(plan.purchases.entries(), settledAtOnce, async ([index, { car, payment, later }]) => {
-    const activationId = asked[index]?.activationId;
-    const owner = rehearsed.cars[car]?.owner;
-    if (activationId === undefined || activationId === null || owner === undefined) return;
-    if (payment === "losesHold") await bank.voidHold(activationId, owner);
+type Bought = Pick<PlannedPurchase, "payment" | "later"> & { activationId: string; owner: Client };
+
+/** What happens to money after the service was delivered: to those that are `due` and not settled yet. */
+async function settleLater(
+  plan: OtaPlan,
+  { bank, staff, cars }: RehearsedPlatform,
+  { asked }: Trade,
+  unsettled: Set<number>,
+  isDue: (one: Bought) => Promise<boolean>,
+): Promise<void> {
+  await forEachAtOnce([...unsettled], settledAtOnce, async (index) => {
+    const { car, payment, later } = plan.purchases[index] ?? { car: -1, payment: "pays", later: "kept" };
+    const activationId = asked[index]?.activationId ?? null;
+    const owner = cars[car]?.owner;
+    if (activationId === null || owner === undefined || (later === "kept" && payment !== "losesHold")) return;
+    if (!(await isDue({ payment, later, activationId, owner }))) return;
+    unsettled.delete(index);
     await bank.settleLater(activationId, later, owner, staff);
   });
 }

@@ -17,6 +17,7 @@ import { generatePassword, hashPassword } from "./http/passwords.ts";
 import { problemSchema } from "./http/problem.ts";
 import { type OpenDatabase, openDatabase } from "./store/database.ts";
 import { newId } from "./store/ids.ts";
+import { writeUnchargedPurchase } from "./testing/fixtures/written-purchases.ts";
 
 // Every route × every role × every relation, against the wiring that runs. Partners
 // and broker are absent: no request here may get far enough to need them.
@@ -133,20 +134,18 @@ async function seed(): Promise<void> {
 /** One thing of each kind that a path can name, of `customer` and of the dealership `mine`. */
 async function insertThings(dealershipId: string, customerId: string, at: Date): Promise<void> {
   const { db } = opened;
-  const names = ["expedienteId", "vehicleId", "activationId", "paymentId", "orderId", "taskId"] as const;
+  const names = ["expedienteId", "vehicleId", "paymentId", "orderId", "taskId"] as const;
   const made = Object.fromEntries(names.map((name) => [name, newId()])) as Record<
     (typeof names)[number],
     string
   >;
-  Object.assign(ids, made);
-  const { expedienteId, vehicleId, activationId, paymentId, orderId, taskId } = made;
+  const { expedienteId, vehicleId, paymentId, orderId, taskId } = made;
   const vin = parseVin("1M8GDM9AXKP042788");
   const seller = await db
     .selectFrom("auth_users")
     .select("id")
     .where("role", "=", "sales")
     .executeTakeFirstOrThrow();
-  const service = await db.selectFrom("catalog_services").select("id").limit(1).executeTakeFirstOrThrow();
   await db
     .insertInto("vehicles")
     .values({ id: vehicleId, vin, state: "Operational", owner_customer_id: customerId, created_at: at })
@@ -213,37 +212,7 @@ async function insertThings(dealershipId: string, customerId: string, at: Date):
       created_at: at,
     })
     .execute();
-  await db
-    .insertInto("activations")
-    .values({
-      id: activationId,
-      vehicle_id: vehicleId,
-      customer_id: customerId,
-      service_id: service.id,
-      state: "NoCharge",
-      price_cents: 100,
-      currency: "EUR",
-      duration_days: 30,
-      payment_method: "pm_card_visa",
-      attempts_allowed: 5,
-      created_at: at,
-      ended_at: at,
-    })
-    .execute();
-  await db
-    .insertInto("payments")
-    .values({
-      id: newId(),
-      kind: "service",
-      activation_id: activationId,
-      customer_id: customerId,
-      amount_cents: 100,
-      currency: "EUR",
-      method: "card",
-      status: "voided",
-      created_at: at,
-    })
-    .execute();
+  const { activationId } = await writeUnchargedPurchase(db, { vehicleId, customerId, at });
   await db
     .insertInto("tasks")
     .values({
@@ -255,6 +224,7 @@ async function insertThings(dealershipId: string, customerId: string, at: Date):
       created_at: at,
     })
     .execute();
+  Object.assign(ids, made, { activationId });
 }
 
 async function signIn(username: string, password: string): Promise<string> {

@@ -5,8 +5,8 @@ import {
   protectSecrets,
   SecretExposed,
 } from "@caas/control-plane/fleet-link/protect-secrets.ts";
+import { makeFolders } from "@caas/vehicle-agent/storage/own-folder.ts";
 import { isDiskFull, wordsOfFileTrouble } from "./file-trouble.ts";
-import { makeFolder } from "./make-folder.ts";
 import { StartRefused } from "./ports.ts";
 import { FolderInUse, lockFolder } from "./postgres/folder-lock.ts";
 
@@ -39,7 +39,7 @@ export function explainLittleRoom(dataDir: string): string | null {
 export async function openDataFolder(dataDir: string): Promise<DataFolder> {
   let unlock: (() => void) | null = null;
   try {
-    makeFolder(dataDir, 0o711);
+    await makeFolders(dataDir, 0o711);
     // The database may run as another user, who must be able to pass through (see start/postgres).
     chmodSync(dataDir, 0o711);
     const room = explainLittleRoom(dataDir);

@@ -1,8 +1,7 @@
-import { createWriteStream, type WriteStream } from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, type WriteStream } from "node:fs";
 import { dirname } from "node:path";
 import { wordsOf } from "@caas/simulator/command/run.ts";
 import { wordsOfFileTrouble } from "./file-trouble.ts";
-import { makeFolder } from "./make-folder.ts";
 
 // A part's log on disk. A log that cannot be written is a pity and no reason to end the platform: it goes on without,
 // says so once, and writes again when there is room.
@@ -74,6 +73,8 @@ export function openLogFile(path: string, options: LogFileOptions): LogFile {
 }
 
 function append(path: string): WriteStream {
-  makeFolder(dirname(path), 0o755);
+  // One level only: the data folder is there before any log of it.
+  const folder = dirname(path);
+  if (!existsSync(folder)) mkdirSync(folder, 0o755);
   return createWriteStream(path, { flags: "a" });
 }

@@ -161,7 +161,7 @@ describe.skipIf(found.kind === "missing")(`a real Prometheus beside the platform
     expect(series.some(({ values }) => values.some(Number.isFinite))).toBe(true);
   });
 
-  test("what it says of the first attempts is what the cars themselves have counted", () => {
+  test("what it says of the first attempts is what the cars themselves have counted [ME7]", () => {
     const shares = (answers.get(overall) ?? []).flatMap(({ values }) => values).filter(Number.isFinite);
     const atTheEnd = shares.at(-1) ?? Number.NaN;
     expect(Math.abs(atTheEnd - (report.numbers.firstAttemptSuccess ?? 0))).toBeLessThan(0.2);

@@ -115,14 +115,14 @@ describe("targets are the specification's", () => {
   });
 
   test.each([
-    { row: "ME7", bound: `<= ${metricTable.ME7.target.above} ` },
-    { row: "ME8", bound: `<= ${metricTable.ME8.target.above} ` },
-  ])("$row is watched by an alert at its bound", ({ row, bound }) => {
+    { what: "first attempts", row: "ME7", bound: `<= ${metricTable.ME7.target.above} ` },
+    { what: "activations", row: "ME8", bound: `<= ${metricTable.ME8.target.above} ` },
+  ])("the share of $what that succeed is watched by an alert at its bound", ({ row, bound }) => {
     const watching = alerts.filter(({ rows }) => rows.includes(row));
     expect(watching.map(({ expr }) => expr.includes(bound))).toEqual([true]);
   });
 
-  test("ME10 is watched by the share of checks that we gave up on, since none takes as long as its bound [ME10, N10]", () => {
+  test("the maintenance check is watched by the share that we gave up on, since none takes as long as its bound [N10]", () => {
     expect(defaultCheckBudgetMs).toBeLessThan(metricTable.ME10.target.belowSeconds * 1000);
     const watching = alerts.filter(({ rows }) => rows.includes("ME10"));
     expect(watching.map(({ name }) => name)).toEqual([
@@ -151,7 +151,9 @@ describe.skipIf(promtool.kind === "missing")(`Prometheus' own tool ${whyNoPromto
     expect(given.filter((series) => !producible.has(series) && !series.startsWith("up{"))).toEqual([]);
   });
 
-  test("each alert is raised where it must be and not where it must not", { timeout: 60_000 }, async () => {
+  test("each alert is raised where it must be and not where it must not [ME7, ME8, ME10, HI3]", {
+    timeout: 60_000,
+  }, async () => {
     await run("test", "rules", "caas.rules.test.yml");
     // Every alert has a case of either sort, or this would prove less than it says.
     const cases = z

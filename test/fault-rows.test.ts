@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { readTitles } from "../docs/tools/read-titles.ts";
 import { listFiles, root } from "./house/source-files.ts";
 
 // What must end well, whatever happens between platform and cars. Each is proved by tests that name its number.
@@ -38,15 +39,12 @@ const faults: Readonly<Record<number, string>> = {
   30: "others' ids, every role on every route: nothing is seen or done",
 };
 
-/** Numbers in titles: of a test, of a group of them, of a row of a table. Comments prove nothing. */
+/** Numbers in titles of tests that run: of a test, of a group of them, of a row of a table. */
 const named = new Set(
   listFiles(".test.ts")
-    .flatMap((path) => readFileSync(join(root, path), "utf8").split("\n"))
-    .filter((line) => !line.trim().startsWith("//"))
-    .flatMap((line) => [
-      ...line.matchAll(/["`(][^"`]*\bfault (\d+)\b/g),
-      ...line.matchAll(/, fault (\d+)\b/g),
-    ])
+    .flatMap((path) => readTitles(readFileSync(join(root, path), "utf8"), path))
+    .flatMap(({ written, filled }) => [written, ...filled])
+    .flatMap((title) => [...title.matchAll(/\bfault (\d+)\b/g)])
     .map(([, number]) => Number(number)),
 );
 

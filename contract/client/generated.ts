@@ -177,8 +177,8 @@ export type IdentityDocument = {
  * The customer.
  */
 export type ExpedienteCustomer = {
-  /** The customer. */
-  customerId: string;
+  /** The thing's own id. */
+  id: string;
   /** What kind of thing it is. */
   kind: ExpedienteCustomerKind;
   /** In full; the owner in the car's papers. */
@@ -256,8 +256,8 @@ export type ExpedienteCredentials = {
  * The car.
  */
 export type ExpedienteVehicle = {
-  /** The car. */
-  vehicleId: string;
+  /** The thing's own id. */
+  id: string;
   /**
      * The vehicle identification number, 17 characters (ISO 3779).
      * @nullable
@@ -287,8 +287,8 @@ export type ExpedienteOrderConfiguration = {
  * The order at the factory; null before.
  */
 export type ExpedienteOrder = {
-  /** The order at the factory. */
-  orderId: string;
+  /** The thing's own id. */
+  id: string;
   /** The number that people and partners call it by. */
   reference: string;
   /**
@@ -340,8 +340,8 @@ export type ExpedientePaymentsItemMethod = 'card' | 'cash' | 'transfer';
  */
 export type ExpedientePaymentsItemStatus = 'pending' | 'presumed' | 'unconfirmed' | 'authorised' | 'captured' | 'declined' | 'voided' | 'refunded' | 'recorded' | 'unchecked' | 'chargedBack';
 export type ExpedientePaymentsItem = {
-  /** The payment. */
-  paymentId: string;
+  /** The thing's own id. */
+  id: string;
   /** What kind of thing it is. */
   kind: ExpedientePaymentsItemKind;
   /** An amount in minor units (cents). */
@@ -404,8 +404,8 @@ export type ExpedienteRegistrationDocument = {
  * The way to the customer; null before it was asked for.
  */
 export type ExpedienteTransport = {
-  /** The transport. */
-  transportId: string;
+  /** The thing's own id. */
+  id: string;
   /** The number that people and partners call it by. */
   reference: string;
   /** Where it stands. */
@@ -452,8 +452,8 @@ export type ExpedienteDelivery = {
 } | null;
 
 export type ExpedienteActivationsItem = {
-  /** The activation: one purchase of a service for one car. */
-  activationId: string;
+  /** The thing's own id. */
+  id: string;
   /** The service's name. */
   service: string;
   /** The state, as the specification names it. */
@@ -469,8 +469,8 @@ export type ExpedienteActivationsItem = {
 };
 
 export interface Expediente {
-  /** The sale's file. */
-  expedienteId: string;
+  /** The thing's own id. */
+  id: string;
   /** The number that people and partners call it by. */
   reference: string;
   /** Where it stands. */
@@ -507,7 +507,7 @@ export interface Expediente {
   transport: ExpedienteTransport;
   /** The hand-over to the customer; null before. */
   delivery: ExpedienteDelivery;
-  /** The activations, newest first. */
+  /** The services that this customer bought for the car, oldest first. */
   activations: ExpedienteActivationsItem[];
 }
 
@@ -565,8 +565,8 @@ export type OrderConfiguration = {
 };
 
 export interface Order {
-  /** The order at the factory. */
-  orderId: string;
+  /** The thing's own id. */
+  id: string;
   /** The sale's file. */
   expedienteId: string;
   /** The car. */
@@ -651,8 +651,8 @@ export type PaymentConfirmation = {
 } | null;
 
 export interface Payment {
-  /** The payment. */
-  paymentId: string;
+  /** The thing's own id. */
+  id: string;
   /** What kind of thing it is. */
   kind: PaymentKind;
   /** The sale's file. */
@@ -963,8 +963,8 @@ export type SignOut200 = {
  */
 export type WhoAmI200Role = 'admin' | 'support' | 'sales' | 'customer';
 export type WhoAmI200 = {
-  /** The account. */
-  userId: string;
+  /** The thing's own id. */
+  id: string;
   /** The name, as people write it. */
   name: string;
   /** What the person may do. */
@@ -1170,8 +1170,8 @@ export type ListExpedientes200ExpedientesItemCustomer = {
 };
 
 export type ListExpedientes200ExpedientesItem = {
-  /** The sale's file. */
-  expedienteId: string;
+  /** The thing's own id. */
+  id: string;
   /** The number that people and partners call it by. */
   reference: string;
   /** Where it stands. */
@@ -1272,8 +1272,8 @@ export type ReadTheNotificationsOfAnExpediente200NotificationsItemChannel = 'ema
  */
 export type ReadTheNotificationsOfAnExpediente200NotificationsItemStatus = 'queued' | 'accepted' | 'failed' | 'overtaken' | 'channelNotConfigured';
 export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
-  /** The notification. */
-  notificationId: string;
+  /** The thing's own id. */
+  id: string;
   /** The row of the specification's table. */
   row: string;
   /** What happened, as the rules name it. */
@@ -1303,7 +1303,7 @@ export type ReadTheNotificationsOfAnExpediente200NotificationsItem = {
 };
 
 export type ReadTheNotificationsOfAnExpediente200 = {
-  /** The messages, newest first. */
+  /** The messages, oldest first. */
   notifications: ReadTheNotificationsOfAnExpediente200NotificationsItem[];
 };
 
@@ -1408,8 +1408,8 @@ export type GiveMoneyBackBody = {
 };
 
 export type GiveMoneyBack202 = {
-  /** The refund. */
-  refundId: string;
+  /** The thing's own id. */
+  id: string;
   /** The payment; null before there is one. */
   payment: Payment;
 };
@@ -1417,8 +1417,8 @@ export type GiveMoneyBack202 = {
 export type AskTheFactoryAgainBody = { [key: string]: unknown };
 
 export type AskTheFactoryAgain202 = {
-  /** The order at the factory. */
-  orderId: string;
+  /** The thing's own id. */
+  id: string;
 };
 
 export type AskTheAuthorityAgainBody = { [key: string]: unknown };
@@ -1440,8 +1440,8 @@ export type ArrangeTransportBody = {
  */
 export type ArrangeTransport202Status = 'requested';
 export type ArrangeTransport202 = {
-  /** The transport. */
-  transportId: string;
+  /** The thing's own id. */
+  id: string;
   /** The number that people and partners call it by. */
   reference: string;
   /** Where it stands. */
@@ -1686,8 +1686,8 @@ export type ResolveATaskBody = {
  */
 export type ResolveATask200Status = 'resolved';
 export type ResolveATask200 = {
-  /** The task. */
-  taskId: string;
+  /** The thing's own id. */
+  id: string;
   /** Where it stands. */
   status: ResolveATask200Status;
   /** When the task was resolved; null while it is open. */

@@ -15,7 +15,7 @@ test.each([
   ["two days behind", new Date(Date.now() - 2 * dayMs)],
   ["three years ahead", new Date(Date.now() + 3 * 365 * dayMs)],
 ])(
-  "a car whose clock is %s connects, is given the time, and a purchase is applied [F5]",
+  "a car whose clock is %s connects, is given the time, holds what it was sold, and a purchase is applied [F5]",
   async (_what, wrong) => {
     const car = await fleet.addCar();
     const first = await fleet.buy(car, "heatedSeats");
@@ -31,12 +31,21 @@ test.each([
     await agent.start();
     await connected;
     await fleet.waitUntil("the car's reports have the right time", async () => {
-      const { report_sent_at: at } = await fleet.db
+      const { report_sent_at: at, report_seq: seq } = await fleet.db
         .selectFrom("vehicle_links")
         .where("vehicle_id", "=", car.vehicleId)
-        .select("report_sent_at")
+        .select(["report_sent_at", "report_seq"])
         .executeTakeFirstOrThrow();
-      return at !== null && Math.abs(at.getTime() - fleet.clock.now().getTime()) < hourMs ? true : undefined;
+      if (at === null || seq <= journal.seq) return undefined;
+      return Math.abs(at.getTime() - fleet.clock.now().getTime()) < hourMs ? true : undefined;
+    });
+    await fleet.waitUntil("the car holds what its owner has paid for", async () => {
+      const { manifest_hash: wanted } = await fleet.db
+        .selectFrom("vehicle_links")
+        .where("vehicle_id", "=", car.vehicleId)
+        .select("manifest_hash")
+        .executeTakeFirstOrThrow();
+      return agent.state().active.hash === wanted ? true : undefined;
     });
     const second = await fleet.buy(car, "ambientLight");
     await fleet.waitFor(second, "ServiceActive");

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Person } from "../testing/fixtures/people.ts";
 import { startTestSales, type TestSales, type WrittenSale } from "../testing/fixtures/sales.ts";
+import { writeUnchargedPurchase } from "../testing/fixtures/written-purchases.ts";
 
 let platform: TestSales;
 let seller: Person;
@@ -25,43 +26,12 @@ beforeAll(async () => {
 });
 afterAll(() => platform?.close());
 
-async function addPurchase(customerId: string): Promise<Purchase> {
-  const { db, clock } = platform;
-  const service = await db.selectFrom("catalog_services").select("id").limit(1).executeTakeFirstOrThrow();
-  const [activationId, paymentId] = [randomUUID(), randomUUID()];
-  await db
-    .insertInto("activations")
-    .values({
-      id: activationId,
-      vehicle_id: sale.vehicleId,
-      customer_id: customerId,
-      service_id: service.id,
-      state: "NoCharge",
-      price_cents: 100,
-      currency: "EUR",
-      duration_days: 30,
-      payment_method: "pm_card_visa",
-      attempts_allowed: 5,
-      created_at: clock.now(),
-      ended_at: clock.now(),
-    })
-    .execute();
-  await db
-    .insertInto("payments")
-    .values({
-      id: paymentId,
-      kind: "service",
-      activation_id: activationId,
-      customer_id: customerId,
-      amount_cents: 100,
-      currency: "EUR",
-      method: "card",
-      status: "voided",
-      created_at: clock.now(),
-    })
-    .execute();
-  return { activationId, paymentId };
-}
+const addPurchase = (customerId: string): Promise<Purchase> =>
+  writeUnchargedPurchase(platform.db, {
+    vehicleId: sale.vehicleId,
+    customerId,
+    at: platform.clock.now(),
+  });
 
 const ownedBy = (customerId: string | null) =>
   platform.db

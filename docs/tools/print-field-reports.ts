@@ -3,7 +3,7 @@ import { relative, resolve, sep } from "node:path";
 import { fieldReports } from "./field-reports.ts";
 import { renderTable } from "./markdown.ts";
 import { listTestFiles } from "./print-requirements.ts";
-import { dropUnrunTests } from "./requirement-ids.ts";
+import { readTitles } from "./read-titles.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -11,9 +11,12 @@ const root = resolve(import.meta.dirname, "../..");
 export async function findReportTests(): Promise<ReadonlyMap<string, readonly string[]>> {
   const found = new Map<string, string[]>();
   for (const path of await listTestFiles(root)) {
-    const text = dropUnrunTests(await readFile(path, "utf8"));
-    const ids = [...text.matchAll(/\[([^[\]\n]*)\]["'`]/g)].flatMap(([, inside = ""]) =>
-      [...inside.matchAll(/\b[FNR]\d{1,2}\b/g)].map(([id]) => id),
+    const titles = readTitles(await readFile(path, "utf8"), path).flatMap(({ written, filled }) => [
+      written,
+      ...filled,
+    ]);
+    const ids = titles.flatMap((title) =>
+      [...(/\[([^[\]]*)\]$/.exec(title)?.[1] ?? "").matchAll(/\b[FNR]\d{1,2}\b/g)].map(([id]) => id),
     );
     for (const id of new Set(ids))
       found.set(id, [...(found.get(id) ?? []), relative(root, path).split(sep).join("/")]);

@@ -1,9 +1,11 @@
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { collectCoverage, countCoverage, renderCoverage } from "./print-requirements.ts";
-import { listIds, readRequirements, readTestTexts } from "./requirement-ids.ts";
+import * as z from "zod";
+import { collectCoverage, countCoverage, renderCoverage, type TestReference } from "./print-requirements.ts";
+import { type Answer, listIds, readRequirements } from "./requirement-ids.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -44,6 +46,83 @@ describe("docs/requirements.md", () => {
   });
 });
 
+describe("the answers of docs/requirements.md", async () => {
+  const { requirements } = await collectCoverage(root);
+  const given = requirements.flatMap(({ id, answer }) =>
+    answer === null || answer.kind === "notBuilt" ? [] : [{ id, ...answer }],
+  );
+
+  it("every row says where it is done and where it is seen, what is missing, or that it is not built", () => {
+    expect(requirements.filter(({ answer }) => answer === null).map(({ id }) => id)).toEqual([]);
+  });
+
+  it("every file that a row names exists, and is no test", () => {
+    const named = given.flatMap(({ id, files }) => files.map((file) => ({ id, file })));
+    expect(named.filter(({ file }) => file.endsWith(".test.ts") || !existsSync(join(root, file)))).toEqual(
+      [],
+    );
+  });
+
+  it("every resource and every metric where a row is seen exists", async () => {
+    const { paths } = z
+      .object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) })
+      .parse(JSON.parse(await readFile(join(root, "docs/openapi.json"), "utf8")));
+    const metrics = await readFile(join(root, "dashboards/README.md"), "utf8");
+    const unknown = given.flatMap(({ id, seen }) =>
+      [...seen.matchAll(/`((?:(GET|POST) )?(\/\S+)|caas_\w+)`/g)].flatMap(([, name = "", method, path]) => {
+        const isThere =
+          path === undefined
+            ? metrics.includes(`| \`${name}\``)
+            : Object.hasOwn(paths[path] ?? {}, String(method).toLowerCase());
+        return isThere ? [] : [`${id}: ${name}`];
+      }),
+    );
+    expect(unknown).toEqual([]);
+  });
+
+  it("a row that is done is named by a test where it is seen, and a row that is not, or only in part, by none", () => {
+    const isSeenThere = ({ file }: TestReference) => !file.startsWith("control-plane/rules/");
+    const wrong = requirements.filter(({ answer, tests }) =>
+      answer?.kind === "done" ? !tests.some(isSeenThere) : tests.length > 0,
+    );
+    expect(wrong.map(({ id, answer, tests }) => ({ id, is: answer?.kind, tests }))).toEqual([]);
+  });
+
+  it("a test of a stand-in alone proves nothing of the platform, and names no row", () => {
+    const ofStandIns = requirements.flatMap(({ id, tests }) =>
+      tests.filter(({ file }) => file.startsWith("simulator/stand-ins/")).map((test) => ({ id, ...test })),
+    );
+    expect(ofStandIns).toEqual([]);
+  });
+});
+
+describe("reading a row's answer", () => {
+  const { va } = family;
+  const answerOf = (row: string) => readRequirements(`| ${va}1 | One. |${row}`)[0]?.answer;
+  const files = ["a/b.ts", "c.ts"];
+  const links = "[b.ts](../a/b.ts), [c.ts](../c.ts)";
+
+  const answers: [string, string, Answer | null][] = [
+    ["done", ` ${links} | \`GET /b\`; a mailbox |`, { kind: "done", files, seen: "`GET /b`; a mailbox" }],
+    [
+      "in part",
+      ` in part: ${links} | a mailbox; missing: push |`,
+      { kind: "inPart", files, seen: "a mailbox", missing: "push" },
+    ],
+    ["not built", " not built | |", { kind: "notBuilt" }],
+    ["none: no columns", "", null],
+    ["none: empty columns", " | |", null],
+    ["none: a file that is no link", " a/b.ts | a mailbox |", null],
+    ["none: seen nowhere", ` ${links} | |`, null],
+    ["none: in part, and nothing is missing", ` in part: ${links} | a mailbox |`, null],
+    ["none: something is missing, and not in part", ` ${links} | a mailbox; missing: push |`, null],
+    ["none: not built, and seen", " not built | a mailbox |", null],
+  ];
+  it.each(answers)("it is %s", (_what, row, answer) => {
+    expect(answerOf(row)).toEqual(answer);
+  });
+});
+
 describe("reading ids", () => {
   const { va, vs, sa } = family;
   const read: [string, string[]][] = [
@@ -61,39 +140,6 @@ describe("reading ids", () => {
   it.each(read)("%s", (title, ids) => {
     expect([...listIds(title)].sort()).toEqual([...ids].sort());
   });
-
-  const call = (name: string, rest: string) => `${name}${rest}`;
-  it("finds titles behind chains, tables and line breaks", () => {
-    const source = [
-      call("describe", '("one \\"quoted\\"", () => {'),
-      call("  it", ".concurrent('two', () => {"),
-      call("  it", ".each([[1, f(g(')'))]])(\n    `three`, () => {"),
-      call("  it", '.each`a | b`("four", () => {'),
-      call("  unit", '("five")'),
-      call("  it", "(name)"),
-    ].join("\n");
-    expect(readTestTexts(source).titles).toEqual(['one "quoted"', "two", "three", "four"]);
-  });
-
-  it("does not count a test that never runs: skipped, still to come, or commented out", () => {
-    const { va } = family;
-    const source = [
-      call("it", `.skip("${va}1 skipped", () => {});`),
-      call("it", `.todo("${va}2 to come");`),
-      `  // ${call("it", `("${va}3 commented out", () => {});`)}`,
-      `/* ${call("it", `("${va}4 commented out", () => {});`)}\n${call("it", `("${va}5 too")`)} */`,
-      call("describe", `.skip("a group", () => { ${call("it", `("${va}6 inside (it)", () => {});`)} });`),
-      call("it", `.skip.each([["${va}7 row"]])("%s", () => {});`),
-      call("it", `("${va}8 runs", () => {}); // https://example.com`),
-    ].join("\n");
-    expect(readTestTexts(source)).toEqual({ titles: [`${va}8 runs`], rows: [] });
-  });
-
-  it("reads the rows of a table, and nothing else, as titles to be", () => {
-    const rows = `[["${va}1 first", 2], { id: "${va}2", other: "${va}3" }]`;
-    expect(readTestTexts(call("it", `.each(${rows})("%s")`)).rows).toEqual([`${va}1 first`, `${va}2`]);
-    expect(readTestTexts(call("it", `("plain"); const rows = ${rows}`)).rows).toEqual([]);
-  });
 });
 
 describe("npm run requirements", () => {
@@ -110,7 +156,11 @@ describe("npm run requirements", () => {
     const { va } = family;
     await writeFile(
       join(folder, "docs/requirements.md"),
-      `## Arrows\n\n| id | requirement |\n|---|---|\n| ${va}1 | One. |\n| ${va}2 | Two. |\n`,
+      [
+        "## Arrows\n\n| id | requirement | done in | seen |\n|---|---|---|---|",
+        `| ${va}1 | One. | [one.ts](../one.ts) | a mailbox |`,
+        `| ${va}2 | Two. | not built | |\n`,
+      ].join("\n"),
     );
     const source = titles.map((title) => `${"it"}(${JSON.stringify(title)}, () => {});`).join("\n");
     await writeFile(join(folder, "some.test.ts"), source);
@@ -123,6 +173,9 @@ describe("npm run requirements", () => {
     const coverage = await collectCoverage(await layRepository([`${va}1: works`]));
     expect(countCoverage(coverage)).toEqual({
       total: 2,
+      done: 1,
+      inPart: [],
+      notBuilt: [`${va}2`],
       named: 1,
       unnamed: [`${va}2`],
       unknown: [],
@@ -130,7 +183,9 @@ describe("npm run requirements", () => {
     });
     const text = renderCoverage(coverage, false);
     expect(text).toContain(`some.test.ts: ${va}1: works`);
-    expect(text).toMatch(/NO TEST {2}Two\./);
+    expect(text).toContain("done in one.ts\n          seen: a mailbox");
+    expect(text).toMatch(/NO TEST {2}Two\.\n {10}not built/);
+    expect(text).toContain("1 of 2 requirements are done, 0 in part, 1 are not built.");
     expect(text).toContain("1 of 2 requirements are named by a test in 1 test files; 1 are not.");
     expect(renderCoverage(coverage, true)).not.toContain("One.");
   });

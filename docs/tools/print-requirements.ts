@@ -1,7 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { parseArgs } from "node:util";
-import { listIds, type Requirement, readRequirements, readTestTexts } from "./requirement-ids.ts";
+import { readTitles, type Title } from "./read-titles.ts";
+import { type Answer, listIds, type Requirement, readRequirements } from "./requirement-ids.ts";
 
 export type TestReference = { file: string; title: string };
 
@@ -12,7 +13,7 @@ export type Coverage = {
   testFiles: number;
 };
 
-const help = `Prints which tests name which requirement of docs/requirements.md.
+const help = `Prints every requirement of docs/requirements.md: where the product does it, where it is seen, and which tests name it.
 
 usage: npm run requirements -- [options]
 
@@ -34,14 +35,10 @@ export async function collectCoverage(root: string): Promise<Coverage> {
   const files = await listTestFiles(root);
   for (const path of files) {
     const file = relative(root, path).split(sep).join("/");
-    const texts = readTestTexts(await readFile(path, "utf8"));
-    for (const title of new Set([...texts.titles, ...texts.rows])) {
-      for (const id of listIds(title)) {
-        const known = tests.get(id);
-        if (known) known.push({ file, title });
-        // A row may hold data that only looks like an id; a title is written to be read.
-        else if (texts.titles.includes(title)) unknown.push({ id, file, title });
-      }
+    for (const { id, title } of readTitles(await readFile(path, "utf8"), file).flatMap(listClaims)) {
+      const known = tests.get(id);
+      if (known) known.push({ file, title });
+      else unknown.push({ id, file, title });
     }
   }
   return {
@@ -49,6 +46,15 @@ export async function collectCoverage(root: string): Promise<Coverage> {
     unknown,
     testFiles: files.length,
   };
+}
+
+/** The ids of a title as it is written, and of each row of its table those that the row adds. */
+function listClaims({ written, filled }: Title): readonly { id: string; title: string }[] {
+  const own = listIds(written);
+  const added = filled.flatMap((title) =>
+    listIds(title).flatMap((id) => (own.includes(id) ? [] : [{ id, title }])),
+  );
+  return [...own.map((id) => ({ id, title: written })), ...added];
 }
 
 /** The report for people: each id with its tests, then unnamed and unknown ids, then totals. */
@@ -62,24 +68,40 @@ export function renderCoverage(coverage: Coverage, onlyUnnamed: boolean): string
       lines.push("", section);
     }
     lines.push(`  ${row.id.padEnd(5)} ${row.tests.length === 0 ? "NO TEST  " : ""}${row.text}`);
+    lines.push(...describeAnswer(row.answer).map((line) => `          ${line}`));
     for (const { file, title } of row.tests) lines.push(`          ${file}: ${title}`);
   }
   if (coverage.unknown.length > 0) lines.push("", "Unknown ids");
   for (const { id, file, title } of coverage.unknown) lines.push(`  ${id.padEnd(5)} ${file}: ${title}`);
-  const { total, named, unnamed } = countCoverage(coverage);
+  const { total, done, inPart, notBuilt, named, unnamed } = countCoverage(coverage);
   lines.push(
     "",
+    `${done} of ${total} requirements are done, ${inPart.length} in part, ${notBuilt.length} are not built.`,
     `${named} of ${total} requirements are named by a test in ${coverage.testFiles} test files; ${unnamed.length} are not.`,
   );
   return `${lines.join("\n")}\n`;
+}
+
+/** Where the product does it, and where it is seen. */
+function describeAnswer(answer: Answer | null): readonly string[] {
+  if (answer === null) return ["NO ANSWER where it is done"];
+  if (answer.kind === "notBuilt") return ["not built"];
+  const files = answer.files.join(", ");
+  if (answer.kind === "done") return [`done in ${files}`, `seen: ${answer.seen}`];
+  return [`in part in ${files}`, `seen: ${answer.seen}`, `missing: ${answer.missing}`];
 }
 
 /** Totals, as `--json` prints them. */
 export function countCoverage(coverage: Coverage) {
   const unnamed = coverage.requirements.filter((row) => row.tests.length === 0).map((row) => row.id);
   const total = coverage.requirements.length;
+  const idsOf = (kind: Answer["kind"]) =>
+    coverage.requirements.filter(({ answer }) => answer?.kind === kind).map(({ id }) => id);
   return {
     total,
+    done: idsOf("done").length,
+    inPart: idsOf("inPart"),
+    notBuilt: idsOf("notBuilt"),
     named: total - unnamed.length,
     unnamed,
     unknown: coverage.unknown.map(({ id, file }) => ({ id, file })),
@@ -114,7 +136,8 @@ if (import.meta.main) {
       const tests = Object.fromEntries(
         coverage.requirements.map((row) => [row.id, row.tests.map(({ file, title }) => `${file}: ${title}`)]),
       );
-      process.stdout.write(`${JSON.stringify({ ...countCoverage(coverage), tests })}\n`);
+      const answers = Object.fromEntries(coverage.requirements.map(({ id, answer }) => [id, answer]));
+      process.stdout.write(`${JSON.stringify({ ...countCoverage(coverage), answers, tests })}\n`);
     }
     if (coverage.unknown.length > 0) process.exitCode = 1;
   }

@@ -112,8 +112,8 @@ export function openSellers(options: SellersOptions): Sellers {
     credentialsLatencies.record(nowMs() - registeredMs);
     const { token } = await signIn(login, anybody);
     const customer: Client = { ...anybody, token };
-    const { expedienteId } = expediente;
-    const { vehicleId } = expediente.vehicle;
+    const { id: expedienteId } = expediente;
+    const { id: vehicleId } = expediente.vehicle;
     const follow = createFollower(seller, expedienteId, signal);
 
     await payTheReservation(expedienteId, { paymentMethod: goodCard }, customer);

@@ -35,10 +35,10 @@ export async function registerSale(telling: Telling, person: Person, plan: PlanC
     actor: "staff",
     async run(): Promise<Sale> {
       const { expediente } = await registerASale({ customer: person, planComercial: plan }, cast.sales);
-      const feed = followSteps(cast.sales, expediente.expedienteId, narrator.step);
+      const feed = followSteps(cast.sales, expediente.id, narrator.step);
       await feed.until("the registered sale", ({ event }) => event === "saleRegistered");
-      const { expedienteId, reference, vehicle } = expediente;
-      return { expedienteId, reference, vehicleId: vehicle.vehicleId, feed };
+      const { id: expedienteId, reference, vehicle } = expediente;
+      return { expedienteId, reference, vehicleId: vehicle.id, feed };
     },
   });
   const login = await step({

@@ -43,7 +43,7 @@ function readExpediente({ customer, expedienteId }: BuiltCar) {
   return rest.readAnExpediente(expedienteId, customer);
 }
 
-test("the story: from a sale to a paid service switched on in the car [DO14, SY17 SY18 SY20, LF1 LF2 LF3 LF4 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14, VS1–VS5 VS8–VS10 VS12, SA1 SA2 SA3 SA6 SA9 SA10 SA17, SS1–SS3 SS5 SS7 SS8, AU15]", {
+test("the story: from a sale to a paid service switched on in the car [DO14, SY17 SY18 SY20, LF1 LF2 LF8 LF12, VA1 VA2 VA3 VA4 VA5 VA9 VA10 VA11 VA14, VS1–VS5 VS8–VS10 VS12, SA1 SA2 SA3 SA6 SA9 SA10 SA17, SS1–SS3 SS5 SS7 SS8, AU1–AU5 AU7–AU9 AU11–AU13 AU15]", {
   timeout: 90_000,
 }, async () => {
   const telling = await stage.tell();
@@ -113,7 +113,7 @@ test("the final payment is refused: SinAsignar, then DealershipStock, and the re
     ]),
   );
   const reservation = expediente.payments.find(({ kind }) => kind === "reservation");
-  const ledger = await rest.readTheLedgerOfAPayment(reservation?.paymentId ?? "", telling.cast.sales);
+  const ledger = await rest.readTheLedgerOfAPayment(reservation?.id ?? "", telling.cast.sales);
   expect(ledger.transactions.map(({ kind }) => kind)).toEqual(["depositReceived", "depositForfeited"]);
   // Nobody may pay, move or register this car for this customer any more.
   await expect(startFinalPayment(bought, "pm_card_visa")).rejects.toThrow(/refused with 409/);
@@ -133,7 +133,7 @@ test("the bank wants the final payment confirmed: the customer does so on its pa
   });
   const [page] = /http:\S+\/confirm\/pi_\w+/.exec(mail.text) ?? [];
   const payment = (await readExpediente(bought)).payments.find(({ kind }) => kind === "final");
-  const { confirmation } = await rest.readAPayment(payment?.paymentId ?? "", bought.customer);
+  const { confirmation } = await rest.readAPayment(payment?.id ?? "", bought.customer);
   expect(confirmation?.url).toBe(page);
   expect(await readVehicleState(bought)).toBe("PaymentPending");
   const back = await fetch(`${page}/confirm`, { method: "POST", redirect: "manual" });
@@ -142,7 +142,7 @@ test("the bank wants the final payment confirmed: the customer does so on its pa
   await bought.feed.stop();
 });
 
-test("the customer is absent: the car goes back, is picked up at the dealership and linked; the mailbox tells of every step [LF7, VA12 VA13, VS11, FA8 FA9, ND1 ND2 ND3 ND5, NT5]", {
+test("the customer is absent: the car goes back, is picked up at the dealership and linked; the mailbox tells of every step [LF3 LF4 LF7, VA12 VA13, VS11, FA8 FA9, SY13 SY19, ND1–ND5, ND12, NT5]", {
   timeout: 60_000,
 }, async () => {
   const telling = await stage.tell();
@@ -274,7 +274,7 @@ test("maintenance is overdue: ServiceDenied, the gateway never hears of it, the 
   await bought.feed.stop();
 });
 
-test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was [LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, SS9–SS12, AU16 AU17, FA7, ND8, NT11 NT12]", {
+test("activation fails until its attempts end: ticket, customer and support told, hold voided, NoCharge, the car as it was [LF10 LF11, SA11 SA12 SA13 SA14 SA15 SA16, SS9–SS12, AU16 AU17, FA7, ND8, ND11 ND14, NT11 NT12]", {
   timeout: 120_000,
 }, async () => {
   // A car whose programs do not start with this service: it fails after a good write, each time.

@@ -46,6 +46,12 @@ export type Applier = {
    * @returns whether anything changed
    */
   removeEnded(): Promise<boolean>;
+  /**
+   * Brings back entries of the active version that a wrong clock had ended too early: their term, judged by the time
+   * that is known now, is not over. Nothing changes while another change waits, or the car is moving.
+   * @returns whether anything changed
+   */
+  restoreEnded(manifest: Manifest): Promise<boolean>;
 };
 
 type Subject = Pick<Change, "cause" | "hash" | "applyBefore">;
@@ -153,6 +159,16 @@ export function createApplier(parts: ApplierParts): Applier {
     return reading.kind === "intact" ? { change, staged: reading.content } : null;
   }
 
+  /** What of the manifest is in force by the time that is known now. */
+  function planManifest({ version, hash, entries }: Manifest): { planned: PlannedSlot; terms: Terms } {
+    const { inForce, terms } = planTerms(entries, journal.record.terms, time.now());
+    // If no term is over, the active configuration has the manifest's own hash, which is already verified.
+    const isWhole = inForce.length === entries.length;
+    return { planned: planSlot({ version, entries: inForce }, isWhole ? hash : undefined), terms };
+  }
+
+  const isMoving = async (): Promise<boolean> => (await adapter.conditions?.())?.moving === true;
+
   return {
     get state() {
       return state;
@@ -174,12 +190,9 @@ export function createApplier(parts: ApplierParts): Applier {
     recover,
     async applyManifest(manifest, startedMs) {
       await takeBackDeferred();
-      const { inForce, terms } = planTerms(manifest.entries, journal.record.terms, time.now());
       const { version, hash } = manifest;
       const applyBefore = earliest(manifest.entries.flatMap((entry) => entry.applyBefore ?? []));
-      // If no term is over, the active configuration has the manifest's own hash, which is already verified.
-      const isWhole = inForce.length === manifest.entries.length;
-      const planned = planSlot({ version, entries: inForce }, isWhole ? hash : undefined);
+      const { planned, terms } = planManifest(manifest);
       await process({ cause: "manifest", hash, applyBefore }, planned, terms, startedMs);
       if (state === "deferred") return null;
       const { outcome } = journal.record;
@@ -197,7 +210,7 @@ export function createApplier(parts: ApplierParts): Applier {
       const terms = endTerms(journal.record.terms, now);
       if (terms === null) return false;
       // Nothing is switched off while the car is driven.
-      if ((await adapter.conditions?.())?.moving === true) return false;
+      if (await isMoving()) return false;
       const present = readSlotFiles(await slots.read(await activeSlot()));
       // Reporting a damaged slot's hash brings a new version; nothing is guessed from its content.
       if (present.kind === "damaged" || journal.record.active.version === 0) return false;
@@ -217,6 +230,17 @@ export function createApplier(parts: ApplierParts): Applier {
         await process(change, planSlot({ version: change.version, entries }), later, parts.stopwatchMs());
       }
       return isChanged;
+    },
+    async restoreEnded(manifest) {
+      await recover();
+      const { active } = journal.record;
+      if (active.version !== manifest.version || active.hash === manifest.hash) return false;
+      if (state === "deferred" || (await isMoving())) return false;
+      const { planned, terms } = planManifest(manifest);
+      if (planned.reading.hash === active.hash) return false;
+      const { hash } = manifest;
+      await process({ cause: "termEnded", hash, applyBefore: null }, planned, terms, parts.stopwatchMs());
+      return journal.record.active.hash !== active.hash;
     },
   };
 }

@@ -99,6 +99,33 @@ describe("a term that ends", () => {
     expect(last.active.hash).toBe(manifestHash([base]));
   });
 
+  test("ended by a clock that was years ahead, it is back with the first word that tells the time, and not with a replay [F5]", async () => {
+    const first = await reboot({ clock: createTestClock(new Date("2029-03-01T08:00:00.000Z")) });
+    expect(first.active).toEqual({ version: 1, hash: manifestHash([base]) });
+    const send = (issuedAt: string) =>
+      broker.send(car.vin, "manifest", car.signer.manifest(car, 1, [base, month], { issuedAt }));
+    const answer = (seq: number) =>
+      broker.nextReport(car.vin, car.verifyingKey, (report) => report.seq > seq);
+    const toReplay = answer(first.seq);
+    await send("2026-03-01T08:00:00.000Z");
+    const { active, seq } = await toReplay;
+    expect(active.hash).toBe(manifestHash([base]));
+    const toWord = answer(seq);
+    await send("2026-03-02T08:00:00.000Z");
+    expect(await toWord).toMatchObject({ active: { version: 1, hash: both }, outcome: { version: 1 } });
+    expect(adapter.applied.at(-1)).toMatchObject({ hash: both });
+  });
+
+  test("ended in truth, it stays ended when the same version is signed anew", async () => {
+    await car.agent.stop();
+    car.clock.advance(30 * dayMs);
+    const first = await reboot();
+    const answer = broker.nextReport(car.vin, car.verifyingKey, ({ seq }) => seq > first.seq);
+    const issuedAt = car.clock.now().toISOString();
+    await broker.send(car.vin, "manifest", car.signer.manifest(car, 1, [base, month], { issuedAt }));
+    expect((await answer).active.hash).toBe(manifestHash([base]));
+  });
+
   test("without a connection too", async () => {
     await broker.close();
     car.clock.advance(30 * dayMs);

@@ -8,6 +8,7 @@ import { startTestEnrolment, type TestEnrolment } from "../testing/test-enrolmen
 import { createTestSigner, makeSigningKey, otherVin, testVin } from "../testing/test-signer.ts";
 import { enrol } from "./enrol.ts";
 import { loadIdentity } from "./identity.ts";
+import { ensureCarKeys } from "./keys.ts";
 
 let root: string;
 let enrolment: TestEnrolment;
@@ -50,6 +51,15 @@ describe("enrolment of a car [SY9]", () => {
     expect(second.certificate).toBe(first.certificate);
     expect(second.proofKey.kid).toBe(first.proofKey.kid);
     expect(enrolment.requests).toBe(1);
+  });
+
+  test("a lost proof key, and power lost before another was enrolled: the old identity is not taken with the new key [F3]", async () => {
+    await enrolled();
+    await rm(join(root, "car", "keys", "proof.pem"));
+    const storage = await openDirectoryStorage(join(root, "car"));
+    expect(await loadIdentity(storage)).toBeNull();
+    await ensureCarKeys(storage);
+    expect(await loadIdentity(await openDirectoryStorage(join(root, "car")))).toBeNull();
   });
 
   test("power lost after the answer and before it was stored: same token and key, same certificate", async () => {

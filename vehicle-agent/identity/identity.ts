@@ -80,6 +80,8 @@ export async function loadIdentity(storage: AgentStorage): Promise<CarIdentity |
   const tlsKeyPem = await readIntact(storage, "keys/tls.pem", checkedPem);
   const proofKey = await readIntact(storage, "keys/proof.pem", signingKeyFromPem);
   const renewed = await readIntact(storage, linkFileName, parseLink);
+  // The next proof key is not the one that it was enrolled with: after a crash the two must not be taken for a pair.
+  if (stored !== null && proofKey === null) await storage.setAside(identityName);
   if (stored === null || proofKey === null) return null;
   const { certificate, brokerCa } = stored;
   const link = renewed ?? {

@@ -35,6 +35,8 @@ export function createMessageTaker(
     // A waiting change counts as processed here: sent again it is the status query, and older ones are refused.
     const processed = applier.deferral ?? journal.record.outcome;
     const verdict = judgeManifest(manifest, processed, keys.version);
+    // A replay is not: its time says nothing new.
+    const isNewlySigned = Date.parse(manifest.issuedAt) > time.lastSignedMs();
     if (verdict.kind !== "awaitKeys") time.witness(new Date(manifest.issuedAt));
     switch (verdict.kind) {
       case "awaitKeys":
@@ -43,6 +45,7 @@ export function createMessageTaker(
       case "refuse":
         return reporter.refuse(`manifest.${verdict.reason}`);
       case "repeatOutcome":
+        if (isNewlySigned) await progress.follow(() => applier.restoreEnded(manifest));
         return reporter.send();
       case "process":
         await progress.follow(() => applier.applyManifest(manifest, arrivedMs), arrivedMs);

@@ -33,7 +33,7 @@ function attempt(username: string, password: string) {
 async function sell(email: string): Promise<string> {
   const sold = await staff.sales.post("/api/sales", newSale({ email }));
   expect(sold.status).toBe(201);
-  return sold.text("expediente.expedienteId");
+  return sold.text("expediente.id");
 }
 
 async function readStepEvents(person: Person, expedienteId: string) {

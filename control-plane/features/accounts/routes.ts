@@ -34,18 +34,18 @@ export function accountRoutes(routing: Routing): void {
     tag,
     summary: "Who am I",
     answer: z.object({
-      userId: z.string(),
+      id: z.string(),
       name: z.string(),
       role: roleSchema,
       dealershipId: z.uuid().nullable(),
       customerId: z.uuid().nullable(),
     }),
     async run(_db, { principal }) {
-      const { userId, name, role } = principal;
+      const { userId: id, name, role } = principal;
       const answer =
         principal.kind === "customer"
-          ? { userId, name, role, dealershipId: null, customerId: principal.customerId }
-          : { userId, name, role, dealershipId: principal.dealershipId, customerId: null };
+          ? { id, name, role, dealershipId: null, customerId: principal.customerId }
+          : { id, name, role, dealershipId: principal.dealershipId, customerId: null };
       return { kind: "done", answer };
     },
   });

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { partnerClient } from "@caas/simulator/stand-ins/client.ts";
 import { Webhook } from "standardwebhooks";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { messageTries } from "../../http/webhook-messages.ts";
 import {
   countAtPartner,
   paid,
@@ -11,6 +10,8 @@ import {
   type TestSales,
   type WrittenSale,
 } from "../../testing/fixtures/sales.ts";
+import { reasonsNotTaken } from "../../testing/fixtures/tasks.ts";
+import { transportsAbout } from "../../testing/fixtures/transports.ts";
 import { transportSecret } from "../../testing/test-platform.ts";
 
 let platform: TestSales;
@@ -35,14 +36,7 @@ async function inTransit(): Promise<WrittenSale> {
   return car;
 }
 
-function transportsOf(car: WrittenSale) {
-  return platform.db
-    .selectFrom("transports")
-    .where("expediente_id", "=", car.expedienteId)
-    .orderBy("reference")
-    .selectAll()
-    .execute();
-}
+const transportsOf = (car: WrittenSale) => transportsAbout(platform.db, car.expedienteId);
 
 async function drive(car: WrittenSale, step: string, more: object = {}): Promise<void> {
   const last = (await transportsOf(car)).findLast((row) => row.carrier_transport_id !== null);
@@ -89,17 +83,7 @@ async function tell(car: WrittenSale, type: string, data: object = {}, options: 
   return reply;
 }
 
-/** Why messages about the car were not taken, after every try. */
-async function notTaken(car: WrittenSale): Promise<string[]> {
-  for (let tries = 1; tries < messageTries; tries += 1) await platform.retryJobs();
-  const tasks = await platform.db
-    .selectFrom("tasks")
-    .where("vehicle_id", "=", car.vehicleId)
-    .where("kind", "=", "messageNotTaken")
-    .select("detail")
-    .execute();
-  return tasks.map(({ detail }) => String(Reflect.get(detail, "reason")));
-}
+const notTaken = (car: WrittenSale) => reasonsNotTaken(platform, car.vehicleId);
 
 async function deliveryOf(car: WrittenSale) {
   return platform.db
@@ -276,7 +260,7 @@ describe("arranging transport", () => {
     expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");
   });
 
-  test("a refusal is mailed to the dealership's staff, an employee settles it by hand, and the delivery goes on [ES6, ES7, ES8]", async () => {
+  test("a refusal is mailed to the dealership's staff, an employee settles it by hand, and the delivery goes on [ES6, ES7, ES8, ND13]", async () => {
     const car = await platform.writeSale(registered);
     const { sales } = platform.staff;
     await control("PUT", "/_control/faults", { body: { failNext: { count: 1, status: 422 } } });
@@ -322,8 +306,10 @@ describe("arranging transport", () => {
 });
 
 describe("the journey, as the carrier reports it", () => {
-  test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, AU10, SY12, SY19, DO10, DO11, DA11, DA25]", async () => {
+  test("started, arrived, customer present: delivered at home with a record of who received it [VA10, VA11, AU10, SY12, DO10, DO11, DA11, DA25]", async () => {
     const car = await inTransit();
+    const customer = await platform.customerOf(car);
+    const askForCode = () => customer.post(`/api/vehicles/${car.vehicleId}/link-codes`);
     await drive(car, "started");
     await platform.until("the carrier's start", async () =>
       (await transportsOf(car))[0]?.status === "started" ? true : undefined,
@@ -331,12 +317,14 @@ describe("the journey, as the carrier reports it", () => {
     await platform.runJobs();
     expect(await mailsTo(car)).toContain(`Your car is on its way (${car.reference})`);
     await driveUntil(car, "arrived", "DeliveryAttempt");
+    expect(await askForCode()).toMatchObject({ status: 409, body: { rule: "DE4" } });
     await driveUntil(car, "contacted", "Delivered", {
       outcome: "customerPresent",
       receivedBy: "Marina Ferrer",
     });
 
-    expect(await deliveryOf(car)).toEqual({
+    const expediente = await customer.get(`/api/expedientes/${car.expedienteId}`);
+    expect(expediente.body).toMatchObject({
       status: "completed",
       delivery: {
         status: "success",
@@ -345,6 +333,8 @@ describe("the journey, as the carrier reports it", () => {
         place: "home",
       },
     });
+    // With it the way to the services is open: the app can be linked.
+    expect((await askForCode()).status).toBe(202);
     const vehicle = await platform.db
       .selectFrom("vehicles")
       .where("id", "=", car.vehicleId)

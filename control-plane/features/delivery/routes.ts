@@ -34,7 +34,7 @@ export function deliveryRoutes(
       date: z.iso.date().meta({ description: "A day of the dealership's calendar, today or later." }),
     }),
     status: 202,
-    answer: z.object({ transportId: z.uuid(), reference: z.string(), status: z.literal("requested") }),
+    answer: z.object({ id: z.uuid(), reference: z.string(), status: z.literal("requested") }),
     async run(tx, { principal, params: { expedienteId }, body: { date } }) {
       const outcome = await requestTransport(context, tx, {
         expedienteId,
@@ -43,8 +43,8 @@ export function deliveryRoutes(
         staffId: principal.userId,
       });
       if (outcome.kind === "refused") return outcome;
-      const { transportId, reference } = outcome;
-      return { kind: "done", answer: { transportId, reference, status: "requested" as const } };
+      const { transportId: id, reference } = outcome;
+      return { kind: "done", answer: { id, reference, status: "requested" as const } };
     },
   });
   addCommand(routing, {

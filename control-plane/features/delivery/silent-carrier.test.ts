@@ -2,12 +2,15 @@ import { hourMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { triesBeforeAlarm } from "../../rules/partner-patience.ts";
+import type { TaskKind } from "../../rules/task-table.ts";
 import {
   registered,
   startTestSales,
   type TestSales,
   type WrittenSale,
 } from "../../testing/fixtures/sales.ts";
+import { tasksAbout } from "../../testing/fixtures/tasks.ts";
+import { transportsAbout } from "../../testing/fixtures/transports.ts";
 import { callOffTransport } from "./call-off-transport.ts";
 
 // What becomes of a transport when the carrier says no, does not answer, or its messages are lost.
@@ -39,14 +42,7 @@ async function inTransit(faults: object = {}): Promise<WrittenSale> {
   return car;
 }
 
-function transportsOf(car: WrittenSale) {
-  return platform.db
-    .selectFrom("transports")
-    .where("expediente_id", "=", car.expedienteId)
-    .orderBy("reference")
-    .selectAll()
-    .execute();
-}
+const transportsOf = (car: WrittenSale) => transportsAbout(platform.db, car.expedienteId);
 
 async function lastOf(car: WrittenSale) {
   const last = (await transportsOf(car)).at(-1);
@@ -72,14 +68,7 @@ async function statusesAtCarrier(car: WrittenSale): Promise<string[]> {
     .map(({ status }) => status);
 }
 
-function tasksOf(car: WrittenSale, kind: string) {
-  return platform.db
-    .selectFrom("tasks")
-    .where("expediente_id", "=", car.expedienteId)
-    .where("kind", "=", kind)
-    .select(["title", "detail"])
-    .execute();
-}
+const tasksOf = (car: WrittenSale, kind: TaskKind) => tasksAbout(platform.db, car.expedienteId, kind);
 
 async function hoursLater(hours: number): Promise<void> {
   platform.clock.advanceMs(hours * hourMs);
@@ -123,6 +112,7 @@ describe("a replaced transport", () => {
     expect(await statusesAtCarrier(car)).toEqual(["arrived", "scheduled"]);
     expect(await tasksOf(car, "transportNotCalledOff")).toEqual([
       {
+        team: "dealership",
         title: `The carrier did not call off transport ${first?.reference}, which is not needed any more`,
         detail: {
           reference: first?.reference,
@@ -241,7 +231,11 @@ describe("a carrier that refuses or does not answer", () => {
     });
     const reference = `TRA-${car.reference}-1`;
     expect(await tasksOf(car, "transportRefused")).toEqual([
-      { title: `The carrier refused transport ${reference}`, detail: { reference, reason, status: 422 } },
+      {
+        team: "dealership",
+        title: `The carrier refused transport ${reference}`,
+        detail: { reference, reason, status: 422 },
+      },
     ]);
     expect(await ask(car)).toBe(0);
     expect(await platform.stateOf(car.vehicleId)).toBe("InTransit");

@@ -118,7 +118,7 @@ describe("mails about one sale", () => {
     expect(await emails()).toBe("NT2 accepted, NT4 accepted, NT6 accepted, NT7 accepted");
   });
 
-  test("a milestone that a later one has overtaken is not mailed; each of them is while the mails keep up [N7, LF3]", async () => {
+  test("a milestone that a later one has overtaken is not mailed; each of them is while the mails keep up [N7]", async () => {
     await tell("NT3");
     await platform.runJobs();
     await tell("NT3");
@@ -187,7 +187,7 @@ describe("the router", () => {
       expect(one.status).toBe("accepted");
   });
 
-  test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own [ND12, NT6, SY13]", async () => {
+  test("mail to the customer arrives with text, HTML, sender and a Message-ID of its own", async () => {
     await tell("NT6");
     expect(await platform.runJobs()).toBe(0);
     const [row] = await rowsOf();
@@ -204,7 +204,7 @@ describe("the router", () => {
     expect(mail?.html).toContain("<table");
   });
 
-  test("support is mailed at its own address, the customer is not [ND14, NT12]", async () => {
+  test("support is mailed at its own address, the customer is not", async () => {
     const activationId = await givenUpActivation();
     await tell("NT12", { activationId });
     await platform.runJobs();
@@ -215,7 +215,7 @@ describe("the router", () => {
     expect(await mailsTo(car.customerEmail)).toEqual([]);
   });
 
-  test("a dealership's task is mailed to its sales staff, a task of support to nobody there [ND13]", async () => {
+  test("a dealership's task is mailed to its sales staff, a task of support to nobody there", async () => {
     const { email } = await platform.db
       .selectFrom("auth_users")
       .where("id", "=", platform.staff.sales.userId)

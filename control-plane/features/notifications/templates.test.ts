@@ -35,7 +35,7 @@ const full: View = {
 const render = (row: NotificationRowId, view: Partial<View> = {}) =>
   templates.render(row.toLowerCase(), { ...full, ...view });
 
-describe("every row has content [ND11]", () => {
+describe("every row has content", () => {
   test.each(rows)("%s has a template that leaves no gap, as text and as HTML", (row) => {
     const message = render(row);
     expect(message.subject).toMatch(/\S/);
@@ -124,7 +124,7 @@ describe("what the messages say", () => {
       "NT15",
       ["could not reach the workshops"],
     ],
-  ] as const)("%j makes %s name %j", (view, row, phrases) => {
+  ] as const)("message %# of the table says what it is about", (view, row, phrases) => {
     const { subject, body } = render(row, view);
     for (const phrase of phrases) expect(`${subject}\n${body}`).toContain(phrase);
   });

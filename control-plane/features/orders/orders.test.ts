@@ -1,8 +1,11 @@
 import { checkDigit } from "@caas/contract/vin.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { messageTries } from "../../http/webhook-messages.ts";
+import * as z from "zod";
 import { type SoldCar, startTestSales, type TestSales } from "../../testing/fixtures/sales.ts";
+import { reasonsNotTaken } from "../../testing/fixtures/tasks.ts";
 import { readyNoticePatienceMs } from "./ready-notice.ts";
+
+const messages = z.object({ notifications: z.array(z.object({ row: z.string(), channel: z.string() })) });
 
 function vinOf(serial: number): string {
   const behind = `TA${String(serial).padStart(6, "0")}`;
@@ -77,13 +80,11 @@ describe("a factory that builds by itself", () => {
         { event: "customerNotified", to: "PaymentPending", arrow: "VA4", automation: { row: "AU6" } },
       ],
     });
-    const told = platform.published.flatMap((each) =>
-      each.name === "notificationDue" && each.event.subject.vehicleId === car.vehicleId
-        ? [each.event.row]
-        : [],
-    );
-    // The payment, the order, one message a milestone, and the ready message.
-    expect(told.join(" ")).toBe("NT5 NT2 NT3 NT3 NT3 NT3 NT3 NT4");
+    const list = await car.customer.get(`/api/expedientes/${car.expedienteId}/notifications`);
+    const { notifications } = messages.parse(list.body);
+    const told = notifications.flatMap(({ row, channel }) => (channel === "email" ? [row] : []));
+    // The credentials, the payment, the order, one message a milestone, and the ready message.
+    expect(told.join(" ")).toBe("NT1 NT5 NT2 NT3 NT3 NT3 NT3 NT3 NT4");
   });
 
   test("order, configuration from the plan, progress and VIN reach order, vehicle and expediente [DO5, DA5, DA6, DA7, DA18, DA23]", async () => {
@@ -279,17 +280,6 @@ describe("a factory that fails or whose messages go astray", () => {
     const taken = vinOf(2);
     await platform.tellFromFactory("order.vin_assigned", { ...other.data, vin: taken });
     const before = await readEvents(platform, car);
-    const reasons = async () => {
-      // The rules may refuse a message for now, so it is tried again before a person is asked.
-      for (let tries = 1; tries < messageTries; tries += 1) await platform.retryJobs();
-      const tasks = await platform.db
-        .selectFrom("tasks")
-        .where("vehicle_id", "=", car.vehicleId)
-        .where("kind", "=", "messageNotTaken")
-        .select("detail")
-        .execute();
-      return tasks.map(({ detail }) => String(Reflect.get(detail, "reason")));
-    };
     for (const [type, body] of [
       ["order.vin_assigned", { ...data, vin: taken }],
       ["order.vin_assigned", { ...data, vin: `${taken.slice(0, 8)}?${taken.slice(9)}` }],
@@ -304,7 +294,7 @@ describe("a factory that fails or whose messages go astray", () => {
         status: 200,
         body: { received: true, duplicate: false },
       });
-    expect((await reasons()).toSorted()).toEqual([
+    expect((await reasonsNotTaken(platform, car.vehicleId)).toSorted()).toEqual([
       expect.stringMatching(/^ORD-.* is the factory's order fo_/),
       ...Array.from({ length: 5 }, () => expect.stringMatching(/^data\.vin: /)),
       expect.stringMatching(/belongs to another vehicle/),

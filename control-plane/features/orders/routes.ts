@@ -14,7 +14,7 @@ const instant = z.iso.datetime();
 
 const orderSchema = z
   .object({
-    orderId: z.uuid(),
+    id: z.uuid(),
     expedienteId: z.uuid(),
     vehicleId: z.uuid(),
     reference: z.string(),
@@ -56,7 +56,7 @@ export function orderRoutes(
       return {
         kind: "done",
         answer: {
-          orderId: row.id,
+          id: row.id,
           expedienteId: row.expediente_id,
           vehicleId: row.vehicle_id,
           reference: row.reference,
@@ -86,10 +86,10 @@ export function orderRoutes(
     params: z.object({ orderId: z.uuid() }),
     body: z.strictObject({}),
     status: 202,
-    answer: z.object({ orderId: z.uuid() }),
+    answer: z.object({ id: z.uuid() }),
     async run(tx, { params: { orderId } }) {
       const refusal = await askFactoryAgain(context, tx, orderId);
-      return refusal ?? { kind: "done", answer: { orderId } };
+      return refusal ?? { kind: "done", answer: { id: orderId } };
     },
   });
 

@@ -2,12 +2,14 @@ import { dayMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { triesBeforeAlarm } from "../../rules/partner-patience.ts";
+import type { TaskKind } from "../../rules/task-table.ts";
 import {
   countAtPartner,
   type SoldCar,
   startTestSales,
   type TestSales,
 } from "../../testing/fixtures/sales.ts";
+import { tasksAbout } from "../../testing/fixtures/tasks.ts";
 
 // What becomes of an order when the factory says no, does not answer, or its messages are lost.
 
@@ -50,14 +52,7 @@ async function read({ orderId }: Ordered) {
 const ordersAtFactory = (car: Ordered) =>
   countAtPartner(platform.standIn("factory"), "orders", `ORD-${car.reference}`);
 
-function tasksOf({ expedienteId }: Ordered, kind: string) {
-  return platform.db
-    .selectFrom("tasks")
-    .where("expediente_id", "=", expedienteId)
-    .where("kind", "=", kind)
-    .select(["title", "detail", "team"])
-    .execute();
-}
+const tasksOf = ({ expedienteId }: Ordered, kind: TaskKind) => tasksAbout(platform.db, expedienteId, kind);
 
 async function reach(car: Ordered, ...milestones: string[]): Promise<void> {
   const { factoryOrderId } = await read(car);
@@ -74,7 +69,7 @@ async function daysLater(days: number): Promise<void> {
 describe("a factory that refuses an order", () => {
   const refuseNext = { count: 1, status: 422, code: "sold_out", message: "winterPack is sold out" };
 
-  test("is a person's task at once, with the factory's words, and is not asked again by itself [N4]", async () => {
+  test("is a person's task at once, with the factory's words, and is not asked again by itself [N4, ES2]", async () => {
     const car = await order({ refuseNext });
     expect(await read(car)).toMatchObject({
       status: "placing",
@@ -133,14 +128,24 @@ describe("a factory that refuses an order", () => {
   });
 });
 
-test("a factory that answers 503 is asked again with growing waits, which the order shows; after six tries a person hears [N4, FA1, ES3, ES4]", async () => {
+test("a factory that answers 503 is asked again with growing waits, which the order shows; after six tries the dealership's staff are mailed [N4, FA1, FA2, ES3, ES4]", async () => {
   const car = await order({ failNext: { count: triesBeforeAlarm + 1, status: 503 } });
+  const title = `The factory does not answer about ORD-${car.reference}`;
+  const { email } = await platform.db
+    .selectFrom("auth_users")
+    .where("id", "=", platform.staff.sales.userId)
+    .select("email")
+    .executeTakeFirstOrThrow();
   const waits: number[] = [];
   for (let tries = 1; tries <= triesBeforeAlarm + 1; tries += 1) {
     const { nextTryAt, ...shown } = await read(car);
     expect(shown).toMatchObject({ tries, lastError: expect.stringContaining("503"), status: "placing" });
     waits.push(Date.parse(nextTryAt ?? "") - Date.now());
-    expect(await tasksOf(car, "partnerUnreachable")).toHaveLength(tries < triesBeforeAlarm ? 0 : 1);
+    const times = tries < triesBeforeAlarm ? 0 : 1;
+    expect(await tasksOf(car, "partnerUnreachable")).toHaveLength(times);
+    expect(platform.fakes.mail.to(email).filter(({ subject }) => subject.endsWith(title))).toHaveLength(
+      times,
+    );
     await platform.retryJobs();
   }
   expect(waits.every((wait, index) => wait > 1.5 * (waits[index - 1] ?? 1))).toBe(true);

@@ -4,7 +4,7 @@ import type { Transaction } from "../../store/database.ts";
 import { groupCommit } from "../../store/group-commit.ts";
 import { readGatewayCustomers } from "./gateway-customer.ts";
 import { type Heard, hearAnswers } from "./hear.ts";
-import { type Payment, readPayments } from "./payment.ts";
+import { type Payment, readPayments } from "./payment-rows.ts";
 import { decideCaptures, decideReleases, type Hold } from "./service/decide-holds.ts";
 
 /** What the jobs of payments ask of the database: hundreds run at the same time, and what they ask is batched. */

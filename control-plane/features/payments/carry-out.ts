@@ -4,7 +4,7 @@ import type { Transaction } from "../../store/database.ts";
 import type { Change, Effect } from "./effect.ts";
 import { type Entry, findOwed, isChanged, keepBooks } from "./ledger/ledger.ts";
 import { moneyBackEffects } from "./money-back/effects.ts";
-import { paidCentsOf } from "./payment.ts";
+import { paidCentsOf } from "./payment-rows.ts";
 import { saleEffects } from "./sale/effects.ts";
 import { serviceEffects } from "./service/effects.ts";
 

@@ -5,7 +5,7 @@ import { isWorthLookingUp, undecidedStatuses } from "../../rules/payment-machine
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import type { PaymentWork } from "./batches.ts";
-import type { Payment } from "./payment.ts";
+import type { Payment } from "./payment-rows.ts";
 import { presumePayment } from "./service/presume.ts";
 
 /**

@@ -7,7 +7,7 @@ import { setTimers } from "../../store/timers.ts";
 import type { PaymentWork } from "./batches.ts";
 import { followConfirmationJob } from "./jobs.ts";
 import { subjectOf } from "./money-back/effects.ts";
-import { lockPayments, type Payment, paymentOf } from "./payment.ts";
+import { lockPayments, type Payment, paymentOf } from "./payment-rows.ts";
 
 // The customer's bank waits for the customer (3-D Secure): a link, a time until which to confirm, a reminder half-way.
 // The return from the bank is heard by webhook; where that is lost, the reminder and the end look it up.

@@ -5,7 +5,7 @@ import type { GatewayRecord, PaymentEffect, PaymentHeard } from "../../rules/pay
 import type { Transaction } from "../../store/database.ts";
 import { enqueue, type JobType } from "../../store/jobs.ts";
 import type { LedgerKind } from "./ledger/postings.ts";
-import { activationOf, type Payment } from "./payment.ts";
+import { activationOf, type Payment } from "./payment-rows.ts";
 
 /** A part of the money that goes back: a refund, or a bank's dispute. `id` is the refund's, or the gateway's. */
 export type Part = { id: string; amountCents: number; reason: string };

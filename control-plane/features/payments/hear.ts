@@ -10,7 +10,7 @@ import type { Transaction } from "../../store/database.ts";
 import { type Each, mapEach } from "../../store/map-each.ts";
 import { carryOut } from "./carry-out.ts";
 import { type Change, heardIn, type News } from "./effect.ts";
-import { lockPayments, type Payment, paymentOf } from "./payment.ts";
+import { lockPayments, type Payment, paymentOf } from "./payment-rows.ts";
 
 /** The payment as it is now, and what was caused. */
 export type Heard = { payment: Payment; effects: readonly PaymentEffect[] };

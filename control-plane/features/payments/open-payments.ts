@@ -4,7 +4,7 @@ import { mustDecidePayment } from "../../rules/payment-machine.ts";
 import type { Transaction } from "../../store/database.ts";
 import { newId } from "../../store/ids.ts";
 import { carryOut } from "./carry-out.ts";
-import type { Payment } from "./payment.ts";
+import type { Payment } from "./payment-rows.ts";
 
 const columns = [
   "kind",

@@ -11,7 +11,7 @@ import { areGatewayNews, type GatewayEvent, gatewayEventSchema } from "./gateway
 import { readLedger } from "./ledger/ledger.ts";
 import { ledgerKinds } from "./ledger/postings.ts";
 import { requestRefund } from "./money-back/refunds.ts";
-import { findPaymentOf, type Payment, readPayments } from "./payment.ts";
+import { findPaymentOf, type Payment, readPayments } from "./payment-rows.ts";
 import { requestFinalPayment } from "./sale/final-payment.ts";
 import { requestReservation } from "./sale/reservation.ts";
 import type { Requested } from "./sale/sale.ts";
@@ -28,7 +28,7 @@ const paymentMethod = z
 
 const paymentSchema = z
   .object({
-    paymentId: z.uuid(),
+    id: z.uuid(),
     kind: z.enum(paymentKinds),
     expedienteId: z.uuid().nullable(),
     activationId: z.uuid().nullable(),
@@ -227,15 +227,15 @@ export function paymentRoutes(
     params: paymentParams,
     body: z.strictObject({ amountCents: z.int().positive(), reason: z.string().min(3).max(200) }),
     status: 202,
-    answer: z.object({ refundId: z.uuid(), payment: paymentSchema }),
+    answer: z.object({ id: z.uuid(), payment: paymentSchema }),
     async run(tx, { principal, params, body }) {
       const requested = await requestRefund(context, tx, params.paymentId, {
         ...body,
         requestedBy: principal.userId,
       });
       if (requested.kind === "refused") return requested;
-      const { refundId, payment } = requested;
-      return { kind: "done", answer: { refundId, payment: describePayment(payment) } };
+      const { refundId: id, payment } = requested;
+      return { kind: "done", answer: { id, payment: describePayment(payment) } };
     },
   });
 
@@ -260,7 +260,7 @@ function answerRequested(requested: Requested | Refusal): { kind: "done"; answer
 
 function describePayment(row: Payment): PaymentAnswer {
   return {
-    paymentId: row.id,
+    id: row.id,
     kind: row.kind,
     expedienteId: row.expediente_id,
     activationId: row.activation_id,

@@ -55,7 +55,7 @@ export async function listExpedientes(
   const page = rows.slice(0, filter.limit);
   return {
     expedientes: page.map((row) => ({
-      expedienteId: row.id,
+      id: row.id,
       reference: row.reference,
       status: row.status,
       soldAt: row.created_at.toISOString(),

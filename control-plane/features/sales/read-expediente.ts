@@ -30,13 +30,13 @@ export async function readExpediente(db: Reader, expedienteId: string): Promise<
   const transport = await readTransport(db, expedienteId);
   const activations = await readActivations(db, row.vehicle_id, row.customer_id);
   return {
-    expedienteId,
+    id: expedienteId,
     reference: row.reference,
     status: row.status,
     soldAt: row.created_at.toISOString(),
     soldBy: { dealershipId: row.dealership_id, dealership: row.dealership, employee: row.employee },
     customer: {
-      customerId: row.customer_id,
+      id: row.customer_id,
       email: row.email,
       ...row.buyer,
     },
@@ -47,7 +47,7 @@ export async function readExpediente(db: Reader, expedienteId: string): Promise<
     currency: row.currency,
     credentials: { username: row.username, issuedAt: toIso(row.credentials_issued_at) },
     vehicle: {
-      vehicleId: row.vehicle_id,
+      id: row.vehicle_id,
       vin: row.vin,
       state: row.vehicle_state,
       appLinkedAt: toIso(row.app_linked_at),
@@ -70,7 +70,7 @@ async function readOrder(db: Reader, expedienteId: string): Promise<ExpedienteRe
     .executeTakeFirst();
   if (row === undefined) return null;
   return {
-    orderId: row.id,
+    id: row.id,
     reference: row.reference,
     factoryOrderId: row.factory_order_id,
     status: row.status,
@@ -107,7 +107,7 @@ async function readPayments(
     .selectAll("payments")
     .execute();
   return rows.map((row) => ({
-    paymentId: row.id,
+    id: row.id,
     kind: row.kind,
     amountCents: row.amount_cents,
     currency: row.currency,
@@ -156,7 +156,7 @@ async function readTransport(db: Reader, expedienteId: string): Promise<Expedien
     .executeTakeFirst();
   if (row === undefined) return null;
   return {
-    transportId: row.id,
+    id: row.id,
     reference: row.reference,
     status: row.status,
     date: row.scheduled_date ?? row.requested_date,
@@ -181,7 +181,7 @@ async function readActivations(
     .select("catalog_services.code as service")
     .execute();
   return rows.map((row) => ({
-    activationId: row.id,
+    id: row.id,
     service: row.service,
     state: row.state,
     priceCents: row.price_cents,

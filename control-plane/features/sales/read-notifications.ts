@@ -23,7 +23,7 @@ export async function readNotifications(
     .selectAll()
     .execute();
   return rows.map((row) => ({
-    notificationId: row.id,
+    id: row.id,
     row: row.row_id,
     event: row.event,
     recipient: row.recipient,

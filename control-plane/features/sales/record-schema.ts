@@ -22,7 +22,7 @@ const planLineSchema = z.object({ code: z.string(), name: z.string(), priceCents
 export const planComercialSchema = z.object({ base: planLineSchema, options: z.array(planLineSchema) });
 
 export const paymentSummarySchema = z.object({
-  paymentId: z.uuid(),
+  id: z.uuid(),
   kind: z.enum(paymentKinds),
   amountCents: cents,
   currency: z.string(),
@@ -35,13 +35,13 @@ export const paymentSummarySchema = z.object({
 
 export const expedienteSchema = z
   .object({
-    expedienteId: z.uuid(),
+    id: z.uuid(),
     reference: z.string(),
     status: z.enum(saleStatuses),
     soldAt: instant,
     soldBy: z.object({ dealershipId: z.uuid(), dealership: z.string(), employee: z.string() }),
     customer: z.object({
-      customerId: z.uuid(),
+      id: z.uuid(),
       kind: z.enum(["person", "company"]),
       name: z.string().meta({ description: "In full; the owner in the car's papers." }),
       givenName: z.string().nullable(),
@@ -59,14 +59,14 @@ export const expedienteSchema = z
     currency: z.string(),
     credentials: z.object({ username: z.string().nullable(), issuedAt: instant.nullable() }),
     vehicle: z.object({
-      vehicleId: z.uuid(),
+      id: z.uuid(),
       vin: z.string().nullable(),
       state: z.string(),
       appLinkedAt: instant.nullable(),
     }),
     order: z
       .object({
-        orderId: z.uuid(),
+        id: z.uuid(),
         reference: z.string(),
         factoryOrderId: z.string().nullable(),
         status: z.enum(["placing", "placed", "inManufacturing", "completed", "cancelled"]),
@@ -94,7 +94,7 @@ export const expedienteSchema = z
       .nullable(),
     transport: z
       .object({
-        transportId: z.uuid(),
+        id: z.uuid(),
         reference: z.string(),
         status: z.string(),
         date: z.string(),
@@ -111,24 +111,26 @@ export const expedienteSchema = z
         place: z.string(),
       })
       .nullable(),
-    activations: z.array(
-      z.object({
-        activationId: z.uuid(),
-        service: z.string().meta({ description: "The service's name.", examples: ["Heated seats"] }),
-        state: z.string(),
-        priceCents: cents,
-        durationDays: z.int(),
-        createdAt: instant,
-        endedAt: instant.nullable(),
-      }),
-    ),
+    activations: z
+      .array(
+        z.object({
+          id: z.uuid(),
+          service: z.string().meta({ description: "The service's name.", examples: ["Heated seats"] }),
+          state: z.string(),
+          priceCents: cents,
+          durationDays: z.int(),
+          createdAt: instant,
+          endedAt: instant.nullable(),
+        }),
+      )
+      .meta({ description: "The services that this customer bought for the car, oldest first." }),
   })
   .meta({ id: "Expediente" });
 
 export type ExpedienteRecord = z.infer<typeof expedienteSchema>;
 
 export const expedienteSummarySchema = z.object({
-  expedienteId: z.uuid(),
+  id: z.uuid(),
   reference: z.string(),
   status: expedienteSchema.shape.status,
   soldAt: instant,
@@ -159,7 +161,7 @@ export const stepSchema = z
   .meta({ id: "Step" });
 
 export const notificationSchema = z.object({
-  notificationId: z.uuid(),
+  id: z.uuid(),
   row: z.string(),
   event: z.string(),
   recipient: z.string(),

@@ -80,14 +80,14 @@ export function taskRoutes(context: Context, routing: Routing): void {
     params: z.strictObject({ taskId: z.uuid() }),
     body: z.strictObject({ resolution: z.string().trim().min(1).max(2_000) }),
     status: 200,
-    answer: z.object({ taskId: z.uuid(), status: z.literal("resolved"), resolvedAt: z.iso.datetime() }),
+    answer: z.object({ id: z.uuid(), status: z.literal("resolved"), resolvedAt: z.iso.datetime() }),
     async run(tx, { principal, params: { taskId }, body: { resolution } }) {
       const outcome = await resolveTask(context, tx, { taskId, resolution, principal });
       if (outcome.kind === "refused") return outcome;
       const { resolvedAt } = outcome;
       return {
         kind: "done",
-        answer: { taskId, status: "resolved" as const, resolvedAt: resolvedAt.toISOString() },
+        answer: { id: taskId, status: "resolved" as const, resolvedAt: resolvedAt.toISOString() },
       };
     },
   });

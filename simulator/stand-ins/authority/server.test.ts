@@ -115,7 +115,7 @@ test.each([
   expect(await registrations()).toEqual([]);
 });
 
-test("it fails, or registers without ever answering; the reference then finds the one registration [FA12]", async () => {
+test("it fails, or registers without ever answering; the reference then finds the one registration", async () => {
   await call("PUT", "/_control/faults", {
     body: { failNext: { count: 1, status: 503 }, timeOutAfterDoingNext: { count: 1 } },
   });

@@ -2,7 +2,7 @@ import { checkDigit, explainVin } from "@caas/contract/vin.ts";
 import { expect, test } from "vitest";
 import { assignVin } from "./assign-vin.ts";
 
-test("every car gets its own valid VIN, and the same serial number the same VIN [DA7, F1]", () => {
+test("every car gets its own valid VIN, and the same serial number the same VIN [F1]", () => {
   const vins = Array.from({ length: 2000 }, (_, index) => assignVin(index + 1));
   expect(new Set(vins).size).toBe(2000);
   expect(vins.map(explainVin).filter((problem) => problem !== null)).toEqual([]);

@@ -185,7 +185,7 @@ describe("manufacturing", () => {
     expect(percents).toEqual(percents.toSorted((a, b) => a - b));
   });
 
-  test("a milestone is only followed by the next once the platform took it [LF3]", async () => {
+  test("a milestone is only followed by the next once the platform took it", async () => {
     await start({ mode: "auto", milestoneDelayMs: 0 });
     let refusals = 2;
     receiver.answerWith((webhook) =>

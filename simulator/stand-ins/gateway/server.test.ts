@@ -279,7 +279,7 @@ describe("paying", () => {
   test.each([
     ["pm_card_chargeDeclined", "generic_decline"],
     ["pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"],
-  ])("%s is declined, and the intent keeps why [FA10]", async (payment_method, declineCode) => {
+  ])("%s is declined, and the intent keeps why", async (payment_method, declineCode) => {
     const refusal = await refusalOf(stripe.paymentIntents.create({ ...hold, payment_method }));
     expect(refusal).toBeInstanceOf(Stripe.errors.StripeCardError);
     expect(refusal).toMatchObject({ statusCode: 402, code: "card_declined", decline_code: declineCode });
@@ -446,7 +446,7 @@ describe("idempotency", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, capturedCents: 0 }] });
   });
 
-  test("after a day the key is forgotten, and only the metadata still find the payment [FA5]", async () => {
+  test("after a day the key is forgotten, and only the metadata still find the payment", async () => {
     const first = await stripe.paymentIntents.create(hold, options);
     now = new Date(now.getTime() + dayMs);
     const second = await stripe.paymentIntents.create(hold, options);
@@ -544,7 +544,7 @@ describe("webhooks", () => {
 describe("knobs", () => {
   const options = { idempotencyKey: "pay-act-1" };
 
-  test("it charged and never answered; the same key gets the first result, one charge [FA4]", async () => {
+  test("it charged and never answered; the same key gets the first result, one charge", async () => {
     await setFaults({ timeOutAfterDoingNext: { count: 1 } });
     const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 1_000 }));
     expect(timedOut).toBeInstanceOf(Stripe.errors.StripeConnectionError);
@@ -555,7 +555,7 @@ describe("knobs", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, heldCents: 4900 }] });
   });
 
-  test("it neither charged nor answered; the same key charges once [FA4]", async () => {
+  test("it neither charged nor answered; the same key charges once", async () => {
     await setFaults({ timeOutBeforeDoingNext: { count: 1 } });
     const timedOut = await refusalOf(stripe.paymentIntents.create(hold, { ...options, timeout: 1_000 }));
     expect(timedOut).toBeInstanceOf(Stripe.errors.StripeConnectionError);
@@ -565,7 +565,7 @@ describe("knobs", () => {
     expect(await totals()).toMatchObject({ totals: [{ intents: 1, heldCents: 4900 }] });
   });
 
-  test("a card loses a number of requests, or of answers, and then does something else [FA4]", async () => {
+  test("a card loses a number of requests, or of answers, and then does something else", async () => {
     const lossy = { ...hold, payment_method: "pm_lossy" };
     await control("PUT", "/_control/cards/pm_lossy", {
       body: { behaviour: "loseRequest", times: 1, afterwards: "decline" },
@@ -635,7 +635,7 @@ describe("charge-backs", () => {
       body: { reference, ...(reason === undefined ? {} : { reason }) },
     });
 
-  test("a bank takes a captured charge back; it is told, listed, and can be neither refunded nor disputed again [FA5]", async () => {
+  test("a bank takes a captured charge back; it is told, listed, and can be neither refunded nor disputed again", async () => {
     const intent = await capture("act-disputed");
     const opened = await dispute("act-disputed", "unrecognized");
     expect(opened).toMatchObject({

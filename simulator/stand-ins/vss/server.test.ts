@@ -61,7 +61,7 @@ test("a car the workshops do not know is 404, and known once its plan is registe
 test.each([
   ["2027-01-31T22:59:59Z", "current"],
   ["2027-01-31T23:00:00Z", "overdue"],
-])("at %s a car due on 31 January is %s [LF13]", async (instant, status) => {
+])("at %s a car due on 31 January is %s", async (instant, status) => {
   await register();
   now = new Date(instant);
   expect(await maintenance()).toMatchObject({ status });
@@ -136,7 +136,7 @@ test("a VIN with a letter that none has is refused before any look-up", async ()
   expect(errorMessage(answer)).toContain("vin: ");
 });
 
-test("it can be down, silent or answer nonsense, and is itself again afterwards [FA11]", async () => {
+test("it can be down, silent or answer nonsense, and is itself again afterwards", async () => {
   await register();
   await call("PUT", "/_control/faults", {
     body: {

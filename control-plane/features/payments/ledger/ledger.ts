@@ -3,7 +3,7 @@ import * as z from "zod";
 import type { Reader, Transaction } from "../../../store/database.ts";
 import { newId } from "../../../store/ids.ts";
 import { plainArray } from "../../../store/plain-array.ts";
-import type { Payment } from "../payment.ts";
+import type { Payment } from "../payment-rows.ts";
 import { type LedgerKind, ledgerKinds, postingsOf } from "./postings.ts";
 
 /** One effect of a payment. */

@@ -5,7 +5,7 @@ import type { Transaction } from "../../../store/database.ts";
 import type { PaymentWork } from "../batches.ts";
 import { hearOfCapture } from "../charge-payment.ts";
 import { hear } from "../hear.ts";
-import { lockPayments, paidCentsOf, paymentOf } from "../payment.ts";
+import { lockPayments, paidCentsOf, paymentOf } from "../payment-rows.ts";
 import { sumRefunds } from "./refunds.ts";
 
 // A customer's bank takes back what was captured (FA5). The message is only a doorbell, like every other: the gateway

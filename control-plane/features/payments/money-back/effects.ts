@@ -3,7 +3,7 @@ import type { DomainEvents } from "../../../lifecycle/events.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { ask, type Change, type Effect, heardIn, inTurn, log, partOf, serviceOf, tell } from "../effect.ts";
 import { refundJob } from "../jobs.ts";
-import { type Payment, paidCentsOf } from "../payment.ts";
+import { type Payment, paidCentsOf } from "../payment-rows.ts";
 
 /** What is caused by money that goes back, or that came against what we had said. */
 export const moneyBackEffects = {

@@ -9,7 +9,7 @@ import { hearOfCapture } from "../charge-payment.ts";
 import type { Part } from "../effect.ts";
 import { hear } from "../hear.ts";
 import { reconcileRefundsJob } from "../jobs.ts";
-import { lockPayments, type Payment, paymentOf } from "../payment.ts";
+import { lockPayments, type Payment, paymentOf } from "../payment-rows.ts";
 import { newRefund, recordRefunded, refundLookUpTimer, setAside, setRefundLookUp } from "./refunds.ts";
 
 // Refunds as the gateway knows them: made in its own screens, or sent back by the customer's bank days later.

@@ -9,7 +9,7 @@ import { setTimers } from "../../../store/timers.ts";
 import type { PaymentWork } from "../batches.ts";
 import type { Part } from "../effect.ts";
 import { hear } from "../hear.ts";
-import { lockPayments, type Payment, paidCentsOf, paymentOf } from "../payment.ts";
+import { lockPayments, type Payment, paidCentsOf, paymentOf } from "../payment-rows.ts";
 
 // Money that is given back. How much is left is decided under the payment's lock before the gateway is asked, so two
 // refunds at the same time can never give back more than was captured; the table's own check refuses it, too.

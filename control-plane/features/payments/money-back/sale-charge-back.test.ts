@@ -13,7 +13,7 @@ async function chargeReservationBack(car: SoldCar): Promise<string> {
   const paid = await car.customer.post(`/api/expedientes/${car.expedienteId}/reservation-payment`, {
     paymentMethod: "pm_card_visa",
   });
-  const reference = paid.text("paymentId");
+  const reference = paid.text("id");
   await platform.runJobs();
   await platform.gateway("POST", "/_control/disputes", { reference });
   const giveUpAt = Date.now() + 20_000;

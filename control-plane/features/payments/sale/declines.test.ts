@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hourMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { mostTries } from "../../../rules/decline-table.ts";
+import { readTaken } from "../../../testing/fixtures/gateway-books.ts";
 import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
 
 let platform: TestSales;
@@ -33,7 +34,7 @@ async function pay(car: SoldCar, kind: Kind, means: { paymentMethod: string }): 
   const answer = await car.customer.post(urlOf(car, kind), means);
   expect(answer.status).toBe(202);
   await platform.runJobs();
-  return answer.text("paymentId");
+  return answer.text("id");
 }
 
 async function read(car: SoldCar, paymentId: string) {
@@ -61,12 +62,7 @@ async function untilStatus(car: SoldCar, paymentId: string, status: string): Pro
   });
 }
 
-async function chargedAtGateway(paymentId: string) {
-  const answer = await platform.gateway("GET", "/_control/charges");
-  const totals = answer !== null && typeof answer === "object" && "totals" in answer ? answer.totals : [];
-  if (!Array.isArray(totals)) throw new Error("the gateway gave no totals");
-  return totals.find((total) => total.reference === paymentId) ?? null;
-}
+const chargedAtGateway = (paymentId: string) => readTaken(platform.gateway, paymentId);
 
 function told(car: SoldCar): string[] {
   return platform.published.flatMap((one) => {

@@ -6,7 +6,7 @@ import { needsPerson, readDecline } from "../../../rules/decline-table.ts";
 import { decideAfterRefusal } from "../../../rules/final-payment-policy.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { type Change, type Effect, reasonOf, tell } from "../effect.ts";
-import { expedienteOf, type Payment } from "../payment.ts";
+import { expedienteOf, type Payment } from "../payment-rows.ts";
 import { loseReservation } from "./forfeiture.ts";
 
 // What the rows of a reservation or a final payment cause in the sale, once the outcome is certain.

@@ -3,7 +3,7 @@ import type { Context } from "../../../lifecycle/context.ts";
 import { liveStatuses } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { type NewPayment, openPayments } from "../open-payments.ts";
-import type { Payment } from "../payment.ts";
+import type { Payment } from "../payment-rows.ts";
 
 export type Requested = { kind: "requested"; payment: Payment };
 

@@ -4,7 +4,7 @@ import type { Context } from "../../../lifecycle/context.ts";
 import { decidePayment } from "../../../rules/payment-machine.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { hear } from "../hear.ts";
-import { expedienteOf, lockPayments, paymentOf } from "../payment.ts";
+import { expedienteOf, lockPayments, paymentOf } from "../payment-rows.ts";
 import { refuseFinalPayment } from "./final-payment.ts";
 import { lockSale, type Requested, refuseClosed } from "./sale.ts";
 

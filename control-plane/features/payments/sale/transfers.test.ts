@@ -22,7 +22,7 @@ const transfer = { method: "transfer", amountCents: finalCents };
 async function record(car: SoldCar, more: { payer?: string } = {}): Promise<string> {
   const answer = await platform.staff.sales.post(finalOf(car), { ...transfer, ...more });
   expect(answer).toMatchObject({ status: 202, body: { status: "unchecked", settledAt: null } });
-  return answer.text("paymentId");
+  return answer.text("id");
 }
 
 const lastStep = (car: SoldCar) =>
@@ -145,7 +145,7 @@ describe("staff record the final payment by bank transfer", () => {
     expect(asked).toMatchObject({ status: 202, body: { status: "unchecked" } });
     await platform.runJobs();
     expect(await platform.stateOf(car.vehicleId)).toBe("start");
-    await platform.staff.admin.post(lookAt(asked.text("paymentId")), { outcome: "passed" });
+    await platform.staff.admin.post(lookAt(asked.text("id")), { outcome: "passed" });
     await platform.untilState(car.vehicleId, "PaymentPending");
   });
 

@@ -1,7 +1,7 @@
 import type { Context } from "../../../lifecycle/context.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { hear } from "../hear.ts";
-import { lockPayments, type Payment, paymentOf } from "../payment.ts";
+import { lockPayments, type Payment, paymentOf } from "../payment-rows.ts";
 
 // The end of a hold. Whether it is taken or let go is decided once, under the payment's lock, before the gateway is
 // asked: the second to come finds the decision and leaves it.

@@ -11,7 +11,7 @@ import {
   releaseHoldJob,
   releaseStrayJob,
 } from "../jobs.ts";
-import { activationOf } from "../payment.ts";
+import { activationOf } from "../payment-rows.ts";
 import { closePresumptions, openPresumptions } from "./presumptions.ts";
 
 const withReason = (change: Change) => ({ ...serviceOf(change), reason: reasonOf(change) });

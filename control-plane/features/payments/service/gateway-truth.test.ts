@@ -2,69 +2,36 @@ import { randomUUID } from "node:crypto";
 import { dayMs } from "@caas/contract/durations.ts";
 import { signAsStripe } from "@caas/simulator/stand-ins/gateway/server.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
 import type { GatewayDispute } from "../../../partners/payment-gateway.ts";
 import { ledgerSumsOf } from "../../../testing/fixtures/ledger-sums.ts";
-import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
+import { type ServicePayments, startServicePayments } from "../../../testing/fixtures/service-payments.ts";
 import { gatewaySecret, partnerApiKey } from "../../../testing/test-platform.ts";
 import { hearAnswers } from "../hear.ts";
 import { recordDispute } from "../money-back/charge-backs.ts";
 
 const priceCents = 2_999;
 
-let platform: TestSales;
-let customerId: string;
+let platform: ServicePayments;
 beforeAll(async () => {
-  platform = await startTestSales({
-    name: "gateway_truth",
-    standIns: ["gateway", "factory"],
-    unheard: heardOfPayments,
-  });
-  customerId = (await platform.sell()).customerId;
-  // The tests tell the platform themselves, so that they know when it was told.
-  await platform.gateway("PUT", "/_control/webhooks", { baseUrl: "http://127.0.0.1:1" });
+  platform = await startServicePayments("gateway_truth", priceCents);
 });
-afterAll(() => platform.close());
+afterAll(() => platform?.close());
 afterEach(() => platform.gateway("DELETE", "/_control/faults"));
-
-async function publish<Name extends DomainEventName>(name: Name, event: DomainEvents[Name]): Promise<void> {
-  await platform.inTransaction((tx) => platform.context.publish(tx, name, [event]));
-}
-
-async function request(amountCents = priceCents, payer = customerId): Promise<string> {
-  const activationId = randomUUID();
-  await publish("servicePaymentRequested", {
-    activationId,
-    customerId: payer,
-    amountCents,
-    currency: "EUR",
-    paymentMethod: "pm_card_visa",
-  });
-  return activationId;
-}
-
-async function paymentOf(activationId: string) {
-  return platform.db
-    .selectFrom("payments")
-    .where("activation_id", "=", activationId)
-    .selectAll()
-    .executeTakeFirstOrThrow();
-}
 
 /** Held at the gateway and known to be. */
 async function hold(amountCents = priceCents) {
-  const activationId = await request(amountCents);
+  const activationId = await platform.request({ amountCents });
   expect(await platform.runJobs()).toBe(0);
-  const payment = await paymentOf(activationId);
+  const payment = await platform.paymentOf(activationId);
   expect(payment.status).toBe("authorised");
   return { activationId, id: payment.id, gatewayPaymentId: payment.gateway_payment_id ?? "" };
 }
 
 async function capture(amountCents = priceCents) {
   const held = await hold(amountCents);
-  await publish("serviceCaptureRequested", { activationId: held.activationId });
+  await platform.publish("serviceCaptureRequested", { activationId: held.activationId });
   expect(await platform.runJobs()).toBe(0);
-  expect((await paymentOf(held.activationId)).status).toBe("captured");
+  expect((await platform.paymentOf(held.activationId)).status).toBe("captured");
   return held;
 }
 
@@ -120,15 +87,6 @@ async function payElsewhere(reference: string, amountCents: number): Promise<str
 
 const balancesOf = (paymentId: string) => ledgerSumsOf(platform.db, paymentId);
 
-/** What was told of a payment, with the kinds of tasks in place of their event. */
-function toldAbout(activationId: string): string[] {
-  return platform.published.flatMap(({ name, event }) => {
-    if (!JSON.stringify(event).includes(activationId) || name.endsWith("Requested")) return [];
-    if (name === "taskNeeded") return [event.kind];
-    return [name === "notificationDue" ? event.row : name];
-  });
-}
-
 const tasksAbout = (activationId: string) =>
   platform.published.flatMap(({ name, event }) =>
     name === "taskNeeded" && event.subject.activationId === activationId ? [event] : [],
@@ -163,7 +121,7 @@ describe("the captured amount is what the gateway took", () => {
       );
       expect((await give(takenCents)).status).toBe(202);
       await platform.runJobs();
-      expect((await paymentOf(activationId)).status).toBe("refunded");
+      expect((await platform.paymentOf(activationId)).status).toBe("refunded");
       expect(await balancesOf(id)).toEqual({ refunds: takenCents, serviceRevenue: -takenCents });
     },
   );
@@ -172,14 +130,17 @@ describe("the captured amount is what the gateway took", () => {
     const { activationId, id, gatewayPaymentId } = await hold();
     await byHand(id, "capture");
     await hearOf("payment_intent.succeeded", id, gatewayPaymentId);
-    expect(await paymentOf(activationId)).toMatchObject({ status: "captured", captured_cents: priceCents });
+    expect(await platform.paymentOf(activationId)).toMatchObject({
+      status: "captured",
+      captured_cents: priceCents,
+    });
     expect(tasksAbout(activationId)).toEqual([]);
   });
 
   test("captured by hand before the car's proof: the proof finds it taken, and takes nothing more [F10]", async () => {
     const { activationId, id } = await hold(499);
     await byHand(id, "capture", { amountCents: 249 });
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
     expect(await balancesOf(id)).toEqual({ gatewayClearing: 249, serviceRevenue: -249 });
     expect(tasksAbout(activationId).map(({ kind }) => kind)).toEqual(["otherAmountTaken"]);
@@ -190,7 +151,10 @@ describe("the captured amount is what the gateway took", () => {
     await byHand(id, "capture", { currency: "usd" });
     await hearOf("payment_intent.succeeded", id, gatewayPaymentId);
     await hearOf("payment_intent.succeeded", id, gatewayPaymentId);
-    expect(await paymentOf(activationId)).toMatchObject({ status: "authorised", mismatch: "currency" });
+    expect(await platform.paymentOf(activationId)).toMatchObject({
+      status: "authorised",
+      mismatch: "currency",
+    });
     expect(await balancesOf(id)).toEqual({ cardHolds: priceCents, cardHoldsContra: -priceCents });
     expect(tasksAbout(activationId)).toMatchObject([
       { kind: "paymentMismatch", detail: { differs: "currency", currency: "EUR", theirCurrency: "USD" } },
@@ -203,10 +167,10 @@ describe("a message names somebody else's payment", () => {
     const { activationId, id } = await hold();
     const foreign = await payElsewhere(id, 499);
     await hearOf("payment_intent.succeeded", id, foreign);
-    expect(await paymentOf(activationId)).toMatchObject({ status: "authorised", mismatch: null });
+    expect(await platform.paymentOf(activationId)).toMatchObject({ status: "authorised", mismatch: null });
     expect(await balancesOf(id)).toEqual({ cardHolds: priceCents, cardHoldsContra: -priceCents });
     // Ours is still taken and let go by its own id.
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
     expect(await balancesOf(id)).toEqual({ gatewayClearing: priceCents, serviceRevenue: -priceCents });
   });
@@ -214,12 +178,12 @@ describe("a message names somebody else's payment", () => {
   test("while we know no id yet, another's payment of our reference books nothing, and a person compares [R4]", async () => {
     const { customerId: stranger } = await platform.sell();
     await platform.gateway("PUT", "/_control/faults", { timeOutBeforeDoingNext: { count: 1 } });
-    const activationId = await request(priceCents, stranger);
+    const activationId = await platform.request({ payer: stranger });
     expect(await platform.runJobs()).toBe(1);
-    const { id } = await paymentOf(activationId);
+    const { id } = await platform.paymentOf(activationId);
     const foreign = await payElsewhere(id, 499);
     await hearOf("payment_intent.succeeded", id, foreign);
-    expect(await paymentOf(activationId)).toMatchObject({
+    expect(await platform.paymentOf(activationId)).toMatchObject({
       status: "pending",
       gateway_payment_id: null,
       mismatch: "amount",
@@ -233,12 +197,12 @@ describe("a message names somebody else's payment", () => {
   test("beside another's payment of our reference, ours is found by its amount [R4]", async () => {
     const { customerId: stranger } = await platform.sell();
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
-    const activationId = await request(priceCents, stranger);
+    const activationId = await platform.request({ payer: stranger });
     expect(await platform.runJobs()).toBe(1);
-    const { id } = await paymentOf(activationId);
+    const { id } = await platform.paymentOf(activationId);
     await payElsewhere(id, 499);
     await platform.retryJobs();
-    expect(await paymentOf(activationId)).toMatchObject({ status: "authorised", mismatch: null });
+    expect(await platform.paymentOf(activationId)).toMatchObject({ status: "authorised", mismatch: null });
   });
 
   test("a refund of another's payment says nothing of ours [R4]", async () => {
@@ -247,7 +211,7 @@ describe("a message names somebody else's payment", () => {
     await tellFromGateway("charge.refunded", { id: "ch_foreign", payment_intent: foreign });
     // It is known as another's after some tries: ours might have been recorded a moment later.
     while ((await platform.retryJobs()) > 0);
-    expect(await paymentOf(activationId)).toMatchObject({ status: "captured", refunded_cents: 0 });
+    expect(await platform.paymentOf(activationId)).toMatchObject({ status: "captured", refunded_cents: 0 });
   });
 });
 
@@ -269,13 +233,13 @@ describe("what was given up and is taken all the same goes to a person", () => {
   test("given up while the bank did not answer, then captured", async () => {
     const { customerId: stranger } = await platform.sell();
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
-    const activationId = await request(priceCents, stranger);
+    const activationId = await platform.request({ payer: stranger });
     expect(await platform.runJobs()).toBe(1);
-    await publish("serviceVoidRequested", { activationId });
-    const { id } = await paymentOf(activationId);
+    await platform.publish("serviceVoidRequested", { activationId });
+    const { id } = await platform.paymentOf(activationId);
     await byHand(id, "capture");
     expect(await platform.retryJobs()).toBe(0);
-    expect(await paymentOf(activationId)).toMatchObject({ status: "captured", settlement: "void" });
+    expect(await platform.paymentOf(activationId)).toMatchObject({ status: "captured", settlement: "void" });
     expect(tasksAbout(activationId)).toMatchObject([
       { kind: "paymentContradiction", detail: { amountCents: priceCents } },
     ]);
@@ -284,16 +248,16 @@ describe("what was given up and is taken all the same goes to a person", () => {
   test("given up while it was presumed, then captured", async () => {
     await capture();
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
-    const activationId = await request();
+    const activationId = await platform.request();
     expect(await platform.runJobs()).toBe(0);
-    const { id, status } = await paymentOf(activationId);
+    const { id, status } = await platform.paymentOf(activationId);
     expect(status).toBe("presumed");
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     await byHand(id, "capture", { amountCents: 500 });
     platform.clock.advanceMs(10_000);
     await platform.runTimers();
     expect(await platform.runJobs()).toBe(0);
-    expect(await paymentOf(activationId)).toMatchObject({ status: "captured", captured_cents: 500 });
+    expect(await platform.paymentOf(activationId)).toMatchObject({ status: "captured", captured_cents: 500 });
     expect(tasksAbout(activationId)).toMatchObject([
       { kind: "paymentContradiction", detail: { amountCents: 500 } },
     ]);
@@ -303,27 +267,27 @@ describe("what was given up and is taken all the same goes to a person", () => {
     const { activationId, id, gatewayPaymentId } = await hold();
     await byHand(id, "capture");
     await hearOf("payment_intent.succeeded", id, gatewayPaymentId);
-    await publish("serviceVoidRequested", { activationId });
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
     expect(tasksAbout(activationId).map(({ kind }) => kind)).toEqual(["paymentContradiction"]);
-    expect(toldAbout(activationId)).not.toContain("servicePaymentVoided");
+    expect(platform.toldAbout(activationId)).not.toContain("servicePaymentVoided");
     const { support } = platform.staff;
     await support.post(`/api/payments/${id}/refunds`, { amountCents: priceCents, reason: "not delivered" });
     await platform.runJobs();
-    expect((await paymentOf(activationId)).status).toBe("refunded");
-    expect(toldAbout(activationId)).toContain("servicePaymentVoided");
+    expect((await platform.paymentOf(activationId)).status).toBe("refunded");
+    expect(platform.toldAbout(activationId)).toContain("servicePaymentVoided");
   });
 
   test("a hold that is to be let go and is answered as declined is not charged, and the activation hears so", async () => {
     const { activationId, id, gatewayPaymentId } = await hold();
     await platform.gateway("PUT", "/_control/faults", { failNext: { count: 1, status: 503 } });
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     expect(await platform.runJobs()).toBe(1);
     const answer = { status: "declined", gatewayPaymentId, reason: "expired_card" } as const;
     await platform.inTransaction((tx) => hearAnswers(platform.context, tx, [{ paymentId: id, answer }]));
-    expect((await paymentOf(activationId)).status).toBe("declined");
-    expect(toldAbout(activationId).slice(-1)).toEqual(["servicePaymentVoided"]);
+    expect((await platform.paymentOf(activationId)).status).toBe("declined");
+    expect(platform.toldAbout(activationId).slice(-1)).toEqual(["servicePaymentVoided"]);
     expect(await balancesOf(id)).toEqual({});
   });
 });
@@ -337,14 +301,14 @@ describe("the gateway is down when the end of a hold is decided", () => {
     async (_title, first, second, end) => {
       const { activationId, id } = await hold();
       await platform.gateway("PUT", "/_control/faults", { failNext: { count: 1, status: 503 } });
-      await publish(first, { activationId });
+      await platform.publish(first, { activationId });
       expect(await platform.runJobs()).toBe(1);
       // Up again, and the opposite is the first to ask.
-      await publish(second, { activationId });
+      await platform.publish(second, { activationId });
       expect(await platform.runJobs()).toBe(0);
-      expect((await paymentOf(activationId)).status).toBe("authorised");
+      expect((await platform.paymentOf(activationId)).status).toBe("authorised");
       expect(await platform.retryJobs()).toBe(0);
-      expect((await paymentOf(activationId)).status).toBe(end);
+      expect((await platform.paymentOf(activationId)).status).toBe(end);
       expect(await balancesOf(id)).toEqual(
         end === "voided" ? {} : { gatewayClearing: priceCents, serviceRevenue: -priceCents },
       );
@@ -370,9 +334,9 @@ describe("money that went back by two ways", () => {
     await refund(id, priceCents);
     await platform.runJobs();
     await dispute(id, "open");
-    expect((await paymentOf(activationId)).status).toBe("chargedBack");
+    expect((await platform.paymentOf(activationId)).status).toBe("chargedBack");
     await dispute(id, "won");
-    expect((await paymentOf(activationId)).status).toBe("refunded");
+    expect((await platform.paymentOf(activationId)).status).toBe("refunded");
     expect(await balancesOf(id)).toEqual({ refunds: priceCents, serviceRevenue: -priceCents });
     expect((await refund(id, 1)).status).toBe(409);
   });
@@ -383,7 +347,7 @@ describe("money that went back by two ways", () => {
     await platform.runJobs();
     await dispute(id, "open", priceCents - 500);
     await dispute(id, "won", priceCents - 500);
-    expect((await paymentOf(activationId)).status).toBe("captured");
+    expect((await platform.paymentOf(activationId)).status).toBe("captured");
   });
 
   test("a refund that becomes whole while the bank has taken the money: a person shows the bank the refund", async () => {
@@ -393,19 +357,19 @@ describe("money that went back by two ways", () => {
     expect(await platform.runJobs()).toBe(1);
     await dispute(id, "open");
     expect(await platform.retryJobs()).toBe(0);
-    expect((await paymentOf(activationId)).status).toBe("chargedBack");
+    expect((await platform.paymentOf(activationId)).status).toBe("chargedBack");
     expect(tasksAbout(activationId).map(({ kind }) => kind)).toEqual(["chargeBack", "givenBackTwice"]);
     await dispute(id, "won");
-    expect((await paymentOf(activationId)).status).toBe("refunded");
+    expect((await platform.paymentOf(activationId)).status).toBe("refunded");
   });
 
   test("a dispute that is first heard of as won: the money is ours, and no service is withdrawn [FA5]", async () => {
     const { activationId, id } = await capture();
     await dispute(id, "won");
-    expect((await paymentOf(activationId)).status).toBe("captured");
+    expect((await platform.paymentOf(activationId)).status).toBe("captured");
     expect(await balancesOf(id)).toEqual({ gatewayClearing: priceCents, serviceRevenue: -priceCents });
-    expect(toldAbout(activationId)).not.toContain("servicePaymentChargedBack");
-    expect(toldAbout(activationId)).toContain("chargeBackWon");
+    expect(platform.toldAbout(activationId)).not.toContain("servicePaymentChargedBack");
+    expect(platform.toldAbout(activationId)).toContain("chargeBackWon");
   });
 
   test("what a bank has taken back cannot be refunded, and says so", async () => {
@@ -425,27 +389,17 @@ describe("money that went back by two ways", () => {
     expect(await platform.runJobs()).toBe(1);
     platform.clock.advanceMs(2 * dayMs);
     expect(await platform.retryJobs()).toBe(0);
-    const { totals } = (await platform.gateway("GET", "/_control/charges")) as {
-      totals: { reference: string; refundedCents: number }[];
-    };
-    expect(totals.find(({ reference }) => reference === id)?.refundedCents).toBe(700);
-    expect(await paymentOf(activationId)).toMatchObject({ refunded_cents: 700, status: "captured" });
+    expect(await platform.chargedAtGateway(id)).toMatchObject({ refundedCents: 700 });
+    expect(await platform.paymentOf(activationId)).toMatchObject({ refunded_cents: 700, status: "captured" });
   });
 });
 
 test("a late message about a payment that has ended: a hold found then is let go", async () => {
   const card = `pm_${randomUUID().slice(0, 8)}`;
   await platform.gateway("PUT", `/_control/cards/${card}`, { behaviour: "decline" });
-  const activationId = randomUUID();
-  await publish("servicePaymentRequested", {
-    activationId,
-    customerId,
-    amountCents: priceCents,
-    currency: "EUR",
-    paymentMethod: card,
-  });
+  const activationId = await platform.request({ paymentMethod: card });
   await platform.runJobs();
-  const { id, status, gateway_payment_id: gatewayPaymentId } = await paymentOf(activationId);
+  const { id, status, gateway_payment_id: gatewayPaymentId } = await platform.paymentOf(activationId);
   expect(status).toBe("declined");
   // Somebody tries the card again in the gateway's own screens.
   await platform.gateway("PUT", `/_control/cards/${card}`, { behaviour: "approve" });
@@ -462,7 +416,7 @@ test("a late message about a payment that has ended: a hold found then is let go
   );
   expect(confirmed.status).toBe(200);
   await hearOf("payment_intent.amount_capturable_updated", id, gatewayPaymentId ?? "");
-  expect((await paymentOf(activationId)).status).toBe("declined");
+  expect((await platform.paymentOf(activationId)).status).toBe("declined");
   const atGateway = await platform.partners.gateway.retrieve(gatewayPaymentId ?? "");
   expect(atGateway.status).toBe("released");
 });

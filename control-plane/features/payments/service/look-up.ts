@@ -10,7 +10,7 @@ import {
 import { setTimers } from "../../../store/timers.ts";
 import type { PaymentWork } from "../batches.ts";
 import { isUnanswered, payAgain, payAtGateway } from "../charge-payment.ts";
-import { activationOf, type Payment } from "../payment.ts";
+import { activationOf, type Payment } from "../payment-rows.ts";
 import { lookUpTimer } from "./presumptions.ts";
 
 /** Until when (epoch ms, business time) the gateway is taken to be silent: shared by all look-ups of a process. */

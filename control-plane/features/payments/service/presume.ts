@@ -8,7 +8,7 @@ import {
 } from "../../../rules/presumption-policy.ts";
 import type { Transaction } from "../../../store/database.ts";
 import { hear } from "../hear.ts";
-import { lockPayments, type Payment, paymentOf } from "../payment.ts";
+import { lockPayments, type Payment, paymentOf } from "../payment-rows.ts";
 import { readExposure, takeExposure } from "./exposure.ts";
 
 /**

@@ -2,78 +2,18 @@ import { randomUUID } from "node:crypto";
 import { dayMs } from "@caas/contract/durations.ts";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { DomainEventName, DomainEvents } from "../../../lifecycle/events.ts";
 import type { GatewayPayment } from "../../../partners/payment-gateway.ts";
-import { heardOfPayments, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
+import { type ServicePayments, startServicePayments } from "../../../testing/fixtures/service-payments.ts";
 import { hearAnswers } from "../hear.ts";
 
 const priceCents = 1_499;
 
-let platform: TestSales;
-let customerId: string;
+let platform: ServicePayments;
 beforeAll(async () => {
-  platform = await startTestSales({
-    name: "service_payments",
-    standIns: ["gateway", "factory"],
-    unheard: heardOfPayments,
-  });
-  customerId = (await platform.sell()).customerId;
-  // A message's own question would meet the fault that is meant for another call.
-  await platform.gateway("PUT", "/_control/webhooks", { baseUrl: "http://127.0.0.1:1" });
+  platform = await startServicePayments("service_payments", priceCents);
 });
-afterAll(() => platform.close());
+afterAll(() => platform?.close());
 afterEach(() => platform.gateway("DELETE", "/_control/faults"));
-
-async function publish<Name extends DomainEventName>(name: Name, event: DomainEvents[Name]): Promise<void> {
-  await platform.db.transaction().execute((tx) => platform.context.publish(tx, name, [event]));
-}
-
-async function request(paymentMethod = "pm_card_visa", payer = customerId): Promise<string> {
-  const activationId = randomUUID();
-  await publish("servicePaymentRequested", {
-    activationId,
-    customerId: payer,
-    amountCents: priceCents,
-    currency: "EUR",
-    paymentMethod,
-  });
-  return activationId;
-}
-
-async function paymentOf(activationId: string) {
-  return platform.db
-    .selectFrom("payments")
-    .where("activation_id", "=", activationId)
-    .selectAll()
-    .executeTakeFirstOrThrow();
-}
-
-async function chargedAtGateway(paymentId: string): Promise<unknown> {
-  const answer = await platform.gateway("GET", "/_control/charges");
-  const totals = answer !== null && typeof answer === "object" && "totals" in answer ? answer.totals : [];
-  if (!Array.isArray(totals)) throw new Error("the gateway gave no totals");
-  return totals.find((total) => total.reference === paymentId) ?? null;
-}
-
-/** What the activation was told, and what was asked of people and of the notification engine. */
-function toldAbout(activationId: string): string[] {
-  const asked: readonly DomainEventName[] = [
-    "servicePaymentRequested",
-    "serviceCaptureRequested",
-    "serviceVoidRequested",
-  ];
-  return platform.published.flatMap((each) =>
-    !asked.includes(each.name) && JSON.stringify(each.event).includes(activationId)
-      ? [
-          each.name === "taskNeeded"
-            ? each.event.kind
-            : each.name === "notificationDue"
-              ? each.event.row
-              : each.name,
-        ]
-      : [],
-  );
-}
 
 async function balancesOf(paymentId: string): Promise<Record<string, number>> {
   const rows = await platform.db
@@ -88,88 +28,98 @@ async function balancesOf(paymentId: string): Promise<Record<string, number>> {
 
 describe("a service is paid by a hold first [AU14, DA14]", () => {
   test("a good card is held for as long as the gateway says, and nothing is taken [SA6]", async () => {
-    const activationId = await request();
+    const activationId = await platform.request();
     expect(await platform.runJobs()).toBe(0);
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment).toMatchObject({
       status: "authorised",
       capture_before: new Date(platform.clock.now().getTime() + 7 * dayMs),
     });
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: priceCents, capturedCents: 0 });
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({
+      heldCents: priceCents,
+      capturedCents: 0,
+    });
     expect(await balancesOf(payment.id)).toEqual({ cardHolds: priceCents, cardHoldsContra: -priceCents });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentAuthorised"]);
   });
 
   test("a declined card ends it; no hold, no money [SA7]", async () => {
-    const activationId = await request("pm_card_chargeDeclined");
+    const activationId = await platform.request({ paymentMethod: "pm_card_chargeDeclined" });
     await platform.runJobs();
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment).toMatchObject({ status: "declined", decline_reason: "generic_decline" });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
     expect(await balancesOf(payment.id)).toEqual({});
   });
 
   test("an unknown card ends it in the same way", async () => {
-    const activationId = await request("pm_card_vsia");
+    const activationId = await platform.request({ paymentMethod: "pm_card_vsia" });
     expect(await platform.runJobs()).toBe(0);
-    expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentDeclined"]);
   });
 
   test("a gateway that times out though it held is asked by our reference: one hold [fault 24]", async () => {
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
-    const activationId = await request();
+    const activationId = await platform.request();
     expect(await platform.runJobs()).toBe(1);
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
     expect(await platform.retryJobs()).toBe(0);
-    const payment = await paymentOf(activationId);
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ intents: 1, heldCents: priceCents });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited", "servicePaymentAuthorised"]);
+    const payment = await platform.paymentOf(activationId);
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({ intents: 1, heldCents: priceCents });
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentAwaited", "servicePaymentAuthorised"]);
   });
 });
 
 describe("the car's proof takes the money", () => {
-  test("captured once, however often it is asked, and told as a successful payment [ND4]", async () => {
-    const activationId = await request();
+  test("captured once, however often it is asked, and told as a successful payment", async () => {
+    const activationId = await platform.request();
     await platform.runJobs();
-    await publish("serviceCaptureRequested", { activationId });
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment).toMatchObject({ status: "captured", settled_at: platform.clock.now() });
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: priceCents });
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({
+      heldCents: 0,
+      capturedCents: priceCents,
+    });
     expect(await balancesOf(payment.id)).toEqual({
       cardHolds: 0,
       cardHoldsContra: 0,
       gatewayClearing: priceCents,
       serviceRevenue: -priceCents,
     });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "NT5", "servicePaymentCaptured"]);
+    expect(platform.toldAbout(activationId)).toEqual([
+      "servicePaymentAuthorised",
+      "NT5",
+      "servicePaymentCaptured",
+    ]);
   });
 
   test("a capture whose answer is lost is done once", async () => {
-    const activationId = await request();
+    const activationId = await platform.request();
     await platform.runJobs();
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(1);
     expect(await platform.retryJobs()).toBe(0);
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment.status).toBe("captured");
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ capturedCents: priceCents });
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({ capturedCents: priceCents });
   });
 
   test("a bank that refuses what it had held leaves no false receipt and no hold: support is called, and the service is to be withdrawn", async () => {
     const card = `pm_${randomUUID().slice(0, 8)}`;
     await platform.gateway("PUT", `/_control/cards/${card}`, { behaviour: "declineCapture" });
-    const activationId = await request(card);
+    const activationId = await platform.request({ paymentMethod: card });
     await platform.runJobs();
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment.status).toBe("declined");
     expect(await balancesOf(payment.id)).toEqual({ cardHolds: 0, cardHoldsContra: 0 });
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: 0 });
-    expect(toldAbout(activationId)).toEqual([
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: 0 });
+    expect(platform.toldAbout(activationId)).toEqual([
       "servicePaymentAuthorised",
       "captureFailed",
       "servicePaymentLost",
@@ -177,13 +127,13 @@ describe("the car's proof takes the money", () => {
   });
 
   test("a hold that has lapsed before the proof cannot be taken: support is called, and the service is to be withdrawn", async () => {
-    const activationId = await request();
+    const activationId = await platform.request();
     await platform.runJobs();
     platform.clock.advanceMs(7 * dayMs + 1_000);
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     expect(await platform.runJobs()).toBe(0);
-    expect((await paymentOf(activationId)).status).toBe("voided");
-    expect(toldAbout(activationId)).toEqual([
+    expect((await platform.paymentOf(activationId)).status).toBe("voided");
+    expect(platform.toldAbout(activationId)).toEqual([
       "servicePaymentAuthorised",
       "captureFailed",
       "servicePaymentLost",
@@ -193,23 +143,26 @@ describe("the car's proof takes the money", () => {
 
 describe("support gives money back over REST [fault 27]", () => {
   test("once for each intent, and never more than is left", async () => {
-    const activationId = await request();
+    const activationId = await platform.request();
     await platform.runJobs();
-    await publish("serviceCaptureRequested", { activationId });
+    await platform.publish("serviceCaptureRequested", { activationId });
     await platform.runJobs();
-    const { id } = await paymentOf(activationId);
+    const { id } = await platform.paymentOf(activationId);
     const { support } = platform.staff;
     const give = (amountCents: number, key?: string) =>
       support.post(`/api/payments/${id}/refunds`, { amountCents, reason: "goodwill" }, key);
     const [first, again] = await Promise.all([give(1_000, "refund-1"), give(1_000, "refund-1")]);
-    expect([first.status, again.status, again.text("refundId")]).toEqual([202, 202, first.text("refundId")]);
+    expect([first.status, again.status, again.text("id")]).toEqual([202, 202, first.text("id")]);
     const tooMuch = await give(500);
     expect([tooMuch.status, tooMuch.text("detail")]).toEqual([
       409,
       "only 499 cents of this payment are left to give back",
     ]);
     await platform.runJobs();
-    expect(await chargedAtGateway(id)).toMatchObject({ capturedCents: priceCents, refundedCents: 1_000 });
+    expect(await platform.chargedAtGateway(id)).toMatchObject({
+      capturedCents: priceCents,
+      refundedCents: 1_000,
+    });
     const read = await support.get(`/api/payments/${id}`);
     expect(read.body).toMatchObject({ status: "captured", refundedCents: 1_000 });
     const ledger = await support.get(`/api/payments/${id}/ledger`);
@@ -219,20 +172,20 @@ describe("support gives money back over REST [fault 27]", () => {
 
 describe("nothing delivered, nothing charged [SA15, FA7]", () => {
   test("a hold is let go, and the activation is told", async () => {
-    const activationId = await request();
+    const activationId = await platform.request();
     await platform.runJobs();
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     await platform.runJobs();
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment.status).toBe("voided");
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: 0 });
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: 0 });
     expect(await balancesOf(payment.id)).toEqual({ cardHolds: 0, cardHoldsContra: 0 });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "servicePaymentVoided"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentAuthorised", "servicePaymentVoided"]);
   });
 
   test("where no payment was ever asked for there is nothing to let go", async () => {
     const activationId = randomUUID();
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     await platform.runJobs();
     expect(platform.published.at(-1)).toEqual({
       name: "servicePaymentVoided",
@@ -243,24 +196,28 @@ describe("nothing delivered, nothing charged [SA15, FA7]", () => {
   test("given up while the bank is being asked: what it held meanwhile is let go, and never announced", async () => {
     const { customerId: stranger } = await platform.sell();
     await platform.gateway("PUT", "/_control/faults", { timeOutAfterDoingNext: { count: 1 } });
-    const activationId = await request("pm_card_visa", stranger);
+    const activationId = await platform.request({ payer: stranger });
     expect(await platform.runJobs()).toBe(1);
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     await platform.runJobs();
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentAwaited"]);
     expect(await platform.retryJobs()).toBe(0);
-    const payment = await paymentOf(activationId);
+    const payment = await platform.paymentOf(activationId);
     expect(payment.status).toBe("voided");
-    expect(await chargedAtGateway(payment.id)).toMatchObject({ intents: 1, heldCents: 0, capturedCents: 0 });
-    expect(toldAbout(activationId)).toEqual(["servicePaymentAwaited", "servicePaymentVoided"]);
+    expect(await platform.chargedAtGateway(payment.id)).toMatchObject({
+      intents: 1,
+      heldCents: 0,
+      capturedCents: 0,
+    });
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentAwaited", "servicePaymentVoided"]);
   });
 
   test("a payment declined before is confirmed as not charged", async () => {
-    const activationId = await request("pm_card_chargeDeclined");
+    const activationId = await platform.request({ paymentMethod: "pm_card_chargeDeclined" });
     await platform.runJobs();
-    await publish("serviceVoidRequested", { activationId });
+    await platform.publish("serviceVoidRequested", { activationId });
     await platform.runJobs();
-    expect(toldAbout(activationId)).toEqual(["servicePaymentDeclined", "servicePaymentVoided"]);
+    expect(platform.toldAbout(activationId)).toEqual(["servicePaymentDeclined", "servicePaymentVoided"]);
   });
 });
 
@@ -269,36 +226,39 @@ describe("proof and cancellation at the same moment [fault 26]", () => {
     "the first (%s) decides; the second leaves the money alone",
     async (first) => {
       const second = first === "serviceCaptureRequested" ? "serviceVoidRequested" : "serviceCaptureRequested";
-      const activationId = await request();
+      const activationId = await platform.request();
       await platform.runJobs();
-      await publish(first, { activationId });
+      await platform.publish(first, { activationId });
       await platform.runJobs();
-      await publish(second, { activationId });
+      await platform.publish(second, { activationId });
       await platform.runJobs();
       const isCaptured = first === "serviceCaptureRequested";
-      const payment = await paymentOf(activationId);
+      const payment = await platform.paymentOf(activationId);
       expect(payment.status).toBe(isCaptured ? "captured" : "voided");
-      expect(await chargedAtGateway(payment.id)).toMatchObject({
+      expect(await platform.chargedAtGateway(payment.id)).toMatchObject({
         capturedCents: isCaptured ? priceCents : 0,
       });
     },
   );
 
   test("ten pairs at once: each ends taken or let go, never both, and the ledger agrees with the gateway", async () => {
-    const ids = await Promise.all(Array.from({ length: 10 }, () => request()));
+    const ids = await Promise.all(Array.from({ length: 10 }, () => platform.request()));
     await platform.runJobs();
     await Promise.all(
       ids.flatMap((activationId) => [
-        publish("serviceCaptureRequested", { activationId }),
-        publish("serviceVoidRequested", { activationId }),
+        platform.publish("serviceCaptureRequested", { activationId }),
+        platform.publish("serviceVoidRequested", { activationId }),
       ]),
     );
     await Promise.all([platform.runJobs(), platform.runJobs()]);
     for (const activationId of ids) {
-      const payment = await paymentOf(activationId);
+      const payment = await platform.paymentOf(activationId);
       expect(["captured", "voided"]).toContain(payment.status);
       const takenCents = payment.status === "captured" ? priceCents : 0;
-      expect(await chargedAtGateway(payment.id)).toMatchObject({ heldCents: 0, capturedCents: takenCents });
+      expect(await platform.chargedAtGateway(payment.id)).toMatchObject({
+        heldCents: 0,
+        capturedCents: takenCents,
+      });
       expect((await balancesOf(payment.id)).gatewayClearing ?? 0).toBe(takenCents);
     }
   });
@@ -322,8 +282,8 @@ describe("any answers of the gateway, in any order and any number", () => {
         fc.constantFrom(null, "capture" as const, "void" as const),
         fc.boolean(),
         async (outcomes, settlement, together) => {
-          const activationId = await request();
-          const payment = await paymentOf(activationId);
+          const activationId = await platform.request();
+          const payment = await platform.paymentOf(activationId);
           // Each run its own intent at the gateway.
           const own = outcomes.map((each) =>
             "gatewayPaymentId" in each ? { ...each, gatewayPaymentId: `pi_${payment.id}` } : each,
@@ -337,7 +297,7 @@ describe("any answers of the gateway, in any order and any number", () => {
           // In one list, the later ones are judged by what the earlier ones have left.
           for (const list of together ? [answers] : answers.map((each) => [each]))
             await platform.db.transaction().execute((tx) => hearAnswers(platform.context, tx, list));
-          const { status, captured_cents: capturedCents } = await paymentOf(activationId);
+          const { status, captured_cents: capturedCents } = await platform.paymentOf(activationId);
           const takenCents = status === "captured" ? (capturedCents ?? 0) : 0;
           const balances = await balancesOf(payment.id);
           expect(Object.values(balances).reduce((sum, cents) => sum + cents, 0)).toBe(0);
@@ -365,8 +325,8 @@ describe("any answers of the gateway, in any order and any number", () => {
       [{ status: "held", captureBefore }, "authorised", ["servicePaymentAuthorised"], priceCents, 0],
       [{ status: "invalid", reason: "unknownPaymentMethod" }, "declined", ["servicePaymentDeclined"], 0, 0],
     ] as const;
-    const activationIds = await Promise.all(expected.map(() => request()));
-    const payments = await Promise.all(activationIds.map(paymentOf));
+    const activationIds = await Promise.all(expected.map(() => platform.request()));
+    const payments = await Promise.all(activationIds.map(platform.paymentOf));
     const answers = expected.flatMap(([answer], index) => {
       const paymentId = payments[index]?.id ?? "";
       return [{ paymentId, answer: { ...answer, gatewayPaymentId: `pi_${paymentId}` } }];
@@ -374,9 +334,9 @@ describe("any answers of the gateway, in any order and any number", () => {
     await platform.db.transaction().execute((tx) => hearAnswers(platform.context, tx, answers));
     for (const [index, [, status, told, heldCents, takenCents]] of expected.entries()) {
       const activationId = activationIds[index] ?? "";
-      const payment = await paymentOf(activationId);
+      const payment = await platform.paymentOf(activationId);
       const balances = await balancesOf(payment.id);
-      expect([payment.status, toldAbout(activationId)]).toEqual([status, told]);
+      expect([payment.status, platform.toldAbout(activationId)]).toEqual([status, told]);
       expect([balances.cardHolds ?? 0, balances.gatewayClearing ?? 0]).toEqual([heldCents, takenCents]);
     }
   });

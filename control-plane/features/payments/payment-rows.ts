@@ -6,8 +6,8 @@ import type { Database } from "../../store/schema.ts";
 
 export type Payment = Selectable<Database["payments"]>;
 
-/** Payments by their own ids and by their activations'. */
-export type Payments = ReadonlyMap<string, Payment>;
+/** Rows by their own ids and by their activations'. */
+export type PaymentRows = ReadonlyMap<string, Payment>;
 
 /**
  * Everything that decides about a payment locks its row first, and only then a vehicle's or an activation's: one order
@@ -16,7 +16,7 @@ export type Payments = ReadonlyMap<string, Payment>;
  *
  * @param ids payments' or activations'; one that has no payment is not in the answer
  */
-export async function lockPayments(tx: Transaction, ids: readonly string[]): Promise<Payments> {
+export async function lockPayments(tx: Transaction, ids: readonly string[]): Promise<PaymentRows> {
   return byId(await selectPayments(tx, ids).orderBy("id").forNoKeyUpdate().execute());
 }
 
@@ -35,7 +35,7 @@ export async function findPaymentOf(db: Reader, activationId: string): Promise<P
 }
 
 /** @throws when there is none */
-export function paymentOf(payments: Payments, id: string): Payment {
+export function paymentOf(payments: PaymentRows, id: string): Payment {
   const payment = payments.get(id);
   if (payment === undefined) throw new Error(`no payment ${id}, nor one of an activation ${id}`);
   return payment;
@@ -49,7 +49,7 @@ function selectPayments(db: Reader, ids: readonly string[]) {
     .selectAll();
 }
 
-function byId(payments: readonly Payment[]): Payments {
+function byId(payments: readonly Payment[]): PaymentRows {
   return new Map(
     payments.flatMap((payment) => [
       [payment.id, payment],
