@@ -1,4 +1,4 @@
-import { type Insertable, sql, type Updateable } from "kysely";
+import { type Insertable, type RawBuilder, sql, type Updateable } from "kysely";
 import {
   type ActivationEvent,
   type ActivationState,
@@ -63,11 +63,14 @@ export type ActivationMoved = { moved: number; refused: Refused | null };
  * The one way to change an activation's state. The caller has locked the rows and read their states in this
  * transaction; states, steps and notifications are committed together with what the handlers of `activationMoved`
  * add. The answers are in the order of the list.
+ *
+ * @param changes what else changes with the moves, as their deadlines, written by the same statement
  */
 export async function moveActivations<const All extends readonly ActivationMoves[]>(
   context: Context,
   tx: Transaction,
   all: All,
+  changes: readonly RawBuilder<unknown>[] = [],
 ): Promise<Each<All, ActivationMoved>> {
   const at = context.clock.now();
   const patches = new Map<string, Patch>();
@@ -103,6 +106,7 @@ export async function moveActivations<const All extends readonly ActivationMoves
   await recordSteps(tx, steps, [
     ...(created.length === 0 ? [] : [sql`${tx.insertInto("activations").values(created)}`]),
     ...patchRows("activations", patchColumns, patches),
+    ...changes,
   ]);
   await context.publish(tx, "notificationDue", due);
   await context.publish(tx, "activationMoved", moved);

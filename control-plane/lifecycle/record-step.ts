@@ -41,7 +41,7 @@ export async function recordSteps(
   steps: readonly Step[],
   changes: readonly RawBuilder<unknown>[] = [],
 ): Promise<void> {
-  if (steps.length === 0) return;
+  if (steps.length + changes.length === 0) return;
   const plain = (read: (step: Step) => string | number | boolean | null) => sparseArray(steps.map(read));
   await sql`
     with ${writtenWith(changes)} written as (

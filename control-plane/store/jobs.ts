@@ -70,28 +70,33 @@ export async function enqueue<P>(
   const jobs = all.filter((job) => job.key === undefined || last.get(job.key) === job);
   await sql`
     with ${writtenWith(changes)} enqueued as (${insertJobs(type, jobs)})
-    select pg_notify(${jobsChannel}, '')`.execute(tx);
+    select ${ringFor(jobs)}`.execute(tx);
 }
 
 /**
- * Writes what jobs are about and enqueues them in one statement, which commits by itself.
+ * Writes what jobs are about and enqueues them in one statement; outside a transaction it commits by itself.
  *
- * @param insert returns a `cause` for each row that is new; only those get their job
- * @returns the causes
+ * @param insert returns each row that is new, with its `cause`; only those get their job
+ * @returns these rows
  */
-export async function enqueueCaused<P>(
+export async function enqueueCaused<P, Row extends { cause: string }>(
   db: Db,
   type: JobType<P>,
-  insert: RawBuilder<unknown>,
+  insert: RawBuilder<Row>,
   jobs: readonly (NewJob<P> & { cause: string })[],
-): Promise<ReadonlySet<string>> {
+): Promise<readonly Row[]> {
   const causes = jobs.map(({ cause }) => cause);
-  const { rows } = await sql<{ cause: string }>`
+  const { rows } = await sql<Row>`
     with caused as (${insert}), enqueued as (
       ${insertJobs(type, jobs, sql`where (${causes}::text[])[position] in (select cause from caused)`)}
     )
-    select cause, pg_notify(${jobsChannel}, '') from caused`.execute(db);
-  return new Set(rows.map(({ cause }) => cause));
+    select caused.*, ${ringFor(jobs)} as rung from caused`.execute(db);
+  return rows;
+}
+
+/** Every worker looks when it rings: without a job they would look in vain. */
+function ringFor(jobs: readonly unknown[]): RawBuilder<unknown> {
+  return jobs.length === 0 ? sql`null` : sql`pg_notify(${jobsChannel}, '')`;
 }
 
 function insertJobs<P>(

@@ -20,7 +20,7 @@ export async function storeMessages<P>(
   // The first of each id: what is delivered twice at the same time has one job.
   const ids = all.map(({ id }) => id);
   const messages = all.filter(({ id }, index) => ids.indexOf(id) === index);
-  const insert = sql`
+  const insert = sql<{ cause: string }>`
     insert into received_webhooks (source, id, type, body)
     select ${source}, id, type, body
     from unnest(${messages.map(({ id }) => id)}::text[], ${messages.map((message) => message.type)}::text[],
@@ -29,7 +29,8 @@ export async function storeMessages<P>(
   const jobs = messages.flatMap(({ id, work }) =>
     work === null ? [] : [{ payload: work, maxAttempts, cause: id }],
   );
-  return enqueueCaused(db, type, insert, jobs);
+  const stored = await enqueueCaused(db, type, insert, jobs);
+  return new Set(stored.map(({ cause }) => cause));
 }
 
 /** Writes down why a message could not be taken. @returns the message as it came */

@@ -2,7 +2,7 @@ import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryRes
 import type pg from "pg";
 
 // PostgreSQL parses and plans a statement again each time it arrives without a name. That is expensive for short
-// statements, and a purchase alone is some hundred of them (ADR 36 has the measurements).
+// statements, and a purchase alone is some sixty of them (ADR 36 has the measurements).
 
 /**
  * A text gets a name at this use. A statement that is rarely used is not worth its memory in every connection, and a

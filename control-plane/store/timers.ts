@@ -1,5 +1,5 @@
 import type { Clock } from "@caas/contract/business-clock.ts";
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Logger } from "pino";
 import type { Db, Reader, Transaction } from "./database.ts";
 import { passFailpoint } from "./failpoints.ts";
@@ -9,19 +9,30 @@ import { passFailpoint } from "./failpoints.ts";
 
 export type TimerHandler = { kind: string; due(tx: Transaction, subjectId: string): Promise<void> };
 
+export type Deadline = { subjectId: string; dueAt: Date };
+
 /** Sets or moves the deadline of each (kind, subject). */
-export async function setTimers(
-  tx: Transaction,
-  kind: string,
-  due: readonly { subjectId: string; dueAt: Date }[],
-): Promise<void> {
-  if (due.length === 0) return;
-  await sql`
+export async function setTimers(tx: Transaction, kind: string, due: readonly Deadline[]): Promise<void> {
+  for (const change of settingTimers(kind, due)) await change.execute(tx);
+}
+
+/** The same as a part of the statement that moves what the deadlines are about; nothing where there is none to set. */
+export function settingTimers(kind: string, due: readonly Deadline[]): RawBuilder<unknown>[] {
+  if (due.length === 0) return [];
+  return [
+    insertTimers(
+      kind,
+      sql`unnest(${due.map(({ subjectId }) => subjectId)}::uuid[], ${due.map(({ dueAt }) => dueAt)}::timestamptz[])`,
+    ),
+  ];
+}
+
+/** @param due SQL for rows of subject and time: what another part of the statement returns, or a function */
+export function insertTimers(kind: string, due: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
     insert into timers (kind, subject_id, due_at)
-    select ${kind}, subject_id, due_at
-    from unnest(${due.map(({ subjectId }) => subjectId)}::uuid[], ${due.map(({ dueAt }) => dueAt)}::timestamptz[])
-      as next (subject_id, due_at)
-    on conflict (kind, subject_id) do update set due_at = excluded.due_at`.execute(tx);
+    select ${kind}, subject_id, due_at from ${due} as next (subject_id, due_at)
+    on conflict (kind, subject_id) do update set due_at = excluded.due_at`;
 }
 
 export async function clearTimers(
@@ -29,10 +40,18 @@ export async function clearTimers(
   kind: string,
   subjectIds: readonly string[],
 ): Promise<void> {
-  if (subjectIds.length === 0) return;
-  await sql`delete from timers where kind = ${kind} and subject_id = any(${[...subjectIds]}::uuid[])`.execute(
-    tx,
-  );
+  for (const change of clearingTimers([kind], subjectIds)) await change.execute(tx);
+}
+
+/** The same of several kinds, as a part of the statement that moves the subjects. */
+export function clearingTimers(
+  kinds: readonly string[],
+  subjectIds: readonly string[],
+): RawBuilder<unknown>[] {
+  if (subjectIds.length === 0) return [];
+  return [
+    sql`delete from timers where kind = any(${[...kinds]}::text[]) and subject_id = any(${[...subjectIds]}::uuid[])`,
+  ];
 }
 
 export type Timers = {

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { sql } from "kysely";
 import pg from "pg";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -5,8 +7,9 @@ import * as z from "zod";
 import { createTestDatabase, type TestDatabase } from "../../test/servers/database.ts";
 import { runDueJobs } from "../testing/run-due-jobs.ts";
 import { type OpenDatabase, openDatabase } from "./database.ts";
-import { enqueue, handleJob, jobType } from "./jobs.ts";
+import { enqueue, handleJob, jobsChannel, jobType } from "./jobs.ts";
 import { migrateToLatest } from "./migrate.ts";
+import { storeMessages } from "./received-webhooks.ts";
 import { type RunningJobs, startJobs } from "./work-jobs.ts";
 
 const logger = pino({ level: "silent" });
@@ -132,4 +135,38 @@ test("the jobs a killed worker had in hand run again at once; those of a living 
   const second = expectDeliveries(1);
   jobs = await start(second.handler);
   expect(await second.delivered).toEqual(["the living one's"]);
+});
+
+test("what is written without a job wakes no worker; with one it does", async () => {
+  const heard: string[] = [];
+  const isOver = Promise.withResolvers<void>();
+  const listener = new pg.Client({ connectionString: database.url });
+  await listener.connect();
+  try {
+    listener.on("notification", ({ channel }) => {
+      heard.push(channel);
+      if (channel === "over") isOver.resolve();
+    });
+    await listener.query(`listen ${jobsChannel}; listen over`);
+    const store = (id: string, work: { to: string } | null) =>
+      storeMessages(opened.db, "post", { type: parcel, maxAttempts: 1 }, [
+        { id, type: "letter", body: "", work },
+      ]);
+    expect(await store("nothing follows", null)).toEqual(new Set(["nothing follows"]));
+    await opened.db.transaction().execute((tx) => enqueue(tx, parcel, [], [sql`select 1`]));
+    expect(await store("nothing follows", { to: "Ana" })).toEqual(new Set());
+    await opened.pool.query("notify over");
+    await isOver.promise;
+    expect([heard, await readWaiting()]).toEqual([["over"], []]);
+
+    expect(await store("Ana gets a parcel", { to: "Ana" })).toEqual(new Set(["Ana gets a parcel"]));
+    await opened.pool.query("notify over");
+    while (heard.length < 3) await once(listener, "notification");
+    expect([heard, await readWaiting()]).toEqual([
+      ["over", jobsChannel, "over"],
+      [{ attempts: 0, last_error: null }],
+    ]);
+  } finally {
+    await listener.end();
+  }
 });

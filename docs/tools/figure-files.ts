@@ -66,6 +66,13 @@ export const figureFiles: readonly FigureOfFile[] = [
     ["Few purchases at a time make small", "22",   "conditions/halfLoadMicrosecondsAnActivation/*", 0, 1_000],
     ["Few purchases at a time make small", "13",   "conditions/microsecondsAnActivation/*", 0, 1_000],
   ]),
+  ...told(measurements, "paid-20261129-010158.json", [
+    ["A purchase by itself takes at most", "58.3", "conditions/halfLoadStatementsAnActivation", 1],
+    ["A purchase by itself takes at most", "22.7", "conditions/halfLoadCommitsAnActivation", 1],
+    ["A purchase by itself takes at most", "69",   "numbers/halfLoadP50Ms", 0],
+    ["Few purchases at a time make small", "58",   "conditions/halfLoadStatementsAnActivation", 0],
+    ["Few purchases at a time make small", "23",   "conditions/halfLoadCommitsAnActivation", 0],
+  ]),
   ...told(measurements, rollOut, [
     ["changes of a roll-out per second",       "4,035",  "numbers/rolloutCarsPerSecond", 0],
     ["| 131 ms",                               "131",    "numbers/halfLoadP99Ms", 0],

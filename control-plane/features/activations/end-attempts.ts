@@ -6,11 +6,9 @@ import { moveVehicles } from "../../lifecycle/move-vehicles.ts";
 import { decideRetry } from "../../rules/retry-policy.ts";
 import type { Transaction } from "../../store/database.ts";
 import { lockLinks } from "../../store/lock-links.ts";
-import { clearTimers, setTimers } from "../../store/timers.ts";
 import { giveUp } from "./give-up.ts";
 import { type LoadedActivation, loadActivations } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
-import { giveUpTimer, retryTimer } from "./timers.ts";
 
 /** The cars have proved it: what was held is taken, and what else waits for these cars goes on. */
 export async function confirmApplied(
@@ -23,11 +21,6 @@ export async function confirmApplied(
   // Nearly always nothing else waits, and the cars' rows are not needed.
   const links = await lockLinks(tx, { vehicleIds: waiting.length === 0 ? [] : vehicleIds });
   const cars = { links, waiting };
-  await clearTimers(
-    tx,
-    giveUpTimer,
-    attempts.map(({ activation }) => activation.id),
-  );
   await moveOn(context, desiredState, tx, cars, {
     moving: attempts.map(({ activation, end: { version, appliedAt } }) => ({
       activation,
@@ -39,6 +32,7 @@ export async function confirmApplied(
         },
       ],
     })),
+    delivered: attempts.map(({ activation }) => activation),
   });
   const changed = await moveVehicles(
     context,
@@ -87,11 +81,6 @@ export async function countFailures(
   });
   const queued = judged.flatMap(({ activation, retryAt }): LoadedActivation[] =>
     retryAt === null ? [] : [{ ...activation, state: "RetryQueue", retryAt }],
-  );
-  await setTimers(
-    tx,
-    retryTimer,
-    queued.flatMap(({ id, retryAt }) => (retryAt === null ? [] : [{ subjectId: id, dueAt: retryAt }])),
   );
   await moveOn(context, desiredState, tx, cars, {
     moving: judged,

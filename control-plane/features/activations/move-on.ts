@@ -2,10 +2,9 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { ServicesInCars } from "../../lifecycle/desired-state.ts";
 import { type ActivationMove, moveActivations } from "../../lifecycle/move-activations.ts";
 import type { Transaction } from "../../store/database.ts";
-import { clearTimers } from "../../store/timers.ts";
 import { chooseNext } from "./choose-next.ts";
 import type { LoadedActivation, LockedCars } from "./load-activations.ts";
-import { giveUpTimer, retryTimer } from "./timers.ts";
+import { changeDeadlines } from "./timers.ts";
 
 export type Moving = { activation: LoadedActivation; moves: readonly ActivationMove[] };
 
@@ -23,10 +22,11 @@ export type Ended = {
 /**
  * Moves activations under their cars' locks and begins the next attempt of each car that is free then: the oldest
  * activation that waits for it. A car that is offline keeps them waiting, and that is no attempt. Each activation is
- * moved once, and each car's next version written once.
+ * moved once, with its deadlines, and each car's next version written once.
  *
  * @param change.moving events that must be possible here
  * @param change.queued activations of `moving` that wait for their cars from here on, as they are then
+ * @param change.delivered activations of `moving` that their cars have proved
  * @param change.ended activations of `moving` that end here without delivery
  * @throws when the rules refuse an event of `moving`: a mistake of ours
  */
@@ -38,10 +38,11 @@ export async function moveOn(
   change: {
     moving?: readonly Moving[];
     queued?: readonly LoadedActivation[];
+    delivered?: readonly LoadedActivation[];
     ended?: readonly Ended[];
   },
 ): Promise<void> {
-  const { moving = [], queued = [], ended = [] } = change;
+  const { moving = [], queued = [], delivered = [], ended = [] } = change;
   const links = await abandonEnded(desiredState, tx, cars, ended);
   const movingIds = new Set(moving.map(({ activation }) => activation.id));
   const waiting = [...cars.waiting.filter(({ id }) => !movingIds.has(id)), ...queued];
@@ -56,7 +57,12 @@ export async function moveOn(
       .filter(({ activation }) => !movingIds.has(activation.id))
       .map(({ activation, move }) => ({ activation, must: 0, moves: [move] })),
   ];
-  const answers = await moveActivations(context, tx, all);
+  const deadlines = changeDeadlines({
+    queued,
+    delivered,
+    ended: ended.map(({ activation }) => activation),
+  });
+  const answers = await moveActivations(context, tx, all, deadlines);
   for (const [index, { activation, must }] of all.entries()) {
     const answer = answers[index];
     if (answer === undefined || answer.refused === null) continue;
@@ -76,9 +82,6 @@ async function abandonEnded(
   ended: readonly Ended[],
 ): Promise<LockedCars["links"]> {
   if (ended.length === 0) return links;
-  const ids = ended.map(({ activation }) => activation.id);
-  await clearTimers(tx, giveUpTimer, ids);
-  await clearTimers(tx, retryTimer, ids);
   return desiredState.abandon(
     tx,
     links,

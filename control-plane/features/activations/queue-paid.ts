@@ -6,11 +6,8 @@ import type { ActivationMove } from "../../lifecycle/move-activations.ts";
 import { activationMachine } from "../../rules/activation-machine.ts";
 import { isFinal } from "../../rules/interpreter.ts";
 import type { Transaction } from "../../store/database.ts";
-import { setTimers } from "../../store/timers.ts";
-import { windowsOf } from "./choose-next.ts";
 import { type LoadedActivation, loadUnderCarsLock } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
-import { giveUpTimer } from "./timers.ts";
 
 const secondsADay = 86_400;
 
@@ -61,7 +58,6 @@ export async function queuePaid(
     return { activation, after: { ...after, state: "OTAQueue" as const } };
   });
   const queued = pairs.map(({ after }) => after);
-  await setTimers(tx, giveUpTimer, queued.flatMap(giveUpOf));
   await moveOn(context, desiredState, tx, cars, {
     moving: pairs.map(({ activation, after }) => ({ activation, moves: [queue(after)] })),
     queued,
@@ -89,12 +85,4 @@ function queue({ entitlementId, captureBefore, presumedUntil, queuedAt }: Loaded
           detail: { reason: "noAnswer", knownBy: presumedUntil.toISOString() },
         }),
   };
-}
-
-/** The deadline at which it is given up. */
-export function giveUpOf(
-  activation: Pick<LoadedActivation, "id" | "captureBefore" | "presumedUntil">,
-): { subjectId: string; dueAt: Date }[] {
-  const windows = windowsOf(activation);
-  return windows === null ? [] : [{ subjectId: activation.id, dueAt: new Date(windows.giveUpAtMs) }];
 }

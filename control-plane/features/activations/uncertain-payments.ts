@@ -6,8 +6,7 @@ import { setTimers } from "../../store/timers.ts";
 import { isIn, loadOneUnderCarsLock } from "./load-activations.ts";
 import { moveOn } from "./move-on.ts";
 import { byGateway, gateway, noteStep, withdrawService } from "./note-step.ts";
-import { giveUpOf } from "./queue-paid.ts";
-import { giveUpTimer } from "./timers.ts";
+import { giveUpOf, giveUpTimer } from "./timers.ts";
 
 export type UncertainPayments = {
   onPaymentAwaited: EventHandler<"servicePaymentAwaited">;

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Context } from "../../lifecycle/context.ts";
 import type { Transaction } from "../../store/database.ts";
 import { plainArray } from "../../store/plain-array.ts";
-import { setTimers } from "../../store/timers.ts";
+import { insertTimers } from "../../store/timers.ts";
 import { isHeldBy } from "./list-entries.ts";
 
 /** Due at the end of an entitlement's term. */
@@ -26,7 +26,7 @@ export async function settle(
   if (holding.length + plans.length + services.length === 0) return;
   const now = context.clock.now();
   // What a car has applied replaces what it held under the same code.
-  const { rows } = await sql<{ id: string; valid_until: Date }>`
+  await sql`
     with finished as (
       update entitlements set state = 'ended', ended_at = ${now}
       where ${isHeldBy(holding)} and state = 'ending'
@@ -49,10 +49,7 @@ export async function settle(
       where entitlement.id = activation.entitlement_id and entitlement.state = 'wanted'
       returning entitlement.id, entitlement.valid_until
     )
-    select id, valid_until from begun where valid_until is not null`.execute(tx);
-  await setTimers(
+    ${insertTimers(termTimer, sql`(select id, valid_until from begun where valid_until is not null)`)}`.execute(
     tx,
-    termTimer,
-    rows.map(({ id, valid_until: dueAt }) => ({ subjectId: id, dueAt })),
   );
 }

@@ -7,8 +7,8 @@ import { type DueMail, readDueMails } from "./read-due-mails.ts";
 import { type MailTry, recordMails } from "./record-mails.ts";
 import type { Templates } from "./templates.ts";
 
-/** No caller waits for an outcome to be recorded, so it waits for others to share their statement. */
-const recordLingerMs = 50;
+/** Nobody waits for a mail to leave, or for its outcome to be recorded: each waits for others to share a statement. */
+const lingerMs = 50;
 
 /**
  * Hands one queued notification to the mail server, and before it those that were queued earlier for the same sale and
@@ -27,13 +27,13 @@ export function createMailSender(
 ) => Promise<void> {
   const { db } = context;
   const inTurn = createTurns();
-  const read = groupCommit((ids: readonly string[]) => readDueMails(db, ids));
+  const read = groupCommit((ids: readonly string[]) => readDueMails(db, ids), { lingerMs });
   const record = groupCommit(
     async (tries: readonly MailTry[]) => {
       await recordMails(context, tries);
       return tries.map(() => undefined);
     },
-    { lingerMs: recordLingerMs },
+    { lingerMs },
   );
 
   async function send({ notification, isOvertaken }: DueMail, attempt: number): Promise<void> {

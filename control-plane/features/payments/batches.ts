@@ -2,17 +2,14 @@ import type { Context } from "../../lifecycle/context.ts";
 import type { GatewayPayment, PaymentGateway } from "../../partners/payment-gateway.ts";
 import type { Transaction } from "../../store/database.ts";
 import { groupCommit } from "../../store/group-commit.ts";
-import { readGatewayCustomers } from "./gateway-customer.ts";
 import { type Heard, hearAnswers } from "./hear.ts";
-import { type Payment, readPayments } from "./payment-rows.ts";
+import { type PaymentOfCustomer, readPayments } from "./payment-rows.ts";
 import { decideCaptures, decideReleases, type Hold } from "./service/decide-holds.ts";
 
 /** What the jobs of payments ask of the database: hundreds run at the same time, and what they ask is batched. */
 export type PaymentBatches = {
-  read(paymentId: string): Promise<Payment>;
+  read(paymentId: string): Promise<PaymentOfCustomer>;
   record(answered: { paymentId: string; answer: GatewayPayment }): Promise<Heard>;
-  /** The gateway's id of a customer; `null`: it has none yet. */
-  gatewayCustomerOf(customerId: string): Promise<string | null>;
   /** Decides that the hold of an activation is taken; `null` where there is nothing to take. */
   decideCapture(activationId: string): Promise<Hold | null>;
   /** Decides that it is let go; `null` where there is nothing to let go. */
@@ -36,7 +33,6 @@ export function createPaymentBatches(context: Context): PaymentBatches {
   return {
     read: groupCommit((ids: readonly string[]) => readPayments(db, ids)),
     record: inTransaction(hearAnswers),
-    gatewayCustomerOf: groupCommit((ids: readonly string[]) => readGatewayCustomers(db, ids)),
     decideCapture: inTransaction(decideCaptures),
     decideRelease: inTransaction(decideReleases),
   };

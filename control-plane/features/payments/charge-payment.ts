@@ -5,7 +5,7 @@ import { isWorthLookingUp, undecidedStatuses } from "../../rules/payment-machine
 import type { PresumptionLimits } from "../../rules/presumption-policy.ts";
 import { passFailpoint } from "../../store/failpoints.ts";
 import type { PaymentWork } from "./batches.ts";
-import type { Payment } from "./payment-rows.ts";
+import type { Payment, PaymentOfCustomer } from "./payment-rows.ts";
 import { presumePayment } from "./service/presume.ts";
 
 /**
@@ -80,7 +80,11 @@ export function isUnanswered(error: unknown): boolean {
   return error instanceof Error && "kind" in error && error.kind === "transient";
 }
 
-async function askGateway(work: PaymentWork, payment: Payment, attempt: number): Promise<GatewayPayment> {
+async function askGateway(
+  work: PaymentWork,
+  payment: PaymentOfCustomer,
+  attempt: number,
+): Promise<GatewayPayment> {
   const { gateway_payment_id: gatewayPaymentId, settlement } = payment;
   if (attempt === 1 && gatewayPaymentId === null && settlement === "void")
     // The gateway has not been asked yet, and the hold is not wanted any more.
@@ -116,19 +120,18 @@ export async function payAgain(
 
 /** The one request for a payment's money: the same one, with the same key, however often it is made. */
 export async function payAtGateway(
-  { context, batches, gateway, returnUrl }: PaymentWork,
-  payment: Payment,
+  { context, gateway, returnUrl }: PaymentWork,
+  payment: PaymentOfCustomer,
 ): Promise<GatewayPayment> {
   if (payment.payment_method === null) throw new Error(`payment ${payment.id} has no card to charge`);
   const { description, metadata } = await describePurpose(context, payment);
-  const customer = await batches.gatewayCustomerOf(payment.customer_id);
   return gateway.pay({
     reference: payment.id,
     amountCents: payment.amount_cents,
     currency: payment.currency,
     paymentMethod: payment.payment_method,
     mode: payment.kind === "service" ? "hold" : "charge",
-    customer,
+    customer: payment.gateway_customer_id,
     returnUrl: returnUrl(),
     description,
     metadata: { kind: payment.kind, customer: payment.customer_id, ...metadata },

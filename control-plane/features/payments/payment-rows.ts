@@ -7,7 +7,7 @@ import type { Database } from "../../store/schema.ts";
 export type Payment = Selectable<Database["payments"]>;
 
 /** Rows by their own ids and by their activations'. */
-export type PaymentRows = ReadonlyMap<string, Payment>;
+export type PaymentRows<Known extends Payment = Payment> = ReadonlyMap<string, Known>;
 
 /**
  * Everything that decides about a payment locks its row first, and only then a vehicle's or an activation's: one order
@@ -20,12 +20,22 @@ export async function lockPayments(tx: Transaction, ids: readonly string[]): Pro
   return byId(await selectPayments(tx, ids).orderBy("id").forNoKeyUpdate().execute());
 }
 
+/** With the gateway's own id of its customer; `null`: it has none yet. */
+export type PaymentOfCustomer = Payment & { gateway_customer_id: string | null };
+
 /** In the order asked for. @param ids payments' or activations' */
 export async function readPayments<const Ids extends readonly string[]>(
   db: Reader,
   ids: Ids,
-): Promise<Each<Ids, Payment>> {
-  const payments = byId(await selectPayments(db, ids).execute());
+): Promise<Each<Ids, PaymentOfCustomer>> {
+  const read = selectPayments(db, ids).select((payment) =>
+    payment
+      .selectFrom("customers")
+      .whereRef("customers.id", "=", "payments.customer_id")
+      .select("customers.gateway_customer_id")
+      .as("gateway_customer_id"),
+  );
+  const payments = byId(await read.execute());
   return mapEach(ids, (id) => paymentOf(payments, id));
 }
 
@@ -35,7 +45,7 @@ export async function findPaymentOf(db: Reader, activationId: string): Promise<P
 }
 
 /** @throws when there is none */
-export function paymentOf(payments: PaymentRows, id: string): Payment {
+export function paymentOf<Known extends Payment>(payments: PaymentRows<Known>, id: string): Known {
   const payment = payments.get(id);
   if (payment === undefined) throw new Error(`no payment ${id}, nor one of an activation ${id}`);
   return payment;
@@ -49,10 +59,10 @@ function selectPayments(db: Reader, ids: readonly string[]) {
     .selectAll();
 }
 
-function byId(payments: readonly Payment[]): PaymentRows {
+function byId<Known extends Payment>(payments: readonly Known[]): PaymentRows<Known> {
   return new Map(
     payments.flatMap((payment) => [
-      [payment.id, payment],
+      [payment.id, payment] as const,
       ...(payment.activation_id === null ? [] : [[payment.activation_id, payment] as const]),
     ]),
   );

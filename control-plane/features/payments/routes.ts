@@ -246,8 +246,9 @@ export function paymentRoutes(
     schema: gatewayEventSchema,
     sender,
     areNews: (events) => areGatewayNews(context, events),
-    // A gateway's message is a doorbell that can wait, and most come in bursts.
-    lingerMs: 10,
+    // A gateway's message is a doorbell that can wait, and most come in bursts. The answer to our own call is recorded
+    // meanwhile, and then most of them are no news.
+    lingerMs: 50,
   });
 }
 

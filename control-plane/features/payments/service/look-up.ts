@@ -10,7 +10,7 @@ import {
 import { setTimers } from "../../../store/timers.ts";
 import type { PaymentWork } from "../batches.ts";
 import { isUnanswered, payAgain, payAtGateway } from "../charge-payment.ts";
-import { activationOf, type Payment } from "../payment-rows.ts";
+import { activationOf, type PaymentOfCustomer } from "../payment-rows.ts";
 import { lookUpTimer } from "./presumptions.ts";
 
 /** Until when (epoch ms, business time) the gateway is taken to be silent: shared by all look-ups of a process. */
@@ -46,7 +46,7 @@ export async function lookUpPresumed(work: PaymentWork, silence: Silence, paymen
 
 async function ask(
   work: PaymentWork,
-  payment: Payment,
+  payment: PaymentOfCustomer,
   presumed: Presumed,
   nowMs: number,
 ): Promise<GatewayPayment | null> {
