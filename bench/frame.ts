@@ -18,9 +18,20 @@ export type Findings = {
   /** A sentence for each number that is null. */
   whyNull?: Readonly<Record<string, string>>;
   /** Kept in the results file as well: how it was measured. */
-  conditions: Readonly<Record<string, string | number>>;
+  conditions: Conditions;
+  /** Kept in the results file alone: the counts and times that the numbers were computed from. */
+  raw: object;
   failures: readonly string[];
 };
+
+export type Conditions = Readonly<Record<string, string | number>>;
+
+/** What was not measured is said to be. */
+export function sayUnmeasured(conditions: Readonly<Record<string, string | number | null>>): Conditions {
+  return Object.fromEntries(
+    Object.entries(conditions).map(([name, value]) => [name, value ?? "not measured"]),
+  );
+}
 
 export type Progress = { advance(by?: number): void; end(): void };
 
@@ -81,6 +92,7 @@ function keepResult(name: string, startedAt: Date, options: CommonOptions, findi
     numbers: findings.numbers,
     ...(findings.whyNull === undefined ? {} : { whyNull: findings.whyNull }),
     conditions: findings.conditions,
+    raw: findings.raw,
     failures: findings.failures.join("; "),
   };
   writeFileSync(path, `${JSON.stringify(record, null, 2)}\n`);

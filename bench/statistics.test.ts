@@ -1,6 +1,15 @@
+import { createLatencies } from "@caas/simulator/measure/latencies.ts";
 import { expect, test } from "vitest";
-import { ratioOf } from "./broker/messages.ts";
-import { confidenceOf, median, medianOf } from "./statistics.ts";
+import {
+  confidenceOf,
+  median,
+  medianOf,
+  onePart,
+  perSecond,
+  roundKnown,
+  shareOfCore,
+  tenthsOf,
+} from "./statistics.ts";
 
 test("the median of an even number of values lies between the two in the middle", () => {
   expect(median([1, 2, 4, 9])).toBe(3);
@@ -13,12 +22,22 @@ test("of ten values the second and the ninth hold the median with at least 95 %,
   expect(confidenceOf([1, 2, 3, 4, 5])).toEqual({ low: 1, high: 5 });
 });
 
-test("a ratio compares what happened in the same turn, and leaves out what could not be read", () => {
-  const sample = (brokerUs: number | null) => ({
-    ...{ messages: 10, seconds: 1, p50Ms: 1, p99Ms: 1, brokerUs, generatorUs: 1 },
-  });
-  const ours = [100, 200, null, 400].map(sample);
-  const theirs = [200, 200, 200].map(sample);
-  expect(ratioOf(ours, theirs)).toEqual({ median: 1.5, low: 1, high: 2, pairs: 2 });
-  expect(ratioOf([], theirs)).toBeNull();
+test("rates, parts and shares are in the units that they say, and unknown where nothing was", () => {
+  expect(perSecond(400, 2_000)).toBe(200);
+  expect(perSecond(1, 250)).toBe(4);
+  expect(perSecond(400, 0)).toBeNull();
+  expect(onePart(9_000, 4)).toBe(2_250);
+  expect(onePart(9_000, 0)).toBeNull();
+  // Half a second of processor time in two seconds.
+  expect(shareOfCore(500_000, 2_000)).toBe(0.25);
+  expect(shareOfCore(500_000, 0)).toBeNull();
+  expect(roundKnown(1.26, 1)).toBe(1.3);
+  expect(roundKnown(null, 1)).toBeNull();
+});
+
+test("latencies are told to a tenth of a millisecond, and not as 0 where none was measured", () => {
+  const latencies = createLatencies();
+  expect(tenthsOf(latencies)).toEqual({ p50Ms: null, p99Ms: null, maxMs: null });
+  for (let ms = 1; ms <= 100; ms += 1) latencies.record(ms / 10);
+  expect(tenthsOf(latencies)).toEqual({ p50Ms: 5, p99Ms: 9.9, maxMs: 10 });
 });

@@ -32,10 +32,30 @@ export function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }
 
-/** Latencies to a tenth of a millisecond; 0 where nothing was measured. */
-export type Tenths = { p50Ms: number; p99Ms: number; maxMs: number };
+/** How many a second; `null` when no time passed. */
+export function perSecond(count: number, ms: number): number | null {
+  return ms > 0 ? (count / ms) * 1000 : null;
+}
 
-export function tenthsOf(latencies: Latencies): Tenths {
+/** The share of one of so many in a total; `null` when there are none. */
+export function onePart(total: number, count: number): number | null {
+  return count > 0 ? total / count : null;
+}
+
+/** Share of one core: processor time in µs, used in so many ms. `null` when no time passed. */
+export function shareOfCore(us: number, ms: number): number | null {
+  return ms > 0 ? us / 1000 / ms : null;
+}
+
+/** Rounds what is known. */
+export function roundKnown(value: number | null, digits: number): number | null {
+  return value === null ? null : round(value, digits);
+}
+
+/** Latencies to a tenth of a millisecond; `null` where nothing was measured. */
+export type Tenths = { p50Ms: number | null; p99Ms: number | null; maxMs: number | null };
+
+export function tenthsOf(latencies: Pick<Latencies, "quantiles">): Tenths {
   const { p50Ms, p99Ms, maxMs } = latencies.quantiles();
-  return { p50Ms: round(p50Ms ?? 0, 1), p99Ms: round(p99Ms ?? 0, 1), maxMs: round(maxMs ?? 0, 1) };
+  return { p50Ms: roundKnown(p50Ms, 1), p99Ms: roundKnown(p99Ms, 1), maxMs: roundKnown(maxMs, 1) };
 }

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { chargeSchema, disputeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
 import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import { describe, expect, test } from "vitest";
+import { type GatewayIntent, readGatewayStore } from "../lab/gateway-books.ts";
 import { audit } from "./audit.ts";
-import { readGatewayStore } from "./collect-evidence.ts";
-import type { Evidence, GatewayIntent, Shown } from "./evidence.ts";
+import type { Evidence, Shown } from "./evidence.ts";
 
 // An auditor that finds nothing proves nothing: each doctored store below must be found out.
 

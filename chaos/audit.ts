@@ -1,4 +1,5 @@
-import type { Asked, Evidence, GatewayIntent, Shown } from "./evidence.ts";
+import type { GatewayIntent } from "../lab/gateway-books.ts";
+import type { Asked, Evidence, Shown } from "./evidence.ts";
 import type { PinnedEnd } from "./ota-plan.ts";
 
 export type Verdict = {

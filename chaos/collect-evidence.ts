@@ -1,51 +1,16 @@
-import { join } from "node:path";
 import { listTheActivationsOfAVehicle, readTheManifestOfAVehicle } from "@caas/contract/client/generated.ts";
 import { manifestEntrySchema } from "@caas/contract/manifest.ts";
 import { forgedOffset } from "@caas/simulator/link/forger.ts";
 import { readCommits } from "@caas/simulator/run/commits-file.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
-import { chargeSchema, disputeSchema, intentSchema } from "@caas/simulator/stand-ins/gateway/objects.ts";
-import { openStore } from "@caas/simulator/stand-ins/shared/store.ts";
 import type pg from "pg";
 import { withClient } from "../lab/database.ts";
-import { networkError } from "./customers-bank.ts";
-import type { Asked, CarHolds, Entitled, Evidence, GatewayIntent, OpenTask, Shown } from "./evidence.ts";
+import { gatewayStoreOf, readGatewayStore } from "../lab/gateway-books.ts";
+import type { Asked, CarHolds, Entitled, Evidence, OpenTask, Shown } from "./evidence.ts";
 import type { RehearsedCar, RehearsedPlatform } from "./rehearsed-platform.ts";
 
 /** Requests to REST at one time. */
 const askedAtOnce = 16;
-
-/** The gateway's own books, from its own file: the platform has no hand in it. */
-export function readGatewayStore(path: string): GatewayIntent[] {
-  const store = openStore(path);
-  try {
-    const charges = store.collection("charges", chargeSchema, { intent: (charge) => charge.payment_intent });
-    const disputes = store.collection("disputes", disputeSchema, {
-      charge: ({ charge }) => charge,
-      intent: (dispute) => dispute.payment_intent,
-    });
-    return store
-      .collection("paymentIntents", intentSchema)
-      .list()
-      .map((intent) => {
-        const ofIntent = charges.find("intent", intent.id);
-        return {
-          id: intent.id,
-          activationId: intent.metadata.activation ?? null,
-          status: intent.status,
-          capturedCents: ofIntent.reduce((sum, charge) => sum + charge.amount_captured, 0),
-          refundedCents: ofIntent.reduce((sum, charge) => sum + charge.amount_refunded, 0),
-          networkErrors: ofIntent.filter(({ outcome }) => outcome.reason === networkError).length,
-          disputedCents: disputes
-            .find("intent", intent.id)
-            .filter(({ status }) => status !== "won")
-            .reduce((sum, { amount }) => sum + amount, 0),
-        };
-      });
-  } finally {
-    store.close();
-  }
-}
 
 /** What each owner is shown over REST: their activations, and what their car must hold. */
 async function askOwners(
@@ -88,7 +53,7 @@ export async function collectEvidence(
     return {
       asked,
       shown,
-      intents: readGatewayStore(join(rehearsed.dataDir, "partners", "gateway.db")),
+      intents: readGatewayStore(gatewayStoreOf(rehearsed)),
       cars,
       commits: readCommits(rehearsed.commitsFile),
       forgedOffset,

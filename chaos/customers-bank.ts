@@ -10,6 +10,7 @@ import { openStandIn } from "@caas/simulator/stand-ins/client.ts";
 import type { TurnedCard } from "@caas/simulator/stand-ins/gateway/cards.ts";
 import { faultsSchema } from "@caas/simulator/stand-ins/shared/faults.ts";
 import * as z from "zod";
+import { networkError } from "../lab/gateway-books.ts";
 import { type GatewayFault, gatewayKnobs, type LaterFate, type PaymentFate } from "./ota-plan.ts";
 
 // What customers, their banks and the gateway's own people do about a payment, by plan.
@@ -35,8 +36,6 @@ export type CustomersBank = {
   countLostWebhooks(): Promise<number>;
 };
 
-/** The gateway's code for an error of the card networks. */
-export const networkError = "processing_error";
 const lookEveryMs = 250;
 /** Beyond the longest time that the gateway is asked in vain. */
 const patienceMs = 90_000;

@@ -1,3 +1,4 @@
+import type { GatewayIntent } from "../lab/gateway-books.ts";
 import type { PinnedEnd } from "./ota-plan.ts";
 
 // What the auditor is given: what customers asked for and were told, the gateway's own store, the cars' own slots.
@@ -23,20 +24,6 @@ export type Shown = {
   state: string;
   /** Why a service that was active is no longer; `null` where it is, or never was. */
   withdrawnBecause: string | null;
-};
-
-/** A payment in the gateway's own store. */
-export type GatewayIntent = {
-  id: string;
-  /** As the platform named it when it asked; `null` when it did not. */
-  activationId: string | null;
-  status: string;
-  capturedCents: number;
-  refundedCents: number;
-  /** What the customer's bank has taken back and not returned. */
-  disputedCents: number;
-  /** Tries that failed at the card networks, refused by nobody. */
-  networkErrors: number;
 };
 
 /** What the platform holds as an entitlement of the car, and what a person is asked to do. */

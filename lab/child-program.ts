@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { startWatchdog } from "../start/watchdog.ts";
 
-// Programs beside the platform that a measurement starts and ends: brokers, an agent, Redis.
+// Programs beside the platform that a measurement starts and ends: brokers, an agent, Redis. Some of them are not ours
+// and would not notice that we have ended, so a watchdog ends each of them when we are killed.
 
 export type ChildProgram = {
   /** For messages about it. */
@@ -23,16 +25,27 @@ export type RunningProgram = {
   stop(signal?: NodeJS.Signals): Promise<void>;
 };
 
+/** Ends the process $1, by force when it has not after 3 s. */
+const endScript = `
+  kill -TERM "$1"
+  waited=0
+  while kill -0 "$1" && [ "$waited" -lt 3 ]; do sleep 1; waited=$((waited + 1)); done
+  kill -KILL "$1"
+`;
 /** All of them start in well under a second on an idle machine. */
 const readyTimeoutMs = 20_000;
 
-/** @throws Error when it ends, or stays silent too long, before it is ready */
+/** @throws Error with its words when it ends, or stays silent too long, before it is ready */
 export async function startProgram(program: ChildProgram): Promise<RunningProgram> {
   const { name, speaksOn, isReady = (said) => said.includes("\n") } = program;
   const child = spawn(program.command, program.args, {
     stdio: ["ignore", speaksOn === "stdout" ? "pipe" : "ignore", speaksOn === "stderr" ? "pipe" : "inherit"],
     ...(program.env === undefined ? {} : { env: program.env }),
   });
+  if (child.pid !== undefined) {
+    const watchdog = startWatchdog(endScript, [String(child.pid)]);
+    child.once("exit", watchdog.dismiss);
+  }
   const ready = Promise.withResolvers<string>();
   let said: string | null = "";
   child[speaksOn]?.setEncoding("utf8").on("data", (text: string) => {
@@ -44,11 +57,11 @@ export async function startProgram(program: ChildProgram): Promise<RunningProgra
   });
   child.once("error", ready.reject);
   child.once("exit", (code) =>
-    ready.reject(new Error(`${name} ended with code ${String(code)} before it was ready`)),
+    ready.reject(new Error(`${name} ended with code ${String(code)} before it was ready: ${said ?? ""}`)),
   );
   const timer = setTimeout(() => {
     child.kill("SIGKILL");
-    ready.reject(new Error(`${name} was not ready after ${readyTimeoutMs} ms`));
+    ready.reject(new Error(`${name} was not ready after ${readyTimeoutMs} ms: ${said ?? ""}`));
   }, readyTimeoutMs);
   const words = await ready.promise.finally(() => clearTimeout(timer));
   return {

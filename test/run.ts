@@ -1,23 +1,42 @@
 import { fileURLToPath } from "node:url";
 import { checks, runCheck } from "./run/checks.ts";
-import { exitCodeOf, listSlowest, summarise, TallyReporter } from "./run/tally.ts";
+import { expectedSkips } from "./run/expected-skips.ts";
+import { describeMachine, judgeSkips } from "./run/judge-skips.ts";
+import {
+  describeSkip,
+  exitCodeOf,
+  failSkipped,
+  listSlowest,
+  summarise,
+  type Tally,
+  TallyReporter,
+} from "./run/tally.ts";
 
 const help = `Checks the whole checkout: types, lint, and every **/*.test.ts.
 
   npm test                      everything
   npm test -- control-plane     only the test files whose path contains that
   npm test -- -t "hold"         only the tests whose title contains that; vitest's other options work as well
+  npm test -- --ci              everything; fails as well when a test is skipped that test/run/expected-skips.ts does
+                                not name for this machine (what .ci/run does)
 
 Tests that need PostgreSQL use TEST_DATABASE_URL, else a container where an engine answers, else the embedded
 server in a temporary folder. The ten slowest files are listed with their seconds. The last line is "N passed, N failed, N skipped"; types and lint count as one each.
-The exit code is 1 when anything failed or no test passed.`;
+The exit code is 1 when anything failed or no test passed, 2 for wrong use.`;
 
 const slowestShown = 10;
 
-async function main(args: readonly string[]): Promise<0 | 1> {
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+async function main(args: readonly string[]): Promise<0 | 1 | 2> {
   if (args.includes("--help") || args.includes("-h")) {
     console.log(help);
     return 0;
+  }
+  const isComplete = args.includes("--ci");
+  if (isComplete && args.length > 1) {
+    console.error("--ci is for a run of every test: no other argument goes with it.");
+    return 2;
   }
   const reporter = new TallyReporter();
   const { tally } = reporter;
@@ -33,7 +52,7 @@ async function main(args: readonly string[]): Promise<0 | 1> {
   }
 
   try {
-    await runTests(args, reporter);
+    await runTests(isComplete ? [] : args, reporter);
   } catch (error) {
     console.error(error);
     tally.failed.push(`vitest: ${error instanceof Error ? error.message : String(error)}`);
@@ -42,11 +61,21 @@ async function main(args: readonly string[]): Promise<0 | 1> {
   if (reporter.times.length > 1) printList("Slowest files", listSlowest(reporter.times, slowestShown));
   const testsPassed = tally.passed;
   tally.passed += checksPassed;
-  printList("Skipped", tally.skipped);
+  if (isComplete) judgeTally(tally);
+  printList("Skipped", tally.skipped.map(describeSkip));
   printList("Failed", tally.failed);
   if (testsPassed === 0) console.log("\nNo test passed, which is no success.");
   console.log(`\n${summarise(tally)}`);
   return exitCodeOf(tally, testsPassed);
+}
+
+function judgeTally(tally: Tally): void {
+  const { unexpected, ran } = judgeSkips(tally.skipped, describeMachine(root), expectedSkips);
+  failSkipped(tally, unexpected);
+  printList(
+    "Ran, though test/run/expected-skips.ts says that this machine cannot",
+    ran.map(({ file, title, why }) => `${file} > ${title}: ${why}`),
+  );
 }
 
 async function runTests(args: readonly string[], reporter: TallyReporter): Promise<void> {
@@ -56,7 +85,7 @@ async function runTests(args: readonly string[], reporter: TallyReporter): Promi
   const { filter, options } = parseCLI(["vitest", "run", ...args]);
   const vitest = await startVitest(filter, {
     ...options,
-    root: fileURLToPath(new URL("..", import.meta.url)),
+    root,
     // On a terminal it shows progress, elsewhere it prints plain lines.
     reporters: ["default", reporter],
     watch: false,

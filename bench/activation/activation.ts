@@ -1,6 +1,5 @@
 import { buyAService } from "@caas/contract/client/generated.ts";
 import { seededRandom } from "@caas/simulator/chance/seeded-random.ts";
-import { createLatencies, type Latencies } from "@caas/simulator/measure/latencies.ts";
 import { aborted, beginWhenDue } from "@caas/simulator/run/pace.ts";
 import { planArrivals } from "@caas/simulator/run/plan-steps.ts";
 import { type ActivationEnds, watchActivationEnds } from "../../lab/activation-ends.ts";
@@ -10,8 +9,8 @@ import { withPlatform } from "../../lab/seeded-platform.ts";
 import { sellDemoCars } from "../../start/sell-demo-cars.ts";
 import { type BuiltCar, goodCard } from "../../start/story/buy-the-car.ts";
 import { openCast, wakeAmongDemoCars } from "../../start/story/cast.ts";
-import type { Findings, Frame } from "../frame.ts";
-import { round, tenthsOf } from "../statistics.ts";
+import { type Findings, type Frame, sayUnmeasured } from "../frame.ts";
+import { activationFiguresOf, type Measured } from "./activation-figures.ts";
 
 export type ActivationOptions = {
   cars: number;
@@ -77,33 +76,30 @@ async function measureOn(
   const bursting = frame.startProgress("activations as fast as they are proved", cars.length * options.burst);
   const burstAt = performance.now();
   const burst = await buyInTurns(cars, options.burst, buy, bursting.advance);
-  const burstSeconds = (performance.now() - burstAt) / 1000;
+  const burstMs = performance.now() - burstAt;
   bursting.end();
-  const ofSamples = await selectMeasured(databaseUrl, sampled);
-  const ofBurst = await selectMeasured(databaseUrl, burst);
-  const latencies = latenciesOf(ofSamples);
-  const { p50Ms, p99Ms, maxMs } = tenthsOf(latencies);
-  return {
-    numbers: {
-      activationsPerSecond: burst.length === 0 ? 0 : round(burst.length / burstSeconds, 1),
-      p50Ms,
-      p99Ms,
+  const figures = activationFiguresOf(
+    {
+      samples: await selectMeasured(databaseUrl, sampled),
+      burst: await selectMeasured(databaseUrl, burst),
+      burstMs,
     },
-    conditions: {
+    options.maxP99,
+  );
+  return {
+    numbers: figures.numbers,
+    conditions: sayUnmeasured({
       cars: cars.length,
-      latencySamples: latencies.count,
+      latencySamples: figures.latencySamples,
       latencyAtRatePerSecond: options.rate,
-      maxMs,
-      burstActivations: burst.length,
-      burstP99Ms: tenthsOf(latenciesOf(ofBurst)).p99Ms,
+      maxMs: figures.maxMs,
+      burstActivations: figures.burstActivations,
+      burstP99Ms: figures.burstP99Ms,
       measured:
         "recorded_at of paymentAuthorised to recorded_at of activationConfirmed, every commit on disk",
-    },
-    failures: [
-      ...failures,
-      ...explainUnproved([...ofSamples, ...ofBurst]),
-      ...(p99Ms > options.maxP99 ? [`p99 is ${p99Ms} ms, above ${options.maxP99} ms`] : []),
-    ],
+    }),
+    raw: figures.raw,
+    failures: [...failures, ...figures.failures],
   };
 }
 
@@ -178,14 +174,6 @@ async function buyAtRate(
   return activations;
 }
 
-/** How an activation went, by the real times of its steps. */
-type Measured = {
-  state: string;
-  attempts: number;
-  /** The hold's authorisation recorded → the car's signed report recorded; `null` when it was never proved. */
-  latencyMs: number | null;
-};
-
 /** A step's own clock is read inside its transaction, right before the commit, at both ends. */
 async function selectMeasured(databaseUrl: string, ids: readonly string[]): Promise<Measured[]> {
   const { rows } = await withClient(databaseUrl, (client) =>
@@ -200,19 +188,4 @@ async function selectMeasured(databaseUrl: string, ids: readonly string[]): Prom
     ),
   );
   return rows;
-}
-
-function latenciesOf(measured: readonly Measured[]): Latencies {
-  const latencies = createLatencies();
-  for (const { latencyMs } of measured) if (latencyMs !== null) latencies.record(latencyMs);
-  return latencies;
-}
-
-function explainUnproved(measured: readonly Measured[]): string[] {
-  const others = measured.filter(({ state, attempts }) => state !== "ServiceActive" || attempts !== 1);
-  const [first] = others;
-  if (first === undefined) return measured.length === 0 ? ["nothing was measured"] : [];
-  return [
-    `${others.length} of ${measured.length} activations did not become active at their first attempt (one is ${first.state} after ${first.attempts})`,
-  ];
 }

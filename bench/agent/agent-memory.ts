@@ -10,6 +10,7 @@ import { nowMs, until } from "@caas/simulator/run/pace.ts";
 import type { CarLink, ConnectOptions } from "@caas/vehicle-agent/link/transport.ts";
 import { type ProcessMemory, readProcessMemory } from "../../start/processes.ts";
 import type { Findings, Frame } from "../frame.ts";
+import { agentFiguresOf, toMb } from "./agent-figures.ts";
 import {
   type AgentForm,
   type BenchAgent,
@@ -29,7 +30,6 @@ export type AgentMemoryOptions = {
   maxRss: number;
 };
 
-const megabyte = 1e6;
 /** As Prometheus is set up to. */
 const scrapeEveryMs = 15_000;
 const readingEveryMs = 1_000;
@@ -81,20 +81,16 @@ async function watch(
   try {
     await Promise.all(jobs);
     const ended = readMemory(agent);
-    const failures = [...office.failures()];
-    if (office.readings() === 0 && options.minutes >= 2) failures.push("no telemetry came");
-    if (ended.rss > options.maxRss * megabyte)
-      failures.push(`${toMb(ended.rss)} MB resident at the end are more than ${options.maxRss}`);
+    const { numbers, failures } = agentFiguresOf({
+      samples,
+      ended,
+      changes: office.changes(),
+      telemetry: office.readings(),
+      minutes: options.minutes,
+      maxRss: options.maxRss,
+    });
     return {
-      numbers: {
-        rssMbAtStart: toMb(started.rss),
-        rssMbAtEnd: toMb(ended.rss),
-        rssMbHighest: toMb(Math.max(...samples.map(({ rss }) => rss), ended.rss)),
-        rssMbPeak: toMb(ended.peak),
-        pssMbAtEnd: toMb(ended.pss),
-        changes: office.changes(),
-        minutes: options.minutes,
-      },
+      numbers,
       conditions: {
         form: options.form,
         everySeconds: options.every,
@@ -105,7 +101,8 @@ async function watch(
         measured:
           "MB are 10^6 bytes; highest of the samples a minute apart, peak by the kernel (VmHWM); mutual TLS, local port with an app, HTTP port scraped every 15 s, started with the flags of the systemd unit",
       },
-      failures,
+      raw: { samples, ended },
+      failures: [...office.failures(), ...failures],
     };
   } finally {
     office.close();
@@ -265,10 +262,6 @@ function readMemory({ pid }: BenchAgent): ProcessMemory {
   const memory = readProcessMemory(pid);
   if (memory === null) throw new Error("this system does not say what memory a process uses");
   return memory;
-}
-
-function toMb(bytes: number): number {
-  return Number((bytes / megabyte).toFixed(1));
 }
 
 function describe({ rss, pss }: ProcessMemory): string {

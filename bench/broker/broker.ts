@@ -10,7 +10,7 @@ import { certifyCars, type WayIn } from "./clients.ts";
 import { measureConnects, measureMemory } from "./connects.ts";
 import { type MessageLoad, measureMessages } from "./messages.ts";
 import { type MeasuredBroker, startMosquitto, startOurBroker, startPlainAedes } from "./rival-brokers.ts";
-import { type BrokerRow, type Contender, contenders } from "./rows.ts";
+import { type BrokerRow, type Contender, contenders, type MeasuredRow } from "./rows.ts";
 
 export const rowGroups = ["messages", "connects", "memory"] as const;
 export type RowGroup = (typeof rowGroups)[number];
@@ -45,8 +45,13 @@ export async function measureBrokers(options: BrokerBenchOptions, frame: Frame):
     if (mosquitto.kind === "found")
       start.set("mosquitto", () => startMosquitto(mosquitto.path, certificates));
     else frame.say(`Without Mosquitto: ${mosquitto.explanation}`);
-    const { rows, versions } = await measureRows(options, start, authority, certificates, frame);
-    return { numbers: { rows }, conditions: conditionsOf(options, versions), failures: [] };
+    const { measured, versions } = await measureRows(options, start, authority, certificates, frame);
+    return {
+      numbers: { rows: measured.map(({ row }) => row) },
+      conditions: conditionsOf(options, versions),
+      raw: measured.map(({ row, samples }) => ({ load: row.load, samples })),
+      failures: [],
+    };
   });
 }
 
@@ -56,11 +61,11 @@ async function measureRows(
   authority: Awaited<ReturnType<typeof openCertificateAuthority>>,
   certificates: ServiceCertificates,
   frame: Frame,
-): Promise<{ rows: BrokerRow[]; versions: string[] }> {
-  const rows: BrokerRow[] = [];
-  const keep = (row: BrokerRow): void => {
-    rows.push(row);
-    frame.say(describeRow(row));
+): Promise<{ measured: MeasuredRow[]; versions: string[] }> {
+  const measured: MeasuredRow[] = [];
+  const keep = (one: MeasuredRow): void => {
+    measured.push(one);
+    frame.say(describeRow(one.row));
   };
   const brokers = new Map<Contender, MeasuredBroker>();
   for (const [contender, begin] of start) brokers.set(contender, await begin());
@@ -89,7 +94,7 @@ async function measureRows(
       const shape = { way, few, many: options.connections, certificates: ofCars };
       if (!frame.signal.aborted) keep(await measureMemory(start, shape, frame));
     }
-  return { rows, versions: [...brokers.values()].map(({ name }) => name) };
+  return { measured, versions: [...brokers.values()].map(({ name }) => name) };
 }
 
 function messageLoads({ clients, many }: BrokerBenchOptions): MessageLoad[] {

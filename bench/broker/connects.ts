@@ -1,22 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { readProcessMemory, readProcessorTime } from "../../start/processes.ts";
 import type { Frame } from "../frame.ts";
+import { type ConnectSample, connectRowOf, type MemorySample, memoryRowOf } from "./broker-figures.ts";
 import { addressOf, type CarCertificates, connectCars, dropCars, type WayIn } from "./clients.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
-import { type BrokerRow, byContender, type Contender, medianOrNull } from "./rows.ts";
+import type { Contender, MeasuredRow } from "./rows.ts";
 
 const ways: Record<WayIn, string> = { plain: "plain", tls: "TLS", mutualTls: "mTLS" };
 /** After many cars have connected the broker does what it put off; after a few it is done sooner. */
 const settleMs = (cars: number): number => Math.min(3_000, 10 * cars);
-
-type ConnectSample = { perSecond: number; cpuUs: number | null; generatorShare: number };
 
 /** How fast cars connect, are accepted and subscribe. All disconnect before the next turn. */
 export async function measureConnects(
   brokers: ReadonlyMap<Contender, MeasuredBroker>,
   shape: { way: WayIn; count: number; turns: number; certificates: CarCertificates },
   frame: Frame,
-): Promise<BrokerRow> {
+): Promise<MeasuredRow> {
   const { way, count } = shape;
   const load = `connect, ${ways[way]}`;
   const progress = frame.startProgress(load, shape.turns);
@@ -31,15 +30,16 @@ export async function measureConnects(
         ...{ broker, way, from: 0, count, certificates: shape.certificates },
         signal: frame.signal,
       });
-      const seconds = (performance.now() - startMs) / 1000;
+      const ms = performance.now() - startMs;
       const { user, system } = process.cpuUsage(own);
       const after = readProcessorTime(broker.pid)?.own ?? null;
       samples.set(contender, [
         ...(samples.get(contender) ?? []),
         {
-          perSecond: count / seconds,
-          cpuUs: before === null || after === null ? null : (after - before) / count,
-          generatorShare: (user + system) / 1e6 / seconds,
+          cars: count,
+          ms,
+          brokerUs: before === null || after === null ? null : after - before,
+          generatorUs: user + system,
         },
       ]);
       await dropCars(cars);
@@ -47,15 +47,7 @@ export async function measureConnects(
     progress.advance();
   }
   progress.end();
-  const each = (contender: Contender, of: (one: ConnectSample) => number | null, digits: number) =>
-    medianOrNull((samples.get(contender) ?? []).map(of), digits);
-  return {
-    load,
-    unit: "connects/s",
-    ...byContender((contender) => each(contender, (one) => one.perSecond, 0)),
-    cpuUs: byContender((contender) => each(contender, (one) => one.cpuUs, 0)),
-    generatorCpuShare: byContender((contender) => each(contender, (one) => one.generatorShare, 2)),
-  };
+  return { row: connectRowOf(load, samples), samples: Object.fromEntries(samples) };
 }
 
 /** What a connection costs in memory: growth of the broker's PSS from `few` to `many` connected cars. */
@@ -63,11 +55,11 @@ export async function measureMemory(
   start: ReadonlyMap<Contender, () => Promise<MeasuredBroker>>,
   shape: { way: WayIn; few: number; many: number; certificates: CarCertificates },
   frame: Frame,
-): Promise<BrokerRow> {
+): Promise<MeasuredRow> {
   const { way, few, many, certificates } = shape;
   const load = `memory a connection, ${ways[way]}, ${few} to ${many}`;
   const progress = frame.startProgress(load, start.size);
-  const bytes = new Map<Contender, number>();
+  const samples = new Map<Contender, MemorySample>();
   for (const [contender, begin] of start) {
     if (frame.signal.aborted) break;
     // A new process each time, so that nothing is left over from other loads.
@@ -78,7 +70,7 @@ export async function measureMemory(
       const before = await settledPss(broker.pid, few);
       const rest = await connectCars({ ...common, from: few, count: many - few });
       const after = await settledPss(broker.pid, many);
-      if (before !== null && after !== null) bytes.set(contender, (after - before) / (many - few));
+      samples.set(contender, { few, many, before, after });
       await dropCars([...first, ...rest]);
     } finally {
       await broker.stop();
@@ -86,14 +78,8 @@ export async function measureMemory(
     progress.advance();
   }
   progress.end();
-  return {
-    load,
-    unit: "KB",
-    ...byContender((contender) => medianOrNull([bytes.get(contender) ?? null].map(kilobytes), 1)),
-  };
+  return { row: memoryRowOf(load, samples), samples: Object.fromEntries(samples) };
 }
-
-const kilobytes = (value: number | null): number | null => (value === null ? null : value / 1000);
 
 async function settledPss(pid: number, cars: number): Promise<number | null> {
   await delay(settleMs(cars));

@@ -1,8 +1,8 @@
 import type { Frame } from "../frame.ts";
-import { confidenceOf, medianOf } from "../statistics.ts";
+import { messageRowOf } from "./broker-figures.ts";
 import { type Load, type LoadKind, type LoadSample, openLoad } from "./load.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
-import { type BrokerRow, byContender, type Contender, medianOrNull, type Ratio } from "./rows.ts";
+import type { Contender, MeasuredRow } from "./rows.ts";
 
 /** One load on all brokers. */
 export type MessageLoad = { kind: LoadKind; qos: 0 | 1; clients: number };
@@ -35,7 +35,7 @@ export async function measureMessages(
   load: MessageLoad,
   options: MessageOptions,
   frame: Frame,
-): Promise<BrokerRow> {
+): Promise<MeasuredRow> {
   const { kind, qos, clients } = load;
   const name = `${names[kind]}, QoS ${qos}, ${clients} clients`;
   const warmUpMs = Math.min(longestWarmUpMs, options.seconds * 1000);
@@ -60,51 +60,12 @@ export async function measureMessages(
     for (const opened of loads.values()) await opened.close();
     progress.end();
   }
-  return rowOf(name, kind === "roundTrip" ? "round trips/s" : "messages/s", samples);
+  const unit = kind === "roundTrip" ? "round trips/s" : "messages/s";
+  return { row: messageRowOf(name, unit, samples), samples: Object.fromEntries(samples) };
 }
 
 /** Rotates the order, so that no broker always follows the same other one. */
 function inTurn<T>(all: readonly T[], turn: number): T[] {
   const first = turn % Math.max(1, all.length);
   return [...all.slice(first), ...all.slice(0, first)];
-}
-
-function rowOf(
-  load: string,
-  unit: string,
-  samples: ReadonlyMap<Contender, readonly LoadSample[]>,
-): BrokerRow {
-  const each = (contender: Contender, of: (sample: LoadSample) => number | null, digits: number) =>
-    medianOrNull((samples.get(contender) ?? []).map(of), digits);
-  return {
-    load,
-    unit,
-    ...byContender((contender) => each(contender, (one) => one.messages / one.seconds, 0)),
-    cpuUs: byContender((contender) => each(contender, cpuUsOf, 1)),
-    brokerCpuShare: byContender((contender) =>
-      each(contender, (one) => (one.brokerUs === null ? null : one.brokerUs / 1e6 / one.seconds), 2),
-    ),
-    generatorCpuShare: byContender((contender) =>
-      each(contender, (one) => one.generatorUs / 1e6 / one.seconds, 2),
-    ),
-    oursToAedes: ratioOf(samples.get("ours") ?? [], samples.get("aedes") ?? []),
-    oursToMosquitto: ratioOf(samples.get("ours") ?? [], samples.get("mosquitto") ?? []),
-  };
-}
-
-function cpuUsOf({ brokerUs, messages }: LoadSample): number | null {
-  return brokerUs === null ? null : brokerUs / messages;
-}
-
-/** Processor time per message, theirs divided by ours, of each turn. */
-export function ratioOf(ours: readonly LoadSample[], theirs: readonly LoadSample[]): Ratio | null {
-  const ratios = ours.flatMap((one, turn) => {
-    const other = theirs[turn];
-    const [own, rival] = [cpuUsOf(one), other === undefined ? null : cpuUsOf(other)];
-    return own === null || own === 0 || rival === null ? [] : [rival / own];
-  });
-  if (ratios.length === 0) return null;
-  const { low, high } = confidenceOf(ratios.toSorted((a, b) => a - b));
-  const round = (value: number) => Math.round(value * 1000) / 1000;
-  return { median: round(medianOf(ratios)), low: round(low), high: round(high), pairs: ratios.length };
 }

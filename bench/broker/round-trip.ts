@@ -1,4 +1,5 @@
-import { openLoad } from "./load.ts";
+import { type LoadSample, openLoad } from "./load.ts";
+import { brokerShareOf, brokerUsOf, generatorShareOf, rateOf } from "./load-figures.ts";
 import type { MeasuredBroker } from "./rival-brokers.ts";
 
 export type RoundTripOptions = {
@@ -53,21 +54,26 @@ export async function measureRoundTrips(options: RoundTripOptions): Promise<Roun
     reportBytes: options.replyBytes ?? defaultReplyBytes,
   });
   try {
-    const { messages, seconds, brokerUs, generatorUs, p50Ms, p99Ms } = await load.measure(options);
-    return {
-      broker: broker.name,
-      clients,
-      concurrency,
-      seconds,
-      roundTrips: messages,
-      perSecond: messages / seconds,
-      p50Ms,
-      p99Ms,
-      brokerCpuUs: brokerUs === null ? null : brokerUs / messages,
-      brokerCpuShare: brokerUs === null ? null : brokerUs / 1e6 / seconds,
-      generatorCpuShare: generatorUs / 1e6 / seconds,
-    };
+    return roundTripFiguresOf(await load.measure(options), { broker: broker.name, clients, concurrency });
   } finally {
     await load.close();
   }
+}
+
+export function roundTripFiguresOf(
+  sample: LoadSample,
+  shape: Pick<RoundTripResult, "broker" | "clients" | "concurrency">,
+): RoundTripResult {
+  const { messages, seconds, p50Ms, p99Ms } = sample;
+  return {
+    ...shape,
+    seconds,
+    roundTrips: messages,
+    perSecond: rateOf(sample),
+    p50Ms,
+    p99Ms,
+    brokerCpuUs: brokerUsOf(sample),
+    brokerCpuShare: brokerShareOf(sample),
+    generatorCpuShare: generatorShareOf(sample),
+  };
 }

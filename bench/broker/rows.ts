@@ -25,6 +25,9 @@ export type BrokerRow = {
   oursToMosquitto?: Ratio | null;
 };
 
+/** A row with what it was computed from, of each contender. */
+export type MeasuredRow = { row: BrokerRow; samples: Readonly<Record<string, object>> };
+
 /** A median with its 95 % confidence interval, over so many pairs. */
 export type Ratio = { median: number; low: number; high: number; pairs: number };
 

@@ -4,7 +4,7 @@ import { seedPlatform, withSeededPlatform } from "../../lab/seeded-platform.ts";
 import type { Platform } from "../../start/platform.ts";
 import { listTree, readProcessorTime, readStat, unlessEnded } from "../../start/processes.ts";
 import type { Frame } from "../frame.ts";
-import { confidenceOf, median, medianOf } from "../statistics.ts";
+import { confidenceOf, median, medianOf, onePart } from "../statistics.ts";
 import { openRollOutDriver } from "./roll-out-driver.ts";
 
 // What a change costs beside a thousand cars and beside a hundred thousand: two whole platforms at once, the same
@@ -22,8 +22,11 @@ export type CostRatio = {
   /** µs of processor time per change, medians, by part. */
   few: Cost;
   many: Cost;
+  /** What they come from. */
+  halves: readonly Pair[];
 };
 
+export type Pair = { few: Cost; many: Cost };
 type Cost = Record<(typeof parts)[number], number>;
 const parts = ["controlPlane", "postgres", "broker", "driver"] as const;
 
@@ -51,7 +54,7 @@ async function compare(
   const changes = options.connected * changesACar;
   // Plans, caches and compiled code: both as they are after a while.
   for (const one of [few, many, few, many]) await one.rollOut(changes);
-  const pairs: { few: Cost; many: Cost }[] = [];
+  const pairs: Pair[] = [];
   const progress = frame.startProgress("pairs of halves", options.pairs);
   for (let pair = 0; pair < options.pairs && !frame.signal.aborted; pair += 1) {
     const [first, second] = pair % 2 === 0 ? [few, many] : [many, few];
@@ -63,6 +66,11 @@ async function compare(
     progress.advance();
   }
   progress.end();
+  return costRatioOf(pairs, changes);
+}
+
+/** @returns `null` without a pair */
+export function costRatioOf(pairs: readonly Pair[], changesAHalf: number): CostRatio | null {
   if (pairs.length === 0) return null;
   const ratios = pairs.map((pair) => total(pair.many) / total(pair.few)).sort((a, b) => a - b);
   const { low, high } = confidenceOf(ratios);
@@ -71,9 +79,10 @@ async function compare(
     low,
     high,
     pairs: pairs.length,
-    changesAHalf: changes,
+    changesAHalf,
     few: medianCost(pairs.map((pair) => pair.few)),
     many: medianCost(pairs.map((pair) => pair.many)),
+    halves: pairs,
   };
 }
 
@@ -107,7 +116,7 @@ function withInstallation<T>(
           const before = readTimes(roots);
           const { changes: done } = await driver.rollOut(changes, shape);
           const after = readTimes(roots);
-          return ofEachPart((part) => (after[part] - before[part]) / Math.max(1, done));
+          return costBetween(before, after, done);
         },
       });
     } finally {
@@ -181,6 +190,11 @@ function readTimes(roots: Readonly<Record<"controlPlane" | "postgres" | "broker"
   return ofEachPart((part) =>
     part === "driver" ? (readProcessorTime(process.pid)?.own ?? 0) : sum(roots[part]),
   );
+}
+
+/** µs of each part between two readings, of one change. */
+export function costBetween(before: Cost, after: Cost, changes: number): Cost {
+  return ofEachPart((part) => onePart(after[part] - before[part], changes) ?? 0);
 }
 
 function total(cost: Cost): number {

@@ -13,6 +13,8 @@ export type Compared = {
   mosquitto: ByQos;
   /** A sentence, when `mosquitto` is null. */
   whyNoMosquitto: string;
+  /** Of each of the two brokers, what the medians come from. */
+  turns: { ours: Turns; mosquitto: Turns };
 };
 
 /** Requests under way at once: enough to keep either broker busy. */
@@ -53,12 +55,14 @@ export async function compareBrokers(options: {
     ours: { qos0: summarise(ours.qos0), qos1: summarise(ours.qos1) },
     mosquitto: { qos0: summarise(theirs.qos0), qos1: summarise(theirs.qos1) },
     whyNoMosquitto: found.kind === "missing" ? found.explanation : "the run was stopped before its turn",
+    turns: { ours, mosquitto: theirs },
   };
 }
 
 type Turns = { qos0: RoundTripResult[]; qos1: RoundTripResult[] };
 
-function summarise(results: readonly RoundTripResult[]): RoundTripResult | null {
+/** The median of each figure over the turns; `null` without one. */
+export function summarise(results: readonly RoundTripResult[]): RoundTripResult | null {
   const [first] = results;
   if (first === undefined) return null;
   return {

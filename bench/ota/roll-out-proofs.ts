@@ -1,7 +1,5 @@
 import { unpackReport } from "@caas/contract/report-proof.ts";
-import { createLatencies } from "@caas/simulator/measure/latencies.ts";
 import pg from "pg";
-import { type Tenths, tenthsOf } from "../statistics.ts";
 import type { RollOut } from "./roll-out-driver.ts";
 
 // What a roll-out leaves in the database.
@@ -11,8 +9,8 @@ export type RollOutProofs = {
   count(): Promise<number>;
   /** Cars whose last report is not of the manifest they must hold, or with something under way. */
   countOpen(): Promise<number>;
-  /** From a wave's commit, and from when it was due, to each car's proof recorded. */
-  measure(rollOut: RollOut): Promise<{ fromCommit: Tenths; fromIntended: Tenths; measured: number }>;
+  /** When the proofs of each car since its beginning were recorded, in their order; ms of the machine's clock. */
+  read(rollOut: Pick<RollOut, "startedMs">): Promise<ReadonlyMap<string, readonly number[]>>;
   /** Each table with its indexes and TOAST, after VACUUM, in bytes. */
   measureSizes(): Promise<Map<string, number>>;
   /** Of the newest manifests' entries and of the newest reports. */
@@ -38,7 +36,7 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
          where link.active_hash <> link.manifest_hash or link.unproved_version is not null
             or dispatch.vehicle_id is not null`,
       ),
-    async measure({ waves, startedMs }) {
+    async read({ startedMs }) {
       const { rows } = await client.query<{ vehicle_id: string; at_ms: number }>(
         `select vehicle_id, (extract(epoch from recorded_at) * 1000)::float8 as at_ms from steps
          where event = 'planApplied' and recorded_at >= to_timestamp($1::float8 / 1000) order by id`,
@@ -50,22 +48,7 @@ export async function openRollOutProofs(databaseUrl: string): Promise<RollOutPro
         if (of === undefined) proofs.set(row.vehicle_id, [row.at_ms]);
         else of.push(row.at_ms);
       }
-      const fromCommit = createLatencies();
-      const fromIntended = createLatencies();
-      // A car has one change under way at most, so its proofs come in the order of its waves.
-      for (const wave of waves)
-        for (const id of wave.vehicleIds) {
-          const provedMs = proofs.get(id)?.shift();
-          if (provedMs === undefined) continue;
-          // A proof can be recorded before the driver has heard of its wave's commit: that is no time at all.
-          fromCommit.record(provedMs - wave.committedMs);
-          fromIntended.record(provedMs - wave.intendedMs);
-        }
-      return {
-        fromCommit: tenthsOf(fromCommit),
-        fromIntended: tenthsOf(fromIntended),
-        measured: fromCommit.count,
-      };
+      return proofs;
     },
     async measureSizes() {
       await client.query("vacuum");

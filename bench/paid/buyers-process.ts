@@ -27,7 +27,7 @@ export const commandSchema = z.discriminatedUnion("kind", [
 ]);
 
 /** A purchase; `intendedMs`: when it was due, in a closed loop when it was sent. Ms of the machine's clock. */
-const purchaseSchema = z.object({ ...endSchema.shape, intendedMs: z.number() });
+const purchaseSchema = z.object({ ...endSchema.shape, serviceId: z.string(), intendedMs: z.number() });
 export type Purchase = z.infer<typeof purchaseSchema>;
 
 const boughtSchema = z.object({

@@ -42,7 +42,7 @@ function openBuying({ rest, databaseUrl, buyers, serviceIds }: SetUp) {
       const { vehicleId, token } = buyer;
       try {
         const { id } = await buyAService(vehicleId, { serviceId, paymentMethod }, { ...client, token });
-        purchases.push({ ...(await ends.add(id)), intendedMs });
+        purchases.push({ ...(await ends.add(id)), serviceId, intendedMs });
       } catch (error) {
         if (!(error instanceof RestRefused)) throw error;
         refused[error.problem.status] = (refused[error.problem.status] ?? 0) + 1;

@@ -1,15 +1,16 @@
-import { createLatencies } from "@caas/simulator/measure/latencies.ts";
 import { withClient } from "../../lab/database.ts";
+import { gatewayStoreOf, readGatewayStore } from "../../lab/gateway-books.ts";
 import { addServices, registerAtWorkshops, signOwnersIn } from "../../lab/owners.ts";
-import { costOf, readPartTimes } from "../../lab/part-times.ts";
+import { readPartTimes } from "../../lab/part-times.ts";
 import type { SeededCar } from "../../lab/seed-fleet.ts";
 import { type SeededPlatform, withSeededPlatform } from "../../lab/seeded-platform.ts";
 import type { Platform } from "../../start/platform.ts";
-import type { Findings, Frame } from "../frame.ts";
-import { round, type Tenths, tenthsOf } from "../statistics.ts";
-import { listUnpaid, untilCarsAreOnline, untilMailIsOut } from "./audit.ts";
+import { type Conditions, type Findings, type Frame, sayUnmeasured } from "../frame.ts";
+import { roundKnown } from "../statistics.ts";
+import { judgePurchases, listPaidOnce, readStates, untilCarsAreOnline, untilMailIsOut } from "./audit.ts";
 import { type Bought, type BuyersProcess, type Load, startBuyers } from "./buyers-process.ts";
-import { readDatabaseCounters, startCountingPostgres } from "./database-counters.ts";
+import { readDatabaseCounters, startCountingPostgres, workBetween } from "./database-counters.ts";
+import { type PaidFigures, type PaidReadings, paidFiguresOf, rawOf } from "./paid-figures.ts";
 
 export type PaidOptions = {
   cars: number;
@@ -41,6 +42,7 @@ export async function measurePaid(options: PaidOptions, frame: Frame): Promise<F
           ...paid.conditions,
           command: `npm run bench -- paid --cars ${options.cars} --purchases ${options.purchases} --under-way ${options.underWay}${options.rate === undefined ? "" : ` --rate ${options.rate}`} --seed ${options.seed}`,
         },
+        raw: paid.raw,
         failures: [...seeded.failures, ...paid.failures],
       };
     },
@@ -48,11 +50,12 @@ export async function measurePaid(options: PaidOptions, frame: Frame): Promise<F
 }
 
 export type PaidMeasured = {
-  perSecond: number;
-  halfLoadP50Ms: number;
-  halfLoadP99Ms: number;
+  perSecond: number | null;
+  halfLoadP50Ms: number | null;
+  halfLoadP99Ms: number | null;
   generatorCpuShare: number | null;
-  conditions: Readonly<Record<string, string | number>>;
+  conditions: Conditions;
+  raw: object;
   failures: readonly string[];
 };
 
@@ -68,112 +71,104 @@ export async function measurePurchases(
   await untilCarsAreOnline(databaseUrl, cars.length, frame.signal);
   const warmUp = Math.min(cars.length, 4 * underWay, Math.ceil(purchases / 4));
   const services = Math.ceil((warmUp + 2 * purchases) / cars.length) + 1;
-  const buyers = await prepareBuyers(platform, standIns.vss, cars, services, frame.signal);
+  const { buyers, prices } = await prepareBuyers(platform, standIns.vss, cars, services, frame.signal);
+  const readBooks = () => readGatewayStore(gatewayStoreOf(platform));
   try {
     const buy = async (what: string, count: number, load: Load): Promise<Bought> => {
       frame.say(`${what}: ${count} purchases`);
       return buyers.buy(count, load);
     };
+    /** Buys, and reads all around it that its figures are computed from. */
+    const measure = async (what: string, count: number, load: Load): Promise<PaidReadings> => {
+      const counted = await readDatabaseCounters(databaseUrl);
+      const before = readPartTimes();
+      const bought = await buy(what, count, load);
+      const atEnd = readPartTimes();
+      const mailOutMs = await untilMailIsOut(databaseUrl, frame.signal);
+      const after = readPartTimes();
+      const work = workBetween(counted, await readDatabaseCounters(databaseUrl));
+      const captured = listPaidOnce({ bought: [bought], intents: readBooks(), prices });
+      return { bought, captured, mailOutMs, times: { before, atEnd, after }, work };
+    };
     const closed: Load = { kind: "underWay", underWay };
     const warmed = await buy("warming up", warmUp, closed);
     await untilMailIsOut(databaseUrl, frame.signal);
 
-    const counted = await readDatabaseCounters(databaseUrl);
-    const before = readPartTimes();
-    const fast = await buy(`as fast as they are captured, ${underWay} under way`, purchases, closed);
-    const atEnd = readPartTimes();
-    const mailOutMs = await untilMailIsOut(databaseUrl, frame.signal);
-    const after = readPartTimes();
-    const done = await readDatabaseCounters(databaseUrl);
-
-    const captured = fast.purchases.filter(({ capturedMs }) => capturedMs !== null);
-    const lastMs = Math.max(fast.startedMs, ...captured.map(({ capturedMs }) => capturedMs ?? 0));
-    const seconds = Math.max(0.001, (lastMs - fast.startedMs) / 1000);
-    const perSecond = captured.length / seconds;
-    const halfRate = options.rate ?? Math.max(1, perSecond / 2);
-    const beforeHalf = readPartTimes();
-    const half = await buy(
+    const fast = await measure(`as fast as they are captured, ${underWay} under way`, purchases, closed);
+    const figures = paidFiguresOf(fast);
+    const halfRate = options.rate ?? Math.max(1, (figures.perSecond ?? 0) / 2);
+    const half = await measure(
       `at ${Math.round(halfRate)} a second`,
       Math.min(purchases, Math.ceil(halfRate * halfLoadSeconds)),
       { kind: "perSecond", perSecond: halfRate },
     );
-    await untilMailIsOut(databaseUrl, frame.signal);
-    const afterHalf = readPartTimes();
-    const doneHalf = await readDatabaseCounters(databaseUrl);
-    const saturated = latenciesOf(fast);
-    const atHalf = latenciesOf(half);
-    const shareOut = (count: number, among: readonly unknown[]) =>
-      round(count / Math.max(1, among.length), 1);
-    const per = (count: number) => shareOut(count, captured);
-    const share =
-      before === null || atEnd === null ? null : (atEnd.generator - before.generator) / 1e6 / seconds;
+    const halfFigures = paidFiguresOf(half);
+    const bought = [warmed, fast.bought, half.bought];
+    const states = await readStates(databaseUrl, bought);
     return {
-      perSecond: round(perSecond, 1),
-      halfLoadP50Ms: atHalf.p50Ms,
-      halfLoadP99Ms: atHalf.p99Ms,
-      generatorCpuShare: share === null ? null : round(share, 2),
-      conditions: {
-        purchases: captured.length,
-        underWay,
-        seconds: round(seconds, 1),
-        perSecondWithMailOut: round(captured.length / ((mailOutMs - fast.startedMs) / 1000), 1),
-        saturatedP50Ms: saturated.p50Ms,
-        saturatedP99Ms: saturated.p99Ms,
-        halfLoadPurchases: half.purchases.length,
-        halfLoadPerSecond: Math.round(halfRate),
-        halfLoadMaxMs: atHalf.maxMs,
-        halfLoadMicrosecondsAnActivation: describeCost(costOf(beforeHalf, afterHalf, half.purchases.length)),
-        halfLoadCommitsAnActivation: shareOut(doneHalf.commits - done.commits, half.purchases),
-        halfLoadStatementsAnActivation:
-          doneHalf.statements === null || done.statements === null
-            ? "not counted here"
-            : shareOut(doneHalf.statements - done.statements, half.purchases),
-        microsecondsAnActivation: describeCost(costOf(before, after, captured.length)),
-        commitsAnActivation: per(done.commits - counted.commits),
-        rollbacksAnActivation: per(done.rollbacks - counted.rollbacks),
-        statementsAnActivation:
-          done.statements === null || counted.statements === null
-            ? "not counted here"
-            : per(done.statements - counted.statements),
-        measured:
-          "first request sent to the last capture recorded, every commit on disk; latency from the request (due time in the open loop) to the capture recorded; processor time until every mail is out too",
-        caution: "provisional where other work shares the machine",
-      },
-      failures: [
-        ...(await listUnpaid(standIns.gateway, databaseUrl, [warmed, fast, half])),
-        ...(await judgeCars()),
-      ],
+      perSecond: roundKnown(figures.perSecond, 1),
+      halfLoadP50Ms: halfFigures.p50Ms,
+      halfLoadP99Ms: halfFigures.p99Ms,
+      generatorCpuShare: figures.generatorCpuShare,
+      conditions: conditionsOf(figures, halfFigures, { underWay, halfRate }),
+      raw: { fast: rawOf(fast), half: { ...rawOf(half), perSecond: halfRate } },
+      failures: [...judgePurchases({ bought, intents: readBooks(), prices, states }), ...(await judgeCars())],
     };
   } finally {
     await buyers.stop();
   }
 }
 
+function conditionsOf(
+  fast: PaidFigures,
+  half: PaidFigures,
+  { underWay, halfRate }: { underWay: number; halfRate: number },
+): Conditions {
+  return sayUnmeasured({
+    purchases: fast.purchases,
+    underWay,
+    seconds: fast.seconds,
+    perSecondWithMailOut: fast.perSecondWithMailOut,
+    saturatedP50Ms: fast.p50Ms,
+    saturatedP99Ms: fast.p99Ms,
+    halfLoadPurchases: half.purchases,
+    halfLoadPerSecond: Math.round(halfRate),
+    halfLoadMaxMs: half.maxMs,
+    halfLoadMicrosecondsAnActivation: describeCost(half.microseconds),
+    halfLoadCommitsAnActivation: half.commits,
+    halfLoadStatementsAnActivation: half.statements,
+    microsecondsAnActivation: describeCost(fast.microseconds),
+    commitsAnActivation: fast.commits,
+    rollbacksAnActivation: fast.rollbacks,
+    statementsAnActivation: fast.statements,
+    measured:
+      "first request sent to the last capture recorded, of purchases that the gateway's own books show captured once, every commit on disk; latency from the request (due time in the open loop) to the capture recorded; processor time until every mail is out too; statements that clients sent; commits as sessions have told them, which they do up to a second late",
+    caution: "provisional where other work shares the machine",
+  });
+}
+
 async function prepareBuyers(
   { databaseUrl, dataDir, rest }: Platform,
   vssUrl: string,
   cars: readonly SeededCar[],
-  services: number,
+  count: number,
   signal: AbortSignal,
-): Promise<BuyersProcess> {
-  const setUp = await withClient(databaseUrl, async (client) => ({
-    serviceIds: (await addServices(client, services)).map(({ id }) => id),
-    buyers: await signOwnersIn(client, cars),
+): Promise<{ buyers: BuyersProcess; prices: ReadonlyMap<string, number> }> {
+  const { services, owners } = await withClient(databaseUrl, async (client) => ({
+    services: await addServices(client, count),
+    owners: await signOwnersIn(client, cars),
   }));
   await registerAtWorkshops(
     { vssUrl, dataDir, now: new Date() },
     cars.map(({ vin }) => vin),
   );
-  return startBuyers({ ...setUp, rest, databaseUrl }, signal);
+  const serviceIds = services.map(({ id }) => id);
+  return {
+    buyers: await startBuyers({ serviceIds, buyers: owners, rest, databaseUrl }, signal),
+    prices: new Map(services.map(({ id, priceCents }) => [id, priceCents])),
+  };
 }
 
-function describeCost(cost: ReturnType<typeof costOf>): string {
+function describeCost(cost: PaidFigures["microseconds"]): string {
   return cost === null ? "unknown here" : JSON.stringify(cost);
-}
-
-function latenciesOf({ purchases }: Bought): Tenths {
-  const latencies = createLatencies();
-  for (const { capturedMs, intendedMs } of purchases)
-    if (capturedMs !== null) latencies.record(capturedMs - intendedMs);
-  return tenthsOf(latencies);
 }

@@ -2,10 +2,11 @@ import type { Clock } from "@caas/contract/business-clock.ts";
 import { dayMs } from "@caas/contract/durations.ts";
 import { createFactory } from "../partners/factory.ts";
 import type { Mail, MailMessage } from "../partners/mail.ts";
-import type { GatewayPayment, PaymentGateway } from "../partners/payment-gateway.ts";
+import { createPaymentGateway } from "../partners/payment-gateway.ts";
 import { createRegistrationAuthority } from "../partners/registration-authority.ts";
 import { createCarrier } from "../partners/transport.ts";
 import type { Vss } from "../partners/vss.ts";
+import { readDecline } from "../rules/decline-table.ts";
 import type { Partners } from "../wiring.ts";
 
 /** A clock that a test moves. */
@@ -24,81 +25,22 @@ export function createFakeClock(start: Date): FakeClock {
   };
 }
 
-export type FakePartners = Partners & { gateway: FakeGateway; vss: FakeVss; mail: Mailbox };
+export type FakePartners = Partners & { vss: FakeVss; mail: Mailbox };
 
 /**
- * Partners in memory, which answer at once as the test says. Factory, authority and carrier are not there: a test
- * that needs one of them starts its stand-in.
+ * Workshops and mail in memory, which answer at once as the test says. Gateway, factory, authority and carrier are not
+ * there: a test that needs one of them starts its stand-in.
  */
 export function createFakePartners(clock: Clock): FakePartners {
   const nowhere = { baseUrl: "http://127.0.0.1:9", apiKey: "unused" };
   return {
-    gateway: createFakeGateway(clock),
+    gateway: createPaymentGateway({ ...nowhere, readDecline }),
     vss: createFakeVss(clock),
     mail: createMailbox(),
     factory: createFactory(nowhere),
     registrationAuthority: createRegistrationAuthority(nowhere),
     carrier: createCarrier(nowhere),
   };
-}
-
-export type FakeGateway = PaymentGateway & { says: "authorise" | "decline" };
-
-/** A gateway that never loses an answer; its own oddities are the stand-in's. */
-function createFakeGateway(clock: Clock): FakeGateway {
-  const payments = new Map<string, GatewayPayment>();
-  const prices = new Map<string, number>();
-  const idOf = (reference: string) => `pi_${reference}`;
-
-  function standing(gatewayPaymentId: string): GatewayPayment {
-    const payment = payments.get(gatewayPaymentId);
-    if (payment === undefined) throw new Error(`the gateway knows no payment ${gatewayPaymentId}`);
-    return payment;
-  }
-
-  /** Ends a hold; a payment that is none stays as it is. */
-  function endHold(gatewayPaymentId: string, status: "captured" | "released"): GatewayPayment {
-    const capturedCents = prices.get(gatewayPaymentId) ?? 0;
-    const { record, status: former } = standing(gatewayPaymentId);
-    if (former === "held")
-      payments.set(gatewayPaymentId, {
-        ...(status === "captured" ? { status, capturedCents } : { status }),
-        gatewayPaymentId,
-        ...(record === undefined ? {} : { record }),
-      });
-    return standing(gatewayPaymentId);
-  }
-
-  const gateway: FakeGateway = {
-    says: "authorise",
-    async pay({ reference, mode, amountCents, currency }) {
-      const gatewayPaymentId = idOf(reference);
-      const record = { reference, activationId: null, amountCents, currency };
-      prices.set(gatewayPaymentId, amountCents);
-      const captureBefore = new Date(clock.now().getTime() + 7 * dayMs);
-      if (!payments.has(gatewayPaymentId))
-        payments.set(
-          gatewayPaymentId,
-          gateway.says === "decline"
-            ? { status: "declined", gatewayPaymentId, reason: "card_declined", record }
-            : mode === "hold"
-              ? { status: "held", gatewayPaymentId, captureBefore, record }
-              : { status: "captured", gatewayPaymentId, capturedCents: amountCents, record },
-        );
-      return standing(gatewayPaymentId);
-    },
-    payAgain: async ({ gatewayPaymentId }) => standing(gatewayPaymentId),
-    openCustomer: async (customerId) => ({ gatewayCustomerId: `cus_${customerId}` }),
-    findByReference: async (reference) => payments.get(idOf(reference)) ?? null,
-    findAmongPayments: async () => null,
-    retrieve: async (gatewayPaymentId) => standing(gatewayPaymentId),
-    capture: async (gatewayPaymentId) => endHold(gatewayPaymentId, "captured"),
-    release: async (gatewayPaymentId) => endHold(gatewayPaymentId, "released"),
-    refund: async ({ reference }) => ({ status: "refunded", gatewayRefundId: `re_${reference}` }),
-    listRefunds: async () => [],
-    listDisputes: async () => [],
-  };
-  return gateway;
 }
 
 export type FakeVss = Vss & { says: "current" | "overdue" | "unavailable" };

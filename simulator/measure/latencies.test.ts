@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createLatencies } from "./latencies.ts";
+import { createLatencies, decodeLatencies } from "./latencies.ts";
 import { createSeries } from "./series.ts";
 
 test("percentiles are those of what was recorded, and the bars hold all of it", () => {
@@ -15,6 +15,16 @@ test("percentiles are those of what was recorded, and the bars hold all of it", 
   const bars = latencies.bars();
   expect(bars.reduce((sum, { count }) => sum + count, 0)).toBe(1_000);
   for (const [index, bar] of bars.entries()) expect(bar.upToMs).toBeGreaterThan(bars[index - 1]?.upToMs ?? 0);
+});
+
+test("a histogram can be kept as text and read again", () => {
+  const latencies = createLatencies();
+  for (let ms = 1; ms <= 1_000; ms += 1) latencies.record(ms);
+  const kept = decodeLatencies(latencies.encode());
+  expect(kept.count).toBe(1_000);
+  expect(kept.percentileMs(50)).toBe(latencies.percentileMs(50));
+  expect(kept.percentileMs(99)).toBe(latencies.percentileMs(99));
+  expect(latencies.encode().length).toBeLessThan(3_000);
 });
 
 test("a long run is told in fewer points, and none of it is lost", () => {

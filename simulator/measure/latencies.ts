@@ -1,4 +1,4 @@
-import { build } from "hdr-histogram-js";
+import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from "hdr-histogram-js";
 
 /** Milliseconds, `null` where nothing was measured. */
 export type Quantiles = {
@@ -19,6 +19,8 @@ export type Latencies = {
   percentileMs(percentile: number): number | null;
   /** For a plot: bars of equal width on a logarithmic scale, from the first that holds something to the last. */
   bars(): Bar[];
+  /** The histogram in µs as HdrHistogram's other tools read it: compressed, in base64. */
+  encode(): string;
 };
 
 const longestUs = 3_600_000_000;
@@ -65,6 +67,19 @@ export function createLatencies(): Latencies {
         count: bars.get(first + index) ?? 0,
       }));
     },
+    encode: () => encodeIntoCompressedBase64(histogram),
+  };
+}
+
+/** What `encode` gave. @throws when it is none */
+export function decodeLatencies(encoded: string): {
+  count: number;
+  percentileMs(percentile: number): number;
+} {
+  const histogram = decodeFromCompressedBase64(encoded);
+  return {
+    count: histogram.totalCount,
+    percentileMs: (percentile) => round(histogram.getValueAtPercentile(percentile) / 1000),
   };
 }
 

@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { findFreePort } from "../ports.ts";
+import { letUsEnd, startWatchdog, type Watchdog } from "../watchdog.ts";
 import type { PostgresBinaries } from "./binaries.ts";
 import { type ClusterAddress, programEnvironment } from "./cluster.ts";
 import { identityOf, type OperatingUser } from "./operating-user.ts";
@@ -65,13 +66,13 @@ function launch(options: ServerOptions, port: number): Promise<Launched> {
     );
     const lastLines: string[] = [];
     let phase: "starting" | "ready" | "stopping" = "starting";
-    let watchdog: ChildProcess | undefined;
+    let watchdog: Watchdog | undefined;
     const timer = setTimeout(() => child.kill("SIGQUIT"), readyTimeoutMs);
     child.on("error", reject);
     const exited = new Promise<void>((ended) => {
       child.on("close", (code, signal) => {
         clearTimeout(timer);
-        if (watchdog !== undefined) dismissWatchdog(watchdog);
+        watchdog?.dismiss();
         ended();
         const reason = `PostgreSQL ended with ${signal ?? `code ${code}`}`;
         lastLines.push(reason);
@@ -97,28 +98,16 @@ function launch(options: ServerOptions, port: number): Promise<Launched> {
       if (!line.includes("database system is ready to accept connections")) return;
       phase = "ready";
       clearTimeout(timer);
-      watchdog = startWatchdog(pid, address.folder, options.temporaryFolder);
+      watchdog = watchServer(pid, address.folder, options.temporaryFolder);
       letUsEnd(child);
       resolve({ status: "ready", server: { port, pid, stop } });
     });
   });
 }
 
-/** A running server alone keeps our process from ending no more than an open database connection's peer does. */
-function letUsEnd(child: ChildProcess): void {
-  child.unref();
-  for (const stream of [child.stdin, child.stderr]) {
-    if (stream !== null && "unref" in stream && typeof stream.unref === "function") stream.unref();
-  }
-}
-
-/**
- * A shell that waits for the end of a pipe only we hold. However we end (kill -9 too), the kernel closes the
- * pipe and the shell shuts the server down, after making sure the number still belongs to it.
- */
-function startWatchdog(pid: number, folder: string, temporaryFolder = ""): ChildProcess {
+/** Shuts the server down when this process is gone, after making sure that the number still belongs to it. */
+function watchServer(pid: number, folder: string, temporaryFolder = ""): Watchdog {
   const script = `
-    cat > /dev/null
     [ "$(head -n 1 postmaster.pid 2> /dev/null)" = "$1" ] && kill -INT "$1"
     waited=0
     while [ -f postmaster.pid ] && [ "$waited" -lt ${stopTimeoutMs / 1_000} ]; do sleep 1; waited=$((waited + 1)); done
@@ -126,23 +115,7 @@ function startWatchdog(pid: number, folder: string, temporaryFolder = ""): Child
     cd /
     [ -n "$2" ] && rm -rf "$2"
   `;
-  const watchdog = spawn("/bin/sh", ["-c", script, "sh", String(pid), temporaryFolder], {
-    cwd: folder,
-    detached: true,
-    env: programEnvironment(),
-    stdio: ["pipe", "ignore", "ignore"],
-  });
-  watchdog.on("error", () => undefined); // without it the lock still finds the server at the next start
-  letUsEnd(watchdog);
-  return watchdog;
-}
-
-function dismissWatchdog(watchdog: ChildProcess): void {
-  try {
-    if (watchdog.pid !== undefined) process.kill(-watchdog.pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
+  return startWatchdog(script, [String(pid), temporaryFolder], folder);
 }
 
 function settingsFlags(durability: Durability, port: number): string[] {

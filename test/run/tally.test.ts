@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { exitCodeOf, listSlowest, summarise, type Tally } from "./tally.ts";
+import { describeSkip, exitCodeOf, failSkipped, listSlowest, summarise, type Tally } from "./tally.ts";
 
 const files = {
   "passes.test.js": `
@@ -56,7 +56,7 @@ test("a run counts what passed and names every failure, and every skipped test w
     "fails.test.js > broken group (outside its tests): no server",
     "fails.test.js > group > f fails",
   ]);
-  expect(skipped.toSorted()).toEqual([
+  expect(skipped.map(describeSkip).toSorted()).toEqual([
     "fails.test.js > broken group > g cannot run: its set-up failed",
     "passes.test.js > c is left out: no Docker here",
     "passes.test.js > d is left out: no reason given",
@@ -83,7 +83,7 @@ test.each<{ what: string; tally: Tally; testsPassed: number; line: string; code:
   },
   {
     what: "one was skipped",
-    tally: { passed: 12, failed: [], skipped: ["a: why"] },
+    tally: { passed: 12, failed: [], skipped: [{ file: "a.test.ts", title: "a", why: "why" }] },
     testsPassed: 10,
     line: "12 passed, 0 failed, 1 skipped",
     code: 0,
@@ -105,4 +105,18 @@ test.each<{ what: string; tally: Tally; testsPassed: number; line: string; code:
 ])("$what: the last line is '$line' and the exit code $code", ({ tally, testsPassed, line, code }) => {
   expect(summarise(tally)).toBe(line);
   expect(exitCodeOf(tally, testsPassed)).toBe(code);
+});
+
+test("a skip that was not expected counts as failed, and fails the run", () => {
+  const [docker, root] = ["needs Docker", "needs root"].map((title) => ({
+    file: "a.test.ts",
+    title,
+    why: "why",
+  }));
+  if (docker === undefined || root === undefined) throw new Error("there are two");
+  const tally: Tally = { passed: 12, failed: [], skipped: [docker, root] };
+  failSkipped(tally, [docker]);
+  expect(summarise(tally)).toBe("12 passed, 1 failed, 1 skipped");
+  expect(tally.failed).toEqual(["a.test.ts > needs Docker: why (skipped, which was not expected)"]);
+  expect(exitCodeOf(tally, 10)).toBe(1);
 });

@@ -1,7 +1,10 @@
 import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from "vitest/node";
 
-/** What came of a run. `failed` and `skipped` name each one; a skipped one with its reason. */
-export type Tally = { passed: number; failed: string[]; skipped: string[] };
+/** `title`: with the groups around it. */
+export type SkippedTest = { file: string; title: string; why: string };
+
+/** What came of a run. `failed` names each one. */
+export type Tally = { passed: number; failed: string[]; skipped: SkippedTest[] };
 
 /** What a test file took: its imports, its set-up and its tests. */
 export type FileTime = { file: string; seconds: number };
@@ -35,8 +38,18 @@ export class TallyReporter implements Reporter {
     if (result.state === "passed") this.tally.passed += 1;
     else if (result.state === "failed") this.tally.failed.push(name);
     else if (result.state === "pending") this.tally.failed.push(`${name} (did not end)`);
-    else this.tally.skipped.push(`${name}: ${result.note ?? explainSkip(test)}`);
+    else this.tally.skipped.push({ file, title: test.fullName, why: result.note ?? explainSkip(test) });
   }
+}
+
+export function describeSkip({ file, title, why }: SkippedTest): string {
+  return `${file} > ${title}: ${why}`;
+}
+
+/** In a run that must skip nothing unexpected, such a test has failed. */
+export function failSkipped(tally: Tally, unexpected: readonly SkippedTest[]): void {
+  tally.skipped = tally.skipped.filter((one) => !unexpected.includes(one));
+  tally.failed.push(...unexpected.map((one) => `${describeSkip(one)} (skipped, which was not expected)`));
 }
 
 function explainSkip(test: TestCase): string {

@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
+import { startProgram } from "../../lab/child-program.ts";
 import { findFreePort } from "../../start/ports.ts";
 
 // A real Prometheus in a process of its own, from Debian's package.
@@ -23,8 +22,6 @@ export type PrometheusOptions = {
   rules: string;
   scrape: readonly { job: string; address: string }[];
 };
-
-const readyTimeoutMs = 20_000;
 
 const point = z.tuple([z.number(), z.string()]);
 const answerSchema = z.object({
@@ -50,16 +47,17 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Runni
   const port = await findFreePort();
   writeFileSync(join(folder, "rules.yml"), options.rules);
   writeFileSync(join(folder, "prometheus.yml"), configuration(options.scrape));
-  const child = spawn(
-    options.program,
-    [
+  const running = await startProgram({
+    name: "Prometheus",
+    command: options.program,
+    args: [
       `--config.file=${join(folder, "prometheus.yml")}`,
       `--storage.tsdb.path=${join(folder, "data")}`,
       `--web.listen-address=127.0.0.1:${port}`,
     ],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
-  await ready(child);
+    speaksOn: "stderr",
+    isReady: (said) => said.includes("Server is ready to receive web requests"),
+  });
   async function ask(path: string): Promise<unknown> {
     const response = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`);
     if (!response.ok) throw new Error(`Prometheus refused ${path}: ${await response.text()}`);
@@ -83,9 +81,7 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Runni
       return data.alerts.map(({ labels, state }) => ({ name: labels.alertname, state }));
     },
     async stop() {
-      const gone = once(child, "exit");
-      child.kill("SIGTERM");
-      await gone;
+      await running.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -99,25 +95,5 @@ function configuration(scrape: PrometheusOptions["scrape"]): string {
       job_name: job,
       static_configs: [{ targets: [address] }],
     })),
-  });
-}
-
-function ready(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let words = "";
-    const timer = setTimeout(() => {
-      child.kill("SIGKILL");
-      reject(new Error(`Prometheus was not ready in time: ${words}`));
-    }, readyTimeoutMs);
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      words += text;
-      if (!text.includes("Server is ready to receive web requests")) return;
-      clearTimeout(timer);
-      resolve();
-    });
-    child.once("exit", (code) => {
-      clearTimeout(timer);
-      reject(new Error(`Prometheus ended with code ${String(code)}: ${words}`));
-    });
   });
 }

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Mailbox } from "../../testing/fakes.ts";
 import { newSale, type Person, type Staff, seedStaff, signIn } from "../../testing/fixtures/people.ts";
+import { type StandIns, startStandIns } from "../../testing/stand-ins.ts";
 import { startTestPlatform, type TestPlatform } from "../../testing/test-platform.ts";
 import { seedCatalog } from "../catalog/seed-catalog.ts";
 import { issueCredentials } from "./issue-credentials.ts";
@@ -9,15 +10,21 @@ import { credentialsAttempts } from "./jobs.ts";
 
 let mailbox: Mailbox;
 let platform: TestPlatform;
+let standIns: StandIns;
 let staff: Staff;
 
 beforeAll(async () => {
-  platform = await startTestPlatform({ name: "accounts" });
+  standIns = await startStandIns(["gateway"]);
+  platform = await startTestPlatform({ name: "accounts", partners: standIns.partners });
+  await standIns.meet({ clock: platform.clock });
   mailbox = platform.fakes.mail;
   await seedCatalog(platform.db);
   staff = await seedStaff(platform);
 });
-afterAll(() => platform.close());
+afterAll(async () => {
+  await platform?.close();
+  await standIns?.close();
+});
 
 function attempt(username: string, password: string) {
   return platform.server.inject({ method: "POST", url: "/api/sign-in", payload: { username, password } });

@@ -12,7 +12,6 @@ afterAll(async () => {
 });
 beforeEach(() => {
   fleet.fakes.vss.says = "current";
-  fleet.fakes.gateway.says = "authorise";
 });
 
 async function holds(car: TestCar): Promise<string[]> {
@@ -198,8 +197,7 @@ describe("over the air, with a real broker and a real agent", () => {
   test("a refused card ends the process and leaves nothing in the manifest [SA7, SA8]", async () => {
     const car = await fleet.addCar();
     await link(car);
-    fleet.fakes.gateway.says = "decline";
-    const activationId = await fleet.buy(car, "heatedSeats");
+    const activationId = await fleet.buy(car, "heatedSeats", "pm_card_chargeDeclined");
     expect(await fleet.stateOf(activationId)).toBe("PaymentFailed");
     expect(await holds(car)).toEqual(["plataformaBase", "towBar"]);
   });

@@ -18,7 +18,7 @@ let car: WrittenSale;
 let customer: Person;
 
 beforeAll(async () => {
-  platform = await startTestSales({ name: "catalog", standIns: ["vss"] });
+  platform = await startTestSales({ name: "catalog", standIns: ["gateway", "vss"] });
   workshops = partnerClient(platform.standIn("vss").url, partnerApiKey);
 });
 beforeEach(async () => {

@@ -142,9 +142,7 @@ describe("the two invariants", () => {
     fleet.fakes.vss.says = "overdue";
     const denied = await fleet.buy(car, "heatedSeats");
     fleet.fakes.vss.says = "current";
-    fleet.fakes.gateway.says = "decline";
-    const refused = await fleet.buy(car, "heatedSeats");
-    fleet.fakes.gateway.says = "authorise";
+    const refused = await fleet.buy(car, "heatedSeats", "pm_card_chargeDeclined");
     const verdicts = await Promise.all([denied, refused].map((id) => explain(fleet.db, id)));
     expect(verdicts.map((one) => one?.verdict)).toEqual([
       "heatedSeats is not active: its maintenance is overdue; it can be bought again after a visit to a workshop. Nothing was charged.",

@@ -21,7 +21,10 @@ let platform: TestSales;
 let control: ReturnType<typeof partnerClient>;
 
 beforeAll(async () => {
-  platform = await startTestSales({ name: "registration", standIns: ["authority", "carrier", "inbox"] });
+  platform = await startTestSales({
+    name: "registration",
+    standIns: ["gateway", "authority", "carrier", "inbox"],
+  });
   control = partnerClient(platform.standIn("authority").url);
 });
 afterEach(() => control("DELETE", "/_control/faults"));
