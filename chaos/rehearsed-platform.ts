@@ -11,6 +11,7 @@ import { dayMs } from "@caas/contract/durations.ts";
 import { parseDeath } from "@caas/contract/failpoints.ts";
 import { carKinds } from "@caas/simulator/behaviour/car-kinds.ts";
 import { deriveSeed } from "@caas/simulator/chance/seeded-random.ts";
+import { wordsOf } from "@caas/simulator/command/run.ts";
 import type { Fate } from "@caas/simulator/fleet/profiles.ts";
 import type { CarHosts } from "@caas/simulator/run/car-hosts.ts";
 import type { HeldByCar } from "@caas/simulator/run/host-messages.ts";
@@ -142,7 +143,25 @@ export async function openRehearsedPlatform(
     return true;
   }
 
-  function startPlatformNow(): Promise<Platform> {
+  /** Started again where a part died at a planned place before it was ready, as by a supervisor of the whole. */
+  async function startPlatformNow(): Promise<Platform> {
+    for (;;)
+      try {
+        return await startPlatformOnce();
+      } catch (error) {
+        const why = wordsOf(error);
+        const death = why
+          .split("\n")
+          .map(parseDeath)
+          .findLast((one) => one !== undefined);
+        const name = Object.keys(parts).find((one) => why.startsWith(`${one} `));
+        const part = name === undefined ? undefined : parts[name];
+        if (death === undefined || part === undefined || signal.aborted) throw error;
+        kills.fired(part, death.name);
+      }
+  }
+
+  function startPlatformOnce(): Promise<Platform> {
     return startPlatform({
       dataDir,
       ports: "default",
