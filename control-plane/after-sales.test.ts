@@ -60,6 +60,7 @@ describe("after a service was bought", () => {
       return (await fleet.statusOf(activationId)) === "captured" ? true : undefined;
     });
     expect(await openTasks(activationId)).toEqual(["chargeBack", "chargeBackWon"]);
+    expect(await fleet.differencesOf(activationId)).toEqual(["moneyWithoutService owed"]);
     expect((await fleet.wordsAbout(activationId)).inWords.slice(-1)).toEqual([
       "The bank gave the 1900 cents of the charge-back back to us.",
     ]);
@@ -79,6 +80,7 @@ describe("after a service was bought", () => {
     await fleet.control("PUT", `/_control/refunds/${refundId}`, { status: "failed" });
     await untilMailed(car, "Your refund for heatedSeats came back to us");
     expect(await openTasks(activationId)).toEqual(["refundFailed"]);
+    expect(await fleet.differencesOf(activationId)).toEqual(["moneyWithoutService owed"]);
   });
 
   test("a hold lost while the car is away: not charged, and a mail [F12]", async () => {

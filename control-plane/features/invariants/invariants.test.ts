@@ -81,6 +81,23 @@ describe("the two invariants", () => {
     expect(await offendersOf(activationId)).toEqual(["serviceWithoutMoney"]);
   });
 
+  test("a service that was taken back with its money has the grace from then on, however long it was active", async () => {
+    const { activationId } = await activeService();
+    fleet.clock.advanceMs(graceMs + 1);
+    await settleAs(activationId, "declined");
+    const withdraw = fleet.db
+      .updateTable("entitlements")
+      .set({ state: "ending", withdrawn_at: fleet.clock.now() })
+      .where("id", "=", (eb) =>
+        eb.selectFrom("activations").select("entitlement_id").where("id", "=", activationId),
+      );
+    await withdraw.execute();
+    fleet.clock.advanceMs(graceMs - 1);
+    expect(await offendersOf(activationId)).toEqual([]);
+    fleet.clock.advanceMs(1);
+    expect(await offendersOf(activationId)).toEqual(["serviceWithoutMoney"]);
+  });
+
   test("money that was given back wrongs nobody, money that was given back in part still does", async () => {
     const car = await fleet.addCar();
     car.adapter.faults.rejects = "no seat heater";

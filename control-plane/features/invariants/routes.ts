@@ -44,7 +44,8 @@ export function invariantRoutes(context: Context, routing: Routing): void {
     description:
       "Money without service, and service without money: the count should be zero at all times. Each offender names " +
       "the time-line that says why. Presumed payments that are younger than their deadline to be known, and services " +
-      "of charged-back payments that the car still holds, are listed apart: they are tolerated for a while.",
+      "of charged-back payments that the car still holds, are listed apart, as is money that is with us again after its " +
+      "service was taken back, until a person has settled it: they are tolerated for a while.",
     answer: z.object({
       at: z.iso.datetime(),
       graceMs: z.int(),
