@@ -25,8 +25,6 @@ export type CustomersBank = {
   isPaid(activationId: string, owner: Client): Promise<boolean>;
   /** Support gives the money of a service back, or the bank takes it, as soon as it is paid. */
   settleLater(activationId: string, later: LaterFate, owner: Client, staff: Client): Promise<void>;
-  /** Resolves when the purchase is paid: from then on its owner is believed. */
-  hasPaid(activationId: string, owner: Client): Promise<void>;
   /**
    * Sets the gateway's faults when each is due; the returned function waits for the last one, ends them, and returns
    * how often each was used.
@@ -128,7 +126,6 @@ export function openCustomersBank(gatewayUrl: string, signal: AbortSignal): Cust
       const { webhooks } = await gateway.get("/_control/webhooks", webhooksSchema);
       return webhooks.filter(({ status }) => status === "dropped").length;
     },
-    hasPaid: async (activationId, owner) => void (await paymentIn("captured", activationId, owner)),
     beginFaults(faults) {
       const used: Record<string, number> = Object.fromEntries(gatewayKnobs.map((knob) => [knob, 0]));
       let set: Partial<GatewayFault["knobs"]> = {};
