@@ -1,12 +1,24 @@
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
 import { accessTable } from "./http/access-table.ts";
+import { identityDocumentSchema } from "./http/identity-documents.ts";
 import { renderOpenApi } from "./openapi.ts";
 
 const schema = z.looseObject({
   openapi: z.string(),
   paths: z.record(z.string(), z.record(z.string(), z.looseObject({ operationId: z.string().optional() }))),
   components: z.looseObject({ schemas: z.record(z.string(), z.json()) }),
+});
+
+const documentSchema = z.looseObject({
+  oneOf: z.array(
+    z.looseObject({
+      properties: z.looseObject({
+        kind: z.looseObject({ const: z.string() }),
+        number: z.looseObject({ example: z.string() }),
+      }),
+    }),
+  ),
 });
 
 describe("the description of the REST interface", async () => {
@@ -30,6 +42,18 @@ describe("the description of the REST interface", async () => {
     const names = operations.map(({ operationId }) => operationId);
     expect(names.filter((name) => !/^[a-z]+([A-Z][a-z]*)*$/.test(name ?? ""))).toEqual([]);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  test("each kind of identity document has an example of its own, which is one [33]", () => {
+    const examples = { dni: "12345678Z", nie: "X1234567L", passport: "C01X0006H", cif: "A58818501" };
+    const { oneOf: kinds } = documentSchema.parse(components.schemas.IdentityDocument);
+    expect(kinds.map(({ properties: { kind, number } }) => [kind.const, number.example])).toEqual(
+      Object.entries(examples),
+    );
+    for (const [kind, number] of Object.entries(examples))
+      expect(
+        identityDocumentSchema.safeParse({ kind, number, ...(kind === "passport" ? { country: "DE" } : {}) }),
+      ).toMatchObject({ success: true });
   });
 
   test("every schema it refers to exists, and every schema is referred to", () => {

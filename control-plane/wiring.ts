@@ -181,6 +181,7 @@ export function wire(context: Context, config: Config, surroundings: Surrounding
     notificationDue: [notifications.onNotificationDue],
     notificationAccepted: [orders.onNotificationAccepted],
     taskNeeded: [tasks.onTaskNeeded, notifications.onTaskNeeded],
+    secondLookTaken: [tasks.onSecondLookTaken],
     maintenanceCheckRequested: [maintenance.onMaintenanceCheckRequested],
     maintenanceChecked: [activations.onMaintenanceChecked],
     servicePaymentRequested: [payments.onServicePaymentRequested],

@@ -96,7 +96,7 @@ export interface Activation {
   ended: ActivationEnded;
   /** When it was made. */
   createdAt: string;
-  /** When it ended; null while it has not. */
+  /** As `ended.at`: when it ended for the customer; null while it is on its way or its service runs. */
   endedAt: string | null;
 }
 
@@ -316,7 +316,7 @@ export type ExpedienteOrder = {
   vin: string | null;
   /** When the factory took the order; null before. */
   placedAt: string | null;
-  /** How often the partner was asked so far. */
+  /** How often the partner was asked for what is, or was last, wanted of it. */
   tries: number;
   /**
      * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
@@ -377,7 +377,7 @@ export type ExpedienteRegistration = {
   status: ExpedienteRegistrationStatus;
   /** When it was asked for, by the caller's clock. */
   requestedAt: string;
-  /** How often the partner was asked so far. */
+  /** How often the partner was asked for what is, or was last, wanted of it. */
   tries: number;
   /**
      * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
@@ -419,7 +419,7 @@ export type ExpedienteTransport = {
   driver: string | null;
   /** The carrier's stops; null before they are known. */
   route: string[] | null;
-  /** How often the partner was asked so far. */
+  /** How often the partner was asked for what is, or was last, wanted of it. */
   tries: number;
   /**
      * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
@@ -605,7 +605,7 @@ export interface Order {
   createdAt: string;
   /** When the factory took the order; null before. */
   placedAt: string | null;
-  /** How often the partner was asked so far. */
+  /** How often the partner was asked for what is, or was last, wanted of it. */
   tries: number;
   /**
      * The partner's reason for its refusal, or why the last try failed; null after an answer. Customers do not see it.
@@ -1646,6 +1646,11 @@ export type ListTasks200TasksItem = {
   team: ListTasks200TasksItemTeam;
   /** The short title. */
   title: string;
+  /**
+     * What settles it; null for a kind of task that is not opened any more.
+     * @nullable
+     */
+  toDo: string | null;
   /** The facts of this case. */
   detail: ListTasks200TasksItemDetail;
   /** Where it stands. */

@@ -4,6 +4,7 @@ import { postcodeValidator, postcodeValidatorExistsForCountry } from "postcode-v
 import validator from "validator";
 import * as z from "zod";
 import type { Address } from "../store/schema.ts";
+import { postalCodeExamples } from "./postal-code-examples.ts";
 
 // What people type about people, the same on every route. Libraries that follow the world judge it. What partners write
 // is never judged by it: their messages are taken.
@@ -51,6 +52,7 @@ function parsePhone(text: string) {
 export const countrySchema = z
   .string()
   .trim()
+  .toUpperCase()
   .refine(
     (text) => /^[A-Z]{2}$/.test(text) && validator.isISO31661Alpha2(text),
     "must be a country's two-letter code (ISO 3166-1), as ES",
@@ -69,13 +71,18 @@ export const addressSchema = z
       context.addIssue({
         code: "custom",
         path: ["postalCode"],
-        message: `${postalCode} is no postal code of ${country}`,
+        message: `${postalCode} is no postal code of ${country}${describeForm(country)}`,
       });
   });
 
 function isPostalCodeOf(country: string, postalCode: string): boolean {
   if (!validator.isISO31661Alpha2(country) || !postcodeValidatorExistsForCountry(country)) return true;
   return postcodeValidator(postalCode, country);
+}
+
+function describeForm(country: string): string {
+  const example = postalCodeExamples.get(country);
+  return example === undefined ? "" : `: its form is that of ${example}`;
 }
 
 /** "Calle Mayor 1, 28013 Madrid, ES". */

@@ -221,7 +221,7 @@ export const glossary: Readonly<Record<string, Term>> = {
   transactions:         term("The ledger's transactions, oldest first."),
   transport:            term("The way to the customer; null before it was asked for."),
   transportId:          term("The transport.", uuid),
-  tries:                term("How often the partner was asked so far.", 2),
+  tries:                term("How often the partner was asked for what is, or was last, wanted of it.", 2),
   triesLeft:            term("How many tries are left.", 4),
   type:                 term("What kind of message or problem it is.", "urn:caas:error:ruleRefused"),
   url:                  term("The address.", "mqtts://broker.example:8883"),

@@ -11,27 +11,32 @@ const numberOf = (max: number) =>
     .max(max, { abort: true })
     .overwrite((text) => text.toUpperCase().replaceAll(/[\s.-]/g, ""));
 
-export const dniSchema = numberOf(20).refine(
-  (text) => /^\d{8}[A-Z]$/.test(text) && dni.validate(text).isValid,
-  "must be a DNI, eight digits and their check letter, as 12345678Z",
-);
+export const dniSchema = numberOf(20)
+  .refine(
+    (text) => /^\d{8}[A-Z]$/.test(text) && dni.validate(text).isValid,
+    "must be a DNI, eight digits and their check letter, as 12345678Z",
+  )
+  .meta({ example: "12345678Z" });
 
-export const nieSchema = numberOf(20).refine(
-  (text) => /^[XYZ]\d{7}[A-Z]$/.test(text) && nie.validate(text).isValid,
-  "must be an NIE, X, Y or Z, seven digits and their check letter, as X1234567L",
-);
+export const nieSchema = numberOf(20)
+  .refine(
+    (text) => /^[XYZ]\d{7}[A-Z]$/.test(text) && nie.validate(text).isValid,
+    "must be an NIE, X, Y or Z, seven digits and their check letter, as X1234567L",
+  )
+  .meta({ example: "X1234567L" });
 
 /** Real Decreto 1065/2007 and Orden EHA/451/2008: some kinds of company end in a digit, some in a letter. */
-export const cifSchema = numberOf(20).refine(
-  (text) => cif.validate(text).isValid && !/^[ABEH].*[A-J]$/.test(text) && !/^[NPQRSW].*\d$/.test(text),
-  "must be a CIF, a letter, seven digits and their check digit or letter, as A58818501",
-);
+export const cifSchema = numberOf(20)
+  .refine(
+    (text) => cif.validate(text).isValid && !/^[ABEH].*[A-J]$/.test(text) && !/^[NPQRSW].*\d$/.test(text),
+    "must be a CIF, a letter, seven digits and their check digit or letter, as A58818501",
+  )
+  .meta({ example: "A58818501" });
 
 /** No rule of numbering holds for all countries' passports. */
-const passportSchema = numberOf(20).refine(
-  (text) => /^[A-Z0-9]{5,20}$/.test(text),
-  "must be a passport's number: 5 to 20 letters and digits",
-);
+const passportSchema = numberOf(20)
+  .refine((text) => /^[A-Z0-9]{5,20}$/.test(text), "must be a passport's number: 5 to 20 letters and digits")
+  .meta({ example: "C01X0006H" });
 
 export const identityDocumentSchema = z
   .discriminatedUnion("kind", [

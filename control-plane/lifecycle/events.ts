@@ -54,7 +54,14 @@ export type DomainEvents = {
   /** A channel's provider has taken the message that a car waits for (SMTP 250, HTTP 2xx). */
   notificationAccepted: { notificationId: string; subject: NotificationSubject };
   /** A person must act: a ticket for support, or work for the dealership. */
-  taskNeeded: NewTask & { detail?: Record<string, string | number>; subject: NotificationSubject };
+  taskNeeded: NewTask & {
+    detail?: Record<string, string | number>;
+    subject: NotificationSubject;
+    /** The employee whose act another one is to look at: told only where there is nobody else. */
+    causedBy?: string;
+  };
+  /** A second member of staff has said whether what was recorded is there. */
+  secondLookTaken: { paymentId: string; outcome: "passed" | "failed"; checkedBy: string };
   reservationPaid: { expedienteId: string; paymentId: string; actor: Actor };
   finalPaymentReceived: { expedienteId: string; paymentId: string; actor: Actor };
   finalPaymentDeclined: { expedienteId: string; paymentId: string; reason: string; actor: Actor };

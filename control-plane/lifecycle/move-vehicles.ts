@@ -1,5 +1,5 @@
 import { type Selectable, sql, type Updateable } from "kysely";
-import { decide, refuseInWords } from "../rules/interpreter.ts";
+import { decide, refuseAbsentArrow, refuseInWords } from "../rules/interpreter.ts";
 import type { Moved, Refused, VehicleFacts } from "../rules/types.ts";
 import { type VehicleEvent, type VehicleState, vehicleMachine } from "../rules/vehicle-machine.ts";
 import type { Transaction } from "../store/database.ts";
@@ -105,12 +105,17 @@ export async function mustMoveVehicles(
  */
 export async function judgeVehicle(
   tx: Transaction,
-  move: Pick<VehicleMove, "vehicleId" | "event" | "set" | "linkCodeProved">,
+  move: Pick<VehicleMove, "vehicleId" | "event" | "set" | "linkCodeProved"> & { orElse?: VehicleEvent },
 ): Promise<Moved<VehicleState> | Refused> {
   const row = vehicleOf(await lockVehicles(tx, [move.vehicleId]), move.vehicleId);
   const facts = factsOf({ ...row, ...move.set }, move);
   const decision = decide(vehicleMachine, row.state, move.event, facts);
   if (decision.kind === "moved" || decision.code === "guard") return decision;
+  const events = move.orElse === undefined ? [move.event] : [move.event, move.orElse];
+  for (const event of events) {
+    const other = decide(vehicleMachine, row.state, event, facts);
+    if (other.kind === "moved" || other.code === "guard") return other;
+  }
   const { arrows, guards } = vehicleMachine;
   for (const { event, label, guards: ids } of arrows)
     for (const id of event === move.event ? ids : [])
@@ -122,7 +127,7 @@ export async function judgeVehicle(
           section: guards[id].section,
           message: refuseInWords(label, row.state, id, guards[id]),
         };
-  return decision;
+  return refuseAbsentArrow(vehicleMachine, row.state, events);
 }
 
 type VehicleRow = Selectable<Database["vehicles"]>;

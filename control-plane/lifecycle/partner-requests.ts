@@ -221,8 +221,10 @@ export async function readProgress(db: Reader, id: string): Promise<Progress> {
   return row ?? { tries: 0, lastError: null, nextTryAt: null };
 }
 
+/** Of the question that is open: one that was answered well is over, and the next one begins at its first try. */
 async function readTries(db: Reader, id: string): Promise<number> {
-  return (await readProgress(db, id)).tries;
+  const { tries, lastError } = await readProgress(db, id);
+  return lastError === null ? 0 : tries;
 }
 
 type Row = Database["partner_requests"];

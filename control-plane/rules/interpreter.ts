@@ -13,7 +13,7 @@ export function decide<S extends string, E extends string, F, G extends string>(
   facts: F,
 ): Decision<S> {
   const arrow = machine.arrows.find((row) => row.from === state && row.event === event);
-  if (!arrow) return refuseAbsentArrow(machine, state, event);
+  if (!arrow) return refuseAbsentArrow(machine, state, [event]);
   for (const id of arrow.guards) {
     const guard = machine.guards[id];
     if (!guard.holds(facts)) {
@@ -73,12 +73,13 @@ export function listEvents<S extends string, E extends string, G extends string>
   return [...new Set(arrows.map((row) => row.event))];
 }
 
-function refuseAbsentArrow<S extends string, E extends string, F, G extends string>(
+/** The refusal of a request that any of these events would fulfil: it names every state in which one of them may happen. */
+export function refuseAbsentArrow<S extends string, E extends string, F, G extends string>(
   machine: Machine<S, E, F, G>,
   state: S | "start" | "end",
-  event: E,
+  events: readonly E[],
 ): Refused {
-  const able = machine.arrows.filter((row) => row.event === event);
+  const able = machine.arrows.filter((row) => events.includes(row.event));
   const states = able.map(({ from }) => (from === "start" ? "the beginning" : from));
   const now = state === "start" ? "it has not begun" : state === "end" ? "it is over" : `it is ${state}`;
   return {
@@ -86,7 +87,7 @@ function refuseAbsentArrow<S extends string, E extends string, F, G extends stri
     code: "noArrow",
     rule: machine.name,
     section: machine.section,
-    message: `"${able[0]?.label ?? event}" is possible for the ${machine.name} in ${listInWords(states)} only; ${now} (${machine.section}).`,
+    message: `"${able[0]?.label ?? events[0]}" is possible for the ${machine.name} in ${listInWords(states)} only; ${now} (${machine.section}).`,
     possible: listPossibleEvents(machine, state),
   };
 }

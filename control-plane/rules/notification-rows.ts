@@ -29,6 +29,8 @@ export const addedNotifications = {
     reason: "The bank, or the gateway, let the price go while the service was on its way: the customer must hear that it does not come, uncharged." },
   NX13: { ...message("Refund came back",                                null, "customer", ["email"], "immediate",  "high"),
     reason: "We said that the money was on its way; a bank that sends it back tells nobody but us, and the customer waits for it." },
+  NX14: { ...message("Car doubted",                                     null, "support",  ["email"], "immediate",  "critical"),
+    reason: "A copied or damaged identity is as urgent as a failed activation, of which support is mailed; a task alone waits until it is seen." },
 };
 
 /** Every message there is: the specification's rows and the additions. */

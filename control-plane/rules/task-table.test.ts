@@ -22,6 +22,7 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
   [{ kind: "mailUndeliverable", facts: { event: "Paid" } },   "dealership", "The customer could not be reached by e-mail: Paid"],
   [{ kind: "transportRefused", facts: { reference: "T1" } },  "dealership", "The carrier refused transport T1"],
   [{ kind: "messageNotTaken", facts: { partner: "factory", type: "order.completed" } }, "support", "A message of the factory could not be taken: order.completed"],
+  [{ kind: "carrierHasOldContact", facts: { what: "address", reference: "EXP-1" } }, "dealership", "The carrier has the old address of EXP-1"],
   [{ kind: "transportNotCalledOff", facts: { reference: "T1" } }, "dealership", "The carrier did not call off transport T1, which is not needed any more"],
   [{ kind: "orderRefused", facts: { reference: "O1" } },      "dealership", "The factory refused order O1"],
   [{ kind: "registrationRefused", facts: { reference: "R1" } }, "dealership", "The authority refused registration R1"],
@@ -31,11 +32,18 @@ const tasks: [needed: NewTask, team: string, title: string][] = [
 
 describe("tasks for people", () => {
   it.each(tasks)("%j is the %s's: %s", (needed, team, title) => {
-    expect(describeTask(needed, {})).toEqual({ team, title });
+    expect(describeTask(needed, {})).toMatchObject({ team, title });
   });
 
   it("are these and no others", () => {
     expect(Object.keys(taskTable).sort()).toEqual(tasks.map(([{ kind }]) => kind).sort());
+  });
+
+  it("a refused registration or order says by which act its partner is asked again [25]", () => {
+    const toDo = (kind: "registrationRefused" | "orderRefused") =>
+      describeTask({ kind, facts: { reference: "1" } }, {}).toDo;
+    expect(toDo("registrationRefused")).toContain("/registration/retry");
+    expect(toDo("orderRefused")).toContain("/retry");
   });
 
   it("a charge-back is support's where a service was paid, the dealership's where a sale was [FA5]", () => {

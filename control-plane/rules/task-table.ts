@@ -3,9 +3,17 @@
 export const taskTeams = ["dealership", "support"] as const;
 export type TaskTeam = (typeof taskTeams)[number];
 
-/** `bySubject`: support where it is about a service, the dealership where it is about a sale. */
-function task<const Title extends string>(team: TaskTeam | "bySubject", title: Title, toDo: string) {
-  return { team, title, toDo };
+/**
+ * `bySubject`: support where it is about a service, the dealership where it is about a sale.
+ * @param closesWith the act that closes it; nobody closes it by hand then
+ */
+function task<const Title extends string>(
+  team: TaskTeam | "bySubject",
+  title: Title,
+  toDo: string,
+  closesWith: string | null = null,
+) {
+  return { team, title, toDo, closesWith };
 }
 
 // biome-ignore format: one row a line, what resolves it below
@@ -37,7 +45,7 @@ export const taskTable = {
   paymentUnanswered:    task("dealership", "The gateway does not answer about a payment",
     "Look at the gateway's own screens; the platform goes on asking by itself."),
   secondLook:           task("dealership", "A colleague recorded a payment: look at the account and say whether it is there",
-    "Say passed or failed with the payment; it counts from then on."),
+    "Record the second look at the payment (POST /api/payments/{paymentId}/second-look), passed or failed; a colleague of the one who recorded it does that. A payment that passed counts from then on.", "the second look at the payment"),
   readyNoticeStalled:   task("dealership", "A car is ready and its customer could not be told: please call them",
     "Call the customer."),
   carDoubted:          task("support",    "A car may not be what it says: {what}",
@@ -46,14 +54,16 @@ export const taskTable = {
     "Tell the customer in another way, and correct the address."),
   transportRefused:     task("dealership", "The carrier refused transport {reference}",
     "Arrange another day or another carrier (FA15)."),
+  carrierHasOldContact: task("dealership", "The carrier has the old {what} of {reference}",
+    "Arrange another transport in its place while the car is in transit (FA16), or tell the carrier by telephone."),
   messageNotTaken:      task("support",    "A message of the {partner} could not be taken: {type}",
     "Read the reason and the message, put the record right, and ask the partner where the matter stands."),
   transportNotCalledOff: task("dealership", "The carrier did not call off transport {reference}, which is not needed any more",
     "Read the carrier's reason, and call it off with them: two lorries may come for one car."),
   orderRefused:         task("dealership", "The factory refused order {reference}",
-    "Read the factory's reason, put it right with them, and have the factory asked again."),
+    "Read the factory's reason, put it right with them, and have the factory asked again (POST /api/orders/{orderId}/retry)."),
   registrationRefused:  task("dealership", "The authority refused registration {reference}",
-    "Read the authority's reason, put it right with them, and have the authority asked again."),
+    "Read the authority's reason, put it right with them, and have the authority asked again (POST /api/expedientes/{expedienteId}/registration/retry)."),
   partnerUnreachable:   task("dealership", "The {partner} does not answer about {reference}",
     "Ask the {partner} by telephone; the platform goes on asking, ever more seldom."),
   partnerSilent:        task("dealership", "The {partner} has no news of {reference}",
@@ -75,11 +85,22 @@ export type NewTask = { [K in TaskKind]: Filled<K> }[TaskKind];
 export function describeTask(
   needed: NewTask,
   subject: { activationId?: string | undefined },
-): { team: TaskTeam; title: string } {
-  const { team, title } = taskTable[needed.kind];
+): { team: TaskTeam; title: string; toDo: string; closesWith: string | null } {
+  const { team, title, toDo, closesWith } = taskTable[needed.kind];
   const facts: Readonly<Record<string, string>> = "facts" in needed ? needed.facts : {};
   return {
     team: team !== "bySubject" ? team : subject.activationId === undefined ? "dealership" : "support",
     title: title.replace(/\{(\w+)\}/g, (blank, name: string) => facts[name] ?? blank),
+    toDo,
+    closesWith,
   };
+}
+
+/** `null` for a kind that is not in the table any more. */
+export function taskRow(kind: string): { toDo: string; closesWith: string | null } | null {
+  return isTaskKind(kind) ? taskTable[kind] : null;
+}
+
+function isTaskKind(kind: string): kind is TaskKind {
+  return Object.hasOwn(taskTable, kind);
 }

@@ -137,13 +137,14 @@ describe("the hold is voided at the gateway while the car is away, and we know i
 });
 
 describe("what the customer reads of a purchase says whether it has ended, when and why", () => {
-  test("it runs: its term is named, and no end [N6]", async () => {
+  test("it runs: its term is named, and no end, nor the time of one [N6, 28]", async () => {
     const car = await fleet.addCar();
     const activationId = await fleet.buyAndPay(car, "heatedSeats");
     expect(await readBy(car, activationId)).toMatchObject({
       state: "ServiceActive",
       validUntil: expect.any(String),
       ended: null,
+      endedAt: null,
     });
   });
 
@@ -194,6 +195,7 @@ describe("what the customer reads of a purchase says whether it has ended, when 
     expect(await readBy(car, activationId)).toMatchObject({
       state: "ServiceActive",
       validUntil: null,
+      endedAt: expect.any(String),
       ended: {
         reason: "lateDecline",
         inWords: "The bank did not pay after all, so the service was switched off. Nothing was charged.",

@@ -42,7 +42,10 @@ export const activationSchema = z
     validUntil: z.iso.datetime().nullable(),
     ended: endedSchema.nullable(),
     createdAt: z.iso.datetime(),
-    endedAt: z.iso.datetime().nullable(),
+    endedAt: z.iso.datetime().nullable().meta({
+      description:
+        "As `ended.at`: when it ended for the customer; null while it is on its way or its service runs.",
+    }),
   })
   .meta({ id: "Activation" });
 
@@ -118,7 +121,6 @@ export async function readActivations(
     endReason: row.end_reason,
     ...describeTerm(row),
     createdAt: row.created_at.toISOString(),
-    endedAt: row.ended_at?.toISOString() ?? null,
   }));
 }
 
@@ -134,7 +136,7 @@ function describeTerm(row: {
   entitlement_end: string | null;
   withdrawn_at: Date | null;
   entitlement_ended_at: Date | null;
-}): Pick<Activation, "validUntil" | "ended"> {
+}): Pick<Activation, "validUntil" | "ended" | "endedAt"> {
   const entitlement =
     row.entitlement_state === null
       ? null
@@ -153,5 +155,6 @@ function describeTerm(row: {
   return {
     validUntil: hasTerm ? (row.valid_until?.toISOString() ?? null) : null,
     ended: ending === null ? null : { ...ending, at: ending.at.toISOString() },
+    endedAt: ending?.at.toISOString() ?? null,
   };
 }

@@ -10,7 +10,7 @@ import {
   type TestSales,
   type WrittenSale,
 } from "../../testing/fixtures/sales.ts";
-import { reasonsNotTaken } from "../../testing/fixtures/tasks.ts";
+import { reasonsNotTaken, tasksAbout } from "../../testing/fixtures/tasks.ts";
 import { transportsAbout } from "../../testing/fixtures/transports.ts";
 import { transportSecret } from "../../testing/test-platform.ts";
 
@@ -210,6 +210,77 @@ describe("arranging transport", () => {
     await driveUntil(car, "arrived", "DeliveryAttempt");
     await driveUntil(car, "contacted", "Delivered");
     expect(await correct("Gran Vía 3")).toMatchObject({ status: 409, body: { rule: "BC1" } });
+  });
+
+  const bilbao = (street: string) => ({
+    address: { street, city: "Bilbao", postalCode: "48001", country: "ES" },
+  });
+
+  test("with the car at the customer's door a correction advises no other transport, and the refusal of one names the states that take it [5]", async () => {
+    const car = await inTransit();
+    await driveUntil(car, "started", "InTransit");
+    await driveUntil(car, "arrived", "DeliveryAttempt");
+    expect(await platform.staff.sales.post(contactUrl(car), bilbao("Gran Vía 2"))).toMatchObject({
+      status: 200,
+      body: {
+        notes: expect.arrayContaining([
+          "the carrier has the transport with the old address: no other one can be arranged while the car is DeliveryAttempt, so tell the carrier by telephone",
+        ]),
+      },
+    });
+    expect(await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" })).toMatchObject({
+      status: 409,
+      body: {
+        detail: expect.stringContaining(
+          "is possible for the vehicle in Registered or InTransit only; it is DeliveryAttempt",
+        ),
+      },
+    });
+    expect(await transportsOf(car)).toHaveLength(1);
+  });
+
+  test("before registration a transport is refused by the rule that is not kept, as before [5]", async () => {
+    const car = await platform.writeSale(paid);
+    expect(await platform.staff.sales.post(transportUrl(car), { date: "2026-03-05" })).toMatchObject({
+      status: 409,
+      body: { rule: expect.stringMatching(/^DE/) },
+    });
+  });
+
+  test("support corrects an address in transit: the dealership gets a task to tell the carrier [6]", async () => {
+    const car = await inTransit();
+    const tasks = () => tasksAbout(platform.db, car.expedienteId, "carrierHasOldContact");
+    await platform.staff.sales.post(contactUrl(car), bilbao("Gran Vía 2"));
+    expect(await tasks()).toEqual([]);
+    const corrected = await platform.staff.support.post(contactUrl(car), bilbao("Gran Vía 3"));
+    expect(corrected).toMatchObject({
+      status: 200,
+      body: { notes: expect.arrayContaining([expect.stringContaining("the dealership has a task")]) },
+    });
+    expect(await tasks()).toEqual([
+      {
+        title: `The carrier has the old address of ${car.reference}`,
+        team: "dealership",
+        detail: {
+          addressBefore: "Gran Vía 2, 48001 Bilbao, ES",
+          address: "Gran Vía 3, 48001 Bilbao, ES",
+        },
+      },
+    ]);
+  });
+
+  test("a correction after the registration notes that its document has the old address [7]", async () => {
+    const car = await platform.writeSale(registered);
+    const document = { authorityId: "reg_1", plate: "1234 BCD", registeredOn: "2026-03-01" };
+    await platform.db
+      .updateTable("expedientes")
+      .set({ registration_document: JSON.stringify(document) })
+      .where("id", "=", car.expedienteId)
+      .execute();
+    const notes = ["the registration document has the old address: have the authority change it"];
+    const { sales } = platform.staff;
+    expect((await sales.post(contactUrl(car), bilbao("Gran Vía 2"))).body).toMatchObject({ notes });
+    expect((await sales.post(contactUrl(car), { phone: "+34611000000" })).body).toMatchObject({ notes: [] });
   });
 
   test("another dealership, the customer and support may not arrange it", async () => {

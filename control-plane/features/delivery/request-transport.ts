@@ -59,9 +59,11 @@ export async function requestTransport(
 
 /** Asks the rules before anyone asks the carrier: a first transport, or one instead of another. */
 async function judge(tx: Transaction, vehicleId: string): Promise<Refusal | null> {
-  const set = { transport: "arranged" } as const;
-  const first = await judgeVehicle(tx, { vehicleId, event: "transportArranged", set });
-  if (first.kind === "moved") return null;
-  const replacement = await judgeVehicle(tx, { vehicleId, event: "transportReplaced", set });
-  return replacement.kind === "moved" ? null : refuseByRule(first);
+  const judged = await judgeVehicle(tx, {
+    vehicleId,
+    event: "transportArranged",
+    orElse: "transportReplaced",
+    set: { transport: "arranged" },
+  });
+  return judged.kind === "moved" ? null : refuseByRule(judged);
 }

@@ -703,7 +703,7 @@ describe("a car whose word cannot be true", () => {
     expect(await fleet.stateOf(activationId)).toBe("ServiceActive");
   });
 
-  test("one that counts its reports from 1 again is told to support once, and its report changes nothing [F4]", async () => {
+  test("one that counts its reports from 1 again is told to support once, as a task and by mail, and its report changes nothing [F4, 12]", async () => {
     const car = await enrolledCar();
     await report(car, { seq: 40 });
     const later = new Date(fleet.clock.now().getTime() + 1_000).toISOString();
@@ -718,6 +718,20 @@ describe("a car whose word cannot be true", () => {
       .select(["kind", "team", "status"])
       .where("vehicle_id", "=", car.vehicleId);
     expect(await tasks.execute()).toEqual([{ kind: "carDoubted", team: "support", status: "open" }]);
+    const mails = fleet.db
+      .selectFrom("notifications")
+      .select(["row_id", "recipient", "channel", "address", "body"])
+      .where("vehicle_id", "=", car.vehicleId)
+      .where("row_id", "=", "NX14");
+    expect(await mails.execute()).toEqual([
+      {
+        row_id: "NX14",
+        recipient: "support",
+        channel: "email",
+        address: fleet.config.SUPPORT_EMAIL,
+        body: expect.stringContaining("counts its reports from another memory"),
+      },
+    ]);
     // Settled, and it happens again: that is news.
     await fleet.db
       .updateTable("tasks")

@@ -29,10 +29,20 @@ export function createDoubtHandler(context: Context): EventHandler<"carDoubted">
         .filter(({ vehicleId, doubt }) => !open.has(nameOf(vehicleId, doubt)))
         .map((one) => [nameOf(one.vehicleId, one.doubt), one]),
     );
+    const news = [...unheard.values()];
+    await context.publish(
+      tx,
+      "notificationDue",
+      news.map(({ vehicleId, doubt }) => ({
+        row: "NX14" as const,
+        subject: { vehicleId },
+        detail: { what: inWords[doubt] },
+      })),
+    );
     await context.publish(
       tx,
       "taskNeeded",
-      [...unheard.values()].map(({ vehicleId, doubt }) => ({
+      news.map(({ vehicleId, doubt }) => ({
         kind: "carDoubted" as const,
         facts: { what: inWords[doubt] },
         detail: { doubt },

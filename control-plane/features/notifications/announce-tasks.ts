@@ -4,7 +4,7 @@ import type { DomainEvents } from "../../lifecycle/events.ts";
 import { describeTask } from "../../rules/task-table.ts";
 import type { Transaction } from "../../store/database.ts";
 import { loadViews } from "./load-views.ts";
-import type { Templates } from "./templates.ts";
+import { formatMoney, type Templates } from "./templates.ts";
 
 import { writeNotifications } from "./write-notifications.ts";
 
@@ -18,8 +18,9 @@ export async function announceTasks(
   const tasks = await loadViews(
     tx,
     all.flatMap((needed) => {
-      const { team, title } = describeTask(needed, needed.subject);
-      return team === "dealership" ? [{ title, detail: needed.detail ?? {}, subject: needed.subject }] : [];
+      const { team, ...task } = describeTask(needed, needed.subject);
+      const { detail = {}, subject, causedBy = null } = needed;
+      return team === "dealership" ? [{ ...task, detail, subject, causedBy }] : [];
     }),
   );
   const staff = await tx
@@ -27,31 +28,42 @@ export async function announceTasks(
     .where("role", "=", "sales")
     .where(sql<boolean>`"dealershipId" = any(${tasks.map(({ about }) => about.dealershipId)}::uuid[])`)
     .orderBy("id")
-    .select(["name", "email", "dealershipId"])
+    .select(["id", "name", "email", "dealershipId"])
     .execute();
-  const written = tasks.flatMap(({ title, detail, about }) => {
-    const facts = Object.entries(detail).map(([label, value]) => ({ label, value: String(value) }));
-    return staff
-      .filter(({ dealershipId }) => dealershipId === about.dealershipId)
-      .map(({ name, email }) => ({
-        // No row of the notification table: a task's message.
-        row_id: "task",
-        event: "Task for the dealership",
-        recipient: "dealership",
-        channel: "email" as const,
-        priority: "high",
-        address: email,
-        ...templates.render("task", {
-          ...about.view,
-          recipient: { name },
-          task: { title, facts },
-        }),
-        // Not the customer's business: only the dealership is told.
-        expediente_id: null,
-        vehicle_id: null,
-        activation_id: null,
-        customer_id: null,
-      }));
+  const written = tasks.flatMap(({ title, toDo, closesWith, detail, causedBy, about }) => {
+    const { purchase } = about.view;
+    const facts = Object.entries(detail).map(([name, value]) => factOf(name, value, purchase?.currency));
+    const colleagues = staff.filter(({ dealershipId }) => dealershipId === about.dealershipId);
+    const others = colleagues.filter(({ id }) => id !== causedBy);
+    return (others.length === 0 ? colleagues : others).map(({ name, email }) => ({
+      // No row of the notification table: a task's message.
+      row_id: "task",
+      event: "Task for the dealership",
+      recipient: "dealership",
+      channel: "email" as const,
+      priority: "high",
+      address: email,
+      ...templates.render("task", {
+        ...about.view,
+        recipient: { name },
+        task: { title, toDo, closesWith, facts },
+      }),
+      // Not the customer's business: only the dealership is told.
+      expediente_id: null,
+      vehicle_id: null,
+      activation_id: null,
+      customer_id: null,
+    }));
   });
   await writeNotifications(context, tx, written);
+}
+
+/** A detail of a task for people: `amountCents: 3899000` is "amount: €38,990.00". */
+function factOf(name: string, value: string | number, currency: string | undefined) {
+  const isMoney = name.endsWith("Cents") && typeof value === "number" && currency !== undefined;
+  const label = (isMoney ? name.replace(/Cents$/, "") : name).replaceAll(
+    /[A-Z]/g,
+    (letter) => ` ${letter.toLowerCase()}`,
+  );
+  return { label, value: isMoney ? formatMoney(value, currency) : String(value) };
 }

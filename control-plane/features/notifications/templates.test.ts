@@ -28,7 +28,12 @@ const full: View = {
   activation: { id: "0198c0de-0000-7000-8000-000000000001", attemptsUsed: 5, endReason: null },
   detail: { reference: "EXP-2026-000001", nextDueOn: "2026-05-01" },
   credentials: { username: "lucia@customer.example", password: "caas-secret", mailedFor: null },
-  task: { title: "Call the carrier", facts: [{ label: "reference", value: "TRA-1" }] },
+  task: {
+    title: "Call the carrier",
+    toDo: "Call them.",
+    closesWith: null,
+    facts: [{ label: "reference", value: "TRA-1" }],
+  },
 };
 
 /** The text of a row's message without the parts that vary. */
@@ -64,6 +69,16 @@ describe("every row has content", () => {
     expect(canary.render("nt5", view).body).toContain("- Date: 1 July 2026");
     for (const one of [templates, canary])
       expect(one.render("nt7", full).body).toContain("- Delivery: 5 March 2026");
+  });
+
+  test("a mail about a payment to be confirmed writes the end as the other mails write days, with the time [23]", () => {
+    const detail = { confirmBy: "2026-11-30T01:41:34.370Z" };
+    for (const row of ["nx9", "nx10"])
+      expect(templates.render(row, { ...full, detail }).body).toContain(
+        "- Until: 30 November 2026 at 02:41 CET\n",
+      );
+    const canary = loadTemplates("Atlantic/Canary");
+    expect(canary.render("nx9", { ...full, detail }).body).toContain("30 November 2026 at 01:41");
   });
 
   test("characters that turn the writing around them are in no subject and no text [R14]", () => {

@@ -76,11 +76,12 @@ function createEngine(options: { outputEscape?: "escape" }, timeZone: string): L
   const engine = new Liquid({ ...options, ownPropertyOnly: true, strictFilters: true, templates: {} });
   engine.registerFilter("money", formatMoney);
   engine.registerFilter("day", createDayFormat(timeZone));
+  engine.registerFilter("moment", createMomentFormat(timeZone));
   return engine;
 }
 
 /** Integer cents: `{{ payment.amountCents | money: payment.currency }}` → "€29,900.00". */
-function formatMoney(cents: unknown, currency: unknown): string {
+export function formatMoney(cents: unknown, currency: unknown): string {
   if (typeof cents !== "number" || typeof currency !== "string") return "";
   const format =
     moneyFormats.get(currency) ?? new Intl.NumberFormat("en-IE", { style: "currency", currency });
@@ -99,4 +100,18 @@ function createDayFormat(timeZone: string): (date: unknown) => string {
     const isDay = typeof date === "string" && /^\d{4}-\d{2}-\d{2}$/.test(date);
     return format.format(new Date(isDay ? date : businessDay(new Date(date), timeZone)));
   };
+}
+
+/** An instant to the minute, in the dealership's time zone: "30 November 2026 at 02:41 CET". */
+function createMomentFormat(timeZone: string): (at: unknown) => string {
+  const format = new Intl.DateTimeFormat("en-GB", {
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    timeZoneName: "short",
+    timeZone,
+  });
+  return (at) => (at instanceof Date || typeof at === "string" ? format.format(new Date(at)) : "");
 }

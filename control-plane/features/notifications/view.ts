@@ -19,7 +19,12 @@ export type View = {
   detail: Readonly<Record<string, string | number>>;
   /** Only for the mail that carries them. */
   credentials: { username: string; password: string | null; mailedFor: string | null } | null;
-  task: { title: string; facts: readonly { label: string; value: string }[] } | null;
+  task: {
+    title: string;
+    toDo: string;
+    closesWith: string | null;
+    facts: readonly { label: string; value: string }[];
+  } | null;
 };
 
 export const emptyView: Omit<View, "recipient"> = {

@@ -3,7 +3,7 @@ import { type Refusal, refuse, refuseByRule } from "../../http/refusal.ts";
 import type { Actor } from "../../lifecycle/actor.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
-import { type CorrectionFacts, judgeCorrection } from "../../rules/buyer-correction.ts";
+import { adviseCorrected, type CorrectionFacts, judgeCorrection } from "../../rules/buyer-correction.ts";
 import type { Transaction } from "../../store/database.ts";
 import type { Address, Buyer } from "../../store/schema.ts";
 
@@ -12,6 +12,7 @@ export type Correction = {
   phone?: string | undefined;
   address?: Address | undefined;
   actor: Actor;
+  mayArrangeTransports: boolean;
 };
 
 /**
@@ -22,34 +23,34 @@ export async function correctBuyer(
   context: Context,
   tx: Transaction,
   correction: Correction,
-): Promise<{ kind: "corrected"; carrierHasTheOldOne: boolean } | Refusal> {
+): Promise<{ kind: "corrected"; notes: string[] } | Refusal> {
   const { expedienteId } = correction;
   const sale = await tx
     .selectFrom("expedientes")
     .where("id", "=", expedienteId)
-    .select(["status", "buyer", "vehicle_id"])
+    .select(["status", "buyer", "vehicle_id", "reference", "registration_document"])
     .forUpdate()
     .executeTakeFirstOrThrow(() => new Error(`no expediente ${expedienteId}`));
-  const { physically_delivered: physicallyDelivered } = await tx
+  const { physically_delivered: physicallyDelivered, state: vehicleState } = await tx
     .selectFrom("vehicles")
     .where("id", "=", sale.vehicle_id)
-    .select("physically_delivered")
+    .select(["physically_delivered", "state"])
     .executeTakeFirstOrThrow();
   const transport = await readTransport(tx, expedienteId);
   const judged = judgeCorrection({ saleStatus: sale.status, physicallyDelivered, transport });
   if (judged.kind === "refused") return refuseByRule(judged);
 
-  const corrected: Buyer = {
+  const buyer: Buyer = {
     ...sale.buyer,
     phone: correction.phone ?? sale.buyer.phone,
     address: correction.address ?? sale.buyer.address,
   };
-  const changes = describeChanges(sale.buyer, corrected);
+  const changes = describeChanges(sale.buyer, buyer);
   if (Object.keys(changes).length === 0)
-    return refuse("badRequest", "the sale has this address and this telephone number already");
+    return refuse("conflict", "the sale has this address and this telephone number already");
   await tx
     .updateTable("expedientes")
-    .set({ buyer: JSON.stringify(corrected) })
+    .set({ buyer: JSON.stringify(buyer) })
     .where("id", "=", expedienteId)
     .execute();
   await recordSteps(tx, [
@@ -63,7 +64,27 @@ export async function correctBuyer(
       detail: changes,
     },
   ]);
-  return { kind: "corrected", carrierHasTheOldOne: judged.carrierHasTheOldOne };
+  const corrected = [
+    ...("address" in changes ? (["address"] as const) : []),
+    ...("phone" in changes ? (["telephone number"] as const) : []),
+  ];
+  const { notes, isForDealership } = adviseCorrected({
+    corrected,
+    carrierHasTheOldOne: judged.carrierHasTheOldOne,
+    vehicleState,
+    isRegistered: sale.registration_document !== null,
+    mayArrangeTransports: correction.mayArrangeTransports,
+  });
+  if (isForDealership)
+    await context.publish(tx, "taskNeeded", [
+      {
+        kind: "carrierHasOldContact",
+        facts: { what: corrected.join(" and "), reference: sale.reference },
+        detail: changes,
+        subject: { expedienteId, vehicleId: sale.vehicle_id },
+      },
+    ]);
+  return { kind: "corrected", notes };
 }
 
 async function readTransport(tx: Transaction, expedienteId: string): Promise<CorrectionFacts["transport"]> {

@@ -137,6 +137,7 @@ async function compareWithEarlier(tx: Transaction, customerId: string, sale: New
   const { reference, buyer } = earlier;
   const differing = [
     buyer.name === sale.buyer.name ? null : "name",
+    documentOf(buyer) === documentOf(sale.buyer) ? null : "identity document",
     buyer.phone === sale.buyer.phone ? null : "telephone number",
     describeAddress(buyer.address) === describeAddress(sale.buyer.address) ? null : "address",
   ].filter((field) => field !== null);
@@ -144,6 +145,12 @@ async function compareWithEarlier(tx: Transaction, customerId: string, sale: New
   return [
     `${reference} was sold to the same e-mail address with another ${differing.join(", ")}; each sale keeps its own`,
   ];
+}
+
+function documentOf({ identityDocument }: Buyer): string {
+  if (identityDocument === null) return "none";
+  const { kind, number } = identityDocument;
+  return [kind, number, "country" in identityDocument ? identityDocument.country : ""].join(" ");
 }
 
 /** Chance decides the reference, so another may have it already: then it is drawn again. */

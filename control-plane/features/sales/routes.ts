@@ -115,7 +115,7 @@ export function salesRoutes(
     url: "/api/expedientes/:expedienteId/contact",
     tag,
     summary: "Correct address or telephone of a sale",
-    refuses: ["ruleRefused"],
+    refuses: ["ruleRefused", "conflict"],
     description:
       "Until the car is handed over. Registration and delivery use them; the customer's account stays as it is. The step `buyerCorrected` keeps what was there before.",
     params,
@@ -128,11 +128,14 @@ export function salesRoutes(
     status: 200,
     answer: z.object({ expediente: expedienteSchema, notes: notesSchema }),
     async run(tx, { principal, params: { expedienteId }, body }) {
-      const corrected = await correctBuyer(context, tx, { expedienteId, ...body, actor: actorOf(principal) });
+      const corrected = await correctBuyer(context, tx, {
+        expedienteId,
+        ...body,
+        actor: actorOf(principal),
+        mayArrangeTransports: principal.role !== "support",
+      });
       if (corrected.kind === "refused") return corrected;
-      const notes = corrected.carrierHasTheOldOne
-        ? ["the carrier has the transport to the old address: arrange another one in its place"]
-        : [];
+      const { notes } = corrected;
       return { kind: "done", answer: { expediente: await readExpediente(tx, expedienteId), notes } };
     },
   });

@@ -89,6 +89,21 @@ describe("an employee registers a sale [AU1, DO1]", () => {
     expect((await staff.sales.post("/api/sales", second)).body).toMatchObject({ notes: [] });
   });
 
+  test("another identity document of the same e-mail address is in the notes, in its kind, number and country [9]", async () => {
+    const passport = { kind: "passport", number: "C01X0006H", country: "DE" };
+    const sell = async (identityDocument: object | undefined) => {
+      const sale = newSale({ email: "papers@customer.example" });
+      const body = { ...sale, customer: { ...sale.customer, identityDocument } };
+      return (await staff.sales.post("/api/sales", body)).body;
+    };
+    const differs = { notes: [expect.stringMatching(/with another identity document; each sale/)] };
+    expect(await sell(undefined)).toMatchObject({ notes: [] });
+    expect(await sell(passport)).toMatchObject(differs);
+    expect(await sell(passport)).toMatchObject({ notes: [] });
+    expect(await sell({ ...passport, country: "FR" })).toMatchObject(differs);
+    expect(await sell({ kind: "dni", number: "12345678Z" })).toMatchObject(differs);
+  });
+
   test("messages about a sale address its own buyer, and go to its own telephone [F20]", async () => {
     const email = "messages@customer.example";
     await staff.sales.post("/api/sales", newSale({ email }));
@@ -238,6 +253,14 @@ describe("a sale with bad input is refused with an error that names the field, a
     ]);
   });
 
+  test("a postal code of another form is refused with the form that is wanted [32]", async () => {
+    const sale = withAddress({ country: "PL", postalCode: "31147" });
+    expect(await staff.sales.post("/api/sales", sale)).toMatchObject({
+      status: 400,
+      body: { errors: [{ message: "31147 is no postal code of PL: its form is that of 12-345" }] },
+    });
+  });
+
   test("with an e-mail address longer than a mail server takes: 254 characters are the most [R12]", async () => {
     const email = (length: number) =>
       `${"l".repeat(64)}@${"d".repeat(60)}.${"e".repeat(60)}.${"f".repeat(length - 195)}.example`;
@@ -307,6 +330,11 @@ describe("what the world's people and places look like is taken", () => {
     ],
     ["a telephone number with blanks", { phone: " +34 600 111 222 " }, { phone: "+34600111222" }],
     ["a foreign telephone number", { phone: "+1 202-456-1111" }, { phone: "+12024561111" }],
+    [
+      "a country in lower case [32]",
+      { address: { street: "Rua Augusta 1", city: "Lisboa", postalCode: "1100-048", country: " pt " } },
+      { address: { street: "Rua Augusta 1", city: "Lisboa", postalCode: "1100-048", country: "PT" } },
+    ],
     [
       "an address in Portugal",
       { address: { street: " Rua Augusta 1 ", city: "Lisboa", postalCode: "1100-048", country: "PT" } },
@@ -478,11 +506,15 @@ describe("correcting how a buyer is reached", () => {
     expect((await staff.support.post(`${url}/contact`, { phone: "+34600111222" })).status).toBe(200);
   });
 
-  test("a correction that corrects nothing, or is none, is refused; another dealership's sale is not there [F20]", async () => {
+  test("a correction that corrects nothing, or is none, is refused; another dealership's sale is not there [F20, 34]", async () => {
     const sale = newSale();
     const expedienteId = (await staff.sales.post("/api/sales", sale)).text("expediente.id");
     const url = `/api/expedientes/${expedienteId}/contact`;
-    expect((await staff.sales.post(url, { phone: sale.customer.phone })).status).toBe(400);
+    expect(await staff.sales.post(url, { address: sale.customer.address })).toMatchObject({
+      status: 409,
+      body: { code: "conflict", detail: "the sale has this address and this telephone number already" },
+    });
+    expect((await staff.sales.post(url, { phone: sale.customer.phone })).status).toBe(409);
     expect((await staff.sales.post(url, {})).status).toBe(400);
     expect((await staff.sales.post(url, { address: { ...address, postalCode: "8001" } })).status).toBe(400);
     expect((await staff.otherSales.post(url, { address })).status).toBe(404);

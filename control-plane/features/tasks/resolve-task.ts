@@ -1,8 +1,9 @@
+import { sql } from "kysely";
 import { actorOf, type Principal } from "../../http/principal.ts";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { recordSteps } from "../../lifecycle/record-step.ts";
-import type { TaskTeam } from "../../rules/task-table.ts";
+import { type TaskTeam, taskRow } from "../../rules/task-table.ts";
 import type { Transaction } from "../../store/database.ts";
 
 /** The team whose tasks a person sees; `null`: every team's. */
@@ -37,6 +38,9 @@ export async function resolveTask(
     return refuse("notFound", "there is no such thing, or it is not yours to see");
   if (task.status === "resolved")
     return refuse("conflict", `the task was resolved already: ${task.resolution ?? ""}`);
+  const closesWith = taskRow(task.kind)?.closesWith ?? null;
+  if (closesWith !== null && (await isLookAwaited(tx, taskId)))
+    return refuse("conflict", `this task closes with ${closesWith}, and not by hand`);
   const resolvedAt = context.clock.now();
   await tx
     .updateTable("tasks")
@@ -56,4 +60,15 @@ export async function resolveTask(
     },
   ]);
   return { kind: "resolved", resolvedAt };
+}
+
+/** Older tasks stayed open after the look: those are closed by hand. */
+async function isLookAwaited(tx: Transaction, taskId: string): Promise<boolean> {
+  const payment = await tx
+    .selectFrom("payments")
+    .innerJoin("tasks", (join) => join.on(sql`payments.id::text`, "=", sql`tasks.detail ->> 'paymentId'`))
+    .where("tasks.id", "=", taskId)
+    .select("payments.status")
+    .executeTakeFirst();
+  return payment?.status === "unchecked";
 }

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
-import { taskTeams } from "../../rules/task-table.ts";
+import { taskRow, taskTeams } from "../../rules/task-table.ts";
 import { resolveTask, teamOf } from "./resolve-task.ts";
 
 const taskStatuses = ["open", "resolved"] as const;
@@ -11,6 +11,10 @@ const taskSchema = z.object({
   kind: z.string(),
   team: z.enum(taskTeams),
   title: z.string(),
+  toDo: z.string().nullable().meta({
+    description: "What settles it; null for a kind of task that is not opened any more.",
+    example: "Arrange another day or another carrier (FA15).",
+  }),
   detail: z.record(z.string(), z.unknown()),
   status: z.enum(taskStatuses),
   expedienteId: z.uuid().nullable(),
@@ -59,6 +63,7 @@ export function taskRoutes(context: Context, routing: Routing): void {
             kind: row.kind,
             team: row.team,
             title: row.title,
+            toDo: taskRow(row.kind)?.toDo ?? null,
             detail: { ...row.detail },
             status: row.status,
             expedienteId: row.expediente_id,

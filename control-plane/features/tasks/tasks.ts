@@ -8,13 +8,17 @@ import { newId } from "../../store/ids.ts";
 import { newestSaleOf } from "../../store/newest-sale.ts";
 import { taskRoutes } from "./routes.ts";
 
-export type Tasks = Capability & { onTaskNeeded: EventHandler<"taskNeeded"> };
+export type Tasks = Capability & {
+  onTaskNeeded: EventHandler<"taskNeeded">;
+  onSecondLookTaken: EventHandler<"secondLookTaken">;
+};
 
 /** Work that only a person can settle: the platform opens a task, staff resolve it (ES6, ES7). */
 export function createTasks(context: Context): Tasks {
   return {
     addRoutes: (routing) => taskRoutes(context, routing),
     onTaskNeeded: (tx, needed) => openTasks(context, tx, needed),
+    onSecondLookTaken: (tx, taken) => closeSecondLooks(context, tx, taken),
   };
 }
 
@@ -26,7 +30,8 @@ async function openTasks(
 ): Promise<void> {
   const tasks = all.map((needed) => {
     const { kind, detail = {}, subject } = needed;
-    return { id: newId(), kind, ...describeTask(needed, subject), detail, ...subject };
+    const { team, title } = describeTask(needed, subject);
+    return { id: newId(), kind, team, title, detail, ...subject };
   });
   await sql`
     insert into tasks (id, kind, team, title, detail, expediente_id, vehicle_id, activation_id, dealership_id, created_at)
@@ -40,4 +45,25 @@ async function openTasks(
       coalesce("expedienteId", ${newestSaleOf(sql`coalesce("vehicleId", activation.vehicle_id)`)})`.execute(
     tx,
   );
+}
+
+/** The look is what was asked for. The step of the payment names the person who took it. */
+async function closeSecondLooks(
+  context: Context,
+  tx: Transaction,
+  all: readonly DomainEvents["secondLookTaken"][],
+): Promise<void> {
+  for (const { paymentId, outcome, checkedBy } of all)
+    await tx
+      .updateTable("tasks")
+      .set({
+        status: "resolved",
+        resolved_at: context.clock.now(),
+        resolved_by: checkedBy,
+        resolution: `the second look ${outcome}`,
+      })
+      .where("kind", "=", "secondLook")
+      .where("status", "=", "open")
+      .where(sql`detail ->> 'paymentId'`, "=", paymentId)
+      .execute();
 }

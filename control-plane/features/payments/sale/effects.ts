@@ -21,6 +21,7 @@ export const saleEffects = {
     kind: "secondLook",
     detail: { ...describePayment(payment), ...(payment.payer === null ? {} : { payer: payment.payer }) },
     subject: { expedienteId: expedienteOf(payment), paymentId: payment.id },
+    ...(payment.recorded_by === null ? {} : { causedBy: payment.recorded_by }),
   })),
 } as const satisfies Record<string, Effect>;
 
@@ -104,7 +105,7 @@ async function recordNotMade(context: Context, tx: Transaction, changes: readonl
   const sales = await readSales(tx, changes);
   const steps = sales.map((one) =>
     one.change.payment.kind === "final"
-      ? { ...describeRefusal(one), event: "finalPaymentNotAttempted", automation: "AU7" as const }
+      ? { ...describeRefusal(one), event: "finalPaymentNotMade", automation: "AU7" as const }
       : { ...describeRefusal(one), event: "reservationDeclined", automation: null },
   );
   await recordSteps(tx, steps);

@@ -33,5 +33,6 @@ export async function takeSecondLook(
     ...(outcome === "failed" ? { decline_reason: "secondLookFailed" } : {}),
   };
   const [after] = await hear(context, tx, [{ payment, heard, set }]);
+  await context.publish(tx, "secondLookTaken", [{ paymentId, outcome, checkedBy: principal.userId }]);
   return { kind: "requested", payment: after.payment };
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SoldCar, startTestSales, type TestSales } from "../../../testing/fixtures/sales.ts";
+import { insertUser } from "../../accounts/create-staff.ts";
 
 const finalCents = 3_149_000;
 const reservationCents = 50_000;
@@ -81,6 +82,89 @@ describe("staff record the final payment by bank transfer", () => {
     });
   });
 
+  const secondLooks = (car: SoldCar) =>
+    platform.db
+      .selectFrom("tasks")
+      .where("expediente_id", "=", car.expedienteId)
+      .where("kind", "=", "secondLook")
+      .select(["id", "status", "resolution", "resolved_by"]);
+
+  test.each(["passed", "failed"])(
+    "the task of a second look closes with the look, which %s [3]",
+    async (outcome) => {
+      const [car, other] = [await platform.sellReadyCar(), await platform.sellReadyCar()];
+      const paymentId = await record(car);
+      await record(other);
+      await platform.staff.sales.post(lookAt(paymentId), { outcome });
+      expect(await secondLooks(car).execute()).toMatchObject([{ status: "open" }]);
+      await platform.staff.admin.post(lookAt(paymentId), { outcome });
+      expect(await secondLooks(car).execute()).toMatchObject([
+        {
+          status: "resolved",
+          resolution: `the second look ${outcome}`,
+          resolved_by: platform.staff.admin.userId,
+        },
+      ]);
+      expect(await secondLooks(other).execute()).toMatchObject([{ status: "open" }]);
+    },
+  );
+
+  test("nobody closes the task of a second look by hand [4]", async () => {
+    const car = await platform.sellReadyCar();
+    await record(car);
+    const { id } = await secondLooks(car).executeTakeFirstOrThrow();
+    const { sales, admin } = platform.staff;
+    for (const person of [sales, admin])
+      expect(await person.post(`/api/tasks/${id}/resolution`, { resolution: "it is there" })).toMatchObject({
+        status: 409,
+        body: {
+          code: "conflict",
+          detail: "this task closes with the second look at the payment, and not by hand",
+        },
+      });
+    expect(await secondLooks(car).execute()).toMatchObject([{ status: "open" }]);
+  });
+
+  test("a recorded payment is mailed to a colleague, with its amount and the act that settles it; to the recorder where they are alone [24]", async () => {
+    const car = await platform.sellReadyCar();
+    const mailed = () =>
+      platform.db
+        .selectFrom("notifications")
+        .where("row_id", "=", "task")
+        .where("subject", "like", "%A colleague recorded%")
+        .where("body", "like", `%${car.reference}%`)
+        .select(["address", "body"])
+        .execute();
+    const emailOf = async (userId: string) =>
+      (
+        await platform.db
+          .selectFrom("auth_users")
+          .where("id", "=", userId)
+          .select("email")
+          .executeTakeFirstOrThrow()
+      ).email;
+    const paymentId = await record(car);
+    const [alone] = await mailed();
+    expect(alone?.address).toBe(await emailOf(platform.staff.sales.userId));
+    expect(alone?.body).toContain("- amount: €31,490.00\n");
+    expect(alone?.body).toContain("The task closes with the second look at the payment.");
+    expect(alone?.body).not.toMatch(/Cents|intranet/);
+    await platform.staff.admin.post(lookAt(paymentId), { outcome: "failed" });
+    const email = `colleague.${car.reference.toLowerCase()}@caas.example`;
+    await platform.inTransaction((tx) =>
+      insertUser(tx, {
+        name: "Colleague",
+        email,
+        role: "sales",
+        dealershipId: platform.staff.dealershipId,
+        customerId: null,
+        passwordHash: "none",
+      }),
+    );
+    await record(car);
+    expect((await mailed()).slice(1).map(({ address }) => address)).toEqual([email]);
+  });
+
   test("money that the second person does not find is no refusal: the car stays, and the customer may pay [F14]", async () => {
     const car = await platform.sellReadyCar();
     const paymentId = await record(car);
@@ -90,7 +174,7 @@ describe("staff record the final payment by bank transfer", () => {
       body: { status: "declined", decline: { reason: "secondLookFailed", isRefusal: false } },
     });
     expect(await lastStep(car)).toMatchObject({
-      event: "finalPaymentNotAttempted",
+      event: "finalPaymentNotMade",
       actor_id: platform.staff.admin.userId,
     });
     expect(await platform.stateOf(car.vehicleId)).toBe("PaymentPending");
