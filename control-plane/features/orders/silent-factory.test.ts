@@ -91,23 +91,6 @@ describe("a factory that refuses an order", () => {
     expect(await ordersAtFactory(car)).toBe(0);
   });
 
-  test("an order taken at its first try was tried once, also when the car's package has been handed over [38]", async () => {
-    const car = await order();
-    expect(await read(car)).toMatchObject({ status: "placed", tries: 1 });
-    await reach(car, "started", "vinAssigned");
-    await platform.until("the package is handed over", async () => {
-      await platform.runJobs();
-      return platform.db
-        .selectFrom("enrolment_tokens")
-        .innerJoin("orders", "orders.vehicle_id", "enrolment_tokens.vehicle_id")
-        .where("orders.id", "=", car.orderId)
-        .where("handed_over_at", "is not", null)
-        .select("orders.id")
-        .executeTakeFirst();
-    });
-    expect(await read(car)).toMatchObject({ tries: 1, lastError: null });
-  });
-
   test("is asked again when staff say so, and the order is placed once [N4]", async () => {
     const car = await order({ refuseNext });
     const url = `/api/orders/${car.orderId}/retry`;
@@ -281,4 +264,21 @@ test("a factory of another release, with offsets, new fields, no eta and types o
   await platform.untilState(car.vehicleId, "PaymentPending");
   expect(await tasksOf(car, "messageNotTaken")).toEqual([]);
   expect(JSON.stringify(await platform.factory("GET", "/_control/webhooks"))).not.toContain("abandoned");
+});
+
+test("an order taken at its first try was tried once, also when the car's package has been handed over [38]", async () => {
+  const car = await order();
+  expect(await read(car)).toMatchObject({ status: "placed", tries: 1 });
+  await reach(car, "started", "vinAssigned");
+  await platform.until("the package is handed over", async () => {
+    await platform.runJobs();
+    return platform.db
+      .selectFrom("enrolment_tokens")
+      .innerJoin("orders", "orders.vehicle_id", "enrolment_tokens.vehicle_id")
+      .where("orders.id", "=", car.orderId)
+      .where("handed_over_at", "is not", null)
+      .select("orders.id")
+      .executeTakeFirst();
+  });
+  expect(await read(car)).toMatchObject({ tries: 1, lastError: null });
 });
