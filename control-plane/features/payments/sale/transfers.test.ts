@@ -125,6 +125,15 @@ describe("staff record the final payment by bank transfer", () => {
     expect(await secondLooks(car).execute()).toMatchObject([{ status: "open" }]);
   });
 
+  test("a task that an earlier release left open after the look is closed by hand [4]", async () => {
+    const car = await platform.sellReadyCar();
+    const { admin } = platform.staff;
+    await admin.post(lookAt(await record(car)), { outcome: "passed" });
+    const { id } = await secondLooks(car).executeTakeFirstOrThrow();
+    await platform.db.updateTable("tasks").set({ status: "open" }).where("id", "=", id).execute();
+    expect((await admin.post(`/api/tasks/${id}/resolution`, { resolution: "looked at" })).status).toBe(200);
+  });
+
   test("a recorded payment is mailed to a colleague, with its amount and the act that settles it; to the recorder where they are alone [24]", async () => {
     const car = await platform.sellReadyCar();
     const mailed = () =>
