@@ -79,7 +79,13 @@ test("a password from standard input that is common is refused, and no account i
 test.each([
   ["no command", [], {}, "create-staff"],
   ["an unknown option", [...inFull, "--salary", "1"], {}, "--salary"],
-  ["sales without a dealership", inFull, {}, "dealership"],
+  ["sales without a dealership", inFull, {}, "the role sales needs --dealership"],
+  [
+    "a dealership of someone who is not in sales",
+    [...inFull.with(-1, "support"), "--dealership", "Ribera"],
+    {},
+    "--dealership belongs to the role sales only",
+  ],
   [
     "a role that does not exist",
     ["create-staff", "--name", "A", "--email", "a@b.example", "--role", "king"],

@@ -35,9 +35,13 @@ const argumentsSchema = z
     role: z.enum(["admin", "support", "sales"]),
     dealership: nameSchema.optional(),
   })
-  .refine(({ role, dealership }) => (role === "sales") === (dealership !== undefined), {
+  .refine(({ role, dealership }) => role !== "sales" || dealership !== undefined, {
     path: ["dealership"],
-    message: "belongs to the role sales, and only to it",
+    message: "must be given: the role sales needs --dealership",
+  })
+  .refine(({ role, dealership }) => role === "sales" || dealership === undefined, {
+    path: ["dealership"],
+    message: "belongs to the role sales only",
   });
 type Arguments = z.infer<typeof argumentsSchema>;
 

@@ -3,11 +3,15 @@ import { mkdirSync, watch } from "node:fs";
 import { join } from "node:path";
 import { explainVariables } from "@caas/contract/explain-variables.ts";
 import type { Vin } from "@caas/contract/vin.ts";
+import { wordsOf } from "@caas/simulator/command/run.ts";
 import { createDirectoryAdapter } from "@caas/vehicle-agent/adapters/directory-adapter.ts";
 import type { Agent } from "@caas/vehicle-agent/agent.ts";
+import { JournalLost } from "@caas/vehicle-agent/change/journal.ts";
 import { agentClock } from "@caas/vehicle-agent/clock/agent-clock.ts";
 import { answerJson, answerMetrics, serveOnLoopback } from "@caas/vehicle-agent/http.ts";
-import { loadIdentity } from "@caas/vehicle-agent/identity/identity.ts";
+import { finishEnrolment } from "@caas/vehicle-agent/identity/enrol-again.ts";
+import { explainLoss } from "@caas/vehicle-agent/identity/explain-loss.ts";
+import { endIdentity, loadIdentity } from "@caas/vehicle-agent/identity/identity.ts";
 import { createAgentMetrics } from "@caas/vehicle-agent/metrics.ts";
 import { openAgent } from "@caas/vehicle-agent/open-agent.ts";
 import { enrolFolder } from "@caas/vehicle-agent/program.ts";
@@ -15,6 +19,7 @@ import { openDirectoryStorage } from "@caas/vehicle-agent/storage/storage.ts";
 import { pino } from "pino";
 import * as z from "zod";
 import { listCars, packageFileName } from "./car-folders.ts";
+import type { CarsStatus } from "./cars-status.ts";
 
 // The demonstration's cars, all but the story's: many agents in one process, a folder each. A folder that
 // appears later (a car just built) comes up as well.
@@ -42,6 +47,9 @@ async function run(): Promise<void> {
   const stopping = new AbortController();
   const agents = new Map<Vin, Agent>();
   const known = new Set<Vin>();
+  /** Those whose agent has started and can be asked about its state. */
+  const started = new Set<Vin>();
+  const off = new Map<Vin, CarsStatus["off"][number]>();
 
   async function bringUp(vin: Vin): Promise<void> {
     const carFolder = join(folder, vin);
@@ -62,7 +70,37 @@ async function run(): Promise<void> {
     agents.set(vin, agent);
     const connected = new Promise<void>((resolve) => agent.once("connected", () => resolve()));
     await agent.start();
+    started.add(vin);
     await connected;
+  }
+
+  /** A car that does not come up is said to be off, and why: what it lacks is not found out later any more. */
+  async function tryToBringUp(vin: Vin): Promise<void> {
+    const storage = await openDirectoryStorage(join(folder, vin));
+    await finishEnrolment(storage);
+    const identityBefore = await loadIdentity(storage);
+    const loss = identityBefore === null ? await explainLoss(join(folder, vin), storage) : null;
+    // Said while its package is still being tried, too: that may take a minute.
+    if (loss !== null)
+      off.set(vin, { vin, why: `it has no identity any more (${loss})`, needsEnrolment: true });
+    try {
+      await bringUp(vin);
+      off.delete(vin);
+    } catch (error) {
+      if (stopping.signal.aborted) return;
+      logger.error({ err: error, vin, loss }, "a car did not come up");
+      if (error instanceof JournalLost) await endIdentity(storage);
+      const failed = agents.get(vin);
+      agents.delete(vin);
+      const why = loss === null ? wordsOf(error) : `${wordsOf(error)} (${loss})`;
+      off.set(vin, { vin, why, needsEnrolment: (await loadIdentity(storage)) === null });
+      await failed?.stop();
+    }
+  }
+
+  function status(): CarsStatus {
+    const connected = [...started].filter((vin) => agents.get(vin)?.state().connected === true);
+    return { cars: known.size, connected: connected.length, off: [...off.values()] };
   }
 
   /** Brings up every car that has a folder and is not up yet. */
@@ -71,9 +109,10 @@ async function run(): Promise<void> {
     for (const vin of waiting) known.add(vin);
     const work = async () => {
       for (let vin = waiting.shift(); vin !== undefined; vin = waiting.shift())
-        await bringUp(vin).catch((error: unknown) =>
-          logger.error({ err: error, vin }, "a car did not come up"),
-        );
+        await tryToBringUp(vin).catch((error: unknown) => {
+          logger.error({ err: error, vin }, "a car did not come up");
+          off.set(vin, { vin, why: wordsOf(error), needsEnrolment: false });
+        });
     };
     await Promise.all(Array.from({ length: startedAtOnce }, work));
   }
@@ -82,8 +121,7 @@ async function run(): Promise<void> {
   const watcher = watch(folder, () => void bringUpNew());
   const server = await serveOnLoopback(config.DEMO_CARS_HTTP_PORT, async (path) => {
     if (path === "/metrics") return answerMetrics(metrics.registry);
-    const connected = [...agents.values()].map((agent) => agent.state().connected);
-    return answerJson(200, { cars: connected.length, connected: connected.filter(Boolean).length });
+    return answerJson(200, status());
   });
   const stop = async () => {
     if (stopping.signal.aborted) return;

@@ -4,10 +4,11 @@ import { businessClockFrom } from "@caas/contract/business-clock.ts";
 import type { Vin } from "@caas/contract/vin.ts";
 import { wordsOf } from "@caas/simulator/command/run.ts";
 import { listCars, moveCars } from "./car-folders.ts";
+import { type CarsStatus, carsStatusSchema, countConnected, explainOff } from "./cars-status.ts";
 import { type Environment, explainNoStory } from "./part-environments.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { StartRefused } from "./ports.ts";
-import { printAddresses, printMemory, printWalk } from "./print-summary.ts";
+import { keepWalk, printAddresses, printMemory, printWalk } from "./print-summary.ts";
 import { measureTree } from "./processes.ts";
 import { sellDemoCars } from "./sell-demo-cars.ts";
 import { listSetKnobs } from "./set-knobs.ts";
@@ -16,6 +17,8 @@ import { playHappyStory, type StoryEnd } from "./story/happy-story.ts";
 import type { Narrator } from "./story/narrate.ts";
 import { createStepRunner, type StepTiming, StoryFailed } from "./story/step.ts";
 import { keepOwner, ownerOf, readOwner } from "./story-owner.ts";
+import type { RunningChild } from "./supervise.ts";
+import { forgetWalk } from "./walk-exports.ts";
 
 export type DemonstrationOptions = {
   dataDir: string;
@@ -96,13 +99,15 @@ async function show(
 ): Promise<Played | null> {
   const { say } = options;
   const { storyCarsFolder, demoCarsFolder } = platform;
+  // That of the last start names another car at this one's addresses.
+  forgetWalk(platform.dataDir);
   // With a story its car takes that place; cars of earlier stories drive on among the others.
   const parked = options.story ? null : findNewestCar(storyCarsFolder);
   moveCars(storyCarsFolder, demoCarsFolder, parked);
   const inOwnProcess = options.story || parked !== null ? 1 : 0;
   const inOneProcess = Math.max(0, options.cars - inOwnProcess);
   const known = listCars(demoCarsFolder).length;
-  await Promise.all([
+  const [demoCars] = await Promise.all([
     inOneProcess > 0 || known > 0 ? platform.startDemoCars() : null,
     parked === null
       ? null
@@ -112,9 +117,10 @@ async function show(
           port: platform.ports.carMetrics,
         }),
   ]);
-  say(
-    `Ready in ${seconds(performance.now() - startedAt)}${known > 0 ? `, ${known} demo cars connected` : ""}.`,
-  );
+  const readyIn = seconds(performance.now() - startedAt);
+  const status = demoCars === null || known === 0 ? null : await readCarsStatus(demoCars);
+  say(`Ready in ${readyIn}${status === null ? "" : `, ${countConnected(status)}`}.`);
+  if (status !== null) for (const line of explainOff(status, demoCarsFolder, platform.dataDir)) say(line);
   const { standIns } = platform;
   const tellKnobs = async () => {
     for (const sentence of standIns === null ? [] : await listSetKnobs(standIns)) say(sentence);
@@ -136,15 +142,23 @@ async function show(
   const played = options.story ? await unlessItFails("The story", () => playStory(platform, options)) : null;
   if (options.once) return played;
 
-  printAddresses(platform, readOwner(platform.dataDir), say);
+  const owner = readOwner(platform.dataDir);
+  printAddresses(platform, owner, say);
+  // Before the other cars are sold, which takes a while: the walk can begin meanwhile.
+  const walk = await keepWalk(platform, owner);
   const missing = inOneProcess - known;
   if (missing > 0 && platform.whyNoStory === null)
     await unlessItFails("Selling the other cars", () => sellCars(platform, options, missing));
   printMemory(measureTree(process.pid), options.cars, say);
-  printWalk(platform, readOwner(platform.dataDir), say);
+  printWalk(walk, say);
   say("It stays up until ^C.");
   await stopAsked;
   return played;
+}
+
+async function readCarsStatus({ addresses }: RunningChild): Promise<CarsStatus> {
+  const answer = await fetch(`${addresses.http}/health`);
+  return carsStatusSchema.parse(await answer.json());
 }
 
 async function playStory(platform: Platform, options: DemonstrationOptions): Promise<Played> {

@@ -3,7 +3,7 @@ import { wordsOfFileTrouble } from "./file-trouble.ts";
 import type { Platform } from "./platform.ts";
 import type { TreeMemory } from "./processes.ts";
 import type { StoryOwner } from "./story-owner.ts";
-import { listWalkVariables, toExport, writeWalk } from "./walk-exports.ts";
+import { findCar, listWalkVariables, toExport, type WalkVariables, writeWalk } from "./walk-exports.ts";
 
 /** Addresses and logins. */
 export function printAddresses(
@@ -38,19 +38,22 @@ export function printAddresses(
   say("");
 }
 
-/** What the README's walk needs, to be pasted into another terminal, or read from a file. */
-export function printWalk(platform: Platform, owner: StoryOwner | null, say: (line: string) => void): void {
-  const variables = listWalkVariables(platform, owner);
-  say("");
+type Walk = { variables: WalkVariables; where: string };
+
+/** Keeps what the README's walk needs in a file, for another terminal. */
+export async function keepWalk(platform: Platform, owner: StoryOwner | null): Promise<Walk> {
+  const variables = listWalkVariables(platform, owner, await findCar(platform, owner));
   try {
-    say(
-      `For a walk (README.md) in another terminal, also as \`. ${writeWalk(platform.dataDir, variables)}\`:`,
-    );
+    return { variables, where: `also as \`. ${writeWalk(platform.dataDir, variables)}\`` };
   } catch (error) {
-    say(
-      `For a walk (README.md) in another terminal (not kept in a file: ${wordsOfFileTrouble(error) ?? error}):`,
-    );
+    return { variables, where: `not kept in a file: ${wordsOfFileTrouble(error) ?? error}` };
   }
+}
+
+/** What the README's walk needs, to be pasted into another terminal. */
+export function printWalk({ variables, where }: Walk, say: (line: string) => void): void {
+  say("");
+  say(`For a walk (README.md) in another terminal (${where}):`);
   for (const variable of variables) say(toExport(variable));
   say("");
 }

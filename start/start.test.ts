@@ -1,6 +1,7 @@
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -84,6 +85,9 @@ test("npm start plays the story and stays up; ^C stops everything within 5 s and
   timeout: 120_000,
 }, async () => {
   const run = start("--cars", "3", "--data", dataDir);
+  await run.until("Selling 2 more cars");
+  // The walk need not wait for them.
+  expect(readFileSync(join(dataDir, "walk.sh"), "utf8")).toMatch(/^export CAR=/m);
   await run.until("It stays up until ^C");
   const { pid } = run.process;
   if (pid === undefined) throw new Error("npm has no process");
@@ -159,10 +163,60 @@ test("a story that fails ends nothing: what is set is told, and cars of earlier 
     /pace of the stand-in transport: someone has set \{"mode":"manual"\}\. Back as it was: curl -X DELETE http\S+\/_control\/pace/,
   );
   expect(told).toMatch(/^The story failed .*\. The platform stays up\.$/m);
+  // The customer's car is among the others now: no other car is called hers.
+  const walk = readFileSync(join(dataDir, "walk.sh"), "utf8");
+  expect(walk).toContain(`export VIN='${vin}'`);
+  expect(walk).not.toContain("export CAR=");
   expect([...second.lines, ...second.errors].filter((line) => /^\s+at /.test(line))).toEqual([]);
   expect(readdirSync(join(dataDir, "cars"))).toEqual([vin]);
   const rest = /REST interface\s+(\S+)/.exec(told)?.[1];
   expect(await (await fetch(`${rest}/metrics`)).text()).toContain("caas_cars_online 1\n");
+});
+
+test("damaged demo cars are counted as off, and named with what to do, at every start [F2]", {
+  timeout: 180_000,
+}, async () => {
+  const first = start("--cars", "5", "--data", dataDir);
+  await first.until("It stays up until ^C");
+  signal(first, "SIGINT");
+  await first.ended;
+  const cars = join(dataDir, "cars");
+  const [journal = "", folder = "", key = "", healthy = ""] = readdirSync(cars);
+  writeFileSync(join(cars, journal, "journal.json"), '{"seq":');
+  rmSync(join(cars, folder), { recursive: true });
+  mkdirSync(join(cars, folder));
+  rmSync(join(cars, key, "keys", "proof.pem"));
+
+  // The first start makes another key, to try the package at hand: afterwards the identity is what is known to be gone.
+  const starts = [
+    { time: "the first", keyLoss: "missing: keys/proof.pem" },
+    { time: "the second", keyLoss: "set aside: identity.json.damaged-1" },
+  ];
+  for (const { time, keyLoss } of starts) {
+    const run = start("--no-story", "--cars", "5", "--data", dataDir);
+    expect([time, await run.until("Ready in")]).toEqual([
+      time,
+      expect.stringContaining("1 of 4 demo cars connected"),
+    ]);
+    await run.until("It stays up until ^C");
+    const told = run.lines.join("\n");
+    expect(told).toMatch(new RegExp(`${journal} stays off: .*journal\\.json`));
+    expect(told).toMatch(new RegExp(`${folder} stays off: cannot read the enrolment package`));
+    expect(told).toMatch(new RegExp(`${key} stays off: .*${RegExp.escape(keyLoss)}`));
+    expect(told).not.toContain(`${healthy} stays off`);
+    expect(told).toContain("needs another enrolment package");
+    const address = /(http\S+)\/metrics {2}\(the other cars\)/.exec(told)?.[1];
+    for (const path of ["/", "/health", "/display"]) {
+      const answer = await fetch(`${address}${path}`);
+      expect([path, answer.status, await answer.json()]).toMatchObject([
+        path,
+        200,
+        { cars: 4, connected: 1, off: { length: 3 } },
+      ]);
+    }
+    signal(run, "SIGINT");
+    await run.ended;
+  }
 });
 
 test("a part that dies ends the whole, with a sentence and a code that is not zero", {

@@ -59,6 +59,9 @@ test("the README's walk is pasted whole, and ends in a denial that cost nothing 
     expect(told).toContain(answer);
   expect(told).toContain('"status":"current"');
   expect(told).not.toMatch(/"status":[45]\d\d/);
+  // Each answer is a line or more of its own, and mails are read as text.
+  expect(told).not.toContain("}{");
+  expect(told).not.toMatch(/<html|<table/i);
 });
 
 test("what is printed is what is kept, and only its user may read it [N14]", () => {

@@ -13,6 +13,7 @@ import * as z from "zod";
 import { readSlotFiles } from "./change/slots.ts";
 import { failpointNames } from "./failpoints.ts";
 import { openDirectoryStorage } from "./storage/storage.ts";
+import { damageCar } from "./testing/damage-car.ts";
 import { startTestBroker, type TestBroker } from "./testing/test-broker.ts";
 import { startTestEnrolment, type TestEnrolment } from "./testing/test-enrolment.ts";
 import { createTestSigner, entry, otherVin, testVin } from "./testing/test-signer.ts";
@@ -237,6 +238,56 @@ describe("the program caas-agent", () => {
     await other.close();
     expect(code).toBe(1);
     expect(errors).toContain("EADDRINUSE");
+  });
+
+  test("the platform's whole answer in place of the package is told to be reduced to its package part [R3]", async () => {
+    const answer = { vehicleId: "v", issue: 2, reason: "the control unit was replaced" };
+    await writeFile(join(root, "package.json"), JSON.stringify({ ...answer, package: enrolment.package }));
+    const { code, errors } = await runCar().ended;
+    expect(code).toBe(1);
+    expect(errors).toContain(
+      'the enrolment package is its "package" part, and only that belongs in the file',
+    );
+    // Nor is a package with something beside its fields taken.
+    await writeFile(join(root, "package.json"), JSON.stringify({ ...enrolment.package, issue: 2 }));
+    expect((await runCar().ended).errors).toContain("Unrecognized key");
+    expect(enrolment.requests).toBe(0);
+  });
+
+  test.each([
+    {
+      what: "a journal that was damaged",
+      file: "journal.json",
+      damage: "half",
+      says: "journal.json.damaged-1",
+    },
+    {
+      what: "a proof key that is missing",
+      file: "keys/proof.pem",
+      damage: "missing",
+      says: "missing: keys/proof.pem",
+    },
+  ] as const)("$what is named as the cause at every start, not at the first alone [F2]", async (row) => {
+    const car = runCar();
+    await car.ready;
+    car.child.kill("SIGTERM");
+    await car.ended;
+    await damageCar(join(root, "car"), new Map([[row.file, row.damage]]));
+    for (const start of ["the first", "the second", "the third"]) {
+      const waiting = runCar({}, ["run", "--data", join(root, "car")]);
+      const told = await waiting.firstLine;
+      expect([start, JSON.parse(told)]).toMatchObject([
+        start,
+        { needsEnrolment: true, cause: expect.stringContaining(row.says) },
+      ]);
+      expect(told).toContain("is not enrolled any more (");
+      expect(told).toContain("name another enrolment package with --package");
+      waiting.child.kill("SIGTERM");
+      const { errors } = await waiting.ended;
+      expect(errors).toContain(row.says);
+    }
+    const fresh = await runCar({}, ["run", "--data", join(root, "fresh")]).ended;
+    expect(fresh.errors).toContain("fresh is not enrolled: name the enrolment package with --package");
   });
 
   test("a package that is none is refused by name of its field", async () => {

@@ -13,6 +13,7 @@ import { failAt, noFailpoint } from "./failpoints.ts";
 import { answerJson, type LoopbackServer, serveOnLoopback, startHttpServer } from "./http.ts";
 import { enrol } from "./identity/enrol.ts";
 import { finishEnrolment } from "./identity/enrol-again.ts";
+import { explainLoss } from "./identity/explain-loss.ts";
 import {
   type CarIdentity,
   endIdentity,
@@ -75,11 +76,19 @@ async function enrolStorage(
   }
 }
 
+/** What the platform answers where staff issue another package. */
+const wholeAnswerSchema = z.object({ package: enrolmentPackageSchema });
+
 async function readPackage(file: string) {
   const text = await readFile(file, "utf8").catch(() => {
     throw new ProgramError(`cannot read the enrolment package ${file}`);
   });
-  const parsed = enrolmentPackageSchema.safeParse(parseJson(text));
+  const given = parseJson(text);
+  const parsed = enrolmentPackageSchema.safeParse(given);
+  if (wholeAnswerSchema.safeParse(given).success)
+    throw new ProgramError(
+      `${file} is the platform's whole answer: the enrolment package is its "package" part, and only that belongs in the file`,
+    );
   if (!parsed.success) throw new ProgramError(`${file}: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }
@@ -93,8 +102,11 @@ export type RunOptions = {
   /** Called once, when the broker has taken the first report. */
   onReady: (ready: { vin: string; addresses: { http?: string; local?: string } }) => void;
   /** Called when the car has lost what proves it and waits for another package; `page` says so, too. */
-  onNeedsEnrolment?: (needs: { reason: string; page: string | null }) => void;
+  onNeedsEnrolment?: (needs: Need & { page: string | null }) => void;
 };
+
+/** Why the package at hand does not do, and why the car needs one. */
+type Need = { reason: string; cause: string | null };
 
 /**
  * Runs the agent of one car until `signal`; resolves when it has disconnected.
@@ -148,9 +160,14 @@ async function obtainIdentity(
   await finishEnrolment(storage);
   const enrolled = await loadIdentity(storage);
   if (packageFile === undefined && enrolled !== null) return enrolled;
+  const cause = enrolled === null ? await explainLoss(dataDir, storage) : null;
   const ask = async (): Promise<CarIdentity> => {
     if (packageFile === undefined)
-      throw new ProgramError(`${dataDir} is not enrolled: name the enrolment package with --package`);
+      throw new ProgramError(
+        cause === null
+          ? `${dataDir} is not enrolled: name the enrolment package with --package`
+          : `${dataDir} is not enrolled any more (${cause}): name another enrolment package with --package`,
+      );
     return enrolStorage(storage, packageFile, signal);
   };
   try {
@@ -163,7 +180,7 @@ async function obtainIdentity(
       return enrolled;
     }
     if (!(await wasEnrolled(storage))) throw error;
-    return waitForPackage(error.message, ask, options, logger);
+    return waitForPackage({ reason: error.message, cause }, ask, options, logger);
   }
 }
 
@@ -173,7 +190,7 @@ const leastWaitMs = 1_000;
 
 /** The car was enrolled and has lost what proves it: it stays up, says so, and tries its package again and again. */
 async function waitForPackage(
-  problem: string,
+  { reason: problem, cause }: Need,
   ask: () => Promise<CarIdentity>,
   { config, signal, onNeedsEnrolment }: RunOptions,
   logger: Logger,
@@ -183,12 +200,12 @@ async function waitForPackage(
   const page =
     port === undefined
       ? null
-      : await serveOnLoopback(port, async () => answerJson(503, { needsEnrolment: true, reason }));
-  onNeedsEnrolment?.({ reason, page: page?.url ?? null });
+      : await serveOnLoopback(port, async () => answerJson(503, { needsEnrolment: true, reason, cause }));
+  onNeedsEnrolment?.({ reason, cause, page: page?.url ?? null });
   try {
     for (let attempt = 0; ; attempt += 1) {
       logger.error(
-        { problem: reason, page: page?.url },
+        { problem: reason, cause, page: page?.url },
         "the car must be enrolled again: staff issue another package",
       );
       const waitMs = leastWaitMs + backoffMs(attempt, Math.random, packageBackoff);

@@ -3,7 +3,7 @@ import { createBell } from "../shared/bell.ts";
 import { hangUpSignal, refuse, send } from "../shared/http.ts";
 import { pageHeaders } from "../shared/page.ts";
 import { openPartner, type PartnerOptions, type RunningPartner } from "../shared/partner.ts";
-import { openMailbox } from "./messages.ts";
+import { type Message, openMailbox } from "./messages.ts";
 import { renderInbox, renderMail } from "./page.ts";
 import { startSmtp } from "./smtp.ts";
 
@@ -35,6 +35,11 @@ const idSchema = z.object({ id: z.string().max(20) });
 /** A mail's own markup: shown, never run, and nothing is fetched for it. */
 const mailPolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:";
 
+/** For a person at a terminal: without markup and headers. */
+function asText({ receivedAt, subject, text }: Message): string {
+  return `${receivedAt}  ${subject}\n\n${text.trim()}\n`;
+}
+
 /** The mailbox of all customers: takes the platform's mails by SMTP and shows them (SY13). */
 export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
   const partner = openPartner("inbox", options);
@@ -62,9 +67,12 @@ export async function startInbox(options: InboxOptions): Promise<RunningInbox> {
     reply.headers({ ...pageHeaders, "content-security-policy": mailPolicy });
     return html;
   });
-  app.get("/messages", { schema: { querystring: filterSchema } }, (request) => ({
-    messages: mailbox.find(request.query),
-  }));
+  app.get("/messages", { schema: { querystring: filterSchema } }, (request, reply) => {
+    const messages = mailbox.find(request.query);
+    if (request.headers.accept?.includes("text/plain") !== true) return { messages };
+    reply.type("text/plain; charset=utf-8");
+    return messages.map(asText).join("\n");
+  });
   app.get(
     "/messages/next",
     {
