@@ -1,10 +1,13 @@
 import type * as z from "zod";
+import type { Recipient } from "../../rules/notification-table.ts";
 import type { Db } from "../../store/database.ts";
 import type { notificationSchema } from "./record-schema.ts";
 
+/** @param recipients whose messages the reader may see: what support is told is not for customers */
 export async function readNotifications(
   db: Db,
   expedienteId: string,
+  recipients: readonly Recipient[],
 ): Promise<z.input<typeof notificationSchema>[]> {
   const { vehicle_id: vehicleId, customer_id: customerId } = await db
     .selectFrom("expedientes")
@@ -19,6 +22,7 @@ export async function readNotifications(
         or.and([or("vehicle_id", "=", vehicleId), or("customer_id", "=", customerId)]),
       ]),
     )
+    .where("recipient", "in", recipients)
     .orderBy("id")
     .selectAll()
     .execute();

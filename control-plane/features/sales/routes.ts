@@ -4,6 +4,7 @@ import { addressSchema, phoneSchema } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
+import type { Recipient } from "../../rules/notification-table.ts";
 import type { NotifyListener } from "../../store/notify-listener.ts";
 import { buyerOf, newBuyerSchema } from "./buyer-schema.ts";
 import { correctBuyer } from "./correct-buyer.ts";
@@ -34,6 +35,7 @@ const newSaleSchema = z.strictObject({
   planComercial: z.strictObject({ base: code, options: z.array(code).max(50) }),
 });
 
+const everyRecipient: readonly Recipient[] = ["customer", "support"];
 const notesSchema = z.array(z.string());
 
 export function salesRoutes(
@@ -167,12 +169,17 @@ export function salesRoutes(
     url: "/api/expedientes/:expedienteId/notifications",
     tag,
     summary: "Read the notifications of an expediente",
-    description: "Every message about this sale and this customer's services in its car; secrets are masked.",
+    description:
+      "Every message about this sale and this customer's services in its car; secrets are masked. Customers read what " +
+      "was written to them, staff also what support was told.",
     params,
     answer: z.object({ notifications: z.array(notificationSchema) }),
-    run: async (db, { params: { expedienteId } }) => ({
-      kind: "done",
-      answer: { notifications: await readNotifications(db, expedienteId) },
-    }),
+    async run(db, { principal, params: { expedienteId } }) {
+      const recipients = principal.role === "customer" ? (["customer"] as const) : everyRecipient;
+      return {
+        kind: "done",
+        answer: { notifications: await readNotifications(db, expedienteId, recipients) },
+      };
+    },
   });
 }

@@ -561,6 +561,20 @@ describe("reading expedientes [SY2]", () => {
       sale.customer.email,
       platform.fakes.mail.passwordOf(sale.customer.email),
     );
+    // What support was told about this sale is not for its customer.
+    await platform.db
+      .transaction()
+      .execute((tx) =>
+        platform.context.publish(tx, "notificationDue", [{ row: "NX14", subject: { expedienteId } }]),
+      );
+    const recipientsFor = async (reader: typeof customer) => {
+      const { body } = await reader.get(`/api/expedientes/${expedienteId}/notifications`);
+      return new Set(JSON.stringify(body).match(/"recipient":"[a-z]+"/g));
+    };
+    expect(await recipientsFor(customer)).toEqual(new Set(['"recipient":"customer"']));
+    expect(await recipientsFor(staff.support)).toEqual(
+      new Set(['"recipient":"customer"', '"recipient":"support"']),
+    );
     for (const path of ["", "/steps", "/notifications"]) {
       expect((await customer.get(`/api/expedientes/${expedienteId}${path}`)).status).toBe(200);
       expect((await customer.get(`/api/expedientes/${foreignId}${path}`)).status).toBe(404);
