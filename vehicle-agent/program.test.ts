@@ -290,6 +290,27 @@ describe("the program caas-agent", () => {
     expect(fresh.errors).toContain("fresh is not enrolled: name the enrolment package with --package");
   });
 
+  test.each(["run", "enrol"])(
+    "%s with another car's package on an enrolled folder ends with a sentence, and the car stays what it is",
+    async (command) => {
+      const car = runCar();
+      await car.ready;
+      car.child.kill("SIGTERM");
+      await car.ended;
+      const file = join(root, "other.json");
+      await writeFile(file, JSON.stringify({ ...enrolment.package, vin: otherVin }));
+      const given = ["--data", join(root, "car"), "--package", file];
+      expect(await runCar({}, [command, ...given]).ended).toMatchObject({
+        code: 1,
+        errors:
+          `caas-agent: ${file} does not belong here: the folder is enrolled as ${testVin}, ` +
+          `and the package is for ${otherVin}\n`,
+      });
+      const again = runCar({}, ["run", "--data", join(root, "car")]);
+      expect((await again.ready).vin).toBe(testVin);
+    },
+  );
+
   test("a package that is none is refused by name of its field", async () => {
     await writeFile(
       join(root, "package.json"),

@@ -69,12 +69,17 @@ async function enrolStorage(
       return result.identity;
     case "refused":
       throw new ProgramError(`enrolment was refused (${result.status}): ${result.detail}`);
+    case "otherCar":
+      throw new OtherCarsPackage(`${packageFile} does not belong here: ${result.detail}`);
     case "unreachable":
       throw new ProgramError(
         `the control plane at ${given.controlPlaneUrl} gave no answer: ${result.detail}`,
       );
   }
 }
+
+/** The folder or the file was named by mistake: to go on with either would be a guess. */
+class OtherCarsPackage extends ProgramError {}
 
 /** What the platform answers where staff issue another package. */
 const wholeAnswerSchema = z.object({ package: enrolmentPackageSchema });
@@ -173,7 +178,7 @@ async function obtainIdentity(
   try {
     return await ask();
   } catch (error) {
-    if (!(error instanceof ProgramError)) throw error;
+    if (!(error instanceof ProgramError) || error instanceof OtherCarsPackage) throw error;
     if (enrolled !== null) {
       // A package that is refused, or cannot be asked about, takes no car off the road.
       logger.warn({ problem: error.message }, "the car keeps the identity it has");

@@ -115,7 +115,11 @@ describe("enrolment of a car [SY9]", () => {
   test("a folder that belongs to one car is not enrolled as another", async () => {
     await enrolled();
     const other = { ...(await options()), package: { ...enrolment.package, vin: otherVin } };
-    await expect(enrol(other)).rejects.toThrow(`enrolled as ${testVin}`);
+    expect(await enrol(other)).toEqual({
+      kind: "otherCar",
+      detail: `the folder is enrolled as ${testVin}, and the package is for ${otherVin}`,
+    });
+    expect(enrolment.requests).toBe(1);
   });
 
   test.each<{ attack: string; tamper: (forger: TestEnrolment) => TestEnrolment["tamper"]; detail: string }>([

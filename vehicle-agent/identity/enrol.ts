@@ -15,6 +15,8 @@ import { type PostAnswer, postJson } from "./post-json.ts";
 
 export type EnrolmentResult =
   | { kind: "enrolled"; identity: CarIdentity }
+  /** The folder already belongs to another car; nothing was asked or changed. */
+  | { kind: "otherCar"; detail: string }
   /** `unreachable`: no trusted answer within the attempts. */
   | Exclude<PostAnswer<EnrolmentResponse>, { kind: "answered" }>;
 
@@ -39,14 +41,16 @@ const keysHaveEnded: readonly number[] = [400, 403];
  * keys are stored before they are sent and the identity last, and the same token with the same keys gets the
  * same certificate. With another package than the one it was enrolled by, an enrolled car becomes a new one; until
  * the control plane has accepted that package it stays what it is.
- * @throws Error when the folder already belongs to another car.
  */
 export async function enrol(options: EnrolmentOptions): Promise<EnrolmentResult> {
   const { storage, package: given } = options;
   await finishEnrolment(storage);
   const known = await loadIdentity(storage);
   if (known !== null && known.vin !== given.vin)
-    throw new Error(`this folder is enrolled as ${known.vin}, not ${given.vin}`);
+    return {
+      kind: "otherCar",
+      detail: `the folder is enrolled as ${known.vin}, and the package is for ${given.vin}`,
+    };
   if (known !== null && known.package === markOfPackage(given)) return { kind: "enrolled", identity: known };
   // Fresh keys were never known, let alone revoked.
   const stored = [await storage.read(tlsKeyName), await storage.read(proofKeyName)];
