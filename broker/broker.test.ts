@@ -195,10 +195,29 @@ describe("connecting on plain MQTT", () => {
 });
 
 describe("the protocol's own rules", () => {
-  test("MQTT 5 is refused by its protocol level and the connection closed", async () => {
+  test.each([
+    ["MQTT 5", { protocolVersion: 5 }],
+    ["MQTT 3.1", { protocolId: "MQIsdp", protocolVersion: 3 }],
+    ["MQTT 3.1 under the newer name", { protocolVersion: 3 }],
+  ] as const)("%s is refused by its protocol level and the connection closed", async (_what, changes) => {
     const raw = await openRaw(running.tcpPort);
-    raw.send(connectPacket(testVin(20), { protocolVersion: 5 }));
+    raw.send(connectPacket(testVin(20), changes));
     expect(await raw.next()).toMatchObject({ cmd: "connack", returnCode: 1, sessionPresent: false });
+    await raw.closed;
+  });
+
+  test.each([
+    ["132, that of another broker's bridge, is refused", 132, { cmd: "connack", returnCode: 1 }],
+    ["0, which no release of MQTT has, is closed without an answer", 0, undefined],
+    ["6, which no release of MQTT has, is closed without an answer", 6, undefined],
+  ])("the protocol level %s", async (_what, level, answer) => {
+    const raw = await openRaw(running.tcpPort);
+    const bytes = generate(connectPacket(testVin(20)));
+    bytes[bytes.indexOf("MQTT") + "MQTT".length] = level;
+    raw.send(bytes);
+    const told = await raw.next();
+    if (answer === undefined) expect(told).toBeUndefined();
+    else expect(told).toMatchObject(answer);
     await raw.closed;
   });
 

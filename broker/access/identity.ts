@@ -128,8 +128,8 @@ export type ConnectRules =
   | { policy: "fleet"; passwords: Passwords | undefined; maxKeepAliveS: number };
 
 export function judgeConnect(request: ConnectRequest, peer: Peer, rules: ConnectRules): ConnectVerdict {
-  // aedes speaks 3.1 and 3.1.1 only. [MQTT-3.1.2-2]
-  if (request.protocolVersion !== 3 && request.protocolVersion !== 4) return refused("protocol-version", 1);
+  // aedes would speak 3.1, too. Its SUBACK cannot say that a subscription was refused. [MQTT-3.1.2-2]
+  if (request.protocolVersion !== 4) return refused("protocol-version", 1);
   // A kept session without a client id could never be found again. [MQTT-3.1.3-8]
   if (request.clientId === "" && !request.clean) return refused("client-id", 2);
   if (rules.policy === "open") {

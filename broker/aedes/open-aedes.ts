@@ -100,10 +100,14 @@ function tell<S>(aedes: Aedes, gates: Gates<S>): void {
   });
 }
 
+/** Of the protocol level, by which another broker says that it is a bridge. The codec takes it off. */
+const bridgeBit = 0x80;
+const isOfBridge = (packet: object) => "bridgeMode" in packet && packet.bridgeMode === true;
+
 function readRequest(packet: Parameters<NonNullable<AedesOptions["preConnect"]>>[1]): ConnectRequest {
   const { will } = packet;
   return {
-    protocolVersion: packet.protocolVersion ?? 0,
+    protocolVersion: (packet.protocolVersion ?? 0) + (isOfBridge(packet) ? bridgeBit : 0),
     clientId: packet.clientId,
     clean: packet.clean ?? false,
     keepAliveS: packet.keepalive ?? 0,
