@@ -1,7 +1,7 @@
 import { isPresumptionRule, presumptionRules } from "../../rules/presumption-policy.ts";
 import type { Reader } from "../../store/database.ts";
 import { sayInWords } from "./in-words.ts";
-import { judge } from "./verdict.ts";
+import { type Case, judge } from "./verdict.ts";
 
 /** One moment of an activation's life, from any of its records. */
 export type Moment = {
@@ -22,8 +22,9 @@ export type Explanation = {
   timeLine: Moment[];
 };
 
-/** Answers "why was I (not) charged, and is it active?" from the records: steps, attempts, payment and mails. */
-export async function explain(reader: Reader, activationId: string): Promise<Explanation | undefined> {
+type ReadCase = Case & { settled_at: Date | null };
+
+async function readCase(reader: Reader, activationId: string): Promise<ReadCase | undefined> {
   const row = await reader
     .selectFrom("activations as activation")
     .innerJoin("catalog_services as service", "service.id", "activation.service_id")
@@ -49,16 +50,32 @@ export async function explain(reader: Reader, activationId: string): Promise<Exp
   if (row === undefined) return undefined;
   const charged = row.status === "captured";
   const active = row.entitlement_state === "proved";
+  const waits = isPresumptionRule(row.waits_because) ? presumptionRules[row.waits_because].refusal : null;
+  return { ...row, waits, charged, active };
+}
+
+/** One sentence for the customer: whether the service is active, whether it was charged, and why. */
+export async function readVerdict(reader: Reader, activationId: string): Promise<string> {
+  const found = await readCase(reader, activationId);
+  if (found === undefined) throw new Error(`no activation ${activationId}`);
+  return judge(found);
+}
+
+/** Answers "why was I (not) charged, and is it active?" from the records: steps, attempts, payment and mails. */
+export async function explain(reader: Reader, activationId: string): Promise<Explanation | undefined> {
+  const found = await readCase(reader, activationId);
+  if (found === undefined) return undefined;
+  const { charged, active, settled_at: settledAt, status } = found;
   const timeLine = [
     ...(await readSteps(reader, activationId)),
     ...(await readAttempts(reader, activationId)),
     ...(await readMails(reader, activationId)),
-    ...(row.settled_at === null
+    ...(settledAt === null
       ? []
       : [
           {
-            at: row.settled_at,
-            what: `payment ${row.status}`,
+            at: settledAt,
+            what: `payment ${status}`,
             by: "partner",
             automatic: true,
             inWords: null,
@@ -66,8 +83,7 @@ export async function explain(reader: Reader, activationId: string): Promise<Exp
           },
         ]),
   ].sort((a, b) => a.at.getTime() - b.at.getTime());
-  const waits = isPresumptionRule(row.waits_because) ? presumptionRules[row.waits_because].refusal : null;
-  return { verdict: judge({ ...row, waits, charged, active }), charged, active, timeLine };
+  return { verdict: judge(found), charged, active, timeLine };
 }
 
 async function readSteps(reader: Reader, activationId: string): Promise<Moment[]> {

@@ -6,6 +6,7 @@ import type { ActivationMove } from "../../lifecycle/move-activations.ts";
 import { activationMachine, underWay } from "../../rules/activation-machine.ts";
 import { decide } from "../../rules/interpreter.ts";
 import type { Transaction } from "../../store/database.ts";
+import { readVerdict } from "./explain.ts";
 import { isIn, type LoadedActivation, loadOneUnderCarsLock } from "./load-activations.ts";
 import { type Ended, moveOn } from "./move-on.ts";
 
@@ -47,6 +48,9 @@ export async function giveUpExpired(
   await moveOn(context, desiredState, tx, cars, { moving: [{ activation, moves }], ended: [ended] });
 }
 
+/** Also of a service that was withdrawn since, for which nobody owes anything. */
+const tooLate = "It is too late to cancel: the service was already applied in the car.";
+
 export type Cancelled = { kind: "cancelled" };
 
 /** The customer changed their mind; the answer is honest about what can no longer be undone. */
@@ -61,7 +65,7 @@ export async function cancel(
   const decision = decide(activationMachine, activation.state, "customerCancelled", activation.facts);
   if (decision.kind === "refused")
     return activation.state === "ServiceActive"
-      ? refuse("conflict", `${activation.service.name} is already applied in the car and paid`)
+      ? refuse("conflict", `${await readVerdict(tx, activationId)} ${tooLate}`)
       : refuseByRule(decision);
   const reason = "customerCancelled";
   await moveOn(context, desiredState, tx, cars, {

@@ -70,7 +70,7 @@ export function activationRoutes(context: Context, desiredState: ServicesInCars,
     refuses: ["conflict", "ruleRefused"],
     description:
       "Possible until the car has proved the service: the hold is released and nothing is charged. Afterwards the " +
-      "answer says that it is already applied.",
+      "answer says that it is already applied, and what became of its payment.",
     params: activationParams,
     body: z.strictObject({}),
     answer: activationSchema,

@@ -2,7 +2,8 @@ import { hourMs } from "@caas/contract/durations.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { reconcileWithinMs } from "../../../rules/presumption-policy.ts";
 import { type PaidFleet, startPaidFleet } from "../../../testing/fixtures/paid-fleet.ts";
-import { seedStaff } from "../../../testing/fixtures/people.ts";
+import { type Person, seedStaff } from "../../../testing/fixtures/people.ts";
+import { signInBuyer } from "../../../testing/fixtures/sales.ts";
 
 const priceCents = 1_900;
 /** Two services of one customer fit, a third does not; three of all customers fit. */
@@ -36,6 +37,62 @@ async function gauges(): Promise<Record<string, number>> {
     ),
   );
 }
+
+/** What the owner is answered who cancels now; nothing may come of it. */
+async function cancelTooLate(owner: Person, activationId: string): Promise<string> {
+  const before = [await fleet.stateOf(activationId), await fleet.statusOf(activationId)];
+  const answer = await owner.post(`/api/activations/${activationId}/cancellation`);
+  expect([answer.status, answer.text("code")]).toEqual([409, "conflict"]);
+  expect([await fleet.stateOf(activationId), await fleet.statusOf(activationId)]).toEqual(before);
+  return answer.text("detail");
+}
+
+const tooLate = "It is too late to cancel: the service was already applied in the car.";
+
+describe("who cancels a service that the car has applied is told what is true of its payment", () => {
+  test("presumed it is not called paid, and once it is taken it is called charged [FA4]", async () => {
+    const car = await fleet.knownCustomersCar();
+    const owner = await signInBuyer(fleet, car);
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "charged");
+    await fleet.waitFor(activationId, "ServiceActive");
+    const knownBy = new Date(fleet.clock.now().getTime() + reconcileWithinMs).toISOString();
+    expect(await cancelTooLate(owner, activationId)).toBe(
+      `heatedSeats was proved by the car. The bank has not answered yet, so its payment is presumed until ${knownBy}; nothing has been charged so far. ${tooLate}`,
+    );
+    await fleet.lookUpAfter(10_000);
+    expect(await cancelTooLate(owner, activationId)).toBe(
+      `heatedSeats is active: the car proved it, and only then the price was charged. The bank had not answered at first and was presumed. ${tooLate}`,
+    );
+  });
+
+  test("held and not captured yet it is not called paid", async () => {
+    const car = await fleet.knownCustomersCar();
+    const owner = await signInBuyer(fleet, car);
+    await car.park();
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.runJobs();
+    await fleet.control("PUT", "/_control/faults", { failNext: { count: 1_000, status: 503 } });
+    await car.drive();
+    await fleet.waitFor(activationId, "ServiceActive");
+    expect(await fleet.statusOf(activationId)).toBe("authorised");
+    expect(await cancelTooLate(owner, activationId)).toBe(
+      `heatedSeats was proved by the car; the payment is being taken. ${tooLate}`,
+    );
+  });
+
+  test("refused after the proof it is not called active or paid [FA5]", async () => {
+    const car = await fleet.knownCustomersCar();
+    const owner = await signInBuyer(fleet, car);
+    const activationId = await fleet.buyUnanswered(car, "heatedSeats", "notCharged");
+    await fleet.waitFor(activationId, "ServiceActive");
+    await fleet.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "decline" });
+    await fleet.lookUpAfter(10_000);
+    await fleet.control("PUT", "/_control/cards/pm_card_visa", { behaviour: "approve" });
+    const told = await cancelTooLate(owner, activationId);
+    expect(told).toContain("so it was withdrawn. Nothing was charged.");
+    expect(told).not.toContain("is active");
+  });
+});
 
 describe("a service is delivered although the bank did not answer [FA4, FA5, fault 24]", () => {
   test("it did charge: delivered on the presumption, confirmed by a look-up, captured on the car's proof, once", async () => {
