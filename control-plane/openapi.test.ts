@@ -6,7 +6,17 @@ import { renderOpenApi } from "./openapi.ts";
 
 const schema = z.looseObject({
   openapi: z.string(),
-  paths: z.record(z.string(), z.record(z.string(), z.looseObject({ operationId: z.string().optional() }))),
+  paths: z.record(
+    z.string(),
+    z.record(
+      z.string(),
+      z.looseObject({
+        operationId: z.string().optional(),
+        requestBody: z.json().optional(),
+        responses: z.record(z.string(), z.json()),
+      }),
+    ),
+  ),
   components: z.looseObject({ schemas: z.record(z.string(), z.json()) }),
 });
 
@@ -36,6 +46,16 @@ describe("the description of the REST interface", async () => {
     const described = operations.map(({ route }) => route);
     const undescribed = ["GET /", "GET /openapi.json"];
     expect([...described, ...undescribed].toSorted()).toEqual(Object.keys(accessTable).toSorted());
+  });
+
+  test("every route of an id that may be of nothing lists 404, and every one that takes a body 415", () => {
+    const silent = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).flatMap(([method, { responses, requestBody }]) => {
+        const due = [...(path.includes("{") ? ["404"] : []), ...(requestBody === undefined ? [] : ["415"])];
+        return due.filter((status) => !(status in responses)).map((status) => `${method} ${path}: ${status}`);
+      }),
+    );
+    expect(silent).toEqual([]);
   });
 
   test("every operation has a unique, readable name", () => {

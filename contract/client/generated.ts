@@ -1326,7 +1326,6 @@ export type PayTheReservationBody = {
   amountCents?: number;
   /**
      * From whom staff took it, where that is not the customer: a leasing company, a relative
-     * @minLength 1
      * @maxLength 200
      */
   payer?: string;
@@ -1351,7 +1350,6 @@ export type PayTheRestBody = {
   amountCents?: number;
   /**
      * From whom staff took it, where that is not the customer: a leasing company, a relative
-     * @minLength 1
      * @maxLength 200
      */
   payer?: string;
@@ -1680,7 +1678,6 @@ export type ListTasks200 = {
 export type ResolveATaskBody = {
   /**
      * What was done about it.
-     * @minLength 1
      * @maxLength 2000
      */
   resolution: string;
@@ -2404,7 +2401,7 @@ export const getReadTheNotificationsOfAnExpedienteUrl = (expedienteId: string,) 
 }
 
 /**
- * Every message about this sale and this customer's services in its car; secrets are masked.
+ * Every message about this sale and this customer's services in its car; secrets are masked. Customers read what was written to them, staff also what support was told.
  *
  * For admin, support, sales (dealership), customer (own).
  * @summary Read the notifications of an expediente
@@ -3244,7 +3241,7 @@ export const getCancelAnActivationUrl = (activationId: string,) => {
 }
 
 /**
- * Possible until the car has proved the service: the hold is released and nothing is charged. Afterwards the answer says that it is already applied.
+ * Possible until the car has proved the service: the hold is released and nothing is charged. Afterwards the answer says that it is already applied, and what became of its payment.
  *
  * For customer (own).
  * @summary Cancel an activation

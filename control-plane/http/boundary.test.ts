@@ -197,6 +197,14 @@ describe("a body", () => {
     expect(problemIn(reply)).toMatchObject({ status: 415, code: "unsupportedMediaType" });
   });
 
+  test.each(["factory", "payments", "transport"])(
+    "of a message of the type text/plain is refused to %s with 415, which its description lists",
+    async (partner) => {
+      const reply = await send("POST", `/webhooks/${partner}`, { "content-type": "text/plain" }, "{}");
+      expect(problemIn(reply)).toMatchObject({ status: 415, code: "unsupportedMediaType" });
+    },
+  );
+
   test("of 64 KiB is read, and of one byte more refused with 413", async () => {
     const of = (bytes: number) => JSON.stringify({ x: "x".repeat(bytes - 8) });
     expect(problemIn(await send("POST", "/api/sales", json, of(64 * 1024)))).toMatchObject({ status: 400 });

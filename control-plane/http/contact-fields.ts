@@ -6,16 +6,16 @@ import * as z from "zod";
 import type { Address } from "../store/schema.ts";
 import { postalCodeExamples } from "./postal-code-examples.ts";
 
-// What people type about people, the same on every route. Libraries that follow the world judge it. What partners write
+// What people type about people and about their work, the same on every route. Libraries that follow the world judge it. What partners write
 // is never judged by it: their messages are taken.
 
-/** A name or a line of an address: on one line, and not empty to the eye. */
+/** A name, a line of an address, a reason: on one line, without characters that are not seen, and not empty to the eye. */
 export function lineOfText(max: number) {
   return z
     .string()
     .overwrite(showOnOneLine)
     .max(max, { abort: true })
-    .refine(isReadable, "must hold at least one letter or digit");
+    .refine(isReadable, { abort: true, error: "must hold at least one letter or digit" });
 }
 
 export const nameSchema = lineOfText(200).meta({ example: "Lucía Ferrer" });

@@ -5,6 +5,7 @@ import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { isDatabaseUnavailable } from "../store/database-errors.ts";
 import type { ErrorCode } from "./error-table.ts";
 import { type Problem, problemOf, problemOfFields } from "./problem.ts";
+import { longestKey } from "./route-description.ts";
 
 const codeOfFastify: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: "payloadTooLarge",
@@ -17,10 +18,7 @@ const codeOfFastify: Readonly<Record<string, ErrorCode>> = {
 export function describeError(error: FastifyError, request: FastifyRequest): Problem {
   if (hasZodFastifySchemaValidationErrors(error)) {
     if (error.validationContext === "headers")
-      return problemOf(
-        "idempotencyKeyMissing",
-        "send an Idempotency-Key header of 1 to 200 characters, new for each intent",
-      );
+      return problemOf("idempotencyKeyMissing", sayWhatKeyLacks(request.headers["idempotency-key"]));
     const errors = error.validation.flatMap(({ instancePath, params, message = "is not valid" }) => {
       const path = [
         error.validationContext ?? "body",
@@ -42,6 +40,15 @@ export function describeError(error: FastifyError, request: FastifyRequest): Pro
   }
   request.log.error({ err: error, method: request.method, url: request.url }, "a request failed");
   return problemOf("internal", `the request failed; our log has it under ${request.id}`);
+}
+
+/** The only header that routes describe. */
+function sayWhatKeyLacks(given: unknown): string {
+  const wanted = `send one of 1 to ${longestKey} characters, new for each intent`;
+  if (given === undefined) return `the Idempotency-Key header is missing: ${wanted}`;
+  return given === ""
+    ? `the Idempotency-Key header is empty: ${wanted}`
+    : `the Idempotency-Key header is too long: ${wanted}`;
 }
 
 /** Answers what is not HTTP, too long or too slow for Node's parser: no request and no reply exist then. */

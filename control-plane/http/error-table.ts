@@ -4,7 +4,11 @@
  */
 export const errorTable = {
   badRequest: { status: 400, kind: "invalid", title: "The request is malformed" },
-  idempotencyKeyMissing: { status: 400, kind: "invalid", title: "The Idempotency-Key header is missing" },
+  idempotencyKeyMissing: {
+    status: 400,
+    kind: "invalid",
+    title: "The Idempotency-Key header is missing, empty or too long",
+  },
   idempotencyKeyReused: {
     status: 422,
     kind: "invalid",

@@ -31,9 +31,12 @@ export const tags: Readonly<Record<string, string>> = {
   webhooks: "Messages from partners.",
 };
 
+/** In characters; a UUID has 36. */
+export const longestKey = 200;
+
 /** The header of a route that is done once per key. */
 export const idempotencyKeyHeader = z.looseObject({
-  "idempotency-key": z.string().min(1).max(200).meta({
+  "idempotency-key": z.string().min(1).max(longestKey).meta({
     description:
       "A new one for each intent, such as a UUID. The same key with the same body gets the first answer again; with another body it is refused. It is kept for 30 days.",
     example: "9b2f6c1e-6d2f-4d0e-8f0b-0c6d3f7f0b1a",
@@ -44,10 +47,8 @@ export const idempotencyKeyHeader = z.looseObject({
 export function listRefusals(
   route: RouteDescription,
   access: Access,
-  takes: { body: boolean; key: boolean },
+  takes: { body: boolean; key: boolean; params: boolean },
 ): readonly ErrorCode[] {
-  const isRelated =
-    access.kind === "roles" && Object.values(access.roles).some((relation) => relation !== "any");
   return [
     // Each refuses an unknown field of its query at least.
     "badRequest",
@@ -56,7 +57,8 @@ export function listRefusals(
     ...(access.kind === "public" ? [] : (["notSignedIn", "forbidden"] as const)),
     // A browser's cookie is for our own pages.
     ...(takes.body && access.kind !== "public" ? (["crossSite"] as const) : []),
-    ...(isRelated ? (["notFound"] as const) : []),
+    // Whatever the relation: the id in the path may be of nothing.
+    ...(takes.params && access.kind !== "public" ? (["notFound"] as const) : []),
     ...(route.refuses ?? []),
   ];
 }

@@ -67,7 +67,11 @@ export function addCommand<
   const access = requireAccess(`POST ${command.url}`);
   const params = command.params ?? empty;
   const needsKey = access.kind === "roles" && access.idempotencyKey === undefined;
-  const refuses = listRefusals(command, access, { body: true, key: needsKey });
+  const refuses = listRefusals(command, access, {
+    body: true,
+    key: needsKey,
+    params: command.params !== undefined,
+  });
   type Given = Asked<Params> & { body: z.output<Body> };
   const execute = createRunner(routing.db, command, (runMany: RunMany<Given, Answered<Answer>>) =>
     oncePerKey<Given>(async (tx, asked) =>
@@ -124,7 +128,11 @@ export function addQuery<
   const access = requireAccess(`GET ${query.url}`);
   const params = query.params ?? empty;
   const search = query.search ?? empty;
-  const refuses = listRefusals(query, access, { body: false, key: false });
+  const refuses = listRefusals(query, access, {
+    body: false,
+    key: false,
+    params: query.params !== undefined,
+  });
   routing.server.get(
     query.url,
     {

@@ -29,7 +29,7 @@ export type WebhookRoute<Event> = {
   lingerMs?: number;
 };
 
-const refusals = ["signatureInvalid", "payloadTooLarge"] as const;
+const refusals = ["signatureInvalid", "payloadTooLarge", "unsupportedMediaType"] as const;
 
 const answerSchema = z.object({
   received: z.literal(true),

@@ -65,7 +65,7 @@ export const fieldReports: readonly FieldReport[] = [
   row("R11", "A seller could read a known customer's address.", `${features}/sales/register-sale.ts`),
   row("R12", "A mail refused for good was sent twenty-five times.", `${cp}/partners/mail.ts`, `${features}/accounts/record-credentials.ts`),
   row("R13", "A copy of the database opened sessions.", `${cp}/http/hashed-sessions.ts`),
-  row("R14", "Names carried controls of text into mails and lists.", "contract/shown-text.ts"),
+  row("R14", "Names and staff's words carried controls of text into mails and lists.", "contract/shown-text.ts", `${cp}/http/contact-fields.ts`),
   row("R15", "The story's cars stayed off after a restart.", "start/story-owner.ts"),
   row("R16", "A car from which the platform's word was withheld did not notice.", "vehicle-agent/clock/trusted-time.ts", `${features}/desired-state/dispatches.ts`),
   row("R17", "Sessions and keys of requests were kept forever.", `${features}/retention/prune.ts`),

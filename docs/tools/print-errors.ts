@@ -4,7 +4,8 @@ import { renderTable } from "./markdown.ts";
 /** What a caller can do about each error; a code without a row does not compile. */
 const whatToDo: Readonly<Record<ErrorCode, string>> = {
   badRequest: "Fix the fields that `errors` names. An unknown field is an error too.",
-  idempotencyKeyMissing: "Send an `Idempotency-Key` header, new for each intent; a UUID will do.",
+  idempotencyKeyMissing:
+    "Send an `Idempotency-Key` header of 1 to 200 characters, new for each intent; a UUID will do.",
   idempotencyKeyReused: "Use a new key: this one belongs to another request.",
   notSignedIn: "Sign in at `POST /api/sign-in` and send its token; sessions end after seven days.",
   wrongCredentials: "Check both; the answer is the same whether the user name or the password is wrong.",

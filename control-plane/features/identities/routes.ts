@@ -1,6 +1,7 @@
 import { type EnrolmentPackage, enrolmentPackageSchema } from "@caas/contract/enrolment.ts";
 import { normalizeSerialNumber } from "@caas/contract/revocation-list.ts";
 import * as z from "zod";
+import { lineOfText } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
 import type { Refusal } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
@@ -10,6 +11,7 @@ import type { Transaction } from "../../store/database.ts";
 import { listRevocations, revoke } from "./revoke.ts";
 
 const vehicleParams = z.strictObject({ vehicleId: z.uuid() });
+const reasonSchema = lineOfText(500).min(3);
 const serialNumber = z
   .string()
   .regex(/^[0-9A-Fa-f]{1,40}$/, "must be hexadecimal")
@@ -34,7 +36,7 @@ export function identityRoutes(context: Context, routing: Routing, issuePackage:
       "another enrolment package.",
     params: vehicleParams,
     body: z.strictObject({
-      reason: z.string().trim().min(3).max(500),
+      reason: reasonSchema,
       /** Without it the car is revoked with all its certificates. */
       serialNumber: serialNumber.optional(),
     }),
@@ -74,12 +76,10 @@ export function identityRoutes(context: Context, routing: Routing, issuePackage:
       "revoke it where that must end now.",
     params: vehicleParams,
     body: z.strictObject({
-      reason: z
-        .string()
-        .trim()
-        .min(3)
-        .max(500)
-        .meta({ description: "Why, for the car's record.", example: "The control unit was replaced." }),
+      reason: reasonSchema.meta({
+        description: "Why, for the car's record.",
+        example: "The control unit was replaced.",
+      }),
     }),
     status: 201,
     answer: z.object({

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { lineOfText } from "../../http/contact-fields.ts";
 import { type Refusal, refuse } from "../../http/refusal.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Sender } from "../../http/webhook-messages.ts";
@@ -89,7 +90,7 @@ const meansSchema = z.strictObject({
     .positive()
     .optional()
     .meta({ description: "As staff took it; exactly what is due", example: 50_000 }),
-  payer: z.string().trim().min(1).max(200).optional().meta({
+  payer: lineOfText(200).optional().meta({
     description: "From whom staff took it, where that is not the customer: a leasing company, a relative",
     example: "Leasing Ibérica S.A.",
   }),
@@ -225,7 +226,7 @@ export function paymentRoutes(
     description:
       "Of a captured service payment, a part or all of it, never more than is left. When all is given back the service is withdrawn from the car.",
     params: paymentParams,
-    body: z.strictObject({ amountCents: z.int().positive(), reason: z.string().min(3).max(200) }),
+    body: z.strictObject({ amountCents: z.int().positive(), reason: lineOfText(200).min(3) }),
     status: 202,
     answer: z.object({ id: z.uuid(), payment: paymentSchema }),
     async run(tx, { principal, params, body }) {

@@ -1,4 +1,5 @@
 import { businessDay } from "@caas/contract/business-day.ts";
+import { showOnOneLine } from "@caas/contract/shown-text.ts";
 import * as z from "zod";
 import { addressSchema, phoneSchema } from "../../http/contact-fields.ts";
 import { actorOf } from "../../http/principal.ts";
@@ -23,7 +24,8 @@ import {
 import { registerSale } from "./register-sale.ts";
 
 const tag = "sales";
-const text = (max: number) => z.string().trim().min(1).max(max);
+/** Cleaned as names are, or it would find none of them; a sign alone may be looked for. */
+const searchSchema = z.string().overwrite(showOnOneLine).min(1).max(100);
 const code = z.string().min(1).max(100);
 const params = z.object({ expedienteId: z.uuid() });
 
@@ -89,7 +91,7 @@ export function salesRoutes(
     search: z.strictObject({
       status: expedienteSchema.shape.status.optional(),
       vehicleState: z.string().max(50).optional(),
-      search: text(100).optional(),
+      search: searchSchema.optional(),
       after: z.uuid().optional(),
       limit: z.coerce.number().int().min(1).max(100).default(50),
     }),

@@ -309,6 +309,19 @@ describe("a sale with bad input is refused with an error that names the field, a
     });
   });
 
+  test("an Idempotency-Key that is too long is not called missing; the longest is taken", async () => {
+    const before = await countSales();
+    const refused = await staff.sales.post("/api/sales", newSale(), "k".repeat(201));
+    expect([refused.status, refused.text("code"), refused.text("detail")]).toEqual([
+      400,
+      "idempotencyKeyMissing",
+      "the Idempotency-Key header is too long: send one of 1 to 200 characters, new for each intent",
+    ]);
+    expect((await staff.sales.post("/api/sales", newSale(), "")).text("detail")).toMatch(/header is empty:/);
+    expect(await countSales()).toBe(before);
+    expect((await staff.sales.post("/api/sales", newSale(), "k".repeat(200))).status).toBe(201);
+  });
+
   test("by anybody who is not sales staff [fault 30]", async () => {
     const before = await countSales();
     expect((await staff.support.post("/api/sales", newSale())).status).toBe(403);

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { lineOfText } from "../../http/contact-fields.ts";
 import { addCommand, addQuery, type Routing } from "../../http/routes.ts";
 import type { Context } from "../../lifecycle/context.ts";
 import { taskRow, taskTeams } from "../../rules/task-table.ts";
@@ -83,7 +84,7 @@ export function taskRoutes(context: Context, routing: Routing): void {
     summary: "Resolve a task",
     refuses: ["notFound", "conflict"],
     params: z.strictObject({ taskId: z.uuid() }),
-    body: z.strictObject({ resolution: z.string().trim().min(1).max(2_000) }),
+    body: z.strictObject({ resolution: lineOfText(2_000) }),
     status: 200,
     answer: z.object({ id: z.uuid(), status: z.literal("resolved"), resolvedAt: z.iso.datetime() }),
     async run(tx, { principal, params: { taskId }, body: { resolution } }) {
