@@ -2404,7 +2404,7 @@ export const getReadTheNotificationsOfAnExpedienteUrl = (expedienteId: string,) 
 }
 
 /**
- * Every message about this sale and this customer's services in its car; secrets are masked.
+ * Every message about this sale and this customer's services in its car; secrets are masked. Customers read what was written to them, staff also what support was told.
  *
  * For admin, support, sales (dealership), customer (own).
  * @summary Read the notifications of an expediente
