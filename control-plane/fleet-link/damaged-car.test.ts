@@ -1,3 +1,4 @@
+import { minuteMs } from "@caas/contract/durations.ts";
 import { readSlotFiles } from "@caas/vehicle-agent/change/slots.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestFleet, type TestCar, type TestFleet } from "../testing/fixtures/fleet.ts";
@@ -58,4 +59,31 @@ describe("a car whose active slot was damaged while it was off", () => {
       expect([fleet.captured().length, fleet.tickets()]).toEqual([captured, []]);
     },
   );
+
+  test("damaged after it had refused its newest version: a version above brings the paid service back [F2]", async () => {
+    const car = await fleet.addCar();
+    const paid = await fleet.buy(car, "heatedSeats");
+    await fleet.waitFor(paid, "ServiceActive");
+    car.adapter.faults.rejects = "not now";
+    const refused = await fleet.buy(car, "ambientLight");
+    await fleet.waitFor(refused, "NoCharge");
+    // The version without it is refused, too.
+    await fleet.waitUntil("the newest version is refused", async () => {
+      const outcome = JSON.parse((await car.storage.read("journal.json")) ?? "{}").outcome;
+      return outcome?.result === "failed" && outcome.version === (await versionOf(car)) ? true : undefined;
+    });
+    const before = await versionOf(car);
+    await car.park();
+    const { slot } = await readActive(car);
+    await car.storage.slots.stage(slot, new Map());
+    car.adapter.faults.rejects = undefined;
+    fleet.clock.advanceMs(2 * minuteMs);
+    await car.drive();
+    await fleet.waitUntil("the car holds it again", async () => {
+      const reading = readSlotFiles((await readActive(car)).files);
+      const codes = reading.kind === "intact" ? reading.content.entries.map(({ code }) => code) : [];
+      return codes.includes("heatedSeats") && (await versionOf(car)) > before ? true : undefined;
+    });
+    expect(await fleet.stateOf(paid)).toBe("ServiceActive");
+  });
 });

@@ -84,7 +84,8 @@ const cases: readonly Case[] = [
   { says: "this content without an outcome",             attempt: ofService, said: { active: holdsNew },                                is: [none("noOutcome"), "behind"] },
   { says: "applied, and it holds something else now",    attempt: ofService, said: { active: holdsOld, outcome: applied(7) },           is: [proves(ofService), "damaged"] },
   { says: "applied before, and its slot is damaged [F2]", attempt: null,     said: { active: holdsNothing, outcome: applied(7) },       is: [none("noAttempt"), "damaged"] },
-  { says: "failed before, and its slot is damaged",      attempt: null,      said: { active: holdsNothing, outcome: failed(7) },        is: [none("noAttempt"), "behind"] },
+  { says: "failed before, and its slot is damaged [F2]", attempt: null,      said: { active: holdsNothing, outcome: failed(7) },        is: [none("noAttempt"), "damaged"] },
+  { says: "failed before, and it has rolled back",       attempt: null,      said: { active: holdsOld, outcome: failed(7) },            is: [none("noAttempt"), "behind"] },
   { says: "a former version applied, its slot damaged",  attempt: ofService, said: { active: holdsNothing, outcome: applied(6) },       is: [none("otherVersion"), "behind"] },
   { says: "applied, and holds this version in part",     attempt: null,      said: { active: { version: 7, hash: "other" }, outcome: applied(7) }, is: [none("noAttempt"), "behind"] },
   { says: "applied, and it is ahead by now",             attempt: ofPlan,    said: { active: isAhead, outcome: applied(7) },            is: [proves(ofPlan), "ahead"] },
@@ -150,6 +151,14 @@ describe("a report is judged", () => {
       ).toMatchObject({ lacksTime: false });
     },
   );
+
+  test("a damaged car that takes no version is given another once a minute, and not without end [F2]", () => {
+    const said = { ...base, active: holdsNothing, outcome: failed(7) };
+    const afterReportAt = (clock: string) =>
+      judgeReport({ ...car, reportTakenAt: at(clock) }, null, said, keys, takenAt);
+    expect(afterReportAt("09:59:00")).toMatchObject({ standing: "behind" });
+    expect(afterReportAt("09:58:59")).toMatchObject({ standing: "damaged" });
+  });
 
   test.each([
     {

@@ -48,7 +48,7 @@ export type Standing =
   | "lacksKeys"
   /** It keeps the newest version staged until it is parked or charged: it is asked again later. */
   | "defers"
-  /** It holds less than it has applied: its disk was damaged. The next version brings all of it anew. */
+  /** It holds less than it has applied, or nothing it can tell: its disk was damaged. The next version brings all of it anew. */
   | "damaged"
   /** Its version is above ours (a restored back-up): the next one is allocated above it. */
   | "ahead"
@@ -120,7 +120,8 @@ export function judgeReport(
     return { kind: "doubted", because: "versionFarAhead" };
   const verdict = judgeOutcome(car, attempt, said, takenAt);
   const isOpen = attempt !== null && verdict.kind !== "proved";
-  const standing = verdict.kind === "failed" ? "failed" : judgeStanding(car, isOpen, said, keySetVersion);
+  const standing =
+    verdict.kind === "failed" ? "failed" : judgeStanding(car, isOpen, said, keySetVersion, takenAt);
   return { kind: "taken", verdict, standing, lacksTime: lacksTime(car, said, takenAt) };
 }
 
@@ -159,10 +160,16 @@ function keepWithin(said: string, from: Date, until: Date): { appliedAt: Date; d
   return { appliedAt: new Date(keptMs), doubt: isFar ? "appliedAtImpossible" : null };
 }
 
-function judgeStanding(car: KnownCar, isOpen: boolean, said: Said, keySetVersion: number): Standing {
+function judgeStanding(
+  car: KnownCar,
+  isOpen: boolean,
+  said: Said,
+  keySetVersion: number,
+  takenAt: Date,
+): Standing {
   if (said.active.version > car.manifestVersion) return "ahead";
   if (said.active.hash === car.manifestHash && !isOpen) return "holds";
-  if (holdsLess(car, said)) return "damaged";
+  if (holdsLess(car, said) || hasLostAll(car, said, takenAt)) return "damaged";
   if (said.deferred?.version === car.manifestVersion) return "defers";
   return said.keySetVersion < keySetVersion ? "lacksKeys" : "behind";
 }
@@ -177,12 +184,34 @@ function holdsLess({ manifestVersion, manifestHash }: KnownCar, { active, outcom
   );
 }
 
-/** A car that was given the time and is off all the same is left alone for a while: it would answer without end. */
-const timeAgainAfterMs = minuteMs;
+/**
+ * It did not take the newest version, which it needs now: sent again it would only repeat its failure. A car that takes
+ * nothing at all is tried once in a while.
+ */
+function hasLostAll(
+  { manifestVersion, reportTakenAt }: KnownCar,
+  { active, outcome }: Said,
+  takenAt: Date,
+): boolean {
+  return (
+    active.version === 0 &&
+    outcome?.result === "failed" &&
+    outcome.version === manifestVersion &&
+    isAgain(reportTakenAt, takenAt)
+  );
+}
+
+/** Whether so much time has passed since the last report that a car may be given the same once more. */
+function isAgain(reportTakenAt: Date | null, takenAt: Date): boolean {
+  return reportTakenAt === null || takenAt.getTime() - reportTakenAt.getTime() > againAfterMs;
+}
+
+/** A car that was given the time and is off all the same, or takes nothing, is left alone: it would answer without end. */
+const againAfterMs = minuteMs;
 
 /** The newest manifest, signed again, tells a car the time; a car that has none yet gets it with its first. */
 function lacksTime({ manifestVersion, reportTakenAt }: KnownCar, { sentAt }: Said, takenAt: Date): boolean {
   if (manifestVersion === 0 || Math.abs(Date.parse(sentAt) - takenAt.getTime()) <= clockToleranceMs)
     return false;
-  return reportTakenAt === null || takenAt.getTime() - reportTakenAt.getTime() > timeAgainAfterMs;
+  return isAgain(reportTakenAt, takenAt);
 }

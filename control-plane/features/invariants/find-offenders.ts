@@ -44,7 +44,7 @@ export async function findOffenders(reader: Reader, now: Date): Promise<Offender
     select 'moneyWithoutService' as invariant,
            case when a.state = 'ServiceActive' and e.end_reason in ('chargeBack', 'refunded') then 'owed' end as tolerance,
            a.id as "activationId",
-           a.vehicle_id as "vehicleId", p.settled_at as since, a.state as "activationState", p.status as "paymentStatus"
+           a.vehicle_id as "vehicleId", greatest(p.settled_at, e.withdrawn_at) as since, a.state as "activationState", p.status as "paymentStatus"
     from payments p join activations a on a.id = p.activation_id
       left join entitlements e on e.id = a.entitlement_id
     where p.kind = 'service' and p.status = 'captured'

@@ -49,9 +49,10 @@ export async function followConfirmation(work: PaymentWork, paymentId: string): 
   const { confirm_by: confirmBy, gateway_payment_id: gatewayPaymentId } = payment;
   if (payment.status !== "unconfirmed" || confirmBy === null || gatewayPaymentId === null) return;
   const isOver = context.clock.now().getTime() >= confirmBy.getTime();
-  const answer = isOver
-    ? await gateway.release(gatewayPaymentId, paymentId)
-    : await gateway.retrieve(gatewayPaymentId);
+  // Confirmed in time counts, though its webhook was lost or is still on its way: a release would undo it.
+  const now = await gateway.retrieve(gatewayPaymentId);
+  const answer =
+    isOver && now.status === "unconfirmed" ? await gateway.release(gatewayPaymentId, paymentId) : now;
   const heard = await batches.record({ paymentId, answer });
   if (isOver || heard.payment.status !== "unconfirmed") return;
   await context.db.transaction().execute(async (tx) => {

@@ -98,6 +98,20 @@ describe("the bank wants the customer to confirm a service's payment", () => {
     expect(await fleet.takenAtGateway(activationId)).toMatchObject({ heldCents: 0, capturedCents: 0 });
   });
 
+  test("confirmed in time and its webhook lost: the end of the time finds the hold, and the service comes [F7]", async () => {
+    const car = await fleet.addCar();
+    await turnCard("authenticate");
+    const activationId = await fleet.buy(car, "heatedSeats");
+    await fleet.runJobs();
+    await fleet.lookUpAfter(12 * hourMs);
+    await fleet.control("PUT", "/_control/faults", { dropWebhooksNext: { count: 4 } });
+    await confirm(activationId, "confirm");
+    expect(await fleet.statusOf(activationId)).toBe("unconfirmed");
+    await fleet.lookUpAfter(12 * hourMs);
+    await untilStatus(activationId, "captured");
+    expect(await fleet.stateOf(activationId)).toBe("ServiceActive");
+  });
+
   test("a purchase that is given up meanwhile cannot be confirmed any more: nothing is held [F7]", async () => {
     const car = await fleet.addCar();
     await turnCard("authenticate");
