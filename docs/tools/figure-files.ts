@@ -66,6 +66,13 @@ export const figureFiles: readonly FigureOfFile[] = [
     ["Few purchases at a time make small", "22",   "conditions/halfLoadMicrosecondsAnActivation/*", 0, 1_000],
     ["Few purchases at a time make small", "13",   "conditions/microsecondsAnActivation/*", 0, 1_000],
   ]),
+  ...told(measurements, "ota-20261129-023315.json", [
+    ["434 422 433 453", "417", "conditions/microsecondsAChange/*", 0],
+  ]),
+  ...told(measurements, "paid-20261129-023927.json", [
+    ["8625 8680", "8860", "conditions/microsecondsAnActivation/*", 0],
+    ["| 230 202", "279",  "numbers/paidActivationsPerSecond", 0],
+  ]),
   ...told(measurements, "paid-20261129-010158.json", [
     ["A purchase by itself takes at most", "58.3", "conditions/halfLoadStatementsAnActivation", 1],
     ["A purchase by itself takes at most", "22.7", "conditions/halfLoadCommitsAnActivation", 1],
