@@ -70,7 +70,7 @@ export const figureFiles: readonly FigureOfFile[] = [
     ["434 422 433 453", "417", "conditions/microsecondsAChange/*", 0],
   ]),
   ...told(measurements, "paid-20261129-023927.json", [
-    ["8625 8680", "8860", "conditions/microsecondsAnActivation/*", 0],
+    ["8,625 8,680", "8,860", "conditions/microsecondsAnActivation/*", 0],
     ["| 230 202", "279",  "numbers/paidActivationsPerSecond", 0],
   ]),
   ...told(measurements, "paid-20261129-010158.json", [
