@@ -11,9 +11,12 @@ import type { TurnedCard } from "@caas/simulator/stand-ins/gateway/cards.ts";
 import { faultsSchema } from "@caas/simulator/stand-ins/shared/faults.ts";
 import * as z from "zod";
 import { networkError } from "../lab/gateway-books.ts";
-import { type GatewayFault, gatewayKnobs, type LaterFate, type PaymentFate } from "./ota-plan.ts";
+import { type GatewayFault, gatewayKnobs, type PaymentFate, type PlannedPurchase } from "./ota-plan.ts";
 
 // What customers, their banks and the gateway's own people do about a payment, by plan.
+
+/** A purchase that was taken. */
+export type Bought = Pick<PlannedPurchase, "payment" | "later"> & { activationId: string; owner: Client };
 
 export type CustomersBank = {
   /** The name of a card that does as planned. `index` tells the purchase. */
@@ -21,10 +24,10 @@ export type CustomersBank = {
   /** The customer is at the bank's page as soon as there is one, and answers, where the plan says so. */
   confirm(activationId: string, fate: PaymentFate, owner: Client): Promise<void>;
   /** Somebody lets the hold go in the gateway's own screens. */
-  voidHold(activationId: string, owner: Client): Promise<void>;
-  isPaid(activationId: string, owner: Client): Promise<boolean>;
+  voidHold(bought: Bought): Promise<void>;
+  isPaid(bought: Pick<Bought, "activationId" | "owner">): Promise<boolean>;
   /** Support gives the money of a service back, or the bank takes it, as soon as it is paid. */
-  settleLater(activationId: string, later: LaterFate, owner: Client, staff: Client): Promise<void>;
+  settleLater(bought: Bought, staff: Client): Promise<void>;
   /**
    * Sets the gateway's faults when each is due; the returned function waits for the last one, ends them, and returns
    * how often each was used.
@@ -103,12 +106,13 @@ export function openCustomersBank(gatewayUrl: string, signal: AbortSignal): Cust
         signal,
       });
     },
-    isPaid: async (activationId, owner) => (await readPayment(activationId, owner))?.status === "captured",
-    async voidHold(activationId, owner) {
+    isPaid: async ({ activationId, owner }) =>
+      (await readPayment(activationId, owner))?.status === "captured",
+    async voidHold({ activationId, owner }) {
       const { id: reference } = await paymentIn("authorised", activationId, owner);
       await gateway.post("/_control/payments", { reference, action: "void" }, z.unknown());
     },
-    async settleLater(activationId, later, owner, staff) {
+    async settleLater({ activationId, later, owner }, staff) {
       if (later === "kept") return;
       const { id: paymentId, amountCents } = await paymentIn("captured", activationId, owner);
       if (later === "refunded") {

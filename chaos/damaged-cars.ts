@@ -89,7 +89,10 @@ export function openDamagedCars(options: {
     },
     enrolAgain(vin, hosts) {
       waiting.set(vin, "no package has come");
-      bringPackage(vin, hosts).catch((error: unknown) => void waiting.set(vin, wordsOf(error)));
+      bringPackage(vin, hosts).catch((error: unknown) => {
+        // Another life of the process may have been served meanwhile.
+        if (waiting.has(vin)) waiting.set(vin, wordsOf(error));
+      });
     },
     counts() {
       const counts: Record<string, number> = {};

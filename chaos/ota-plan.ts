@@ -269,7 +269,7 @@ function dealPaymentFates(cars: readonly PlannedCar[], purchases: PlannedPurchas
   const isHealthy = (one: PlannedPurchase) =>
     fateOf(one)?.kind === "healthy" && cars[one.car]?.host === "memory";
   const isFirst = ({ service }: PlannedPurchase) => service === 0;
-  /** Their first purchases stay as they are: only an owner who has paid by card before is believed. */
+  /** Cars with an unanswered payment. Their first purchase must succeed: only known payers are presumed to pay (PP3). */
   const believed = new Set<number>();
   const payers = new Set(purchases.filter((one) => isFirst(one) && isPlain(one)).map(({ car }) => car));
   type Change = Partial<Pick<PlannedPurchase, "payment" | "later">>;

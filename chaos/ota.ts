@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Client } from "@caas/contract/client/client.ts";
 import type { FaultKind } from "@caas/simulator/link/fault-schedule.ts";
 import { forEachAtOnce } from "@caas/simulator/run/pace.ts";
 import { type ActivationEnds, watchActivationEnds } from "../lab/activation-ends.ts";
 import { withClient } from "../lab/database.ts";
 import { audit } from "./audit.ts";
 import { collectEvidence } from "./collect-evidence.ts";
+import type { Bought } from "./customers-bank.ts";
 import type { Evidence } from "./evidence.ts";
 import { judgeRun, type OtaReport } from "./judge-run.ts";
-import { type OtaOptions, type OtaPlan, type PlannedPurchase, planOta } from "./ota-plan.ts";
+import { type OtaOptions, type OtaPlan, planOta } from "./ota-plan.ts";
 import { countRarePaths, planRarePaths, type RareCounts } from "./rare-paths.ts";
 import { openRehearsedPlatform, type RehearsedPlatform } from "./rehearsed-platform.ts";
 import { waitUntilSettled } from "./settle.ts";
@@ -77,11 +77,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     await cancelKills();
     const gateway = await endFaults();
     frame.say("Money goes back: by support, by banks, by hand at the gateway");
-    const unsettled = new Set(plan.purchases.keys());
-    await settleLater(plan, rehearsed, traded, unsettled, async (one) => {
-      if (one.payment === "losesHold") await bank.voidHold(one.activationId, one.owner);
-      return bank.isPaid(one.activationId, one.owner);
-    });
+    const unpaid = await settlePaid(listBought(plan, rehearsed, traded), rehearsed);
 
     frame.say(`${firstSleepDays} days pass; cars that were away for days come back`);
     await rehearsed.advance(
@@ -93,7 +89,7 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
     // A message that was lost with a connection is repeated on the next.
     rehearsed.heal();
     await untilQuiet(ends, awaited, signal, patienceMs);
-    await settleLater(plan, rehearsed, traded, unsettled, async () => true);
+    await forEachAtOnce(unpaid, settledAtOnce, (one) => bank.settleLater(one, staff));
 
     if (!plan.isSmall) {
       frame.say(`${secondSleepDays} more days pass: every hold has ended`);
@@ -144,25 +140,27 @@ async function rehearseIn(rehearsed: RehearsedPlatform, plan: OtaPlan, frame: Fr
   }
 }
 
-type Bought = Pick<PlannedPurchase, "payment" | "later"> & { activationId: string; owner: Client };
-
-/** What happens to money after the service was delivered: to those that are `due` and not settled yet. */
-async function settleLater(
-  plan: OtaPlan,
-  { bank, staff, cars }: RehearsedPlatform,
-  { asked }: Trade,
-  unsettled: Set<number>,
-  isDue: (one: Bought) => Promise<boolean>,
-): Promise<void> {
-  await forEachAtOnce([...unsettled], settledAtOnce, async (index) => {
-    const { car, payment, later } = plan.purchases[index] ?? { car: -1, payment: "pays", later: "kept" };
+/** Purchases whose money goes back, or whose hold is lost. */
+function listBought(plan: OtaPlan, { cars }: RehearsedPlatform, { asked }: Trade): Bought[] {
+  return plan.purchases.flatMap(({ car, payment, later }, index) => {
     const activationId = asked[index]?.activationId ?? null;
     const owner = cars[car]?.owner;
-    if (activationId === null || owner === undefined || (later === "kept" && payment !== "losesHold")) return;
-    if (!(await isDue({ payment, later, activationId, owner }))) return;
-    unsettled.delete(index);
-    await bank.settleLater(activationId, later, owner, staff);
+    const isMeant = later !== "kept" || payment === "losesHold";
+    return isMeant && activationId !== null && owner !== undefined
+      ? [{ payment, later, activationId, owner }]
+      : [];
   });
+}
+
+/** Lets holds go, and the money of services that are paid. @returns those that are not paid yet */
+async function settlePaid(bought: readonly Bought[], { bank, staff }: RehearsedPlatform): Promise<Bought[]> {
+  const unpaid: Bought[] = [];
+  await forEachAtOnce(bought, settledAtOnce, async (one) => {
+    if (one.payment === "losesHold") await bank.voidHold(one);
+    else if (await bank.isPaid(one)) await bank.settleLater(one, staff);
+    else unpaid.push(one);
+  });
+  return unpaid;
 }
 
 async function countRare(

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import type { CarCommit } from "./evidence.ts";
-import type { OtaPlan, PaymentFate } from "./ota-plan.ts";
+import { type OtaPlan, type PaymentFate, unansweredFates } from "./ota-plan.ts";
 
 // Paths that customers seldom take and that go wrong unnoticed. A run that planned one and did not take it proves
 // nothing about it.
@@ -51,7 +51,7 @@ export function planRarePaths({ cars, purchases }: Pick<OtaPlan, "cars" | "purch
   const isPayment = (...fates: PaymentFate[]) => purchases.some(({ payment }) => fates.includes(payment));
   const isLater = (later: string) => purchases.some((one) => one.later === later);
   const planned: Record<RarePath, boolean> = {
-    presumed: isPayment("losesAnswer", "losesRequest", "losesRequestThenRefuses"),
+    presumed: isPayment(...unansweredFates),
     presumptionConfirmed: isPayment("losesAnswer", "losesRequest"),
     presumptionRefuted: isPayment("losesRequestThenRefuses"),
     confirmedAtBank: isPayment("confirms"),

@@ -71,8 +71,8 @@ export async function trade(
     const giveUpAt = performance.now() + paidWithinMs;
     for (;;) {
       const activationId = asked[first]?.activationId ?? null;
-      const isKnown = activationId !== null && owner !== undefined;
-      if (isKnown && (await rehearsed.bank.isPaid(activationId, owner))) return;
+      const isTaken = activationId !== null && owner !== undefined;
+      if (isTaken && (await rehearsed.bank.isPaid({ activationId, owner }))) return;
       if (performance.now() > giveUpAt) return;
       await delay(lookEveryMs, undefined, { signal });
     }

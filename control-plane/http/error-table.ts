@@ -19,7 +19,7 @@ export const errorTable = {
   forbidden: { status: 403, kind: "refused", title: "Your role may not do this" },
   notFound: { status: 404, kind: "invalid", title: "There is no such thing, or it is not yours" },
   ruleRefused: { status: 409, kind: "refused", title: "The business rules refuse this now" },
-  conflict: { status: 409, kind: "refused", title: "Something else stands in the way" },
+  conflict: { status: 409, kind: "refused", title: "The request conflicts with the current state" },
   wrongCode: { status: 422, kind: "refused", title: "The code is wrong or no longer valid" },
   unknownChoice: { status: 422, kind: "invalid", title: "A chosen item does not exist" },
   signatureInvalid: { status: 401, kind: "invalid", title: "The signature does not match" },

@@ -36,7 +36,7 @@ const activation = "activation-20261128-072421.json";
 const purchases = "paid-20261127-210505.json";
 const prepared = "paid-20261128-122944.json";
 
-// biome-ignore format: a table reads better with a row on a line
+// biome-ignore format: one row a line
 export const figureFiles: readonly FigureOfFile[] = [
   ...told("README.md", rollOut, [["signed and proved changes", "4,035", "numbers/rolloutCarsPerSecond", 0]]),
   ...told("README.md", activation, [["hold committed to report committed", "161", "numbers/p99Ms", 0]]),

@@ -7,7 +7,7 @@ import { readTitles } from "./read-titles.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-/** Where each id stands in square brackets: at the end of the title of a test that runs. */
+/** The tests that hold each id: those that run and whose title ends with it in square brackets. */
 export async function findReportTests(): Promise<ReadonlyMap<string, readonly string[]>> {
   const found = new Map<string, string[]>();
   for (const path of await listTestFiles(root)) {

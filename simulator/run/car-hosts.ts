@@ -66,6 +66,7 @@ export type CarHosts = EventEmitter<CarHostsEvents> & {
   /** Every connection ends, and the next ones spoil no packet. */
   heal(): Promise<void>;
   adopt(given: EnrolmentPackage): Promise<void>;
+  /** @throws Error when its process does not run, or the control plane does not take the package */
   enrolAgain(given: EnrolmentPackage): Promise<void>;
   /** What the active slots of all cars really hold. */
   show(): Promise<HeldByCar[]>;
@@ -203,7 +204,8 @@ export async function startCarHosts(options: CarHostsOptions): Promise<CarHosts>
       await host.process.call({ kind: "adopt", package: given } satisfies Command);
     },
     async enrolAgain(given: EnrolmentPackage) {
-      await tellOwners([given.vin], () => ({ kind: "enrolAgain", package: given }));
+      const answers = await tellOwners([given.vin], () => ({ kind: "enrolAgain", package: given }));
+      if (answers.length === 0) throw new Error(`the process that hosts ${given.vin} does not run`);
     },
     async show() {
       const shown = await tellOwners([...cars.keys()], (own) => ({ kind: "show", vins: own }));
